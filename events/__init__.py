@@ -1,0 +1,1 @@
+"""What may happen to an assistant's settings, and what did: the truth."""

@@ -1,0 +1,122 @@
+"""The events, and the state that folding them gives.
+
+Event names are storage contracts: an explicit tag, never a class path. A tag's shape never
+changes; a new shape is a new tag, and the old one is upcast on read (``events.codec``).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import reduce
+from typing import TYPE_CHECKING, Literal, assert_never
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType, field
+
+from events import pointers
+from events.pointers import Changes, Tree
+from events.shape import with_defaults
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ActorType = Literal["user", "api_key", "system"]
+
+
+class Actor(Struct, frozen=True, kw_only=True):
+    """Who did it, as the credential says. An e-mail address is never part of an event."""
+
+    type: ActorType
+    id: int
+    name: str
+    user_id: int
+
+
+class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """By which wish a change came about, and what that wish referred to."""
+
+    type: Literal["create", "duplicate", "patch", "put", "status", "rollback", "delete"]
+    to_version: int | UnsetType = UNSET  # rollback: the state after this version is restored
+    assistant_id: int | UnsetType = UNSET  # duplicate: the assistant that was copied
+
+
+class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event says: where it stands, when, by whom, why and in which request."""
+
+    organization_id: int
+    sequence: int  # the organization's count, without gaps
+    assistant_id: int
+    version: int  # the assistant's count, without gaps
+    occurred_at: datetime  # UTC, set by the server; never runs backwards in an organization
+    actor: Actor
+    reason: str | None
+    cause: Cause
+    request_id: str | None
+    idempotency_key: str | None = None
+
+
+class AssistantCreated(Recorded, frozen=True, kw_only=True, tag="assistant_created.v1"):
+    """The first event of a stream: every field is a change that had nothing before it."""
+
+    changes: Changes
+
+
+class AssistantSettingsChanged(
+    Recorded, frozen=True, kw_only=True, tag="assistant_settings_changed.v1"
+):
+    """One accepted change: by path, what was there and what is there now."""
+
+    changes: Changes
+
+
+class AssistantDeleted(Recorded, frozen=True, kw_only=True, tag="assistant_deleted.v1"):
+    """Closes a stream. The settings stay readable in its history."""
+
+
+Event = AssistantCreated | AssistantSettingsChanged | AssistantDeleted
+
+
+class State(Struct, frozen=True, kw_only=True):
+    """What the events of one stream say so far; ``version`` 0 is before the first."""
+
+    version: int = 0
+    settings: Tree = field(default_factory=dict)
+    deleted: bool = False
+    user_id: int = 0  # the creator
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+
+
+NOTHING = State()
+
+
+def evolve(state: State, event: Event) -> State:
+    """The state after one more event."""
+    match event:
+        case AssistantCreated():
+            return State(
+                version=event.version,
+                # Members that are younger than the event have their defaults.
+                settings=with_defaults(pointers.apply(event.changes, {})),
+                user_id=event.actor.user_id,
+                created_at=event.occurred_at,
+                updated_at=event.occurred_at,
+            )
+        case AssistantSettingsChanged():
+            return msgspec.structs.replace(
+                state,
+                version=event.version,
+                settings=pointers.apply(event.changes, state.settings),
+                updated_at=event.occurred_at,
+            )
+        case AssistantDeleted():
+            return msgspec.structs.replace(
+                state, version=event.version, deleted=True, updated_at=event.occurred_at
+            )
+        case _:
+            assert_never(event)
+
+
+def fold(events: Iterable[Event], state: State = NOTHING) -> State:
+    """The state after all of the events."""
+    return reduce(evolve, events, state)

@@ -1,0 +1,45 @@
+"""Events to bytes and back. The bytes are stored as they were made, and never made again.
+
+Reading knows every tag that was ever written: an old one is turned, step by step, into
+today's shape by its upcaster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from events.changed import Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+# tag -> the function that turns an event of this tag into one of the next. None is needed yet.
+UPCASTERS: Mapping[str, Upcaster] = {}
+
+
+def tag_of(event: Event) -> str:
+    """The stored name of an event's shape, such as ``assistant_settings_changed.v1``."""
+    return str(event.__struct_config__.tag)
+
+
+def encode(event: Event) -> bytes:
+    """The canonical bytes: UTF-8 JSON, members in their declared order."""
+    return _encoder.encode(event)
+
+
+def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> Event:
+    """The event that the bytes hold, in today's shape."""
+    if tag not in upcasters:
+        return _decoder.decode(body)
+    members = msgspec.json.decode(body)
+    while upcast := upcasters.get(members["type"]):
+        members = upcast(members)
+    event: Event = msgspec.convert(members, Event)
+    return event

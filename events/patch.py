@@ -1,0 +1,411 @@
+"""What a client's body says: read, checked and normalized before anything is decided.
+
+All broken rules of a body are collected, so that one answer names them all. A patch is a
+tree for ``events.merging``: UNSET removes a member, ``Replace`` sets a whole subtree, ``Plain`` is a secret on its way to the vault and ``KEPT`` is a mask sent back.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from events import parsing, shape
+from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
+from events.merging import Replace
+from events.parsing import MAX_SAFE_INTEGER
+from events.pointers import Tree, join
+from events.secrets import KEPT, MARK, Plain, is_mask, is_reference, speaks_of_credential
+from events.settings import READ_ONLY, Reason
+from events.shape import SETTINGS
+
+T = TypeVar("T")
+
+REASON = "change_description"
+_TRUE = frozenset(("y", "yes", "t", "on"))
+_FALSE = frozenset(("n", "no", "f", "off"))
+_E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
+_NUMBER_SEPARATORS = re.compile(r"[\s\-.()\[\]{}]")
+# The tools that the server knows, in the order in which ``enabled_tools`` lists them.
+_BUILT_IN_TOOLS = {
+    "end_call": "endCall",
+    "transfer_call": "transferCall",
+    "dtmf_solver": "dtmfSolver",
+    "send_sms": "sendSms",
+}
+
+
+class SettingsPatch(Struct, frozen=True, kw_only=True):
+    """A body, understood. ``ignored`` are the pointers of members that nobody knows."""
+
+    tree: Tree
+    reason: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+def read_patch(body: Any, *, strict: bool = False) -> SettingsPatch:
+    """Read the body of a PATCH or a PUT; raises ``InvalidSettings`` with every error.
+
+    ``strict`` makes unknown members errors that suggest the nearest known name.
+    """
+    return _read(body, _Reader(strict=strict), required=())
+
+
+def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
+    """Read the body of a creation: a patch to an assistant that has only defaults."""
+    return _read(body, _Reader(strict=strict), required=("name",))
+
+
+def read_reason(body: Any) -> str | None:
+    """The reason in a body that is otherwise empty, null or absent."""
+    if body is None:
+        return None
+    reader = _Reader()
+    if not isinstance(body, dict):
+        reader.error(("body",), "model_attributes_type", "Input should be a valid object")
+        reader.raise_errors()
+    reason = reader.reason(body.get(REASON), ("body", REASON))
+    reader.raise_errors()
+    return reason
+
+
+def read_struct(kind: type[T], body: Any) -> T:
+    """A small body as its Struct; raises ``InvalidSettings`` with the first error."""
+    try:
+        return msgspec.convert(body, kind, strict=False)
+    except msgspec.ValidationError as error:
+        rule, _, place = str(error).partition(" - at `$")
+        loc = tuple(token for token in re.split(r"[.\[\]]", place.rstrip("`")) if token)
+        if missing := re.match(r"Object missing required field `(\w+)`", rule):
+            loc, rule = (*loc, missing[1]), "Missing required field"
+        kind_of_error, message = describe(rule)
+        raise InvalidSettings(
+            (FieldError(loc=("body", *loc), msg=message, type=kind_of_error),)
+        ) from None
+
+
+def check_stored(settings: Tree) -> None:
+    """Hold stored settings against today's rules; raises ``InvalidSettings``."""
+    reader = _Reader(stored=True)
+    reader.record(SETTINGS, settings, ("body",))
+    reader.raise_errors()
+
+
+def derive(settings: Tree) -> Tree:
+    """The settings with the members that the server computes from others."""
+    tools = settings["tools_settings"]
+    enabled = [said for name, said in _BUILT_IN_TOOLS.items() if tools[name]["enabled"]]
+    return settings | {"tools_settings": tools | {"enabled_tools": enabled}}
+
+
+def describe(message: str, choices: tuple[Any, ...] = ()) -> tuple[str, str]:
+    """A msgspec message as the (type, msg) that FastAPI's clients know."""
+    if message.startswith("Invalid enum value"):
+        return "literal_error", f"Input should be {' or '.join(map(repr, choices))}"
+    for pattern, kind, text in _DESCRIPTIONS:
+        if found := re.match(pattern, message):
+            return kind.format(*found.groups()), text.format(*found.groups())
+    return "value_error", message
+
+
+_DESCRIPTIONS = (
+    (r"Expected `str` of length <= (\d+)", "string_too_long", "String should have at most {} characters"),
+    (r"Expected `str` of length >= (\d+)", "string_too_short", "String should have at least {} character"),
+    (r"Expected `str` matching regex (.*)", "string_pattern_mismatch", "String should match pattern {}"),
+    (r"Expected `\w+(?: \| null)?` >= (\S+)", "greater_than_equal", "Input should be greater than or equal to {}"),
+    (r"Expected `\w+(?: \| null)?` <= (\S+)", "less_than_equal", "Input should be less than or equal to {}"),
+    (r"Expected `int(?: \| null)?`, got `str`", "int_parsing", "Input should be a valid integer, unable to parse string as an integer"),
+    (r"Expected `int(?: \| null)?`, got `float`", "int_from_float", "Input should be a valid integer, got a number with a fractional part"),
+    (r"Expected `(float|bool)(?: \| null)?`, got `str`", "{}_parsing", "Input should be a valid {}"),
+    (r"Expected `(int|float|bool)", "{}_type", "Input should be a valid {}"),
+    (r"Expected `str", "string_type", "Input should be a valid string"),
+    (r"(?:Invalid RFC3339|Expected `datetime)", "datetime_parsing", "Input should be a valid RFC 3339 date and time with a zone"),
+    (r"Missing required", "missing", "Field required"),
+)  # fmt: skip
+
+
+def _read(body: Any, reader: _Reader, required: tuple[str, ...]) -> SettingsPatch:
+    if not isinstance(body, dict):
+        reader.error(("body",), "model_attributes_type", "Input should be a valid object")
+        reader.raise_errors()
+    for name in required:
+        if name not in body:
+            reader.error(("body", name), "missing", "Field required")
+        elif body[name] is None:
+            reader.error(("body", name), "string_type", "Input should be a valid string")
+    tree, reason = reader.patch(_rename(body))
+    reader.raise_errors()
+    return SettingsPatch(tree=tree, reason=reason, ignored=tuple(reader.ignored))
+
+
+def _rename(body: Tree) -> Tree:
+    """The body with the names and forms of other API versions turned into today's."""
+    body = dict(body)
+    _alias(body, "backchannel_generation_settings", "backchannel_settings")
+    if isinstance(llm := body.get("llm_settings"), dict) and "model" in llm:
+        body["llm_settings"] = {name: value for name, value in llm.items() if name != "model"}
+        config = body.get("llm_provider_config", {})
+        if isinstance(config, dict):
+            body["llm_provider_config"] = {"model": llm["model"]} | config
+    if isinstance(tts := body.get("tts_settings"), dict):
+        body["tts_settings"] = tts = dict(tts)
+        _alias(tts, "tts_model_id", "model_id")
+    if isinstance(stt := body.get("stt_settings"), dict):
+        body["stt_settings"] = _rename_stt(stt)
+    return body
+
+
+def _rename_stt(stt: Tree) -> Tree:
+    stt = dict(stt)
+    if type(endpointing := stt.get("endpointing")) is int:
+        stt["endpointing"] = {"silence_threshold": endpointing}
+    if isinstance(terms := stt.get("keyterms"), str):
+        parts = terms.split(",") if "," in terms else terms.split()
+        stt["keyterms"] = [part.strip() for part in parts if part.strip()]
+    if isinstance(keywords := stt.get("keywords"), list):
+        stt["keywords"] = keywords = [dict(k) if isinstance(k, dict) else k for k in keywords]
+        for keyword in keywords:
+            if isinstance(keyword, dict):
+                _alias(keyword, "boost", "intensifier")
+    return stt
+
+
+def _alias(members: Tree, other: str, name: str) -> None:
+    if other in members:
+        value = members.pop(other)
+        members.setdefault(name, value)
+
+
+class _Reader:
+    """Walks one body along the shape of the settings and collects what it finds."""
+
+    def __init__(self, *, strict: bool = False, stored: bool = False) -> None:
+        self.errors: list[FieldError] = []
+        self.ignored: list[str] = []
+        self._strict = strict
+        self._stored = stored  # settings of ours: references are legal, nothing is rewritten
+
+    def error(self, loc: Location, kind: str, message: str) -> None:
+        self.errors.append(FieldError(loc=loc, msg=message, type=kind))
+
+    def raise_errors(self) -> None:
+        if self.errors:
+            raise InvalidSettings(tuple(self.errors))
+
+    # -- the body as a whole
+
+    def patch(self, body: Tree) -> tuple[Tree, str | None]:
+        tree: Tree = {}
+        reason = None
+        for name, value in body.items():
+            loc = ("body", name)
+            if name == REASON:
+                reason = self.reason(value, loc)
+            elif (member := SETTINGS.members.get(name)) is not None:
+                read = self._top_level(name, member, value, loc)
+                if read is not UNSET:
+                    tree[name] = read
+            elif name not in READ_ONLY:
+                self._unknown(SETTINGS, name, loc)
+        return tree, reason
+
+    def reason(self, value: Any, loc: Location) -> str | None:
+        if value is None:
+            return None
+        text = self.scalar(shape.Scalar(type=Reason, nullable=False, secret=False), value, loc)
+        return str(text).strip() or None
+
+    def _top_level(self, name: str, member: shape.Member, value: Any, loc: Location) -> Any:
+        if isinstance(value, str) and isinstance(member.shape, shape.Scalar):
+            value = value.strip() if name == "name" else (value if value.strip() else None)
+        if value is None and member.null == "ignored":
+            return UNSET
+        if value is None and member.null == "defaults":
+            return Replace(member.default)
+        if name == "custom_settings" and isinstance(value, dict):
+            value = self._with_parsed_schema(value, loc)
+        read = self.value(member.shape, value, loc)
+        if name == "bypass_numbers" and isinstance(read, list):
+            return self._phone_numbers(read, loc)
+        return read
+
+    def _with_parsed_schema(self, value: Tree, loc: Location) -> Tree:
+        schema = value.get("structured_data_schema")
+        if isinstance(schema, str):
+            try:
+                schema = parsing.parse(schema.encode())
+            except MalformedJSON as error:
+                self.error((*loc, "structured_data_schema"), "json_invalid", error.rule)
+                return value
+            value = value | {"structured_data_schema": schema}
+        if schema is not None and not isinstance(schema, dict):
+            message = "Input should be an object, or a JSON string of one"
+            self.error((*loc, "structured_data_schema"), "dict_type", message)
+        return value
+
+    def _phone_numbers(self, numbers: list[Any], loc: Location) -> list[str]:
+        stripped = [_NUMBER_SEPARATORS.sub("", str(number)) for number in numbers]
+        for position, number in enumerate(stripped):
+            if not _E164.fullmatch(number):
+                message = "Input should be a phone number in E.164 form, such as +14155551234"
+                self.error((*loc, position), "string_pattern_mismatch", message)
+        return list(dict.fromkeys(stripped))
+
+    # -- values, by shape
+
+    def value(self, kind: shape.Shape, value: Any, loc: Location) -> Any:
+        if value is None and kind.nullable:
+            return None
+        match kind:
+            case shape.Scalar():
+                return self.scalar(kind, value, loc)
+            case shape.Record() if isinstance(value, dict):
+                return self.record(kind, value, loc)
+            case shape.Listing() if isinstance(value, list):
+                return [self._element(kind, item, (*loc, i)) for i, item in enumerate(value)]
+            case shape.Mapping() if isinstance(value, dict):
+                return self._mapping(kind, value, loc)
+            case shape.FreeForm() if isinstance(value, dict):
+                return self._free_form(kind, value, loc)
+            case shape.Listing():
+                self.error(loc, "list_type", "Input should be a valid list")
+            case shape.Record():
+                self.error(loc, "model_attributes_type", "Input should be a valid object")
+            case _:
+                self.error(loc, "dict_type", "Input should be a valid object")
+        return value
+
+    def record(self, kind: shape.Record, value: Tree, loc: Location) -> Tree:
+        tree = {}
+        for name, sent in value.items():
+            if member := kind.members.get(name):
+                tree[name] = self.value(member.shape, sent, (*loc, name))
+            elif kind.open:
+                if self._storable(name, (*loc, name)):
+                    tree[name] = self._free(name, sent, (*loc, name), merging=True)
+            else:
+                self._unknown(kind, name, (*loc, name))
+        return tree
+
+    def _element(self, kind: shape.Listing, value: Any, loc: Location) -> Any:
+        if isinstance(kind.item, shape.Record) and isinstance(value, dict):
+            for name, member in kind.item.members.items():
+                if member.required and name not in value:
+                    self.error((*loc, name), "missing", "Field required")
+        if isinstance(kind.item, shape.FreeForm) and isinstance(value, dict):
+            return self._plain_members(value, loc)
+        return self.value(kind.item, value, loc)
+
+    def _mapping(self, kind: shape.Mapping, value: Tree, loc: Location) -> Tree:
+        secret = isinstance(kind.value, shape.Scalar) and kind.value.secret
+        return {
+            name: UNSET
+            if secret and not self._stored and (sent is None or sent == "")
+            else self.value(kind.value, sent, (*loc, name))
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+
+    def _free_form(self, kind: shape.FreeForm, value: Tree, loc: Location) -> Tree:
+        if not kind.replace:
+            return self._merged_members(value, loc)
+        return {
+            name: UNSET
+            if sent is None and not self._stored
+            else Replace(self._free(name, sent, (*loc, name), merging=False))
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+
+    def scalar(self, kind: shape.Scalar, value: Any, loc: Location) -> Any:
+        if kind.secret:
+            if self._stored and is_reference(value):
+                return value
+            if value == "" and kind.nullable:
+                return None
+            if isinstance(value, str) and is_mask(value):
+                return KEPT
+        if isinstance(value, str):
+            value = _boolean_word(value) if kind.type is bool else value
+        try:
+            read = msgspec.convert(value, kind.type, strict=False)
+        except msgspec.ValidationError as error:
+            choices = getattr(kind.type, "__args__", ())
+            self.error(loc, *describe(str(error), choices))
+            return value
+        if isinstance(read, float) and not math.isfinite(read):
+            self.error(loc, "finite_number", "Input should be a finite number")
+        if type(read) is int and abs(read) > MAX_SAFE_INTEGER:
+            self.error(loc, "int_parsing_size", "Input should not be beyond 2^53")
+        return Plain(read) if kind.secret else read
+
+    # -- free-form values
+
+    def _merged_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
+        return {
+            name: self._free(name, sent, (*loc, name), merging=True, secret=secret)
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+
+    def _plain_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
+        members = {
+            name: self._free(name, sent, (*loc, name), merging=False, secret=secret)
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+        return {name: member for name, member in members.items() if member is not UNSET}
+
+    def _free(
+        self, name: str, value: Any, loc: Location, *, merging: bool, secret: bool = False
+    ) -> Any:
+        """A value that nobody typed. While ``merging``, null removes; elsewhere it is a value."""
+        secret = secret or speaks_of_credential(name)
+        if self._stored and is_reference(value):
+            return value
+        if value is None:
+            return UNSET if merging and not self._stored else None
+        if isinstance(value, dict):
+            members = self._merged_members if merging else self._plain_members
+            return members(value, loc, secret=secret)
+        if isinstance(value, list):
+            # An element that is removed would move the others: in a list, "" stays.
+            items = (
+                self._free("", item, (*loc, i), merging=False, secret=secret)
+                for i, item in enumerate(value)
+            )
+            return ["" if item is UNSET else item for item in items]
+        if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
+            return self._free_secret(value)
+        return value
+
+    def _free_secret(self, value: str | float) -> Any:
+        if isinstance(value, str):
+            if not value:
+                return UNSET
+            if is_mask(value):
+                return KEPT
+        return Plain(value)
+
+    def _storable(self, name: str, loc: Location) -> bool:
+        if name != MARK:
+            return True
+        self.error(loc, "reserved_name", f"The name {MARK} is reserved")
+        return False
+
+    def _unknown(self, kind: shape.Record, name: str, loc: Location) -> None:
+        if not self._strict:
+            self.ignored.append(join(tuple(map(str, loc[1:]))))
+            return
+        nearest = difflib.get_close_matches(name, kind.members, n=1)
+        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+        self.error(loc, "extra_forbidden", f"Unknown member{hint}")
+
+
+def _boolean_word(text: str) -> str | bool:
+    word = text.strip().lower()
+    return True if word in _TRUE else False if word in _FALSE else text

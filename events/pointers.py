@@ -1,0 +1,126 @@
+"""RFC 6901 paths over JSON trees: flatten, diff, apply.
+
+A tree is a ``dict`` of JSON values. Objects are descended into, a list is one value.
+Everything here is pure: trees are never changed in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Tree = dict[str, Any]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one path held before and holds after; a side without a value is UNSET, not null."""
+
+    before: Any | UnsetType = UNSET
+    after: Any | UnsetType = UNSET
+
+
+Changes = dict[str, Change]
+
+
+def join(tokens: tuple[str, ...]) -> str:
+    """('a/b', 'c') -> '/a~1b/c'."""
+    return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
+
+
+def split(pointer: str) -> tuple[str, ...]:
+    """'/a~1b/c' -> ('a/b', 'c'); the inverse of ``join``."""
+    return tuple(t.replace("~1", "/").replace("~0", "~") for t in pointer.split("/")[1:])
+
+
+def covers(prefix: str, path: str) -> bool:
+    """Whether ``path`` is ``prefix`` itself or lies below it."""
+    return path == prefix or path.startswith(prefix + "/") or prefix == ""
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether setting one of the paths can change what the other holds."""
+    return covers(one, other) or covers(other, one)
+
+
+def same(one: Any, other: Any) -> bool:
+    """JSON equality. Python holds 1 == 1.0 == True; on the wire these are three values."""
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(same(value, other[name]) for name, value in one.items())
+        )
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and bool(one == other)
+
+
+def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Each leaf by its path; an empty object is a leaf."""
+    return dict(_leaves(tree, ()))
+
+
+def _leaves(value: Any, at: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for name, member in value.items():
+            yield from _leaves(member, (*at, name))
+    else:
+        yield join(at), value
+
+
+def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
+    """The fewest paths whose change turns ``before`` into ``after``; none lies below another."""
+    return dict(_differences(before, after, ()))
+
+
+def _differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], at: tuple[str, ...]
+) -> Iterator[tuple[str, Change]]:
+    for name, old in before.items():
+        new = after.get(name, UNSET)
+        path = (*at, name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, path)
+        elif not same(old, new):
+            yield join(path), Change(before=old, after=new)
+    for name, new in after.items():
+        if name not in before:
+            yield join((*at, name)), Change(after=new)
+
+
+def apply(changes: Mapping[str, Change], tree: Tree) -> Tree:
+    """The tree with every path set to its ``after``; objects on the way are made as needed."""
+    return _with_values(tree, ((path, change.after) for path, change in changes.items()))
+
+
+def unapply(changes: Mapping[str, Change], tree: Tree) -> Tree:
+    """The tree with every path set back to its ``before``."""
+    return _with_values(tree, ((path, change.before) for path, change in changes.items()))
+
+
+def _with_values(tree: Tree, values: Iterator[tuple[str, Any]]) -> Tree:
+    root = dict(tree)
+    copied: dict[tuple[str, ...], Tree] = {(): root}
+    for path, value in values:
+        *parents, name = split(path)
+        holder = _copied_parent(copied, tuple(parents))
+        if value is UNSET:
+            holder.pop(name, None)
+        else:
+            holder[name] = value
+    return root
+
+
+def _copied_parent(copied: dict[tuple[str, ...], Tree], at: tuple[str, ...]) -> Tree:
+    """The object at a path, copied once from the old tree, so that the old one stays as it was."""
+    if at in copied:
+        return copied[at]
+    holder = _copied_parent(copied, at[:-1])
+    old = holder.get(at[-1])
+    copied[at] = holder[at[-1]] = dict(old) if isinstance(old, dict) else {}
+    return copied[at]

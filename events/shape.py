@@ -1,0 +1,165 @@
+"""The settings Structs as a tree that validation, defaults and secrets walk.
+
+``msgspec.inspect`` is the source; what is added is only what the marks of
+``events.settings`` say. The tree is built once, at import.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct, inspect
+
+from events.settings import Settings
+
+
+class Scalar(Struct, frozen=True, kw_only=True):
+    """A string, number, boolean or enum; ``type`` carries its bounds."""
+
+    type: Any
+    nullable: bool
+    secret: bool
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """A typed object; an ``open`` one takes unknown members as free-form values."""
+
+    members: dict[str, Member]
+    nullable: bool
+    open: bool
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    """A list; always one value, replaced whole."""
+
+    item: Shape
+    nullable: bool
+    natural_key: tuple[str, ...]
+
+
+class Mapping(Struct, frozen=True, kw_only=True):
+    """Any names, values of one shape."""
+
+    value: Shape
+    nullable: bool
+
+
+class FreeForm(Struct, frozen=True, kw_only=True):
+    """Any names, any values; with ``replace``, its members are replaced whole."""
+
+    nullable: bool
+    replace: bool
+
+
+Shape = Scalar | Record | Listing | Mapping | FreeForm
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value)."""
+
+    shape: Shape
+    required: bool
+    default: Any  # JSON value; never changed in place
+    null: str
+
+
+def _shape(kind: inspect.Type, marks: dict[str, Any], *, nullable: bool = False) -> Shape:
+    match kind:
+        case inspect.Metadata(type=inner, extra=extra):
+            return _shape(inner, marks | (extra or {}), nullable=nullable)
+        case inspect.UnionType(types=types):
+            (inner,) = (t for t in types if not isinstance(t, inspect.NoneType))
+            return _shape(inner, marks, nullable=True)
+        case inspect.StructType(fields=fields):
+            members = {field.name: _member(field) for field in fields}
+            return Record(members=members, nullable=nullable, open=marks.get("open", False))
+        case inspect.ListType(item_type=item):
+            natural_key = marks.get("natural_key", ())
+            return Listing(item=_shape(item, {}), nullable=nullable, natural_key=natural_key)
+        case inspect.DictType() if marks.get("free_form"):
+            return FreeForm(nullable=nullable, replace=marks.get("replace", False))
+        case inspect.DictType(value_type=value):
+            return Mapping(value=_shape(value, {}), nullable=nullable)
+        case _:
+            secret = marks.get("secret", False)
+            return Scalar(type=_scalar_type(kind), nullable=nullable, secret=secret)
+
+
+def _scalar_type(kind: inspect.Type) -> Any:
+    match kind:
+        case inspect.BoolType():
+            return bool
+        case inspect.IntType(ge=ge, le=le):
+            return Annotated[int, Meta(ge=ge, le=le)]
+        case inspect.FloatType(ge=ge, le=le):
+            return Annotated[float, Meta(ge=ge, le=le)]
+        case inspect.StrType(min_length=shortest, max_length=longest):
+            return Annotated[str, Meta(min_length=shortest, max_length=longest)]
+        case inspect.LiteralType(values=values):
+            return Literal[values]
+        case _:
+            raise TypeError(f"a setting of a type that has no shape: {kind}")
+
+
+def _member(field: inspect.Field) -> Member:
+    default: Any = None
+    if field.default is not msgspec.NODEFAULT:
+        default = field.default
+    elif field.default_factory is not msgspec.NODEFAULT:
+        default = msgspec.to_builtins(field.default_factory())
+    return Member(
+        shape=_shape(field.type, {}),
+        required=field.required,
+        default=default,
+        null=_marks(field.type).get("null", ""),
+    )
+
+
+def _marks(kind: inspect.Type) -> dict[str, Any]:
+    match kind:
+        case inspect.Metadata(type=inner, extra=extra):
+            return (extra or {}) | _marks(inner)
+        case inspect.UnionType(types=types):
+            return {name: mark for t in types for name, mark in _marks(t).items()}
+        case _:
+            return {}
+
+
+def _root() -> Record:
+    root = _shape(inspect.type_info(Settings), {})
+    if not isinstance(root, Record):
+        raise TypeError("Settings is a Struct")
+    return root
+
+
+SETTINGS = _root()
+
+
+def natural_keys(
+    shape: Shape = SETTINGS, at: tuple[str, ...] = ()
+) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """The lists whose elements have a natural key: path -> names of the key's members."""
+    if isinstance(shape, Listing):
+        return {at: shape.natural_key} if shape.natural_key else {}
+    if not isinstance(shape, Record):
+        return {}
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for name, member in shape.members.items():
+        found |= natural_keys(member.shape, (*at, name))
+    return found
+
+
+def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
+    """The value with every member that a typed object must have; nothing sent is changed."""
+    match shape:
+        case Record(members=members) if isinstance(value, dict):
+            typed = {
+                name: with_defaults(value[name], member.shape) if name in value else member.default
+                for name, member in members.items()
+            }
+            return typed | {name: v for name, v in value.items() if name not in members}
+        case Listing(item=Record() as item) if isinstance(value, list):
+            return [with_defaults(element, item) for element in value]
+        case _:
+            return value

@@ -1,0 +1,57 @@
+"""The tables of the truth: organizations with their counters, and the events.
+
+Every key starts with ``organization_id``, and every query is made by ``rows_of``, so that no
+statement can reach across organizations. Moments are microseconds since 1970, UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+organizations = sa.Table(
+    "organizations",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    # The counters, locked first in every write transaction.
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("last_assistant_id", sa.Integer, nullable=False),
+    sa.Column("last_occurred_at", sa.BigInteger, nullable=False),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("sequence", sa.BigInteger, primary_key=True),
+    sa.Column("assistant_id", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("occurred_at", sa.BigInteger, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("organization_id", "assistant_id", "version", name="events_stream"),
+)
+
+
+def rows_of(
+    table: sa.Table, organization_id: int, *columns: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    """A query over one organization's rows. The only way in which a table is read by request."""
+    return sa.select(*(columns or (table,))).where(table.c.organization_id == organization_id)
+
+
+def to_micros(moment: datetime) -> int:
+    """A moment as it is stored."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_micros(micros: int) -> datetime:
+    """A stored moment, UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
