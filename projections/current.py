@@ -1,0 +1,154 @@
+"""The current view: one row for each assistant, written in the event's own transaction.
+
+Its ``settings`` hold references in place of secrets, never values. It is droppable:
+``projections.rebuild`` folds it again from the log.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from events.changed import State
+from events.secrets import mask
+from events.tables import from_micros, metadata, rows_of, to_micros
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+assistants = sa.Table(
+    "assistants",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("assistant_id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("user_id", sa.Integer, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("is_active", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("settings", sa.LargeBinary, nullable=False),
+)
+
+Key = tuple[int, int]  # organization_id, assistant_id
+
+
+def project(connection: sa.Connection, states: Mapping[Key, State]) -> None:
+    """Write what the states are now, in place of the rows that were there."""
+    if not states:
+        return
+    gone = sa.delete(assistants).where(
+        assistants.c.organization_id == sa.bindparam("of_organization"),
+        assistants.c.assistant_id == sa.bindparam("of_assistant"),
+    )
+    keys = [{"of_organization": one, "of_assistant": other} for one, other in states]
+    connection.execute(gone, keys)
+    connection.execute(sa.insert(assistants), [row_of(key, s) for key, s in states.items()])
+
+
+def row_of(key: Key, state: State) -> dict[str, Any]:
+    """A state as its row; equal states give equal bytes."""
+    if state.created_at is None or state.updated_at is None:
+        raise ValueError("a state without events has no row")
+    organization_id, assistant_id = key
+    return {
+        "organization_id": organization_id,
+        "assistant_id": assistant_id,
+        "version": state.version,
+        "deleted": state.deleted,
+        "user_id": state.user_id,
+        "name": state.settings["name"],
+        "description": state.settings["description"],
+        "is_active": state.settings["is_active"],
+        "created_at": to_micros(state.created_at),
+        "updated_at": to_micros(state.updated_at),
+        "settings": msgspec.json.encode(state.settings),
+    }
+
+
+def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> State | None:
+    """The state of one assistant, also of a deleted one; None where there never was one."""
+    query = rows_of(assistants, organization_id).where(assistants.c.assistant_id == assistant_id)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _state(row)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of an organization's living assistants a caller wants."""
+
+    active: bool | None = None
+    user_id: int | None = None
+    assistant_ids: tuple[int, ...] | None = None
+    search: str = ""
+
+
+def select(
+    connection: sa.Connection,
+    organization_id: int,
+    selection: Selection,
+    *,
+    skip: int = 0,
+    limit: int | None = None,
+) -> list[tuple[int, State]]:
+    """The chosen assistants with their ids, newest first."""
+    query = (
+        rows_of(assistants, organization_id)
+        .where(*_conditions(selection))
+        .order_by(assistants.c.assistant_id.desc())
+        .offset(skip)
+        .limit(limit)
+    )
+    return [(row.assistant_id, _state(row)) for row in connection.execute(query)]
+
+
+def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
+    """How many assistants ``select`` would give."""
+    query = rows_of(assistants, organization_id, sa.func.count()).where(*_conditions(selection))
+    return connection.scalar(query) or 0
+
+
+def _conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
+    column = assistants.c
+    yield column.deleted.is_(False)
+    if selection.active is not None:
+        yield column.is_active.is_(selection.active)
+    if selection.user_id is not None:
+        yield column.user_id == selection.user_id
+    if selection.assistant_ids is not None:
+        yield column.assistant_id.in_(selection.assistant_ids)
+    if selection.search:
+        yield sa.or_(
+            column.name.icontains(selection.search, autoescape=True),
+            column.description.icontains(selection.search, autoescape=True),
+        )
+
+
+def _state(row: sa.Row[Any]) -> State:
+    return State(
+        version=row.version,
+        settings=msgspec.json.decode(row.settings),
+        deleted=row.deleted,
+        user_id=row.user_id,
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+    )
+
+
+def represent(organization_id: int, assistant_id: int, state: State) -> dict[str, Any]:
+    """An assistant as everybody may see it: every member, secrets masked."""
+    return {
+        "id": assistant_id,
+        "organization_id": organization_id,
+        "user_id": state.user_id,
+        "created_at": state.created_at,
+        "updated_at": state.updated_at,
+        "version": state.version,
+        **mask(state.settings),
+        "total_calls": None,
+        "avg_call_duration": None,
+        "success_rate": None,
+    }
