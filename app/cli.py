@@ -1,0 +1,289 @@
+"""The ``backstory`` command. Data goes to stdout, logs to stderr; exit codes are 0, 1 and 2."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import rich_click as click
+import sqlalchemy as sa
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress
+
+from app import accounts, demo, log, vault
+from app.config import Config, ConfigError, read_config
+from app.database import DatabaseHeld, hold, migrate, reading_engine, writing_engine
+from app.main import create_app, utc_now
+from app.vault import MasterKeyError
+from events import store
+from projections import rebuild as rebuilding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SHOWN_DIFFERENCES = 20
+_DATABASE = click.option("--database", metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]")
+_HOST = click.option("--host", metavar="HOST", help="Address to listen on; 127.0.0.1 by default.")
+_PORT = click.option("--port", metavar="PORT", help="Port to listen on; 8000 by default.")
+click.rich_click.TEXT_MARKUP = "rich"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="backstory")
+def cli() -> None:
+    """Backstory: the settings of voice assistants, with every change kept.
+
+    Start with [bold]backstory demo[/]. Configuration comes from BACKSTORY_* variables and flags.
+    """
+
+
+def main() -> None:
+    """Run the command, turning what can go wrong into one line and an exit code."""
+    try:
+        cli()
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except MasterKeyError as error:
+        _fail(str(error), 1)
+    except DatabaseHeld as error:
+        _fail(str(error), 1)
+
+
+@cli.command()
+@_HOST
+@_PORT
+@_DATABASE
+def serve(host: str | None, port: str | None, database: str | None) -> None:
+    """Serve the API; prints its URL once it listens. One process holds an SQLite file at a time."""
+    config = _config(host=host, port=port, database_url=database)
+    _serve(config, ready=click.echo)
+
+
+@cli.command("demo")
+@_HOST
+@_PORT
+def show_demo(host: str | None, port: str | None) -> None:
+    """Serve a temporary database with three assistants and their history."""
+    with tempfile.TemporaryDirectory(prefix="backstory-demo-") as folder:
+        path = Path(folder, "demo.db")
+        config = _config(host=host, port=port, database_url=f"sqlite+aiosqlite:///{path}")
+        log.configure(config)
+        token = demo.seed(config)
+        _serve(config, ready=lambda url: click.echo(demo.introduction(url, token)))
+
+
+@cli.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command("create")
+@click.option("--organization", required=True, metavar="NAME", help="Made when it is missing.")
+@click.option("--role", required=True, type=click.Choice([role.name for role in accounts.Role]))
+@click.option("--name", metavar="TEXT", help="Names the key and its user; the role by default.")
+@click.option("--email", metavar="ADDRESS", help="The user's address, shown in the history.")
+@_DATABASE
+def create_key(
+    organization: str, role: str, name: str | None, email: str | None, database: str | None
+) -> None:
+    """Make a key and print it: this is the only time that it is shown."""
+    with _writing(_config(database_url=database), "POST") as (connection, safe):
+        now = utc_now()
+        organization_id = accounts.ensure_organization(connection, safe, organization, now)
+        user_id = accounts.ensure_user(connection, organization_id, name or role, email)
+        _, token = accounts.add_key(
+            connection,
+            safe,
+            organization_id=organization_id,
+            user_id=user_id,
+            name=name or role,
+            role=accounts.Role[role],
+            permissions={},
+            now=now,
+        )
+    click.echo(token)
+
+
+@keys.command("list")
+@_DATABASE
+def list_keys(database: str | None) -> None:
+    """List every key: prefix, role, state, organization, name."""
+    with _reading(_config(database_url=database)) as connection:
+        for organization_id in store.organization_ids(connection):
+            name = accounts.organization_name(connection, organization_id)
+            for key in accounts.list_keys(connection, organization_id):
+                state = "active" if key.is_active else "revoked"
+                click.echo(f"{key.key_prefix}\t{key.role}\t{state}\t{name}\t{key.name}")
+
+
+@keys.command("revoke")
+@click.argument("prefix")
+@_DATABASE
+def revoke_key(prefix: str, database: str | None) -> None:
+    """Revoke the key that starts with PREFIX."""
+    with _writing(_config(database_url=database), "DELETE", "/{key_id}") as (connection, _):
+        found = [
+            (organization_id, key)
+            for organization_id in store.organization_ids(connection)
+            for key in accounts.list_keys(connection, organization_id)
+            if key.is_active and _starts(key.key_prefix, prefix)
+        ]
+        if len(found) != 1:
+            _fail(f"{len(found)} active keys start with {prefix}", 1)
+        ((organization_id, key),) = found
+        accounts.change_key(connection, organization_id, key.id, utc_now(), is_active=False)
+    click.echo(f"revoked {key.key_prefix}")
+
+
+@cli.command()
+@_DATABASE
+def rebuild(database: str | None) -> None:
+    """Drop the views, fold the log again, and say whether the result equals what was there."""
+    config = _config(database_url=database)
+    with _writing(config, None) as (connection, _):
+        with _progress(connection, "checking", "events") as advance:
+            found = sum(1 for _ in rebuilding.differences(connection, advance))
+        with _progress(connection, "folding", "events") as advance:
+            rebuilding.rebuild(connection, advance)
+    click.echo("equal to what was there" if not found else f"{found} differences were repaired")
+
+
+@cli.command()
+@_DATABASE
+def check(database: str | None) -> None:
+    """Compare the views with the log, read-only; exit 1 and a diff where they differ."""
+    with _reading(_config(database_url=database)) as connection:
+        shown = 0
+        with _progress(connection, "checking", "events") as advance:
+            for difference in rebuilding.differences(connection, advance):
+                shown += 1
+                if shown <= _SHOWN_DIFFERENCES:
+                    _show(difference)
+    if shown:
+        _fail(f"{shown} differences; 'backstory rebuild' repairs them", 1)
+    click.echo("the views equal the log")
+
+
+def _show(difference: rebuilding.Difference) -> None:
+    place = f"organization {difference.organization_id}, assistant {difference.assistant_id}"
+    click.echo(f"{place}, {difference.column}")
+    click.echo(f"- {_text(difference.stored)}")
+    click.echo(f"+ {_text(difference.folded)}")
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _starts(key_prefix: str, prefix: str) -> bool:
+    """A prefix may be shorter than the stored one, or as long as the whole key."""
+    return bool(prefix) and (key_prefix.startswith(prefix) or prefix.startswith(key_prefix))
+
+
+def _config(**flags: str | None) -> Config:
+    return read_config(os.environ, **flags)
+
+
+class _Server(uvicorn.Server):
+    """Says that it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._ready is not None and self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+
+def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
+    log.configure(config)
+    # Clear what would stop the start while it can still be said in one line.
+    with hold(config.database_path, "backstory serve"):
+        migrate(config.database_path)
+        vault.open_vault(config)
+    settings = uvicorn.Config(
+        create_app(config),
+        host=config.host,
+        port=config.port,
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="on",
+    )
+    server = _Server(settings, ready)
+    server.run()
+    if not server.started:
+        sys.exit(1)
+
+
+@contextmanager
+def _writing(
+    config: Config, verb: str | None, below: str = ""
+) -> Iterator[tuple[sa.Connection, vault.Vault]]:
+    """One transaction of an operator's command, which must hold the file."""
+    log.configure(config)
+    path = config.database_path
+    try:
+        with hold(path, " ".join(["backstory", *sys.argv[1:3]])):
+            migrate(path)
+            safe = vault.open_vault(config)
+            engine = writing_engine(path)
+            with engine.begin() as connection:
+                yield connection, safe
+            engine.dispose()
+    except DatabaseHeld as error:
+        instead = f"ask it: {verb} /api/v1/users/me/api-keys{below}" if verb else "stop it first"
+        _fail(f"{error}; {instead}", 1)
+
+
+@contextmanager
+def _reading(config: Config) -> Iterator[sa.Connection]:
+    log.configure(config)
+    path = config.database_path
+    if not path.exists():
+        _fail(f"there is no database {path}", 1)
+    engine = reading_engine(path)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@contextmanager
+def _progress(connection: sa.Connection, doing: str, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere a plain line every two seconds and one at the end."""
+    ids = store.organization_ids(connection)
+    total = sum(store.count_events(connection, organization_id) for organization_id in ids)
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console) as bar:
+            task = bar.add_task(doing, total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    done = 0
+    said = datetime.now(UTC)
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if datetime.now(UTC) - said > timedelta(seconds=2):
+            said = datetime.now(UTC)
+            console.print(f"{doing}: {done} of {total} {what}", highlight=False)
+
+    yield advance
+    console.print(f"{doing}: {done} of {total} {what}", highlight=False)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"backstory: {message}", err=True)
+    sys.exit(code)

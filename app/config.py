@@ -1,0 +1,91 @@
+"""Configuration: ``BACKSTORY_*`` variables and flags, read once into a frozen Struct."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "BACKSTORY_"
+_TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
+
+
+class ConfigError(Exception):
+    """A value of the configuration cannot be used; the message names it and the rule."""
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """All that can be configured. Each member is the variable ``BACKSTORY_<NAME>``."""
+
+    database_url: str = "sqlite+aiosqlite:///backstory.db"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535)] = 8000
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    master_key: str | None = None
+    master_key_file: str | None = None
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file."""
+        return Path(make_url(self.database_url).database or "")
+
+
+def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
+    """The configuration of this process; a flag that is given wins over its variable.
+
+    Raises ``ConfigError``. Values are never part of its message: one may be a key.
+    """
+    members: dict[str, str | int] = {
+        name: environment[PREFIX + name.upper()]
+        for name in Config.__struct_fields__
+        if environment.get(PREFIX + name.upper())
+    }
+    members |= {name: value for name, value in flags.items() if value is not None}
+    known = {PREFIX + name.upper() for name in Config.__struct_fields__}
+    unknown = sorted(
+        name
+        for name in environment
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_TESTS)
+    )
+    if unknown:
+        raise ConfigError(f"{unknown[0]}: no such setting")
+    for name in ("log_format", "log_level"):
+        if isinstance(value := members.get(name), str):
+            members[name] = value.lower()
+    try:
+        config = msgspec.convert(members, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(_explain(str(error))) from None
+    _check_database_url(config.database_url)
+    return config
+
+
+def _check_database_url(text: str) -> None:
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise ConfigError(
+            f"{PREFIX}DATABASE_URL: not a database URL, such as sqlite+aiosqlite:///backstory.db"
+        ) from None
+    if url.drivername != "sqlite+aiosqlite":
+        raise ConfigError(
+            f"{PREFIX}DATABASE_URL: '{url.drivername}' is not supported; use sqlite+aiosqlite:///PATH"
+        )
+    if url.database in (None, "", ":memory:") or url.query:
+        raise ConfigError(f"{PREFIX}DATABASE_URL: names no file, such as sqlite+aiosqlite:///PATH")
+
+
+def _explain(message: str) -> str:
+    rule, _, place = message.partition(" - at `$.")
+    name = PREFIX + place.rstrip("`").upper()
+    choices = {"LOG_FORMAT": "json or console", "LOG_LEVEL": "debug, info, warning or error"}
+    expected = choices.get(name.removeprefix(PREFIX))
+    return f"{name}: expected {expected}" if expected else f"{name}: {rule[0].lower()}{rule[1:]}"

@@ -1,0 +1,67 @@
+"""What a request says, read in one place: who calls, the body, preferences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from app.accounts import Principal, Role
+from app.problems import Forbidden, UnsupportedMediaType
+from app.unit import Caller
+from events import parsing
+
+if TYPE_CHECKING:
+    from litestar import Request
+
+    from app.main import Services
+
+    AnyRequest = Request[Any, Any, Any]
+
+MAX_BODY = 1024 * 1024
+
+
+def services(request: AnyRequest) -> Services:
+    """What this application is made of."""
+    found: Services = request.app.state.services
+    return found
+
+
+def principal(request: AnyRequest, at_least: Role = Role.viewer) -> Principal:
+    """Who calls; raises ``Forbidden`` where the key's role does not reach."""
+    who: Principal = request.scope["principal"]  # type: ignore[typeddict-item]  # set by app.auth
+    if who.role < at_least:
+        raise Forbidden(needed=at_least.name, role=who.role.name)
+    return who
+
+
+def caller(request: AnyRequest, at_least: Role) -> Caller:
+    """Who calls, as an event will name them."""
+    who = principal(request, at_least)
+    return Caller(
+        organization_id=who.organization_id,
+        actor=who.actor,
+        request_id=request.scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
+    )
+
+
+async def read_json(request: AnyRequest, *, optional: bool = False) -> Any:
+    """The body as a JSON value; None for an absent one where it is ``optional``.
+
+    Raises ``UnsupportedMediaType`` and ``MalformedJSON``.
+    """
+    body = await request.body()
+    if not body and optional:
+        return None
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8"):
+        raise UnsupportedMediaType(accepted="application/json")
+    return parsing.parse(body)
+
+
+def is_strict(request: AnyRequest) -> bool:
+    """Whether the client prefers unknown members to be errors (RFC 7240)."""
+    preferences = ",".join(request.headers.getall("prefer", []))
+    return any(
+        preference.replace(" ", "").lower() == "handling=strict"
+        for preference in preferences.replace(";", ",").split(",")
+    )

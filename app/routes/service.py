@@ -1,0 +1,55 @@
+"""Whether the service lives and answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from litestar import Request, get
+
+from app import openapi
+from app.requests import services
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One word on how the service is."""
+
+    status: str
+
+
+COMPONENTS = (Status,)
+
+
+@get(
+    "/health",
+    tags=["Service"],
+    summary="Tell whether the process lives",
+    operation_class=openapi.operation(
+        openapi.Answer(Status, example={"status": "ok"}), public=True
+    ),
+)
+async def health() -> Status:
+    """Answers as long as the process does."""
+    return Status(status="ok")
+
+
+@get(
+    "/ready",
+    tags=["Service"],
+    summary="Tell whether the database answers",
+    operation_class=openapi.operation(
+        openapi.Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
+    ),
+)
+async def ready(request: AnyRequest) -> Status:
+    """Reads from the database, and tells whether it still takes writes."""
+    made_of = services(request)
+    await made_of.database.read(lambda connection: connection.execute(sa.select(1)).one())
+    made_of.writer.check()
+    return Status(status="ready")
+
+
+HANDLERS = [health, ready]

@@ -1,0 +1,242 @@
+"""What Backstory does for a caller.
+
+Every write goes through ``Writer``, every read through ``Database.read``, and both name the
+caller's organization.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from app import accounts
+from events import store
+from events.changed import AssistantCreated, Cause, State
+from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
+from events.errors import AssistantNotFound, VersionNotFound
+from events.secrets import with_secrets_of
+from projections import current, history
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from app.accounts import ApiKey, Principal, Role
+    from app.auth import Authenticator
+    from app.database import Database
+    from app.unit import Caller, Unit
+    from app.writer import Writer
+    from events.patch import SettingsPatch
+    from events.pointers import Tree
+    from projections.current import Selection
+    from projections.history import Entry, Filter
+
+_COPY = " (Copy)"
+_NAME_LENGTH = 100
+
+
+class Assistant(Struct, frozen=True, kw_only=True):
+    """One assistant as its events left it."""
+
+    organization_id: int
+    id: int
+    state: State
+
+
+class Assistants:
+    """The assistants of the caller's organization, and their history."""
+
+    def __init__(self, database: Database, writer: Writer) -> None:
+        self._database = database
+        self._writer = writer
+
+    # -- writing
+
+    async def create(self, caller: Caller, patch: SettingsPatch) -> Assistant:
+        """Create an assistant from the defaults and a patch."""
+
+        def work(unit: Unit) -> Assistant:
+            command = CreateAssistant(patch=patch.tree)
+            return _assistant(caller, unit.handle(caller, None, command, patch.reason))
+
+        return await self._writer.write(work)
+
+    async def change(
+        self, caller: Caller, assistant_id: int, patch: SettingsPatch, cause: Cause
+    ) -> Assistant:
+        """Merge a patch; a change that changes nothing records nothing."""
+
+        def work(unit: Unit) -> Assistant:
+            command = ChangeSettings(patch=patch.tree, cause=cause)
+            return _assistant(caller, unit.handle(caller, assistant_id, command, patch.reason))
+
+        return await self._writer.write(work)
+
+    async def duplicate(self, caller: Caller, assistant_id: int) -> Assistant:
+        """Create an assistant with another's settings; secrets are not copied."""
+
+        def work(unit: Unit) -> Assistant:
+            source = unit.state(caller.organization_id, assistant_id)
+            if not source.version or source.deleted:
+                raise AssistantNotFound(assistant_id)
+            command = CreateAssistant(
+                patch=_copied(source.settings),
+                cause=Cause(type="duplicate", assistant_id=assistant_id),
+            )
+            return _assistant(caller, unit.handle(caller, None, command))
+
+        return await self._writer.write(work)
+
+    async def delete(self, caller: Caller, assistant_id: int) -> Assistant:
+        """Delete an assistant; its history stays."""
+
+        def work(unit: Unit) -> Assistant:
+            return _assistant(caller, unit.handle(caller, assistant_id, DeleteAssistant()))
+
+        return await self._writer.write(work)
+
+    async def roll_back(
+        self, caller: Caller, assistant_id: int, version: int, reason: str | None
+    ) -> Assistant:
+        """Restore the settings as they were before the change that made ``version``."""
+
+        def work(unit: Unit) -> Assistant:
+            state = unit.state(caller.organization_id, assistant_id)
+            if not state.version or state.deleted:
+                raise AssistantNotFound(assistant_id)
+            command = RestoreSettings(
+                settings=_settings_before(unit, caller.organization_id, assistant_id, version),
+                to_version=version - 1,
+            )
+            return _assistant(caller, unit.handle(caller, assistant_id, command, reason))
+
+        return await self._writer.write(work)
+
+    # -- reading
+
+    async def get(self, organization_id: int, assistant_id: int) -> Assistant:
+        """One living assistant; raises ``AssistantNotFound``."""
+        state = await self._database.read(current.load, organization_id, assistant_id)
+        if state is None or state.deleted:
+            raise AssistantNotFound(assistant_id)
+        return Assistant(organization_id=organization_id, id=assistant_id, state=state)
+
+    async def select(
+        self,
+        organization_id: int,
+        selection: Selection,
+        *,
+        skip: int = 0,
+        limit: int | None = None,
+    ) -> list[Assistant]:
+        """The chosen living assistants, newest first."""
+        found = await self._database.read(
+            current.select, organization_id, selection, skip=skip, limit=limit
+        )
+        return [Assistant(organization_id=organization_id, id=i, state=s) for i, s in found]
+
+    async def count(self, organization_id: int, selection: Selection) -> int:
+        """How many assistants ``select`` would give."""
+        return await self._database.read(current.count, organization_id, selection)
+
+    async def history(
+        self,
+        organization_id: int,
+        assistant_id: int,
+        wanted: Filter,
+        limit: int,
+        *,
+        include_deleted: bool = False,
+    ) -> list[Entry]:
+        """The newest ``limit`` wanted entries of the settings history."""
+
+        def work(connection: sa.Connection) -> list[Entry]:
+            state = current.load(connection, organization_id, assistant_id)
+            if state is None or (state.deleted and not include_deleted):
+                raise AssistantNotFound(assistant_id)
+            events = store.read_stream(connection, organization_id, assistant_id, newest_first=True)
+            emails = accounts.emails(connection, organization_id)
+            return list(islice(history.entries(state, events, wanted, emails), limit))
+
+        return await self._database.read(work)
+
+
+class ApiKeys:
+    """The keys of the caller's organization. Whatever changes one takes effect at once."""
+
+    def __init__(self, database: Database, writer: Writer, authenticator: Authenticator) -> None:
+        self._database = database
+        self._writer = writer
+        self._authenticator = authenticator
+
+    async def list(self, organization_id: int) -> list[ApiKey]:
+        """Every key, oldest first, with the uses that were counted until now."""
+        await self._authenticator.save_usage(self._writer)
+        return await self._database.read(accounts.list_keys, organization_id)
+
+    async def create(
+        self, who: Principal, name: str, role: Role, permissions: dict[str, bool]
+    ) -> tuple[ApiKey, str]:
+        """Make a key for the caller's user: as it is shown, and the token itself."""
+
+        def work(unit: Unit) -> tuple[ApiKey, str]:
+            key_id, token = accounts.add_key(
+                unit.connection,
+                unit.vault,
+                organization_id=who.organization_id,
+                user_id=who.user_id,
+                name=name,
+                role=role,
+                permissions=permissions,
+                now=unit.clock(),
+            )
+            return accounts.find_key(unit.connection, who.organization_id, key_id), token
+
+        return await self._writer.write(work)
+
+    async def change(self, organization_id: int, key_id: int, values: dict[str, Any]) -> ApiKey:
+        """Change a key; raises ``KeyNotFound``."""
+
+        def work(unit: Unit) -> ApiKey:
+            accounts.find_key(unit.connection, organization_id, key_id)
+            if values:
+                accounts.change_key(
+                    unit.connection, organization_id, key_id, unit.clock(), **values
+                )
+            return accounts.find_key(unit.connection, organization_id, key_id)
+
+        changed = await self._writer.write(work)
+        self._authenticator.forget(organization_id, key_id)
+        return changed
+
+
+def _assistant(caller: Caller, handled: tuple[int, State]) -> Assistant:
+    assistant_id, state = handled
+    return Assistant(organization_id=caller.organization_id, id=assistant_id, state=state)
+
+
+def _copied(settings: Tree) -> Tree:
+    copied: Tree = with_secrets_of(settings, {})
+    name = copied["name"][: _NAME_LENGTH - len(_COPY)] + _COPY
+    return copied | {"name": name}
+
+
+def _settings_before(unit: Unit, organization_id: int, assistant_id: int, version: int) -> Tree:
+    """The settings before the change that made ``version``, from today's backwards."""
+    state = unit.state(organization_id, assistant_id)
+    for event in unit.newest_first(organization_id, assistant_id):
+        if isinstance(event, AssistantCreated):
+            break
+        state = history.before(event, state)
+        if event.version == version:
+            return state.settings
+    raise VersionNotFound(assistant_id, version)
+
+
+def encode(assistant: Assistant) -> bytes:
+    """An assistant as it is answered."""
+    return msgspec.json.encode(
+        current.represent(assistant.organization_id, assistant.id, assistant.state)
+    )

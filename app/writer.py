@@ -1,0 +1,165 @@
+"""The write queue: one writer for each process, one transaction for all who wait.
+
+Nobody is answered before the commit. Work that is refused, or that fails, leaves its batch
+alone: the others commit as if it had never waited beside them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from app.database import CommitFailed
+from app.unit import Unit
+from events.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import sqlalchemy as sa
+
+    from app.database import Database
+    from app.vault import Vault
+
+T = TypeVar("T")
+
+_LARGEST_BATCH = 64
+_ATTEMPTS = 5
+_log = structlog.get_logger(__name__)
+
+
+class WriterStopped(Exception):
+    """A commit failed, so nothing is written any more: its outcome may be unknown."""
+
+
+class Busy(Exception):
+    """The database stayed locked by somebody else for too long; nothing was written."""
+
+
+class _Waiting(Generic[T]):
+    def __init__(self, work: Callable[[Unit], T], answer: asyncio.Future[T]) -> None:
+        self.work = work
+        self.answer = answer
+        self.outcome: T | BaseException | None = None
+
+    def run(self, unit: Unit) -> None:
+        try:
+            self.outcome = self.work(unit)
+        except Refusal as refusal:
+            self.outcome = refusal
+
+    def fulfil(self, outcome: T | BaseException | None) -> None:
+        if self.answer.done():  # the client went away while it waited
+            return
+        if isinstance(outcome, BaseException):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)  # type: ignore[arg-type]  # None is a T where it occurs
+
+
+class Writer:
+    """Commits waiting work in batches, in the order in which it came."""
+
+    def __init__(self, database: Database, vault: Vault, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._vault = vault
+        self._clock = clock
+        self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+
+    def check(self) -> None:
+        """Raise ``WriterStopped`` if a failed commit has ended all writing."""
+        if self._failure is not None:
+            raise WriterStopped(str(self._failure))
+
+    def start(self) -> None:
+        """Begin to serve the queue."""
+        self._task = asyncio.create_task(self._serve(), name="writer")
+
+    async def drain(self) -> None:
+        """Finish what waits, then end."""
+        await self._queue.put(None)
+        if self._task is not None:
+            await self._task
+
+    async def write(self, work: Callable[[Unit], T]) -> T:
+        """Run ``work`` in a transaction with whoever else waits; returns once it is durable.
+
+        Raises the ``Refusal`` that ``work`` raised, ``Busy`` or ``WriterStopped``.
+        """
+        self.check()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        await self._queue.put(_Waiting(work, answer))
+        return await answer
+
+    async def _serve(self) -> None:
+        while (first := await self._queue.get()) is not None:
+            batch = [first]
+            ends = False
+            while len(batch) < _LARGEST_BATCH and not self._queue.empty():
+                waiting = self._queue.get_nowait()
+                if waiting is None:
+                    ends = True
+                    break
+                batch.append(waiting)
+            await self._commit([w for w in batch if not w.answer.done()])
+            if ends:
+                return
+
+    async def _commit(self, batch: list[_Waiting[Any]]) -> None:
+        if self._failure is not None:
+            self._fail(batch, WriterStopped(str(self._failure)))
+            return
+        try:
+            await self._attempt(batch)
+        except CommitFailed as error:
+            self._failure = error
+            _log.critical("writer_stopped", error=str(error))
+            self._fail(batch, WriterStopped(str(error)))
+        except Busy as error:
+            self._fail(batch, error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to one caller
+            if len(batch) == 1:
+                self._fail(batch, error)
+                return
+            for waiting in batch:
+                await self._commit([waiting])
+        else:
+            for waiting in batch:
+                waiting.fulfil(waiting.outcome)
+
+    async def _attempt(self, batch: list[_Waiting[Any]]) -> None:
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                await self._database.write(lambda connection: self._run(batch, connection))
+            except OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                if attempt == _ATTEMPTS:
+                    raise Busy from error
+                await asyncio.sleep(random.uniform(0.005, 0.05) * attempt)  # noqa: S311  # jitter
+            else:
+                return
+
+    def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> None:
+        unit = Unit(connection, self._vault, self._clock)
+        for waiting in batch:
+            waiting.run(unit)
+        unit.flush()
+
+    def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+        for waiting in batch:
+            waiting.fulfil(error)
+
+
+def _is_busy(error: OperationalError) -> bool:
+    return getattr(error.orig, "sqlite_errorcode", None) in _BUSY_CODES
+
+
+_BUSY_CODES = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
