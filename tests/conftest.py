@@ -1,0 +1,164 @@
+"""A real server on a real database, shared by the tests; each test has organizations of its own.
+
+The organizations are made before the server starts, because while it runs it alone writes.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from msgspec import Struct
+
+from app import accounts, vault
+from app.config import Config
+from app.database import hold, migrate, writing_engine
+from app.main import create_app, utc_now
+
+ORGANIZATIONS = 400
+ASSISTANTS = "/api/v1/assistants"
+
+
+class Organization(Struct, frozen=True, kw_only=True):
+    """An organization with one key for each role."""
+
+    id: int
+    admin: str
+    editor: str
+    viewer: str
+
+
+def make_organizations(path: Path, count: int) -> list[Organization]:
+    """Fill a new database file with organizations and their keys."""
+    config = Config(database_url=f"sqlite+aiosqlite:///{path}")
+    with hold(path, "tests"):
+        migrate(path)
+        safe = vault.open_vault(config)
+        engine = writing_engine(path)
+        with engine.begin() as connection:
+            made = []
+            for number in range(count):
+                now = utc_now()
+                organization_id = accounts.ensure_organization(
+                    connection, safe, f"Organization {number}", now
+                )
+                tokens = {}
+                for role in accounts.Role:
+                    user_id = accounts.ensure_user(
+                        connection, organization_id, role.name, f"{role.name}@example.com"
+                    )
+                    _, tokens[role.name] = accounts.add_key(
+                        connection,
+                        safe,
+                        organization_id=organization_id,
+                        user_id=user_id,
+                        name=f"{role.name} key",
+                        role=role,
+                        permissions={},
+                        now=now,
+                    )
+                made.append(Organization(id=organization_id, **tokens))
+        engine.dispose()
+    return made
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """A server that answers, and the organizations that wait in its database."""
+
+    url: str
+    database: Path
+    waiting: list[Organization]
+
+    def organization(self) -> Organization:
+        """An organization that no other test has."""
+        return self.waiting.pop()
+
+    def client(self, token: str | None) -> httpx.Client:
+        """A client that calls with a key."""
+        headers = {} if token is None else {"authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+
+
+@contextmanager
+def serving(database: Path, waiting: list[Organization]) -> Iterator[Server]:
+    """A server in a thread of this process, on a free port."""
+    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(config), port=0, log_config=None, access_log=False)
+    )
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        if not thread.is_alive():
+            raise RuntimeError("the server did not start")
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
+    server.should_exit = True
+    thread.join()
+
+
+@contextmanager
+def serving_process(
+    database: Path, waiting: list[Organization], **settings: str
+) -> Iterator[Server]:
+    """The ``backstory serve`` command as a process of its own, on a free port."""
+    environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"} | settings
+    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    command += ["--database", f"sqlite+aiosqlite:///{database}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://"), "the server did not start"
+        yield Server(url=url, database=database, waiting=waiting)
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = tmp_path_factory.mktemp("server") / "backstory.db"
+    waiting = make_organizations(database, ORGANIZATIONS)
+    with serving(database, waiting) as running:
+        yield running
+
+
+@pytest.fixture
+def organization(server: Server) -> Organization:
+    return server.organization()
+
+
+@pytest.fixture
+def admin(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.admin) as client:
+        yield client
+
+
+@pytest.fixture
+def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.editor) as client:
+        yield client
+
+
+@pytest.fixture
+def viewer(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.viewer) as client:
+        yield client
+
+
+@pytest.fixture
+def assistant(editor: httpx.Client) -> dict[str, Any]:
+    answer = editor.post(ASSISTANTS, json={"name": "Front desk"})
+    assert answer.status_code == 201
+    created: dict[str, Any] = answer.json()
+    return created
