@@ -35,8 +35,11 @@ class Actor(Struct, frozen=True, kw_only=True):
 class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By which wish a change came about, and what that wish referred to."""
 
-    type: Literal["create", "duplicate", "patch", "put", "status", "rollback", "delete"]
+    type: Literal[
+        "create", "duplicate", "patch", "put", "status", "rollback", "delete", "erase", "purge"
+    ]
     to_version: int | UnsetType = UNSET  # rollback: the state after this version is restored
+    secrets_restored: int | UnsetType = UNSET  # rollback: how many old secrets came back with it
     assistant_id: int | UnsetType = UNSET  # duplicate: the assistant that was copied
 
 
@@ -46,34 +49,50 @@ class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
     organization_id: int
     sequence: int  # the organization's count, without gaps
     assistant_id: int
-    version: int  # the assistant's count, without gaps
     occurred_at: datetime  # UTC, set by the server; never runs backwards in an organization
     actor: Actor
     reason: str | None
-    cause: Cause
     request_id: str | None
     idempotency_key: str | None = None
 
 
-class AssistantCreated(Recorded, frozen=True, kw_only=True, tag="assistant_created.v1"):
+class Versioned(Recorded, frozen=True, kw_only=True):
+    """An event of an assistant's stream: it has a version, and folding it changes the state."""
+
+    version: int  # the assistant's count, without gaps
+    cause: Cause
+
+
+class AssistantCreated(Versioned, frozen=True, kw_only=True, tag="assistant_created.v1"):
     """The first event of a stream: every field is a change that had nothing before it."""
 
     changes: Changes
 
 
 class AssistantSettingsChanged(
-    Recorded, frozen=True, kw_only=True, tag="assistant_settings_changed.v1"
+    Versioned, frozen=True, kw_only=True, tag="assistant_settings_changed.v1"
 ):
     """One accepted change: by path, what was there and what is there now."""
 
     changes: Changes
 
 
-class AssistantDeleted(Recorded, frozen=True, kw_only=True, tag="assistant_deleted.v1"):
+class AssistantDeleted(Versioned, frozen=True, kw_only=True, tag="assistant_deleted.v1"):
     """Closes a stream. The settings stay readable in its history."""
 
 
-Event = AssistantCreated | AssistantSettingsChanged | AssistantDeleted
+class SecretsErased(Versioned, frozen=True, kw_only=True, tag="secrets_erased.v1"):
+    """The sealed values of every secret up to here were destroyed; references stay."""
+
+
+class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag="secrets_revealed.v1"):
+    """Somebody read secrets back: which paths, never values. It changes no state."""
+
+    paths: list[str]
+
+
+Event = AssistantCreated | AssistantSettingsChanged | AssistantDeleted | SecretsErased
+LogEvent = Event | SecretsRevealed  # what an organization's log holds
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -82,6 +101,7 @@ class State(Struct, frozen=True, kw_only=True):
     version: int = 0
     settings: Tree = field(default_factory=dict)
     deleted: bool = False
+    erased_version: int = 0  # secrets set up to this version were destroyed
     user_id: int = 0  # the creator
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -112,6 +132,13 @@ def evolve(state: State, event: Event) -> State:
         case AssistantDeleted():
             return msgspec.structs.replace(
                 state, version=event.version, deleted=True, updated_at=event.occurred_at
+            )
+        case SecretsErased():
+            return msgspec.structs.replace(
+                state,
+                version=event.version,
+                erased_version=event.version,
+                updated_at=event.occurred_at,
             )
         case _:
             assert_never(event)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from events.changed import Event
+from events.changed import LogEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
     Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+_decoder: msgspec.json.Decoder[LogEvent] = msgspec.json.Decoder(LogEvent)
 
 # tag -> the function that turns an event of this tag into one of the next. None is needed yet.
 UPCASTERS: Mapping[str, Upcaster] = {}
 
 
-def tag_of(event: Event) -> str:
+def tag_of(event: LogEvent) -> str:
     """The stored name of an event's shape, such as ``assistant_settings_changed.v1``."""
     return str(event.__struct_config__.tag)
 
 
-def encode(event: Event) -> bytes:
+def encode(event: LogEvent) -> bytes:
     """The canonical bytes: UTF-8 JSON, members in their declared order."""
     return _encoder.encode(event)
 
 
-def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> Event:
+def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> LogEvent:
     """The event that the bytes hold, in today's shape."""
     if tag not in upcasters:
         return _decoder.decode(body)
     members = msgspec.json.decode(body)
     while upcast := upcasters.get(members["type"]):
         members = upcast(members)
-    event: Event = msgspec.convert(members, Event)
+    event: LogEvent = msgspec.convert(members, LogEvent)
     return event

@@ -58,3 +58,19 @@ class MalformedJSON(Refusal):
         super().__init__(rule, position)
         self.rule = rule
         self.position = position
+
+
+class NoSecret(Refusal):
+    """At this position of the paths that were asked for, there is no secret."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(position)
+        self.position = position
+
+
+class SecretsGone(Refusal):
+    """The sealed values at these paths were destroyed; nobody can read them again."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        super().__init__(paths)
+        self.paths = paths

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct
 
-from events.secrets import Path, Plain, is_reference
+from events.pointers import is_reference
+from events.secrets import Path, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

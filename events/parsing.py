@@ -18,8 +18,8 @@ MAX_SAFE_INTEGER = 2**53  # beyond it, a JavaScript client reads another number
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def parse(text: bytes) -> Any:
-    """Decode one JSON text.
+def parse(text: bytes, depth: int = 0) -> Any:
+    """Decode one JSON text, which stands inside ``depth`` objects and lists.
 
     Raises ``MalformedJSON`` with the rule that is broken and the character position
     (0 where the parser does not tell).
@@ -36,7 +36,7 @@ def parse(text: bytes) -> Any:
         raise MalformedJSON(f"nested deeper than {MAX_DEPTH} levels") from None
     except ValueError:  # an integer of more digits than Python converts
         raise MalformedJSON("an integer is beyond 2^53") from None
-    _check(value, 1)
+    _check(value, depth)
     return value
 
 
@@ -52,7 +52,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if isinstance(value, dict | list) and depth == MAX_DEPTH:
         raise MalformedJSON(f"nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         for name, member in value.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -18,14 +18,28 @@ from events import parsing, shape
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import Tree, join
-from events.secrets import KEPT, MARK, Plain, is_mask, is_reference, speaks_of_credential
+from events.pointers import MARK, Tree, is_reference, join
+from events.secrets import (
+    KEPT,
+    MASK,
+    Kept,
+    Plain,
+    in_url,
+    is_mask,
+    read_url,
+    speaks_of_credential,
+)
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+T = TypeVar("T", bound=Struct)
 
 REASON = "change_description"
+_MOST_ERRORS = 100  # one answer names no more
+_LONGEST_NAME = 100
 _TRUE = frozenset(("y", "yes", "t", "on"))
 _FALSE = frozenset(("n", "no", "f", "off"))
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
@@ -60,32 +74,48 @@ def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
     return _read(body, _Reader(strict=strict), required=("name",))
 
 
-def read_reason(body: Any) -> str | None:
-    """The reason in a body that is otherwise empty, null or absent."""
-    if body is None:
-        return None
-    reader = _Reader()
-    if not isinstance(body, dict):
-        reader.error(("body",), "model_attributes_type", "Input should be a valid object")
-        reader.raise_errors()
-    reason = reader.reason(body.get(REASON), ("body", REASON))
-    reader.raise_errors()
-    return reason
-
-
 def read_struct(kind: type[T], body: Any) -> T:
-    """A small body as its Struct; raises ``InvalidSettings`` with the first error."""
+    """A small body as its Struct; raises ``InvalidSettings`` with an error for each member."""
     try:
         return msgspec.convert(body, kind, strict=False)
     except msgspec.ValidationError as error:
-        rule, _, place = str(error).partition(" - at `$")
-        loc = tuple(token for token in re.split(r"[.\[\]]", place.rstrip("`")) if token)
-        if missing := re.match(r"Object missing required field `(\w+)`", rule):
-            loc, rule = (*loc, missing[1]), "Missing required field"
-        kind_of_error, message = describe(rule)
-        raise InvalidSettings(
-            (FieldError(loc=("body", *loc), msg=message, type=kind_of_error),)
-        ) from None
+        if not isinstance(body, dict):
+            message = "Input should be a valid object"
+            errors = [FieldError(loc=("body",), msg=message, type="model_attributes_type")]
+        else:
+            errors = [e for m in msgspec.structs.fields(kind) for e in _member_errors(m, body)]
+        raise InvalidSettings(tuple(errors) or (_error_of(error, ("body",), kind),)) from None
+
+
+def _member_errors(member: msgspec.structs.FieldInfo, body: Tree) -> Iterator[FieldError]:
+    loc = ("body", member.name)
+    if member.name not in body:
+        if member.required:
+            yield FieldError(loc=loc, msg="Field required", type="missing")
+        return
+    try:
+        msgspec.convert(body[member.name], member.type, strict=False)
+    except msgspec.ValidationError as error:
+        yield _error_of(error, loc, member.type)
+
+
+def _error_of(error: msgspec.ValidationError, loc: Location, kind: Any) -> FieldError:
+    rule, _, place = str(error).partition(" - at `$")
+    inside = tuple(
+        int(token) if token.isdecimal() else token
+        for token in re.split(r"[.\[\]]", place.rstrip("`"))
+        if token
+    )
+    kind_of_error, message = describe(rule, get_args(kind))
+    return FieldError(loc=(*loc, *inside), msg=message, type=kind_of_error)
+
+
+def clean_reason(text: str | None) -> str | None:
+    """A reason without blanks around it; None for an empty one. It has no place for a secret."""
+    if text is None:
+        return None
+    url = read_url(text)
+    return in_url(url.url or "", MASK) if url else text.strip() or None
 
 
 def check_stored(settings: Tree) -> None:
@@ -187,10 +217,13 @@ class _Reader:
         self.errors: list[FieldError] = []
         self.ignored: list[str] = []
         self._strict = strict
+        self._names_are_ours = True  # a name that speaks of a credential makes its value one
+        self._merging = True  # outside of lists: null removes a free-form member
         self._stored = stored  # settings of ours: references are legal, nothing is rewritten
 
     def error(self, loc: Location, kind: str, message: str) -> None:
-        self.errors.append(FieldError(loc=loc, msg=message, type=kind))
+        if len(self.errors) < _MOST_ERRORS:
+            self.errors.append(FieldError(loc=loc, msg=message, type=kind))
 
     def raise_errors(self) -> None:
         if self.errors:
@@ -216,11 +249,11 @@ class _Reader:
     def reason(self, value: Any, loc: Location) -> str | None:
         if value is None:
             return None
-        text = self.scalar(shape.Scalar(type=Reason, nullable=False, secret=False), value, loc)
-        return str(text).strip() or None
+        read = self.scalar(shape.Scalar(type=Reason, nullable=False, secret=False), value, loc)
+        return clean_reason(str(value)) if isinstance(read, str | Plain | Kept) else None
 
     def _top_level(self, name: str, member: shape.Member, value: Any, loc: Location) -> Any:
-        if isinstance(value, str) and isinstance(member.shape, shape.Scalar):
+        if isinstance(value, str):
             value = value.strip() if name == "name" else (value if value.strip() else None)
         if value is None and member.null == "ignored":
             return UNSET
@@ -237,7 +270,7 @@ class _Reader:
         schema = value.get("structured_data_schema")
         if isinstance(schema, str):
             try:
-                schema = parsing.parse(schema.encode())
+                schema = parsing.parse(schema.encode(), depth=2)  # in the body, in custom_settings
             except MalformedJSON as error:
                 self.error((*loc, "structured_data_schema"), "json_invalid", error.rule)
                 return value
@@ -248,9 +281,10 @@ class _Reader:
         return value
 
     def _phone_numbers(self, numbers: list[Any], loc: Location) -> list[str]:
-        stripped = [_NUMBER_SEPARATORS.sub("", str(number)) for number in numbers]
+        texts = [str(number) if isinstance(number, str) else "" for number in numbers]
+        stripped = [_NUMBER_SEPARATORS.sub("", text) for text in texts]
         for position, number in enumerate(stripped):
-            if not _E164.fullmatch(number):
+            if isinstance(numbers[position], str) and not _E164.fullmatch(number):
                 message = "Input should be a phone number in E.164 form, such as +14155551234"
                 self.error((*loc, position), "string_pattern_mismatch", message)
         return list(dict.fromkeys(stripped))
@@ -298,7 +332,11 @@ class _Reader:
                     self.error((*loc, name), "missing", "Field required")
         if isinstance(kind.item, shape.FreeForm) and isinstance(value, dict):
             return self._plain_members(value, loc)
-        return self.value(kind.item, value, loc)
+        merging, self._merging = self._merging, False
+        try:
+            return self.value(kind.item, value, loc)
+        finally:
+            self._merging = merging
 
     def _mapping(self, kind: shape.Mapping, value: Tree, loc: Location) -> Tree:
         secret = isinstance(kind.value, shape.Scalar) and kind.value.secret
@@ -311,20 +349,30 @@ class _Reader:
         }
 
     def _free_form(self, kind: shape.FreeForm, value: Tree, loc: Location) -> Tree:
+        if not self._merging:
+            return self._plain_members(value, loc)
         if not kind.replace:
             return self._merged_members(value, loc)
         return {
             name: UNSET
             if sent is None and not self._stored
-            else Replace(self._free(name, sent, (*loc, name), merging=False))
+            else Replace(self._custom_setting(name, sent, (*loc, name)))
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
         }
 
+    def _custom_setting(self, name: str, value: Any, loc: Location) -> Any:
+        # The names in a schema are those of data to come: what stands under them is no secret.
+        self._names_are_ours = name != "structured_data_schema"
+        try:
+            return self._free(name, value, loc, merging=False)
+        finally:
+            self._names_are_ours = True
+
     def scalar(self, kind: shape.Scalar, value: Any, loc: Location) -> Any:
+        if self._stored and is_reference(value):
+            return value
         if kind.secret:
-            if self._stored and is_reference(value):
-                return value
             if value == "" and kind.nullable:
                 return None
             if isinstance(value, str) and is_mask(value):
@@ -341,20 +389,28 @@ class _Reader:
             self.error(loc, "finite_number", "Input should be a finite number")
         if type(read) is int and abs(read) > MAX_SAFE_INTEGER:
             self.error(loc, "int_parsing_size", "Input should not be beyond 2^53")
-        return Plain(read) if kind.secret else read
+        if kind.secret:
+            return Plain(read)
+        return (self._url(read) or read) if isinstance(read, str) else read
 
     # -- free-form values
 
     def _merged_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
+        credential = _named_credential(value)
         return {
-            name: self._free(name, sent, (*loc, name), merging=True, secret=secret)
+            name: self._free(
+                name, sent, (*loc, name), merging=True, secret=secret or name == credential
+            )
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
         }
 
     def _plain_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
+        credential = _named_credential(value)
         members = {
-            name: self._free(name, sent, (*loc, name), merging=False, secret=secret)
+            name: self._free(
+                name, sent, (*loc, name), merging=False, secret=secret or name == credential
+            )
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
         }
@@ -364,7 +420,7 @@ class _Reader:
         self, name: str, value: Any, loc: Location, *, merging: bool, secret: bool = False
     ) -> Any:
         """A value that nobody typed. While ``merging``, null removes; elsewhere it is a value."""
-        secret = secret or speaks_of_credential(name)
+        secret = secret or (self._names_are_ours and speaks_of_credential(name))
         if self._stored and is_reference(value):
             return value
         if value is None:
@@ -381,7 +437,11 @@ class _Reader:
             return ["" if item is UNSET else item for item in items]
         if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
             return self._free_secret(value)
-        return value
+        return (self._url(value) or value) if isinstance(value, str) else value
+
+    def _url(self, value: str) -> Plain | Kept | None:
+        """A URL's user information is a secret, wherever the URL stands."""
+        return None if self._stored else read_url(value)
 
     def _free_secret(self, value: str | float) -> Any:
         if isinstance(value, str):
@@ -401,9 +461,20 @@ class _Reader:
         if not self._strict:
             self.ignored.append(join(tuple(map(str, loc[1:]))))
             return
-        nearest = difflib.get_close_matches(name, kind.members, n=1)
+        if len(self.errors) >= _MOST_ERRORS:  # looking for near names is slow
+            return
+        nearest = difflib.get_close_matches(name[:_LONGEST_NAME], kind.members, n=1)
         hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
         self.error(loc, "extra_forbidden", f"Unknown member{hint}")
+
+
+def _named_credential(pair: Tree) -> str | None:
+    """The member of a pair such as ``{"name": "Authorization", "value": ...}`` that is secret."""
+    named = any(
+        isinstance(said := pair.get(name), str) and speaks_of_credential(said)
+        for name in ("name", "key", "header")
+    )
+    return "value" if named else None
 
 
 def _boolean_word(text: str) -> str | bool:

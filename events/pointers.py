@@ -1,7 +1,7 @@
 """RFC 6901 paths over JSON trees: flatten, diff, apply.
 
-A tree is a ``dict`` of JSON values. Objects are descended into, a list is one value.
-Everything here is pure: trees are never changed in place.
+A tree is a ``dict`` of JSON values. Objects are descended into; a list is one value, and so is
+the reference that stands for a secret. Everything here is pure: trees are never changed in place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Tree = dict[str, Any]
+MARK = "$secret"
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -25,6 +26,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Changes = dict[str, Change]
+
+
+def is_reference(value: Any) -> bool:
+    """Whether a stored value stands for a sealed secret."""
+    return isinstance(value, dict) and MARK in value
 
 
 def join(tokens: tuple[str, ...]) -> str:
@@ -66,7 +72,7 @@ def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _leaves(value: Any, at: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and value and not is_reference(value):
         for name, member in value.items():
             yield from _leaves(member, (*at, name))
     else:
@@ -84,13 +90,17 @@ def _differences(
     for name, old in before.items():
         new = after.get(name, UNSET)
         path = (*at, name)
-        if isinstance(old, dict) and isinstance(new, dict):
+        if _is_object(old) and _is_object(new):
             yield from _differences(old, new, path)
         elif not same(old, new):
             yield join(path), Change(before=old, after=new)
     for name, new in after.items():
         if name not in before:
             yield join((*at, name)), Change(after=new)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) and not is_reference(value)
 
 
 def apply(changes: Mapping[str, Change], tree: Tree) -> Tree:

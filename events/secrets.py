@@ -14,58 +14,59 @@ import msgspec
 from msgspec import UNSET
 
 from events.errors import FieldError, InvalidSettings
+from events.pointers import MARK, Tree, is_reference
 from events.shape import natural_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from events.pointers import Tree
 
 MASK = "********"
-MARK = "$secret"
+ERASED = "erased"  # shown where the sealed value was destroyed
+URL = "url"
 
-_CREDENTIAL_WORDS = frozenset(
-    [
-        "key",
-        "keys",
-        "apikey",
-        "apikeys",
-        "token",
-        "secret",
-        "secrets",
-        "password",
-        "passwords",
-        "passwd",
-        "passphrase",
-        "authorization",
-        "credential",
-        "credentials",
-        "private",
-        "cookie",
-        "cookies",
-    ]
+_CREDENTIALS = (
+    "key", "keys", "token", "secret", "secrets", "password", "passwords", "passwd", "passphrase",
+    "pwd", "authorization", "credential", "credentials", "private", "cookie", "cookies",
+)  # fmt: skip
+_QUALIFIERS = "api auth access bearer client secret private refresh session signing db admin user"
+# Also as one word, such as ``apikey`` and ``authtoken``.
+_CREDENTIAL_WORDS = frozenset(_CREDENTIALS).union(
+    qualifier + word for qualifier in _QUALIFIERS.split() for word in _CREDENTIALS
 )
+# Words of ``clientSecret``, of ``DBpassword``, and of ``auth_token``.
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_RUNS = re.compile(r"[A-Z]+|[a-z]+")
+_PARTS = re.compile(r"[A-Za-z]+")
 _ONLY_MASK = re.compile(r"[*.]+")
+_URL_WITH_USER = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*://)([^\s/?#]+)@(\S*)\s*")
+_ORIGIN = re.compile(r"[^/]*//[^/?#]*")
 _NATURAL_KEYS = natural_keys()
 
 Path = tuple[str, ...]
+Place = tuple[str | int, ...]  # a path whose list positions are integers
 
 
-class Plain(msgspec.Struct, frozen=True, eq=False):
-    """A secret's value on its way to the vault. It prints and encodes as nothing."""
+class Plain:
+    """A secret's value on its way to the vault. It prints as the mask, and encodes as nothing.
 
-    value: str | int | float
+    ``url`` is what the value was part of: a URL, here without its user information.
+    """
+
+    __slots__ = ("url", "value")
+
+    def __init__(self, value: str | float, url: str | None = None) -> None:
+        self.value = value
+        self.url = url
 
     def __repr__(self) -> str:
-        return "Plain(********)"
+        return f"Plain({MASK})"
 
 
-class Kept:
-    """The mask, sent back: leave the secret as it is."""
+class Kept(msgspec.Struct, frozen=True):
+    """The mask, sent back: leave the secret as it is, perhaps in a URL that was edited."""
 
-    def __repr__(self) -> str:
-        return "KEPT"
+    url: str | None = None
 
 
 KEPT: Final = Kept()
@@ -76,138 +77,229 @@ def speaks_of_credential(name: str) -> bool:
 
     Whole words only, in snake, kebab or camel case: ``apiKey`` does, ``keyterms`` does not.
     """
-    return any(word.lower() in _CREDENTIAL_WORDS for word in _WORDS.findall(name))
+    splits = (_WORDS, _RUNS, _PARTS)
+    return any(
+        word.lower() in _CREDENTIAL_WORDS for split in splits for word in split.findall(name)
+    )
 
 
 def is_mask(text: str) -> bool:
     """Whether a value is only what some server showed in place of a secret."""
-    return _ONLY_MASK.fullmatch(text) is not None
+    return text == ERASED or _ONLY_MASK.fullmatch(text) is not None
 
 
-def is_reference(value: Any) -> bool:
-    """Whether a stored value stands for a sealed secret."""
-    return isinstance(value, dict) and MARK in value
+def read_url(text: str) -> Plain | Kept | None:
+    """The user information of a URL as a secret of its own; None where there is none."""
+    if "://" not in text or (found := _URL_WITH_USER.fullmatch(text)) is None:
+        return None
+    scheme, user, rest = found.groups()
+    return Kept(url=scheme + rest) if is_mask(user) else Plain(user, url=scheme + rest)
 
 
-def mask(value: Any) -> Any:
-    """The value as anybody may see it."""
+def in_url(url: str, user: str) -> str:
+    """A URL with its user information back in its place."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{user}@{rest}"
+
+
+def is_erased(reference: Tree, erased_version: int) -> bool:
+    """Whether a reference's sealed value was destroyed: its id says with which version it came."""
+    version, _, _ = reference[MARK]["id"].partition(".")
+    return erased_version > 0 and int(version) <= erased_version
+
+
+def mask(value: Any, erased_version: int = 0) -> Any:
+    """The value as anybody may see it; ``erased_version`` is the state's."""
     if isinstance(value, dict):
         if MARK in value:
-            return MASK
-        return {name: mask(member) for name, member in value.items()}
+            shown = ERASED if is_erased(value, erased_version) else MASK
+            return in_url(value[URL], shown) if URL in value else shown
+        return {name: mask(member, erased_version) for name, member in value.items()}
     if isinstance(value, list):
-        return [mask(item) for item in value]
+        return [mask(item, erased_version) for item in value]
     return value
 
 
-def references(value: Any) -> Iterator[Tree]:
-    """Every ``{"id", "fingerprint"}`` inside a value."""
-    if isinstance(value, dict):
-        if MARK in value:
-            yield value[MARK]
-        else:
-            for member in value.values():
-                yield from references(member)
-    elif isinstance(value, list):
-        for item in value:
-            yield from references(item)
-
-
-def settle(value: Any, current: Any, at: Path = ()) -> Any:
+def settle(value: Any, current: Any, at: Place = (), *, erased_version: int = 0) -> Any:
     """The value with each KEPT filled from what is stored, and equal secrets left as stored.
 
-    Raises ``InvalidSettings`` where a mask was sent for a list's element that has no secret;
-    elsewhere a mask for nothing is nothing: UNSET, or None for a typed member.
+    Raises ``InvalidSettings`` where a mask was sent for a list's element that has no secret,
+    or inside a URL of another host; elsewhere a mask for nothing is UNSET: nothing.
     """
     if isinstance(value, Kept):
-        return current if is_reference(current) else UNSET
+        return _kept(value, current, at)
     if is_reference(value):
-        return current if _equal_secrets(value, current) else value
+        return _unless_equal(value, current, erased_version)
     if isinstance(value, dict):
         olds = current if isinstance(current, dict) and not is_reference(current) else {}
         settled = {
-            name: settle(member, olds.get(name), (*at, name)) for name, member in value.items()
+            name: settle(member, olds.get(name), (*at, name), erased_version=erased_version)
+            for name, member in value.items()
         }
-        return {name: member for name, member in settled.items() if member is not UNSET}
+        kept = {name: member for name, member in settled.items() if member is not UNSET}
+        return UNSET if value and not kept and current is None else kept
     if isinstance(value, list):
         olds_of = counterparts(value, current if isinstance(current, list) else [], at)
+        pairs = list(enumerate(zip(value, olds_of, strict=True)))
+        for position, (element, old) in pairs:
+            _check_element(element, old, (*at, position))
         return [
-            _settle_element(element, old, (*at, str(position)))
-            for position, (element, old) in enumerate(zip(value, olds_of, strict=True))
+            settle(element, old, (*at, position), erased_version=erased_version)
+            for position, (element, old) in pairs
         ]
     return value
 
 
-def _settle_element(element: Any, old: Any, at: Path) -> Any:
-    for place in _kept_without_secret(element, old, at):
-        loc = ("body", *(int(token) if token.isdigit() else token for token in place))
-        message = (
-            "The mask was sent for a secret that is not stored; send the value or leave it out"
-        )
-        raise InvalidSettings((FieldError(loc=loc, msg=message, type="secret_mask_unmatched"),))
-    return settle(element, old, at)
+def _kept(kept: Kept, current: Any, at: Place) -> Any:
+    if kept.url is None:
+        return current if is_reference(current) else UNSET
+    if not is_reference(current) or URL not in current:
+        return kept.url
+    if _origin(kept.url) != _origin(current[URL]):
+        # Whoever may edit a URL must not be able to send its credentials to a host of theirs.
+        raise _unmatched(at, "The mask was sent in a URL of another host; send the credentials")
+    return current | {URL: kept.url}
 
 
-def _kept_without_secret(value: Any, current: Any, at: Path) -> Iterator[Path]:
-    if isinstance(value, Kept) and not is_reference(current):
-        yield at
-    elif isinstance(value, dict):
+def _origin(url: str) -> str:
+    found = _ORIGIN.match(url)
+    return found[0].lower() if found else url
+
+
+def _unless_equal(new: Tree, current: Any, erased_version: int) -> Tree:
+    """The new reference, or the stored one where both stand for the same value."""
+    if not is_reference(current) or is_erased(current, erased_version):
+        return new
+    if new[MARK]["fingerprint"] != current[MARK]["fingerprint"]:
+        return new
+    return new | {MARK: current[MARK]}
+
+
+def _check_element(value: Any, current: Any, at: Place) -> None:
+    """An element is one value: a mask in it must have a secret to keep."""
+    if isinstance(value, Kept) and value.url is None and not is_reference(current):
+        raise _unmatched(at, "The mask was sent for a secret that is not stored; send its value")
+    if isinstance(value, dict):
         olds = current if isinstance(current, dict) else {}
         for name, member in value.items():
-            yield from _kept_without_secret(member, olds.get(name), (*at, name))
+            _check_element(member, olds.get(name), (*at, name))
 
 
-def _equal_secrets(one: Tree, other: Any) -> bool:
-    return is_reference(other) and one[MARK]["fingerprint"] == other[MARK]["fingerprint"]
+def _unmatched(at: Place, message: str) -> InvalidSettings:
+    error = FieldError(loc=("body", *at), msg=message, type="secret_mask_unmatched")
+    return InvalidSettings((error,))
 
 
-def counterparts(news: list[Any], olds: list[Any], at: Path) -> list[Any]:
-    """For each new element the old one that it continues: by natural key, else by position."""
-    key = _NATURAL_KEYS.get(at, ())
-    if not key:
-        return [olds[i] if i < len(olds) else None for i in range(len(news))]
-    unclaimed = list(enumerate(olds))
-    found: list[Any] = [None] * len(news)
-    for position, new in enumerate(news):
-        for index, (_, old) in enumerate(unclaimed):
-            if _key_of(old, key) == _key_of(new, key):
-                found[position] = unclaimed.pop(index)[1]
-                break
+def counterparts(news: list[Any], olds: list[Any], at: Place) -> list[Any]:
+    """For each new element the old one that it continues.
+
+    By its natural key; where it has none, by all of it that is no secret; else by position.
+    """
+    key = _NATURAL_KEYS.get(tuple(map(str, at)), ())
+    waiting: dict[str, list[int]] = {}
+    for position, old in enumerate(olds):
+        waiting.setdefault(_key_of(old, key), []).append(position)
+    claimed = [
+        positions.pop(0) if (positions := waiting.get(_key_of(new, key))) else None for new in news
+    ]
     # An element whose key was edited in place is still the one at its position.
-    left = dict(unclaimed)
-    return [old if old is not None else left.pop(i, None) for i, old in enumerate(found)]
+    free = set(range(len(olds))).difference(one for one in claimed if one is not None)
+    return [
+        olds[one] if one is not None else olds[at] if at in free else None
+        for at, one in enumerate(claimed)
+    ]
 
 
-def _key_of(element: Any, key: tuple[str, ...]) -> Any:
-    return [element.get(name) for name in key] if isinstance(element, dict) else element
+def _key_of(element: Any, key: tuple[str, ...]) -> str:
+    if key and isinstance(element, dict):
+        return repr([_without_secrets(element.get(name)) for name in key])
+    return repr(_without_secrets(element))
 
 
-def with_secrets_of(target: Any, current: Any, at: Path = ()) -> Any:
+def _without_secrets(value: Any) -> Any:
+    if isinstance(value, Kept | Plain) or is_reference(value):
+        return KEPT
+    if isinstance(value, dict):
+        return sorted((name, repr(_without_secrets(member))) for name, member in value.items())
+    if isinstance(value, list):
+        return [_without_secrets(item) for item in value]
+    return value
+
+
+def with_secrets_of(
+    target: Any, current: Any, at: Place = (), *, restorable: frozenset[str] = frozenset()
+) -> Any:
     """``target`` as it is but for its secrets, which become those of ``current``.
 
     A place that holds a secret in either has afterwards what ``current`` has there: UNSET
     where it has nothing. Elements that only ``current`` has are gone, with their secrets.
+    References of ``target`` whose ids are ``restorable`` stay.
     """
+    if is_reference(target) and target[MARK]["id"] in restorable:
+        return target
     if is_reference(target) or is_reference(current):
-        return UNSET if current is None else current
+        return _current_secret(target, current)
     if isinstance(target, list):
         olds_of = counterparts(target, current if isinstance(current, list) else [], at)
-        return [with_secrets_of(one, old, at) for one, old in zip(target, olds_of, strict=True)]
+        pairs = zip(target, olds_of, strict=True)
+        kept = [with_secrets_of(one, old, at, restorable=restorable) for one, old in pairs]
+        return [one for one in kept if one is not UNSET]
     if isinstance(current, dict) and target is None:
         return _only_secrets(current) or None
     if not isinstance(target, dict):
         return target
     olds = current if isinstance(current, dict) else {}
     names = [*target, *(name for name in _only_secrets(olds) if name not in target)]
-    members = {n: with_secrets_of(target.get(n), olds.get(n), (*at, n)) for n in names}
+    members = {
+        name: with_secrets_of(target.get(name), olds.get(name), (*at, name), restorable=restorable)
+        for name in names
+    }
     return {name: member for name, member in members.items() if member is not UNSET}
+
+
+def _current_secret(target: Any, current: Any) -> Any:
+    if is_reference(target) and URL in target:
+        same_host = is_reference(current) and URL in current
+        same_host = same_host and _origin(current[URL]) == _origin(target[URL])
+        return current | {URL: target[URL]} if same_host else target[URL]
+    if is_reference(current) and URL in current:
+        return target  # a URL is a value of its own: without user information it has no secret
+    return current if is_reference(current) else UNSET
 
 
 def _only_secrets(tree: Tree) -> Tree:
     found = {}
     for name, member in tree.items():
         if is_reference(member):
-            found[name] = member
+            if URL not in member:
+                found[name] = member
         elif isinstance(member, dict) and (inner := _only_secrets(member)):
             found[name] = inner
     return found
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a secret stands, and how the vault binds that: a secret moves with its element."""
+
+    at: Path
+    bound: Path  # as ``at``, with ``*`` for the position in a list
+    reference: Tree
+
+
+def places(value: Any, at: Path = (), bound: Path = ()) -> Iterator[Standing]:
+    """Every secret of the settings."""
+    if is_reference(value):
+        yield Standing(at=at, bound=bound, reference=value)
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from places(member, (*at, name), (*bound, name))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from places(item, (*at, str(position)), (*bound, "*"))
+
+
+def count_differences(one: Tree, other: Tree) -> int:
+    """At how many places the secrets of two settings differ."""
+    ours = {place.at: place.reference[MARK]["fingerprint"] for place in places(one)}
+    theirs = {place.at: place.reference[MARK]["fingerprint"] for place in places(other)}
+    return sum(1 for at in ours.keys() | theirs.keys() if ours.get(at) != theirs.get(at))

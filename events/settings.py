@@ -27,6 +27,7 @@ MAX_REASON = 500
 Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"x-secret": True})]
 FreeForm = Annotated[dict[str, Any], Meta(extra={"free_form": True})]
 Amount = Annotated[int, Meta(ge=0)]
+Moment = Annotated[datetime, Meta(tz=True)]
 Slots = Annotated[int, Meta(ge=1, le=1000)]
 
 
@@ -357,9 +358,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ) = None
     is_active: Annotated[bool, _ignored] | None = True
     backchannel_settings: BackchannelGenerationSettings | None = None
-    recording_settings: Annotated[
-        RecordingSettings, Meta(extra={"null": "defaults", "open": True})
-    ] = field(default_factory=RecordingSettings)
+    recording_settings: (
+        Annotated[RecordingSettings, Meta(extra={"null": "defaults", "open": True})] | None
+    ) = field(default_factory=RecordingSettings)
     api_keys: dict[str, Secret | None] | None = None
     tts_limit: Slots | None = None
     stt_limit: Slots | None = None
@@ -371,8 +372,8 @@ class AssistantResponse(Settings, frozen=True, kw_only=True):
     id: int
     organization_id: int
     user_id: int
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     version: int
     total_calls: int | None = None
     avg_call_duration: int | None = None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from events.changed import Event
+    from events.changed import Event, LogEvent
 
 _READ_AT_ONCE = 500
 
@@ -56,14 +56,14 @@ def lock(connection: sa.Connection, organization_id: int) -> Counter | None:
     )
 
 
-def append(connection: sa.Connection, recorded: Iterable[Event]) -> None:
+def append(connection: sa.Connection, recorded: Iterable[LogEvent]) -> None:
     """Write events whose sequence and version the counters gave."""
     rows = [
         {
             "organization_id": event.organization_id,
             "sequence": event.sequence,
             "assistant_id": event.assistant_id,
-            "version": event.version,
+            "version": getattr(event, "version", None),
             "type": codec.tag_of(event),
             "occurred_at": to_micros(event.occurred_at),
             "body": codec.encode(event),
@@ -99,7 +99,7 @@ def read_stream(
     version = events.c.version
     page = (
         rows_of(events, organization_id, version.label("at"), events.c.type, events.c.body)
-        .where(events.c.assistant_id == assistant_id)
+        .where(events.c.assistant_id == assistant_id, version.is_not(None))
         .order_by(version.desc() if newest_first else version)
     )
     return _pages(connection, page, version, newest_first=newest_first)
@@ -115,7 +115,9 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
         yield from read_stream(connection, organization_id, assistant_id)
 
 
-def read_log(connection: sa.Connection, organization_id: int, *, after: int = 0) -> Iterator[Event]:
+def read_log(
+    connection: sa.Connection, organization_id: int, *, after: int = 0
+) -> Iterator[LogEvent]:
     """One organization's events in order of sequence, after the one that was seen last."""
     sequence = events.c.sequence
     page = (
@@ -132,7 +134,7 @@ def _pages(
     key: sa.ColumnElement[int],
     *,
     newest_first: bool,
-) -> Iterator[Event]:
+) -> Iterator[Any]:
     """Keyset pages, so that memory stays flat and no cursor stays open between them."""
     rows = connection.execute(page.limit(_READ_AT_ONCE)).all()
     while rows:
@@ -151,5 +153,6 @@ def organization_ids(connection: sa.Connection) -> list[int]:
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:
-    """How many events the organization's log holds; its sequence has no gaps."""
-    return connection.scalar(rows_of(organizations, organization_id, organizations.c.sequence)) or 0
+    """How many events the streams of the organization's assistants hold."""
+    query = rows_of(events, organization_id, sa.func.count()).where(events.c.version.is_not(None))
+    return connection.scalar(query) or 0

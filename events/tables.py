@@ -31,8 +31,9 @@ events = sa.Table(
     metadata,
     sa.Column("organization_id", sa.Integer, primary_key=True),
     sa.Column("sequence", sa.BigInteger, primary_key=True),
-    sa.Column("assistant_id", sa.Integer, nullable=False),
-    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("assistant_id", sa.Integer),
+    # An event with a version is part of its assistant's stream; one without is in the log alone.
+    sa.Column("version", sa.BigInteger),
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),

@@ -17,6 +17,7 @@ from events.tables import from_micros, metadata, rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
 assistants = sa.Table(
     "assistants",
@@ -25,6 +26,7 @@ assistants = sa.Table(
     sa.Column("assistant_id", sa.Integer, primary_key=True),
     sa.Column("version", sa.BigInteger, nullable=False),
     sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("erased_version", sa.BigInteger, nullable=False),
     sa.Column("user_id", sa.Integer, nullable=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("description", sa.Text),
@@ -60,9 +62,11 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
         "assistant_id": assistant_id,
         "version": state.version,
         "deleted": state.deleted,
+        "erased_version": state.erased_version,
         "user_id": state.user_id,
-        "name": state.settings["name"],
-        "description": state.settings["description"],
+        # Masked, because a text that is a URL may hold a secret.
+        "name": mask(state.settings["name"]),
+        "description": mask(state.settings["description"]),
         "is_active": state.settings["is_active"],
         "created_at": to_micros(state.created_at),
         "updated_at": to_micros(state.updated_at),
@@ -111,6 +115,18 @@ def count(connection: sa.Connection, organization_id: int, selection: Selection)
     return connection.scalar(query) or 0
 
 
+def deleted_before(
+    connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
+) -> bool:
+    """Whether an assistant was deleted, and that before a moment."""
+    query = rows_of(assistants, organization_id, sa.func.count()).where(
+        assistants.c.assistant_id == assistant_id,
+        assistants.c.deleted.is_(True),
+        assistants.c.updated_at <= to_micros(moment),
+    )
+    return bool(connection.scalar(query))
+
+
 def _conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
     column = assistants.c
     yield column.deleted.is_(False)
@@ -132,6 +148,7 @@ def _state(row: sa.Row[Any]) -> State:
         version=row.version,
         settings=msgspec.json.decode(row.settings),
         deleted=row.deleted,
+        erased_version=row.erased_version,
         user_id=row.user_id,
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
@@ -147,7 +164,7 @@ def represent(organization_id: int, assistant_id: int, state: State) -> dict[str
         "created_at": state.created_at,
         "updated_at": state.updated_at,
         "version": state.version,
-        **mask(state.settings),
+        **mask(state.settings, state.erased_version),
         "total_calls": None,
         "avg_call_duration": None,
         "success_rate": None,

@@ -20,10 +20,12 @@ from events.changed import (
     AssistantSettingsChanged,
     Cause,
     Event,
+    SecretsErased,
     State,
 )
 from events.pointers import Tree
 from events.secrets import mask
+from events.settings import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,7 +62,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     changed_by: ChangedBy
     change_description: str | None
     cause: Cause
-    created_at: datetime
+    created_at: Moment
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -106,6 +108,8 @@ def before(event: Event, state: State) -> State:
         case AssistantSettingsChanged():
             settings = pointers.unapply(event.changes, state.settings)
             return msgspec.structs.replace(state, version=event.version - 1, settings=settings)
+        case SecretsErased():  # what was destroyed then is not there in earlier states either
+            return msgspec.structs.replace(state, version=event.version - 1)
         case AssistantDeleted():
             return msgspec.structs.replace(state, version=event.version - 1, deleted=False)
         case AssistantCreated():
@@ -127,10 +131,14 @@ def _entry(event: Event, state: State, emails: dict[int, str | None]) -> Entry:
         version=event.version,
         assistant_id=event.assistant_id,
         event=type(event).__name__,
-        settings_snapshot=mask(state.settings),
+        settings_snapshot=mask(state.settings, state.erased_version),
         changed_fields=list(dict.fromkeys(pointers.split(path)[0] for path in changes)),
         changes=[
-            ChangedPath(path=path, before=mask(change.before), after=mask(change.after))
+            ChangedPath(
+                path=path,
+                before=mask(change.before, state.erased_version),
+                after=mask(change.after, state.erased_version),
+            )
             for path, change in changes.items()
         ],
         changed_by=ChangedBy(

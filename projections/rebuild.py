@@ -46,7 +46,7 @@ def folded(
 
 def differences(connection: sa.Connection, progress: Callable[[int], None]) -> Iterator[Difference]:
     """Where the views differ from the log: a missing row, an extra row, a wrong column."""
-    for organization_id in organization_ids(connection):
+    for organization_id in _organization_ids(connection):
         unseen = set(
             connection.scalars(
                 rows_of(current.assistants, organization_id, current.assistants.c.assistant_id)
@@ -62,7 +62,7 @@ def differences(connection: sa.Connection, progress: Callable[[int], None]) -> I
 
 def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
     """Drop the rows of the views and write them again from the log."""
-    for organization_id in organization_ids(connection):
+    for organization_id in _organization_ids(connection):
         connection.execute(
             sa.delete(current.assistants).where(
                 current.assistants.c.organization_id == organization_id
@@ -77,6 +77,12 @@ def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
         current.project(connection, batch)
 
 
+def _organization_ids(connection: sa.Connection) -> list[int]:
+    """Also those that only a view's row speaks of: it must not be there."""
+    shown = connection.scalars(sa.select(current.assistants.c.organization_id).distinct())
+    return sorted({*organization_ids(connection), *shown})
+
+
 def _stored(connection: sa.Connection, key: Key) -> dict[str, Any]:
     query = rows_of(current.assistants, key[0]).where(current.assistants.c.assistant_id == key[1])
     row = connection.execute(query).mappings().one_or_none()
@@ -86,7 +92,7 @@ def _stored(connection: sa.Connection, key: Key) -> dict[str, Any]:
 def _differences(
     key: Key, stored: dict[str, Any], folded_row: dict[str, Any]
 ) -> Iterator[Difference]:
-    for column in stored.keys() | folded_row.keys():
+    for column in [one.name for one in current.assistants.columns]:
         one, other = stored.get(column), folded_row.get(column)
         if one != other:
             yield Difference(
