@@ -19,8 +19,10 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app import vault
 from events.changed import Actor
 from events.errors import Refusal
+from events.settings import Moment
 from events.tables import from_micros, metadata, organizations, rows_of, to_micros
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ _MARK = "bks_"
 _RANDOM, _ORGANIZATION, _CHECKSUM = 24, 6, 6
 _LENGTH = len(_MARK) + _RANDOM + _ORGANIZATION + _CHECKSUM
 PREFIX_LENGTH = 12
+REVEAL = "secrets:reveal"  # a scope that no role has: it is given to a key when it is made
 MAX_ID = 2**31 - 1
 
 
@@ -91,6 +94,10 @@ class Principal(Struct, frozen=True, kw_only=True):
     role: Role
     permissions: dict[str, Any]
 
+    def may(self, scope: str) -> bool:
+        """Whether the key was made with a scope."""
+        return self.permissions.get(scope) is True
+
     @property
     def actor(self) -> Actor:
         """The principal as events name it."""
@@ -108,10 +115,10 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     permissions: dict[str, Any]
     is_active: bool
     usage_count: int
-    last_used_at: datetime | None
+    last_used_at: Moment | None
     rate_limit: dict[str, int] | None = None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
 
 
 # -- the token
@@ -152,12 +159,12 @@ def _base62(number: int, width: int) -> str:
 # -- reading
 
 
-def authenticate(connection: sa.Connection, vault: Vault, token: str) -> Principal | None:
+def authenticate(connection: sa.Connection, safe: Vault, token: str) -> Principal | None:
     """Whose key this is; None for one that is unknown or revoked."""
     organization_id = organization_of(token)
-    if organization_id is None or not (keys := vault.keys(connection, organization_id)):
+    if organization_id is None or (pepper := safe.pepper(connection, organization_id)) is None:
         return None
-    digest = vault.digest(keys, token)
+    digest = vault.digest(pepper, token)
     query = rows_of(api_keys, organization_id).where(
         api_keys.c.digest == digest, api_keys.c.is_active.is_(True)
     )
@@ -249,7 +256,7 @@ def _shown(row: sa.Row[Any]) -> ApiKey:
 # -- writing, inside a write transaction
 
 
-def ensure_organization(connection: sa.Connection, vault: Vault, name: str, now: datetime) -> int:
+def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: datetime) -> int:
     """The organization of this name, made with its keys when it is missing."""
     if (known := find_organization(connection, name)) is not None:
         return known
@@ -265,7 +272,7 @@ def ensure_organization(connection: sa.Connection, vault: Vault, name: str, now:
             last_occurred_at=to_micros(now),
         )
     )
-    vault.make_keys(connection, organization_id, now)
+    safe.make_keys(connection, organization_id, now)
     return organization_id
 
 
@@ -291,7 +298,7 @@ def ensure_user(
 
 def add_key(
     connection: sa.Connection,
-    vault: Vault,
+    safe: Vault,
     *,
     organization_id: int,
     user_id: int,
@@ -311,7 +318,7 @@ def add_key(
             user_id=user_id,
             name=name,
             prefix=token[:PREFIX_LENGTH],
-            digest=vault.digest(vault.keys(connection, organization_id), token),
+            digest=vault.digest(safe.keys(connection, organization_id).pepper, token),
             role=role.name,
             permissions=msgspec.json.encode(permissions),
             is_active=True,

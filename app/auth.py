@@ -8,31 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import secrets as entropy
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
-from litestar.response.base import ASGIResponse
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from app import accounts
-from app.problems import Unauthorized, answer_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from litestar import Response
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-    from app.accounts import Principal
+    from app.accounts import ApiKey, Principal
     from app.database import Database
     from app.unit import Unit
     from app.vault import Vault
     from app.writer import Writer
 
-_PROTECTED = "/api/"
-_PUBLIC = frozenset(("/api/v1/assistants/providers",))
 _REMEMBERED = 10_000
 
 
@@ -53,23 +47,25 @@ class Authenticator:
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._forgotten = 0
 
-    async def principal(self, token: str) -> Principal:
-        """Whose key this is; raises ``Unauthorized``."""
+    async def principal(self, token: str) -> Principal | None:
+        """Whose key this is; None for what is no good key."""
         if accounts.organization_of(token) is None:
-            raise Unauthorized
+            return None
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
         known = self._known.get(digest)
         if known is None:
             known = await self._look_up(token, digest)
+        if known is None:
+            return None
         known.uses += 1
         known.last_used = self._clock()
         return known.principal
 
-    async def _look_up(self, token: str, digest: bytes) -> _Known:
+    async def _look_up(self, token: str, digest: bytes) -> _Known | None:
         forgotten = self._forgotten
         found = await self._database.read(accounts.authenticate, self._vault, token)
         if found is None:
-            raise Unauthorized
+            return None
         known = _Known(found)
         # What was read before a key was forgotten may be that key: answer, don't remember.
         if forgotten == self._forgotten and len(self._known) < _REMEMBERED:
@@ -86,54 +82,50 @@ class Authenticator:
 
     async def save_usage(self, writer: Writer) -> None:
         """Write the uses that were counted since the last time."""
-        counted = [
-            (known.principal, known.uses, known.last_used)
-            for known in self._known.values()
-            if known.uses
-        ]
-        for known in self._known.values():
-            known.uses = 0
+        counted = [(known, known.uses) for known in self._known.values() if known.uses]
         if not counted:
             return
 
         def work(unit: Unit) -> None:
-            for who, uses, last in counted:
-                if last is not None:
-                    accounts.add_usage(unit.connection, who.organization_id, who.key_id, uses, last)
+            for known, uses in counted:
+                who = known.principal
+                if known.last_used is not None:
+                    accounts.add_usage(
+                        unit.connection, who.organization_id, who.key_id, uses, known.last_used
+                    )
 
         await writer.write(work)
+        for known, uses in counted:
+            known.uses -= uses
+
+    def with_usage(self, organization_id: int, key: ApiKey) -> ApiKey:
+        """A key with the uses that are not written yet."""
+        for known in self._known.values():
+            who = known.principal
+            if (who.organization_id, who.key_id) == (organization_id, key.id) and known.uses:
+                return structs.replace(
+                    key, usage_count=key.usage_count + known.uses, last_used_at=known.last_used
+                )
+        return key
 
 
 class Authentication:
-    """Lets requests below ``/api/`` through with their principal, or answers 401."""
+    """Finds out who calls, and refuses nobody.
+
+    Who must know asks ``app.requests.principal``, which does refuse: no path is judged here, so
+    that no spelling of one gets around the key.
+    """
 
     def __init__(self, app: ASGIApp, authenticator: Callable[[], Authenticator]) -> None:
         self._app = app
         self._authenticator = authenticator  # made when the application starts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; everything that needs no key passes through."""
-        path = scope.get("path", "")
-        if scope["type"] != ScopeType.HTTP or not path.startswith(_PROTECTED) or path in _PUBLIC:
-            await self._app(scope, receive, send)
-            return
-        try:
+        """Serve one request with its principal, None where no good key came with it."""
+        if scope["type"] == ScopeType.HTTP:
             who = await self._authenticator().principal(_token(scope))
-        except Unauthorized as refusal:
-            await _send(answer_refusal(refusal), scope, receive, send)
-            return
-        scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
+            scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
         await self._app(scope, receive, send)
-
-
-async def _send(response: Response[bytes], scope: Scope, receive: Receive, send: Send) -> None:
-    answer = ASGIResponse(
-        body=response.content,
-        status_code=response.status_code or HTTPStatus.UNAUTHORIZED,
-        media_type=response.media_type,
-        headers=response.headers,
-    )
-    await answer(scope, receive, send)
 
 
 def _token(scope: Scope) -> str:

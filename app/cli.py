@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -16,19 +17,25 @@ import sqlalchemy as sa
 import uvicorn
 from rich.console import Console
 from rich.progress import Progress
+from sqlalchemy.exc import SQLAlchemyError
 
-from app import accounts, demo, log, vault
+from app import accounts, demo, log, secrets, vault
 from app.config import Config, ConfigError, read_config
 from app.database import DatabaseHeld, hold, migrate, reading_engine, writing_engine
 from app.main import create_app, utc_now
+from app.unit import Unit
 from app.vault import MasterKeyError
 from events import store
+from events.changed import Cause
+from events.errors import AssistantNotFound
 from projections import rebuild as rebuilding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SHOWN_DIFFERENCES = 20
+_DRAIN_SECONDS = 10
+_KEYS = "/api/v1/users/me/api-keys"
 _DATABASE = click.option("--database", metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]")
 _HOST = click.option("--host", metavar="HOST", help="Address to listen on; 127.0.0.1 by default.")
 _PORT = click.option("--port", metavar="PORT", help="Port to listen on; 8000 by default.")
@@ -54,6 +61,10 @@ def main() -> None:
         _fail(str(error), 1)
     except DatabaseHeld as error:
         _fail(str(error), 1)
+    except OSError as error:
+        _fail(str(error), 1)
+    except AssistantNotFound as error:
+        _fail(f"there is no assistant {error.assistant_id}", 1)
 
 
 @cli.command()
@@ -89,12 +100,18 @@ def keys() -> None:
 @click.option("--role", required=True, type=click.Choice([role.name for role in accounts.Role]))
 @click.option("--name", metavar="TEXT", help="Names the key and its user; the role by default.")
 @click.option("--email", metavar="ADDRESS", help="The user's address, shown in the history.")
+@click.option("--scope", "scopes", multiple=True, type=click.Choice([accounts.REVEAL]))
 @_DATABASE
 def create_key(
-    organization: str, role: str, name: str | None, email: str | None, database: str | None
+    organization: str,
+    role: str,
+    name: str | None,
+    email: str | None,
+    scopes: tuple[str, ...],
+    database: str | None,
 ) -> None:
     """Make a key and print it: this is the only time that it is shown."""
-    with _writing(_config(database_url=database), "POST") as (connection, safe):
+    with _writing(_config(database_url=database), f"POST {_KEYS}") as (connection, safe):
         now = utc_now()
         organization_id = accounts.ensure_organization(connection, safe, organization, now)
         user_id = accounts.ensure_user(connection, organization_id, name or role, email)
@@ -105,7 +122,7 @@ def create_key(
             user_id=user_id,
             name=name or role,
             role=accounts.Role[role],
-            permissions={},
+            permissions=dict.fromkeys(scopes, True),
             now=now,
         )
     click.echo(token)
@@ -128,7 +145,8 @@ def list_keys(database: str | None) -> None:
 @_DATABASE
 def revoke_key(prefix: str, database: str | None) -> None:
     """Revoke the key that starts with PREFIX."""
-    with _writing(_config(database_url=database), "DELETE", "/{key_id}") as (connection, _):
+    instead = f"DELETE {_KEYS}/{{key_id}}"
+    with _writing(_config(database_url=database), instead) as (connection, _):
         found = [
             (organization_id, key)
             for organization_id in store.organization_ids(connection)
@@ -140,6 +158,81 @@ def revoke_key(prefix: str, database: str | None) -> None:
         ((organization_id, key),) = found
         accounts.change_key(connection, organization_id, key.id, utc_now(), is_active=False)
     click.echo(f"revoked {key.key_prefix}")
+
+
+@cli.group("vault")
+def vault_group() -> None:
+    """Look after the keys that seal secrets."""
+
+
+@vault_group.command("rotate")
+@click.option("--data-keys", is_flag=True, help="Seal the stored secrets anew, too.")
+@_DATABASE
+def rotate_keys(database: str | None, *, data_keys: bool) -> None:
+    """Wrap every organization's keys under the newest master key.
+
+    Give both keys, the new one first: BACKSTORY_MASTER_KEY="NEW OLD".
+    """
+    with _unit(_config(database_url=database), "POST /api/v1/vault/rotate") as unit:
+        ids = store.organization_ids(unit.connection)
+        for organization_id in ids:
+            secrets.rotate(unit, organization_id, data_keys=data_keys)
+    click.echo(f"rotated the keys of {len(ids)} organizations")
+
+
+@vault_group.command("purge")
+@_DATABASE
+def purge_secrets(database: str | None) -> None:
+    """Destroy the secrets of assistants that were deleted before BACKSTORY_SECRET_GRACE."""
+    config = _config(database_url=database)
+    with _unit(config, "the server purges by itself") as unit:
+        ids = store.organization_ids(unit.connection)
+        count = sum(secrets.purge(one, config.grace, unit) for one in ids)
+    click.echo(f"{count} secrets purged")
+
+
+@cli.command()
+@click.option("--organization", metavar="NAME", help="May be left out where there is only one.")
+@click.option("--assistant", type=int, metavar="ID", help="Only this assistant's secrets.")
+@click.option("--reason", metavar="TEXT")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@_DATABASE
+def erase(
+    organization: str | None,
+    assistant: int | None,
+    reason: str | None,
+    database: str | None,
+    *,
+    yes: bool,
+) -> None:
+    """Destroy sealed secrets and the keys that sealed them. The history stays. Irrevocable."""
+    if organization is None and assistant is None:
+        raise click.UsageError("name an --organization or an --assistant")
+    instead = (
+        "DELETE /api/v1/vault/secrets"
+        if assistant is None
+        else f"DELETE /api/v1/assistants/{assistant}/secrets"
+    )
+    with _unit(_config(database_url=database), instead) as unit:
+        organization_id = _organization(unit.connection, organization)
+        if not yes:
+            click.confirm("The values cannot be brought back. Go on?", abort=True, err=True)
+        caller = secrets.system(organization_id, "backstory erase")
+        cause = Cause(type="erase")
+        if assistant is None:
+            count = secrets.erase_organization(unit, caller, reason, cause)
+        else:
+            count = secrets.erase_assistant(unit, caller, assistant, reason, cause)
+            secrets.rotate(unit, organization_id, data_keys=True)
+    click.echo(f"{count} secrets erased")
+
+
+def _organization(connection: sa.Connection, name: str | None) -> int:
+    if name is not None:
+        found = accounts.find_organization(connection, name)
+        return found if found is not None else _fail(f"there is no organization {name}", 1)
+    ids = store.organization_ids(connection)
+    return ids[0] if len(ids) == 1 else _fail("name the --organization", 1)
 
 
 @cli.command()
@@ -208,7 +301,7 @@ class _Server(uvicorn.Server):
 def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
     log.configure(config)
     # Clear what would stop the start while it can still be said in one line.
-    with hold(config.database_path, "backstory serve"):
+    with _named(config), hold(config.database_path, "backstory serve"):
         migrate(config.database_path)
         vault.open_vault(config)
     settings = uvicorn.Config(
@@ -219,32 +312,48 @@ def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
     )
     server = _Server(settings, ready)
-    server.run()
+    # The server drains on these, then raises them again: that must not end us before our own end.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run()
+    except SystemExit:  # the server has said why, and has exit codes of its own
+        sys.exit(1)
     if not server.started:
         sys.exit(1)
 
 
 @contextmanager
-def _writing(
-    config: Config, verb: str | None, below: str = ""
-) -> Iterator[tuple[sa.Connection, vault.Vault]]:
-    """One transaction of an operator's command, which must hold the file."""
+def _writing(config: Config, instead: str | None) -> Iterator[tuple[sa.Connection, vault.Vault]]:
+    """One transaction of an operator's command, which must hold the file.
+
+    ``instead`` is the route that does the same while a server holds it.
+    """
     log.configure(config)
     path = config.database_path
     try:
-        with hold(path, " ".join(["backstory", *sys.argv[1:3]])):
+        with _named(config), hold(path, " ".join(["backstory", *sys.argv[1:3]])):
             migrate(path)
             safe = vault.open_vault(config)
             engine = writing_engine(path)
             with engine.begin() as connection:
                 yield connection, safe
-            engine.dispose()
+            engine.dispose()  # the last connection's end empties the log of writes
     except DatabaseHeld as error:
-        instead = f"ask it: {verb} /api/v1/users/me/api-keys{below}" if verb else "stop it first"
-        _fail(f"{error}; {instead}", 1)
+        _fail(f"{error}; {f'ask it: {instead}' if instead else 'stop it first'}", 1)
+
+
+@contextmanager
+def _unit(config: Config, instead: str) -> Iterator[Unit]:
+    """As ``_writing``, for what decides and records."""
+    with _writing(config, instead) as (connection, safe):
+        unit = Unit(connection, safe, utc_now)
+        yield unit
+        unit.flush()
 
 
 @contextmanager
@@ -254,9 +363,18 @@ def _reading(config: Config) -> Iterator[sa.Connection]:
     if not path.exists():
         _fail(f"there is no database {path}", 1)
     engine = reading_engine(path)
-    with engine.connect() as connection:
+    with _named(config), engine.connect() as connection:
         yield connection
     engine.dispose()
+
+
+@contextmanager
+def _named(config: Config) -> Iterator[None]:
+    """Say which file it was that the database refused."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        _fail(f"{config.database_path}: {str(error).splitlines()[0]}", 1)
 
 
 @contextmanager

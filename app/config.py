@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "BACKSTORY_"
+_DURATION = re.compile(r"(\d{1,6})([dhms])")
+_UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
 
 
@@ -31,6 +35,12 @@ class Config(Struct, frozen=True, kw_only=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     master_key: str | None = None
     master_key_file: str | None = None
+    secret_grace: str = "30d"  # noqa: S105  # a time, not a secret
+
+    @property
+    def grace(self) -> timedelta:
+        """How long the secrets of a deleted assistant are kept."""
+        return _duration(self.secret_grace)
 
     @property
     def database_path(self) -> Path:
@@ -65,7 +75,15 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
     _check_database_url(config.database_url)
+    _duration(config.secret_grace)
     return config
+
+
+def _duration(text: str) -> timedelta:
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None:
+        raise ConfigError(f"{PREFIX}SECRET_GRACE: expected a time such as 30d, 12h, 15m or 0s")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
 def _check_database_url(text: str) -> None:
@@ -86,6 +104,10 @@ def _check_database_url(text: str) -> None:
 def _explain(message: str) -> str:
     rule, _, place = message.partition(" - at `$.")
     name = PREFIX + place.rstrip("`").upper()
-    choices = {"LOG_FORMAT": "json or console", "LOG_LEVEL": "debug, info, warning or error"}
+    choices = {
+        "LOG_FORMAT": "json or console",
+        "LOG_LEVEL": "debug, info, warning or error",
+        "PORT": "a number from 0 to 65535",
+    }
     expected = choices.get(name.removeprefix(PREFIX))
     return f"{name}: expected {expected}" if expected else f"{name}: {rule[0].lower()}{rule[1:]}"

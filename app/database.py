@@ -32,7 +32,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READERS = 4
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS = 1.0
+_SCRUB_ATTEMPTS = 30  # each waits for readers as long as the busy timeout
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ class CommitFailed(Exception):
 @contextmanager
 def hold(path: Path, command_name: str) -> Iterator[None]:
     """Be the only process that writes a database file; raises ``DatabaseHeld``."""
+    path = path.resolve()  # a file has one lock, whatever it is called
     lock = path.with_name(path.name + ".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     # Opened without truncation: until the lock is ours, the text in it is the holder's.
@@ -98,14 +100,15 @@ def migrate(path: Path) -> None:
 
 def writing_engine(path: Path) -> sa.Engine:
     """A synchronous engine for the commands that hold the file."""
-    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
+    url = sa.URL.create("sqlite", database=str(path))
+    engine = sa.create_engine(url, hide_parameters=True)
     _write_through(engine)
     return engine
 
 
 def reading_engine(path: Path) -> sa.Engine:
     """A synchronous engine that cannot write."""
-    return sa.create_engine(_read_only_url("sqlite", path))
+    return sa.create_engine(_read_only_url("sqlite", path), hide_parameters=True)
 
 
 class Database:
@@ -113,10 +116,14 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         url = sa.URL.create("sqlite+aiosqlite", database=str(path))
-        self._writer = create_async_engine(url, pool_size=1, max_overflow=0)
+        # An error must not repeat the values that a statement was given.
+        self._writer = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
         _write_through(self._writer.sync_engine)
         self._readers = create_async_engine(
-            _read_only_url("sqlite+aiosqlite", path), pool_size=_READERS, max_overflow=0
+            _read_only_url("sqlite+aiosqlite", path),
+            pool_size=_READERS,
+            max_overflow=0,
+            hide_parameters=True,
         )
 
     async def read(
@@ -137,8 +144,26 @@ class Database:
             try:
                 await connection.commit()
             except Exception as error:
+                await connection.invalidate()  # its transaction may still be open
                 raise CommitFailed(str(error)) from error
             return result
+
+    async def scrub(self) -> None:
+        """Copy the log of writes into the file and empty it: what was erased is then gone.
+
+        Waits for readers of older snapshots; raises ``TimeoutError`` when they don't end.
+        """
+        async with self._writer.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            if driver is None:
+                raise RuntimeError("the pool gave no connection")
+            for _ in range(_SCRUB_ATTEMPTS):
+                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, _, _ = await cursor.fetchone()
+                await cursor.close()
+                if not busy:
+                    return
+        raise TimeoutError("a reader kept the log of writes from being emptied")
 
     async def close(self) -> None:
         """Close the readers, then the writer, whose close is the last checkpoint."""
@@ -161,6 +186,8 @@ def _write_through(engine: sa.Engine) -> None:
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten: an erased secret must not stay in a free page.
+        cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
 
     @sa.event.listens_for(engine, "begin")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
+import secrets as entropy
 import sys
 import time
 import uuid
@@ -12,13 +14,62 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from litestar.enums import ScopeType
 
+from events.secrets import speaks_of_credential
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from structlog.typing import EventDict
 
     from app.config import Config
 
+_REMEMBERED = 10_000
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _log = structlog.get_logger("request")
+
+
+class Revealed:
+    """The values that were revealed lately, so that no log line repeats one.
+
+    Only their digests are kept, under a key that ends with the process.
+    """
+
+    def __init__(self) -> None:
+        self._key = entropy.token_bytes(32)
+        self._digests: dict[bytes, None] = {}
+
+    def remember(self, values: Iterable[Any]) -> None:
+        """Keep values out of the log from now on."""
+        for value in values:
+            self._digests[self._digest(value)] = None
+        while len(self._digests) > _REMEMBERED:
+            del self._digests[next(iter(self._digests))]
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, str | int | float) and self._digest(value) in self._digests
+
+    def _digest(self, value: Any) -> bytes:
+        return hashlib.blake2b(str(value).encode(), key=self._key, digest_size=16).digest()
+
+
+REVEALED = Revealed()
+
+
+def drop_secrets(_: Any, __: str, event: EventDict) -> EventDict:
+    """Drop members whose name speaks of a credential, and values that were revealed.
+
+    The last line of defence: what keeps secrets out of the log is that nobody logs them.
+    """
+    return {
+        name: value
+        for name, value in event.items()
+        if name in _HARMLESS or not (speaks_of_credential(name) or value in REVEALED)
+    }
+
+
+# Names of our own that hold no credential, though a word of them says so.
+_HARMLESS = frozenset(("key_id",))
 
 
 def configure(config: Config) -> None:
@@ -26,12 +77,18 @@ def configure(config: Config) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
+        drop_secrets,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    # Plain tracebacks: a pretty one shows local variables, and one of them may be a secret.
+    render: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if config.log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
     handler = logging.StreamHandler(sys.stderr)
@@ -40,8 +97,7 @@ def configure(config: Config) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                render,
+                *render,
             ],
         )
     )
@@ -81,7 +137,7 @@ class RequestLog:
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 message["headers"] = [
                     *message["headers"],
                     (b"x-request-id", request_id.encode()),

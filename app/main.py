@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+import structlog
 from litestar import Litestar
 from msgspec import Struct
 
@@ -15,20 +17,24 @@ from app import log, openapi, problems, vault
 from app.auth import Authentication, Authenticator
 from app.database import Database, hold, migrate
 from app.requests import MAX_BODY
-from app.routes import assistants, history, keys, service
+from app.routes import assistants, history, keys, secrets, service
+from app.secrets import Secrets
 from app.service import ApiKeys, Assistants
 from app.vault import Vault
 from app.writer import Writer
+from events.store import organization_ids
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from litestar.types import ASGIApp
 
     from app.config import Config
 
-_ROUTES = (assistants, history, keys, service)
+_ROUTES = (assistants, history, secrets, keys, service)
+_log = structlog.get_logger(__name__)
 _USAGE_SECONDS = 30.0
+_PURGE_SECONDS = 3600.0
 
 
 class Services(Struct, frozen=True):
@@ -40,6 +46,7 @@ class Services(Struct, frozen=True):
     authenticator: Authenticator
     assistants: Assistants
     keys: ApiKeys
+    secrets: Secrets
 
 
 def utc_now() -> datetime:
@@ -71,6 +78,7 @@ async def open_services(
                 authenticator,
                 Assistants(database, writer),
                 ApiKeys(database, writer, authenticator),
+                Secrets(database, writer, log.REVEALED),
             )
         finally:
             await writer.drain()
@@ -85,25 +93,44 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services(config, clock) as made_of:
             app.state.services = made_of
-            saving = asyncio.create_task(_save_usage(made_of))
+            save_usage = partial(made_of.authenticator.save_usage, made_of.writer)
+            purge = partial(_purge, made_of, config.grace)
+            chores = [
+                asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS)),
+                asyncio.create_task(_repeat(purge, _PURGE_SECONDS)),
+            ]
             yield
-            saving.cancel()
-            with suppress(asyncio.CancelledError):
-                await saving
-            await made_of.authenticator.save_usage(made_of.writer)
+            for chore in chores:
+                chore.cancel()
+            await asyncio.gather(*chores, return_exceptions=True)
+            await _attempt(save_usage)
 
     routes = Litestar(
         route_handlers=[handler for room in _ROUTES for handler in room.HANDLERS],
         lifespan=[lifespan],
         exception_handlers=problems.HANDLERS,
-        openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
+        openapi_config=openapi.config(version("backstory")),
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )
+    openapi.add_components(routes.openapi_schema, (*components, problems.Problem))
     return log.RequestLog(Authentication(routes, lambda: routes.state.services.authenticator))
 
 
-async def _save_usage(made_of: Services) -> None:
+async def _purge(made_of: Services, grace: timedelta) -> None:
+    organizations = await made_of.database.read(organization_ids)
+    await made_of.secrets.purge(organizations, grace)
+
+
+async def _repeat(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
     while True:
-        await asyncio.sleep(_USAGE_SECONDS)
-        await made_of.authenticator.save_usage(made_of.writer)
+        await _attempt(chore)
+        await asyncio.sleep(seconds)
+
+
+async def _attempt(chore: Callable[[], Awaitable[None]]) -> None:
+    """Do what can wait until the next time if it fails now."""
+    try:
+        await chore()
+    except Exception as error:  # noqa: BLE001  # said, and tried again
+        _log.warning("chore_failed", error=f"{type(error).__name__}: {error}")

@@ -17,6 +17,7 @@ from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Example,
+    OpenAPI,
     OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -43,10 +44,11 @@ _ERRORS = {
     401: "No API key, or one that is unknown or revoked",
     403: "The key's role does not reach",
     404: "Missing, or another organization's",
+    410: "Destroyed for good",
     413: "The body is larger than 1 MiB",
     415: "The body is not JSON in UTF-8",
     422: "A rule is broken; every one that was found is listed",
-    503: "The database is busy; nothing was changed",
+    503: "The database cannot be written; with Retry-After, nothing was changed",
 }
 
 PREFER_STRICT = Parameter(
@@ -115,9 +117,16 @@ def operation(
     return Described
 
 
-def config(version: str, components: tuple[type[msgspec.Struct], ...]) -> OpenAPIConfig:
-    """The description's frame; ``components`` are the Structs that operations refer to."""
-    _, schemas = msgspec.json.schema_components(components, ref_template=REFERENCE)
+def add_components(api: OpenAPI, structs: tuple[type[msgspec.Struct], ...]) -> None:
+    """Put the schemas of the Structs that operations refer to in their place."""
+    _, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE)
+    if api.components.schemas is None:
+        raise TypeError("a description has components")
+    api.components.schemas.update(schemas)
+
+
+def config(version: str) -> OpenAPIConfig:
+    """The description's frame."""
     return OpenAPIConfig(
         title="Backstory",
         version=version,
@@ -127,7 +136,6 @@ def config(version: str, components: tuple[type[msgspec.Struct], ...]) -> OpenAP
             "Burki Voice AI on the wire, every change an immutable event behind it."
         ),
         components=Components(
-            schemas=schemas,
             security_schemes={
                 _BEARER: SecurityScheme(
                     type="http", scheme="bearer", description="An API key: `bks_...`"
@@ -137,6 +145,7 @@ def config(version: str, components: tuple[type[msgspec.Struct], ...]) -> OpenAP
         tags=[
             Tag(name="Assistants", description="Create, read, change and delete assistants."),
             Tag(name="History", description="What changed, who did it and why; going back."),
+            Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service lives and answers."),
         ],
@@ -167,9 +176,10 @@ def _content(answer: Answer) -> OpenAPIMediaType:
 
 
 def _request_body(body: Body) -> RequestBody:
-    content = OpenAPIMediaType(
-        schema=_reference(body.schema), examples={"example": Example(value=body.example)}
-    )
+    schema: Schema | Reference = _reference(body.schema)
+    if not body.required:
+        schema = Schema(any_of=[schema, Schema(type=OpenAPIType.NULL)])
+    content = OpenAPIMediaType(schema=schema, examples={"example": Example(value=body.example)})
     return RequestBody(required=body.required, content={_JSON: content})
 
 

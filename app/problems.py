@@ -7,6 +7,7 @@ Every error body is an object with ``detail`` and the members of RFC 9457 beside
 from __future__ import annotations
 
 import re
+from functools import singledispatch
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,16 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts import KeyNotFound
+from app.vault import SecretUnreadable
 from app.writer import Busy, WriterStopped
 from events.errors import (
     AssistantNotFound,
     FieldError,
     InvalidSettings,
     MalformedJSON,
+    NoSecret,
     Refusal,
+    SecretsGone,
     VersionNotFound,
 )
 from events.patch import describe
@@ -50,6 +54,14 @@ class Forbidden(Refusal):
         super().__init__(needed, role)
         self.needed = needed
         self.role = role
+
+
+class ScopeMissing(Refusal):
+    """The key was made without a scope that this needs."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope)
+        self.scope = scope
 
 
 class UnsupportedMediaType(Refusal):
@@ -98,41 +110,86 @@ def problem(
     )
 
 
+@singledispatch
 def answer_refusal(refusal: Refusal) -> Response[bytes]:
-    """The answer to each refusal of the domain and of this application."""
-    match refusal:
-        case AssistantNotFound(assistant_id=assistant_id):
-            text = f"Assistant with ID {assistant_id} not found in your organization"
-            return problem(HTTPStatus.NOT_FOUND, "assistant-not-found", text)
-        case VersionNotFound(assistant_id=assistant_id, version=version):
-            text = (
-                f"Version {version} not found in the settings history of assistant {assistant_id}"
-            )
-            return problem(HTTPStatus.NOT_FOUND, "version-not-found", text)
-        case KeyNotFound(key_id=key_id):
-            text = f"API key with ID {key_id} not found in your organization"
-            return problem(HTTPStatus.NOT_FOUND, "key-not-found", text)
-        case PhoneNumberNotAssigned(number=number):
-            text = f"Assistant assigned to phone number {number} not found in your organization"
-            return problem(HTTPStatus.NOT_FOUND, "phone-number-not-assigned", text)
-        case InvalidSettings(errors=errors):
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
-        case MalformedJSON(rule=rule, position=position):
-            error = FieldError(loc=("body", position), msg=rule, type="json_invalid")
-            return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-json", [error])
-        case Unauthorized():
-            text = "Authentication required. Provide a valid API key or login session."
-            headers = {"www-authenticate": "Bearer"}
-            return problem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, headers)
-        case Forbidden(needed=needed, role=role):
-            text = f"This needs the role {needed}; the API key has the role {role}"
-            return problem(HTTPStatus.FORBIDDEN, "forbidden", text)
-        case UnsupportedMediaType(accepted=accepted):
-            text = f"The body must be sent as {accepted}, in UTF-8"
-            status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            return problem(status, "unsupported-media-type", text, {"accept": accepted})
-        case _:
-            raise refusal
+    """Answer a refusal; each kind of it has its function below."""
+    raise refusal
+
+
+@answer_refusal.register
+def _(refusal: AssistantNotFound) -> Response[bytes]:
+    text = f"Assistant with ID {refusal.assistant_id} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "assistant-not-found", text)
+
+
+@answer_refusal.register
+def _(refusal: VersionNotFound) -> Response[bytes]:
+    history = f"the settings history of assistant {refusal.assistant_id}"
+    text = f"Version {refusal.version} not found in {history}"
+    return problem(HTTPStatus.NOT_FOUND, "version-not-found", text)
+
+
+@answer_refusal.register
+def _(refusal: KeyNotFound) -> Response[bytes]:
+    text = f"API key with ID {refusal.key_id} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "key-not-found", text)
+
+
+@answer_refusal.register
+def _(refusal: PhoneNumberNotAssigned) -> Response[bytes]:
+    text = f"Assistant assigned to phone number {refusal.number} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "phone-number-not-assigned", text)
+
+
+@answer_refusal.register
+def _(refusal: InvalidSettings) -> Response[bytes]:
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", refusal.errors)
+
+
+@answer_refusal.register
+def _(refusal: MalformedJSON) -> Response[bytes]:
+    error = FieldError(loc=("body", refusal.position), msg=refusal.rule, type="json_invalid")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-json", [error])
+
+
+@answer_refusal.register
+def _(refusal: NoSecret) -> Response[bytes]:
+    loc = ("body", "paths", refusal.position)
+    error = FieldError(loc=loc, msg="There is no secret at this path", type="no_secret")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-secret", [error])
+
+
+@answer_refusal.register
+def _(refusal: SecretsGone) -> Response[bytes]:
+    text = f"Destroyed, and gone for good: {', '.join(refusal.paths)}"
+    return problem(HTTPStatus.GONE, "secrets-gone", text)
+
+
+@answer_refusal.register
+def _(_: Unauthorized) -> Response[bytes]:
+    text = "Authentication required. Provide a valid API key or login session."
+    headers = {"www-authenticate": "Bearer"}
+    return problem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, headers)
+
+
+@answer_refusal.register
+def _(refusal: Forbidden) -> Response[bytes]:
+    text = f"This needs the role {refusal.needed}; the API key has the role {refusal.role}"
+    return problem(HTTPStatus.FORBIDDEN, "forbidden", text)
+
+
+@answer_refusal.register
+def _(refusal: ScopeMissing) -> Response[bytes]:
+    text = f"This needs an API key that was made with the scope {refusal.scope}"
+    return problem(HTTPStatus.FORBIDDEN, "scope-missing", text)
+
+
+@answer_refusal.register
+def _(refusal: UnsupportedMediaType) -> Response[bytes]:
+    text = f"The body must be sent as {refusal.accepted}, in UTF-8"
+    headers = {"accept": refusal.accepted}
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return problem(status, "unsupported-media-type", text, headers)
 
 
 def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
@@ -142,16 +199,14 @@ def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
 def _on_parameters(_: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     said = error.extra if isinstance(error.extra, list) else []
     errors = [_parameter_error(item) for item in said if isinstance(item, dict)]
+    if missing := re.match(r"Missing required (\w+) parameter '(\w+)'", error.detail):
+        errors.append(FieldError(loc=missing.groups(), msg="Field required", type="missing"))
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
 
 
 def _parameter_error(item: dict[str, Any]) -> FieldError:
-    kind, message = describe(str(item["message"]), _choices(str(item["message"])))
+    kind, message = describe(str(item["message"]))
     return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
-
-
-def _choices(_: str) -> tuple[Any, ...]:
-    return ()
 
 
 def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -166,17 +221,26 @@ def _on_busy(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
 
 
 def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
-    return _unavailable("The database did not confirm a write; writing has stopped")
+    text = (
+        "The database did not confirm a write, which may or may not be there; writing has stopped"
+    )
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "writing-stopped", text)
 
 
 def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("database_failed", path=request.url.path, error=type(error).__name__)
+    _log.error("database_failed", path=request.url.path, error=str(error))
     return _unavailable("The database could not answer; nothing was changed")
 
 
 def _unavailable(text: str) -> Response[bytes]:
     headers = {"retry-after": _RETRY_SECONDS}
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, headers)
+
+
+def _on_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.critical("secret_unreadable", error=str(error))
+    text = "A sealed secret does not open where it stands; it was moved or changed in the database"
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "secret-unreadable", text)
 
 
 def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -189,6 +253,7 @@ HANDLERS: ExceptionHandlersMap = {
     ValidationException: _on_parameters,
     HTTPException: _on_http,
     Busy: _on_busy,
+    SecretUnreadable: _on_unreadable,
     WriterStopped: _on_stopped,
     SQLAlchemyError: _on_database,
     Exception: _on_failure,

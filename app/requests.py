@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Annotated, Any
+
+from litestar.params import PathParameter
 
 from app.accounts import Principal, Role
-from app.problems import Forbidden, UnsupportedMediaType
+from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
 from app.unit import Caller
 from events import parsing
+from events.errors import FieldError, InvalidSettings
+from events.patch import describe
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
 
     AnyRequest = Request[Any, Any, Any]
 
+_INTEGER = re.compile(r"-?[0-9]+")
+_LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 MAX_BODY = 1024 * 1024
 
 
@@ -26,8 +33,10 @@ def services(request: AnyRequest) -> Services:
 
 
 def principal(request: AnyRequest, at_least: Role = Role.viewer) -> Principal:
-    """Who calls; raises ``Forbidden`` where the key's role does not reach."""
-    who: Principal = request.scope["principal"]  # type: ignore[typeddict-item]  # set by app.auth
+    """Who calls; raises ``Unauthorized``, or ``Forbidden`` where the key's role does not reach."""
+    who: Principal | None = request.scope.get("principal")  # type: ignore[assignment]  # app.auth
+    if who is None:
+        raise Unauthorized
     if who.role < at_least:
         raise Forbidden(needed=at_least.name, role=who.role.name)
     return who
@@ -41,6 +50,19 @@ def caller(request: AnyRequest, at_least: Role) -> Caller:
         actor=who.actor,
         request_id=request.scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
     )
+
+
+Number = Annotated[
+    str, PathParameter(schema_extra={"type": "integer", "minLength": None, "examples": [1]})
+]
+
+
+def number(text: str, name: str) -> int:
+    """An id in a path, in its one notation; raises ``InvalidSettings`` for what is no integer."""
+    if not _INTEGER.fullmatch(text):
+        kind, message = describe("Expected `int`, got `str`")
+        raise InvalidSettings((FieldError(loc=("path", name), msg=message, type=kind),))
+    return int(text[:_LONGEST_NUMBER])
 
 
 async def read_json(request: AnyRequest, *, optional: bool = False) -> Any:
@@ -62,6 +84,6 @@ def is_strict(request: AnyRequest) -> bool:
     """Whether the client prefers unknown members to be errors (RFC 7240)."""
     preferences = ",".join(request.headers.getall("prefer", []))
     return any(
-        preference.replace(" ", "").lower() == "handling=strict"
+        preference.replace(" ", "").replace('"', "").lower() == "handling=strict"
         for preference in preferences.replace(";", ",").split(",")
     )

@@ -13,11 +13,13 @@ import msgspec
 from msgspec import Struct
 
 from app import accounts
+from app.accounts import REVEAL
+from app.vault import existing
 from events import store
 from events.changed import AssistantCreated, Cause, State
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.errors import AssistantNotFound, VersionNotFound
-from events.secrets import with_secrets_of
+from events.secrets import count_differences, with_secrets_of
 from projections import current, history
 
 if TYPE_CHECKING:
@@ -98,19 +100,35 @@ class Assistants:
         return await self._writer.write(work)
 
     async def roll_back(
-        self, caller: Caller, assistant_id: int, version: int, reason: str | None
-    ) -> Assistant:
-        """Restore the settings as they were before the change that made ``version``."""
+        self,
+        caller: Caller,
+        assistant_id: int,
+        version: int,
+        reason: str | None,
+        *,
+        restore_secrets: bool = False,
+    ) -> tuple[Assistant, int]:
+        """Restore the settings as they were before the change that made ``version``.
 
-        def work(unit: Unit) -> Assistant:
+        The answer also counts the secrets that differ from what they were then, because the
+        current ones are kept, or with ``restore_secrets`` because the old ones are gone.
+        """
+
+        def work(unit: Unit) -> tuple[Assistant, int]:
             state = unit.state(caller.organization_id, assistant_id)
             if not state.version or state.deleted:
                 raise AssistantNotFound(assistant_id)
+            settings = _settings_before(unit, caller.organization_id, assistant_id, version)
+            restorable: frozenset[str] = frozenset()
+            if restore_secrets:
+                unit.flush()
+                restorable = existing(unit.connection, caller.organization_id, assistant_id)
             command = RestoreSettings(
-                settings=_settings_before(unit, caller.organization_id, assistant_id, version),
-                to_version=version - 1,
+                settings=settings, to_version=version - 1, restorable=restorable
             )
-            return _assistant(caller, unit.handle(caller, assistant_id, command, reason))
+            handled = unit.handle(caller, assistant_id, command, reason)
+            kept = count_differences(settings, handled[1].settings)
+            return _assistant(caller, handled), kept
 
         return await self._writer.write(work)
 
@@ -173,8 +191,8 @@ class ApiKeys:
 
     async def list(self, organization_id: int) -> list[ApiKey]:
         """Every key, oldest first, with the uses that were counted until now."""
-        await self._authenticator.save_usage(self._writer)
-        return await self._database.read(accounts.list_keys, organization_id)
+        keys = await self._database.read(accounts.list_keys, organization_id)
+        return [self._authenticator.with_usage(organization_id, key) for key in keys]
 
     async def create(
         self, who: Principal, name: str, role: Role, permissions: dict[str, bool]
@@ -200,7 +218,10 @@ class ApiKeys:
         """Change a key; raises ``KeyNotFound``."""
 
         def work(unit: Unit) -> ApiKey:
-            accounts.find_key(unit.connection, organization_id, key_id)
+            before = accounts.find_key(unit.connection, organization_id, key_id)
+            if "permissions" in values:
+                scopes = {REVEAL: True} if before.permissions.get(REVEAL) else {}
+                values["permissions"] = msgspec.json.encode(values["permissions"] | scopes)
             if values:
                 accounts.change_key(
                     unit.connection, organization_id, key_id, unit.clock(), **values

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from app.vault import Sealed
+from app import vault
+from app.vault import Keys, Sealed, make_reference
 from events import store
-from events.changed import NOTHING, Actor, Event, State, evolve
-from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide
+from events.changed import NOTHING, Actor, Event, LogEvent, State, evolve
+from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide, reveal
 from events.merging import seal
-from events.pointers import Changes, Tree
-from events.secrets import Path, Plain, references
+from events.pointers import MARK, Changes, Tree
+from events.secrets import Path, Plain, places
 from projections import current
 
 if TYPE_CHECKING:
@@ -42,16 +43,18 @@ class Unit:
     """Reads, decides and records inside one transaction."""
 
     def __init__(
-        self, connection: sa.Connection, vault: Vault, clock: Callable[[], datetime]
+        self, connection: sa.Connection, safe: Vault, clock: Callable[[], datetime]
     ) -> None:
         self.connection = connection
-        self.vault = vault
+        self.vault = safe
         self.clock = clock
         self._counters: dict[int, store.Counter] = {}
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
-        self._events: list[Event] = []
+        self._events: list[LogEvent] = []
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
+        self._keys: dict[int, Keys] = {}
+        self.count = 0  # of events that were recorded
 
     def state(self, organization_id: int, assistant_id: int) -> State:
         """An assistant's state as the commands before this one left it."""
@@ -77,38 +80,71 @@ class Unit:
         target = counter.last_assistant_id + 1 if assistant_id is None else assistant_id
         state = self.state(caller.organization_id, target)
         sealed: dict[str, Sealed] = {}
-        envelope = Envelope(
-            organization_id=caller.organization_id,
-            sequence=counter.sequence + 1,
-            assistant_id=target,
-            occurred_at=max(self.clock(), counter.last_occurred_at),
-            actor=caller.actor,
-            reason=reason,
-            request_id=caller.request_id,
-        )
+        envelope = self._envelope(caller, target, reason)
         if isinstance(command, CreateAssistant | ChangeSettings):
-            patch = self._seal(caller.organization_id, command.patch, sealed)
+            patch = self._seal(caller.organization_id, command.patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         event = decide(command, state, envelope)
         if event is not None:
             state = self._record(event, state, sealed)
         return target, state
 
+    def reveal(
+        self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
+    ) -> dict[str, str | int | float]:
+        """The secrets at or below the paths, recorded as read."""
+        state = self.state(caller.organization_id, assistant_id)
+        revelation = reveal(paths, state, self._envelope(caller, assistant_id, reason))
+        self.flush()  # a secret that was set in this batch is not sealed before
+        revealed = {
+            at: self.vault.unseal(self.connection, caller.organization_id, assistant_id, place)
+            for at, place in revelation.places.items()
+        }
+        self._append(revelation.event)
+        return revealed
+
     def newest_first(self, organization_id: int, assistant_id: int) -> Iterator[Event]:
         """An assistant's events, those of this unit included."""
         key = (organization_id, assistant_id)
-        yield from (e for e in reversed(self._events) if (e.organization_id, e.assistant_id) == key)
+        self.flush()
         yield from store.read_stream(self.connection, *key, newest_first=True)
 
     def flush(self) -> None:
-        """Write everything that was recorded."""
+        """Write everything that was recorded since the last time."""
         store.append(self.connection, self._events)
         for organization_id, secrets in self._secrets.items():
-            self.vault.store(self.connection, organization_id, secrets)
+            data = self.keys(organization_id).data
+            vault.store(self.connection, organization_id, data, secrets)
         current.project(self.connection, self._touched)
-        store.save_counters(
-            self.connection,
-            [self._counters[organization] for organization in {key[0] for key in self._touched}],
+        touched = {event.organization_id for event in self._events}
+        store.save_counters(self.connection, [self._counters[one] for one in touched])
+        self._events.clear()
+        self._secrets.clear()
+        self._touched.clear()
+
+    def keys(self, organization_id: int) -> Keys:
+        """An organization's keys, as this transaction has them."""
+        if organization_id not in self._keys:
+            self._keys[organization_id] = self.vault.keys(self.connection, organization_id)
+        return self._keys[organization_id]
+
+    def renew_keys(self, organization_id: int, renew: Callable[[], None]) -> None:
+        """Change an organization's keys, and what they seal, between two flushes."""
+        self._counter(organization_id)
+        self.flush()
+        renew()
+        self._keys.pop(organization_id, None)
+
+    def _envelope(self, caller: Caller, assistant_id: int, reason: str | None) -> Envelope:
+        counter = self._counter(caller.organization_id)
+        return Envelope(
+            organization_id=caller.organization_id,
+            sequence=counter.sequence + 1,
+            assistant_id=assistant_id,
+            occurred_at=max(self.clock(), counter.last_occurred_at),
+            actor=caller.actor,
+            reason=reason,
+            request_id=caller.request_id,
         )
 
     def _counter(self, organization_id: int) -> store.Counter:
@@ -119,11 +155,13 @@ class Unit:
             self._counters[organization_id] = counter
         return self._counters[organization_id]
 
-    def _seal(self, organization_id: int, patch: Tree, sealed: dict[str, Sealed]) -> Tree:
+    def _seal(
+        self, organization_id: int, patch: Tree, version: int, sealed: dict[str, Sealed]
+    ) -> Tree:
         def reference_to(plain: Plain, path: Path) -> Tree:
-            keys = self.vault.keys(self.connection, organization_id)
-            reference, secret_id = self.vault.reference(keys, plain, path)
-            sealed[secret_id] = Sealed(plain, path)
+            fingerprint_key = self.keys(organization_id).fingerprint
+            reference = make_reference(fingerprint_key, plain, path, version)
+            sealed[reference[MARK]["id"]] = Sealed(plain, path)
             return reference
 
         tree: Tree = seal(patch, reference_to)
@@ -132,10 +170,8 @@ class Unit:
     def _record(self, event: Event, state: State, sealed: dict[str, Sealed]) -> State:
         key = (event.organization_id, event.assistant_id)
         counter = self._counters[event.organization_id]
-        counter.sequence = event.sequence
-        counter.last_occurred_at = event.occurred_at
         counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
-        self._events.append(event)
+        self._append(event)
         self._states[key] = self._touched[key] = evolve(state, event)
         secrets = self._secrets.setdefault(event.organization_id, [])
         for secret_id in _new_secret_ids(event):
@@ -143,9 +179,16 @@ class Unit:
                 secrets.append((event.assistant_id, secret_id, sealed[secret_id]))
         return self._states[key]
 
+    def _append(self, event: LogEvent) -> None:
+        counter = self._counters[event.organization_id]
+        counter.sequence = event.sequence
+        counter.last_occurred_at = event.occurred_at
+        self._events.append(event)
+        self.count += 1
+
 
 def _new_secret_ids(event: Event) -> Iterator[str]:
     changes: Changes = getattr(event, "changes", {})
     for change in changes.values():
-        for reference in references(change.after):
-            yield reference["id"]
+        for place in places(change.after):
+            yield place.reference[MARK]["id"]

@@ -13,7 +13,6 @@ it does not open.
 from __future__ import annotations
 
 import base64
-import binascii
 import hmac
 import os
 import secrets as entropy
@@ -30,8 +29,8 @@ from msgspec import Struct
 
 from app.config import ConfigError
 from app.database import reading_engine
-from events.pointers import join
-from events.secrets import MARK, Path, Plain
+from events.pointers import MARK, join
+from events.secrets import URL, Path, Plain, Standing, in_url
 from events.store import organization_ids
 from events.tables import metadata, rows_of, to_micros
 
@@ -92,7 +91,20 @@ class Key(Struct, frozen=True, eq=False):
         return f"Key({self.key_id})"
 
 
-Keys = dict[str, Key]  # by purpose
+class Keys(Struct, frozen=True, eq=False):
+    """What seals an organization's secrets. New ones are sealed under ``data``."""
+
+    data: Key
+    fingerprint: Key
+    pepper: Key
+
+
+class SecretUnreadable(Exception):
+    """A ciphertext does not open where it stands: it was moved, changed, or lost its key."""
+
+    def __init__(self, secret_id: str) -> None:
+        super().__init__(f"the sealed secret {secret_id} does not open")
+        self.secret_id = secret_id
 
 
 def read_master_keys(config: Config) -> tuple[bytes, ...]:
@@ -105,7 +117,7 @@ def read_master_keys(config: Config) -> tuple[bytes, ...]:
         try:
             text = FilePath(config.master_key_file).read_text("ascii")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"BACKSTORY_MASTER_KEY_FILE: {error.__class__.__name__}") from None
+            raise ConfigError(f"BACKSTORY_MASTER_KEY_FILE: cannot be read, {error}") from None
     return _decode_keys(text, "BACKSTORY_MASTER_KEY") if text else ()
 
 
@@ -136,7 +148,7 @@ def _decode_keys(text: str, source: str) -> tuple[bytes, ...]:
     for word in text.replace(",", " ").split():
         try:
             key = base64.b64decode(word, validate=True)
-        except binascii.Error:
+        except ValueError:
             key = b""
         if len(key) != _KEY_BYTES:
             raise ConfigError(f"{source}: expected 32 bytes in base64")
@@ -174,24 +186,29 @@ def open_vault(config: Config) -> Vault:
 
 
 class Vault:
-    """Seals under the keys of an organization. Keys are unwrapped once and kept in memory."""
+    """Seals under the keys of an organization, which the newest master key wraps."""
 
     def __init__(self, master_keys: tuple[bytes, ...]) -> None:
         self._masters = tuple(AESGCM(key) for key in master_keys)
-        self._keys: dict[int, Keys] = {}
+        self._peppers: dict[int, Key] = {}  # they never change
 
     # -- keys
 
-    def make_keys(self, connection: sa.Connection, organization_id: int, now: datetime) -> None:
-        """Give a new organization its keys, in the transaction that makes it."""
+    def make_keys(
+        self,
+        connection: sa.Connection,
+        organization_id: int,
+        now: datetime,
+        purposes: tuple[Purpose, ...] = _PURPOSES,
+    ) -> None:
+        """Give an organization keys, in the transaction that makes it or renews them."""
         rows = []
-        for purpose in _PURPOSES:
-            key_id = entropy.token_hex(8)
-            key = Key(key_id, entropy.token_bytes(_KEY_BYTES))
+        for purpose in purposes:
+            key = Key(entropy.token_hex(8), entropy.token_bytes(_KEY_BYTES))
             rows.append(
                 {
                     "organization_id": organization_id,
-                    "key_id": key_id,
+                    "key_id": key.key_id,
                     "purpose": purpose,
                     "wrapped": self._wrap(key, organization_id, purpose),
                     "created_at": to_micros(now),
@@ -200,20 +217,79 @@ class Vault:
         connection.execute(sa.insert(vault_keys), rows)
 
     def keys(self, connection: sa.Connection, organization_id: int) -> Keys:
-        """An organization's keys; empty where there is no such organization.
+        """An organization's keys as this transaction sees them.
 
-        Raises ``MasterKeyError`` where no master key opens them.
+        Never remembered: a transaction that is rolled back must not leave a key behind that
+        nobody has stored. Raises ``MasterKeyError`` where no master key opens them.
         """
-        if (known := self._keys.get(organization_id)) is not None:
-            return known
         rows = connection.execute(rows_of(vault_keys, organization_id)).all()
-        keys = {
+        opened = {
             row.purpose: Key(row.key_id, self._unwrap(row.wrapped, organization_id, row))
             for row in rows
         }
-        if keys:  # an organization that is not there yet may come
-            self._keys[organization_id] = keys
-        return keys
+        return Keys(**opened)
+
+    def pepper(self, connection: sa.Connection, organization_id: int) -> Key | None:
+        """What an organization's API keys are hashed with; None where there is none such."""
+        if organization_id not in self._peppers:
+            query = rows_of(vault_keys, organization_id).where(vault_keys.c.purpose == "pepper")
+            row = connection.execute(query).one_or_none()
+            if row is None:  # it may be made later
+                return None
+            secret = self._unwrap(row.wrapped, organization_id, row)
+            self._peppers[organization_id] = Key(row.key_id, secret)
+        return self._peppers[organization_id]
+
+    def rewrap(self, connection: sa.Connection, organization_id: int) -> None:
+        """Wrap an organization's keys under the newest master key; nothing else is touched."""
+        for row in connection.execute(rows_of(vault_keys, organization_id)).all():
+            key = Key(row.key_id, self._unwrap(row.wrapped, organization_id, row))
+            connection.execute(
+                sa.update(vault_keys)
+                .where(
+                    vault_keys.c.organization_id == organization_id,
+                    vault_keys.c.key_id == row.key_id,
+                )
+                .values(wrapped=self._wrap(key, organization_id, row.purpose))
+            )
+
+    def renew_data_key(
+        self, connection: sa.Connection, organization_id: int, now: datetime
+    ) -> None:
+        """Seal an organization's ciphertexts anew, under a new key, and destroy the old one."""
+        old = self.keys(connection, organization_id).data
+        rows = connection.execute(rows_of(sealed_secrets, organization_id)).all()
+        texts = [_decrypt(old, row, row.ciphertext) for row in rows]
+        self._destroy_keys(connection, organization_id, ("data",))
+        self.make_keys(connection, organization_id, now, ("data",))
+        new = self.keys(connection, organization_id).data
+        for row, text in zip(rows, texts, strict=True):
+            connection.execute(
+                sa.update(sealed_secrets)
+                .where(
+                    sealed_secrets.c.organization_id == organization_id,
+                    sealed_secrets.c.secret_id == row.secret_id,
+                )
+                .values(key_id=new.key_id, ciphertext=_encrypt(new, row, text))
+            )
+
+    def destroy_all(self, connection: sa.Connection, organization_id: int, now: datetime) -> None:
+        """Destroy an organization's ciphertexts and the keys that they were sealed under."""
+        connection.execute(
+            sa.delete(sealed_secrets).where(sealed_secrets.c.organization_id == organization_id)
+        )
+        self._destroy_keys(connection, organization_id, ("data", "fingerprint"))
+        self.make_keys(connection, organization_id, now, ("data", "fingerprint"))
+
+    def _destroy_keys(
+        self, connection: sa.Connection, organization_id: int, purposes: tuple[Purpose, ...]
+    ) -> None:
+        connection.execute(
+            sa.delete(vault_keys).where(
+                vault_keys.c.organization_id == organization_id,
+                vault_keys.c.purpose.in_(purposes),
+            )
+        )
 
     def _wrap(self, key: Key, organization_id: int, purpose: str) -> bytes:
         nonce = entropy.token_bytes(_NONCE_BYTES)
@@ -231,46 +307,121 @@ class Vault:
 
     # -- secrets
 
-    def reference(self, keys: Keys, plain: Plain, path: Path) -> tuple[Tree, str]:
-        """What takes a secret's place in the event: an id of its own and the fingerprint."""
-        secret_id = entropy.token_hex(16)
-        text = msgspec.json.encode([join(path), plain.value])
-        fingerprint = hmac.digest(keys["fingerprint"].secret, text, "sha256").hex()[:32]
-        return {MARK: {"id": secret_id, "fingerprint": fingerprint}}, secret_id
+    def unseal(
+        self, connection: sa.Connection, organization_id: int, assistant_id: int, place: Standing
+    ) -> str | int | float:
+        """The value that a reference stands for, as it stands at its place.
 
-    def store(
-        self,
-        connection: sa.Connection,
-        organization_id: int,
-        secrets: Iterable[tuple[int, str, Sealed]],
-    ) -> None:
-        """Encrypt secrets, given as (assistant, id, value), that an event now refers to."""
-        key = self.keys(connection, organization_id)["data"]
-        cipher = AESGCM(key.secret)
-        rows = []
-        for assistant_id, secret_id, sealed in secrets:
-            nonce = entropy.token_bytes(_NONCE_BYTES)
-            path = join(sealed.path)
-            bound = _bind("secret", organization_id, assistant_id, path, secret_id, key.key_id)
-            text = msgspec.json.encode(sealed.plain.value)
-            rows.append(
-                {
-                    "organization_id": organization_id,
-                    "secret_id": secret_id,
-                    "assistant_id": assistant_id,
-                    "path": path,
-                    "key_id": key.key_id,
-                    "ciphertext": nonce + cipher.encrypt(nonce, text, bound),
-                }
-            )
-        if rows:
-            connection.execute(sa.insert(sealed_secrets), rows)
+        Raises ``SecretUnreadable``.
+        """
+        secret_id = place.reference[MARK]["id"]
+        query = rows_of(sealed_secrets, organization_id).where(
+            sealed_secrets.c.secret_id == secret_id
+        )
+        stored = connection.execute(query).one_or_none()
+        key = self.keys(connection, organization_id).data
+        if stored is None:
+            raise SecretUnreadable(secret_id)
+        # Bound to what was asked for, not to what the row says of itself.
+        asked = Ciphertext(
+            organization_id=organization_id,
+            secret_id=secret_id,
+            assistant_id=assistant_id,
+            path=join(place.bound),
+        )
+        value: str | int | float = msgspec.json.decode(_decrypt(key, asked, stored.ciphertext))
+        return in_url(place.reference[URL], str(value)) if URL in place.reference else value
 
-    # -- API keys
 
-    def digest(self, keys: Keys, token: str) -> bytes:
-        """An API key as it is stored: HMAC-SHA256 under the organization's pepper."""
-        return hmac.digest(keys["pepper"].secret, token.encode(), "sha256")
+class Ciphertext(Struct, frozen=True, kw_only=True):
+    """What a ciphertext is bound to, beside the key that sealed it."""
+
+    organization_id: int
+    secret_id: str
+    assistant_id: int
+    path: str
+
+
+def seal_one(
+    data: Key, organization_id: int, assistant_id: int, secret_id: str, sealed: Sealed
+) -> dict[str, Any]:
+    """A secret as its row: encrypted, and bound to where it stands."""
+    row = Ciphertext(
+        organization_id=organization_id,
+        secret_id=secret_id,
+        assistant_id=assistant_id,
+        path=join(sealed.path),
+    )
+    ciphertext = _encrypt(data, row, msgspec.json.encode(sealed.plain.value))
+    return msgspec.structs.asdict(row) | {"key_id": data.key_id, "ciphertext": ciphertext}
+
+
+def make_reference(fingerprint_key: Key, plain: Plain, path: Path, version: int) -> Tree:
+    """What takes a secret's place in the event of a version: an id and the fingerprint."""
+    text = msgspec.json.encode([join(path), plain.value])
+    fingerprint = hmac.digest(fingerprint_key.secret, text, "sha256").hex()[:32]
+    reference: Tree = {
+        MARK: {"id": f"{version}.{entropy.token_hex(16)}", "fingerprint": fingerprint}
+    }
+    return reference if plain.url is None else reference | {URL: plain.url}
+
+
+def store(
+    connection: sa.Connection,
+    organization_id: int,
+    data: Key,
+    secrets: Iterable[tuple[int, str, Sealed]],
+) -> None:
+    """Encrypt secrets, given as (assistant, id, value), that an event now refers to."""
+    rows = [seal_one(data, organization_id, *secret) for secret in secrets]
+    if rows:
+        connection.execute(sa.insert(sealed_secrets), rows)
+
+
+def existing(connection: sa.Connection, organization_id: int, assistant_id: int) -> frozenset[str]:
+    """The ids of an assistant's secrets whose values are still there."""
+    query = rows_of(sealed_secrets, organization_id, sealed_secrets.c.secret_id)
+    return frozenset(connection.scalars(query.where(sealed_secrets.c.assistant_id == assistant_id)))
+
+
+def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:
+    """The assistants of which sealed values are there, deleted ones too."""
+    assistant_id = sealed_secrets.c.assistant_id
+    query = rows_of(sealed_secrets, organization_id, assistant_id).distinct()
+    return list(connection.scalars(query.order_by(assistant_id)))
+
+
+def destroy(connection: sa.Connection, organization_id: int, assistant_id: int) -> None:
+    """Destroy an assistant's ciphertexts."""
+    connection.execute(
+        sa.delete(sealed_secrets).where(
+            sealed_secrets.c.organization_id == organization_id,
+            sealed_secrets.c.assistant_id == assistant_id,
+        )
+    )
+
+
+def digest(pepper: Key, token: str) -> bytes:
+    """An API key as it is stored: HMAC-SHA256 under the organization's pepper."""
+    return hmac.digest(pepper.secret, token.encode(), "sha256")
+
+
+def _encrypt(key: Key, row: Ciphertext | sa.Row[Any], text: bytes) -> bytes:
+    nonce = entropy.token_bytes(_NONCE_BYTES)
+    return nonce + AESGCM(key.secret).encrypt(nonce, text, _bind_secret(key, row))
+
+
+def _decrypt(key: Key, row: Ciphertext | sa.Row[Any], sealed: bytes) -> bytes:
+    nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    try:
+        return AESGCM(key.secret).decrypt(nonce, text, _bind_secret(key, row))
+    except InvalidTag:
+        raise SecretUnreadable(row.secret_id) from None
+
+
+def _bind_secret(key: Key, row: Ciphertext | sa.Row[Any]) -> bytes:
+    place = (row.organization_id, row.assistant_id, row.path, row.secret_id)
+    return _bind("secret", *place, key.key_id)
 
 
 def _bind(*parts: str | int) -> bytes:

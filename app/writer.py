@@ -48,9 +48,12 @@ class _Waiting(Generic[T]):
         self.outcome: T | BaseException | None = None
 
     def run(self, unit: Unit) -> None:
+        before = unit.count
         try:
             self.outcome = self.work(unit)
         except Refusal as refusal:
+            if unit.count != before:
+                raise RuntimeError("work was refused after it had recorded") from refusal
             self.outcome = refusal
 
     def fulfil(self, outcome: T | BaseException | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -16,12 +17,12 @@ from app import openapi
 from app.accounts import MAX_ID, Role
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
-from app.requests import caller, is_strict, principal, read_json, services
+from app.requests import Number, caller, is_strict, number, principal, read_json, services
 from app.routes.examples import ASSISTANT, CREATE, PATCH
 from app.service import Assistant, encode
 from events.changed import Cause
 from events.errors import AssistantNotFound, FieldError, InvalidSettings
-from events.patch import SettingsPatch, read_create, read_patch
+from events.patch import SettingsPatch, describe, read_create, read_patch
 from events.settings import AssistantCreate, AssistantPatch, AssistantResponse, AssistantUpdate
 from projections.current import Selection
 
@@ -32,6 +33,8 @@ AnyRequest = Request[Any, Any, Any]
 
 PREFIX = "/api/v1/assistants"
 _MAX_HEADER = 4000
+_FORMATS = "^(csv|json)$"
+_STATUSES = "^(active|inactive|all)?$"
 _HEADERS = {
     "ETag": 'The version, as a strong validator: `"7"`.',
     "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
@@ -106,18 +109,23 @@ COMPONENTS = (
 )  # fmt: skip
 
 
-def known_id(assistant_id: int) -> int:
+def known_id(text: str) -> int:
     """An id that can exist; raises ``AssistantNotFound`` for one beyond 32 bits."""
+    assistant_id = number(text, "assistant_id")
     if not 0 < assistant_id <= MAX_ID:
         raise AssistantNotFound(assistant_id)
     return assistant_id
 
 
 def answer(
-    assistant: Assistant, *, status: int = 200, ignored: Iterable[str] = ()
+    assistant: Assistant,
+    *,
+    status: int = 200,
+    ignored: Iterable[str] = (),
+    headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     """An assistant with its validators, and what was ignored to make it."""
-    headers = {"etag": f'"{assistant.state.version}"'}
+    headers = {"etag": f'"{assistant.state.version}"'} | (headers or {})
     if names := _header_list(ignored):
         headers["x-ignored-fields"] = names
     return Response(
@@ -127,13 +135,13 @@ def answer(
 
 def _header_list(pointers: Iterable[str]) -> str:
     """JSON Pointers as one header value: percent-encoded as RFC 6901 does in a URI."""
-    listed = ""
+    listed: list[str] = []
+    room = _MAX_HEADER
     for pointer in pointers:
-        more = f"{listed}, {_quote(pointer)}" if listed else _quote(pointer)
-        if len(more) > _MAX_HEADER:
-            return listed
-        listed = more
-    return listed
+        if len(pointer) <= room and len(quoted := _quote(pointer)) <= room:
+            listed.append(quoted)
+            room -= len(quoted) + 2
+    return ", ".join(listed)
 
 
 def _quote(pointer: str) -> str:
@@ -221,27 +229,41 @@ async def count_assistants(request: AnyRequest, *, active_only: FromQuery[bool] 
 )
 async def export_assistants(
     request: AnyRequest,
-    format_: Annotated[str, QueryParameter(name="format", pattern="^(csv|json)$")] = "csv",
+    format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
     assistant_ids: Annotated[
         str | None,
         QueryParameter(description="Comma-separated ids; search and status then do not count."),
     ] = None,
     search: Annotated[
-        str | None, QueryParameter(description="Part of a name or description.")
+        str | None,
+        QueryParameter(description="Part of a name or description.", max_length=200),
     ] = None,
-    status: Annotated[str | None, QueryParameter(pattern="^(active|inactive|all)?$")] = None,
+    status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
 ) -> Response[bytes]:
     """A file: CSV, or JSON of the same columns."""
+    if "\x00" in (search or ""):
+        raise InvalidSettings(
+            (FieldError(loc=("query", "search"), msg="No name holds NUL", type="value_error"),)
+        )
+    _match("format", _FORMATS, format)
+    _match("status", _STATUSES, status or "")
     selection = _export_selection(assistant_ids, search, status)
     who = principal(request)
     found = await services(request).assistants.select(who.organization_id, selection)
     rows = [_export_row(assistant) for assistant in found]
-    body = msgspec.json.encode(rows) if format_ == "json" else _csv(rows)
+    body = msgspec.json.encode(rows) if format == "json" else _csv(rows)
     return Response(
         body,
-        media_type="application/json" if format_ == "json" else "text/csv; charset=utf-8",
-        headers={"content-disposition": f"attachment; filename=assistants.{format_}"},
+        media_type="application/json" if format == "json" else "text/csv",
+        headers={"content-disposition": f"attachment; filename=assistants.{format}"},
     )
+
+
+def _match(name: str, pattern: str, text: str) -> None:
+    """The pattern, to the very end: ``$`` alone lets a line break pass."""
+    if not re.fullmatch(pattern, text) or text.endswith("\n"):
+        kind, message = describe(f"Expected `str` matching regex '{pattern}'")
+        raise InvalidSettings((FieldError(loc=("query", name), msg=message, type=kind),))
 
 
 def _export_selection(ids: str | None, search: str | None, status: str | None) -> Selection:
@@ -361,7 +383,7 @@ async def find_by_phone(request: AnyRequest, phone_number: FromPath[str]) -> Res
     summary="Get an assistant",
     operation_class=openapi.operation(_ONE, errors=(404, 422)),
 )
-async def get_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> Response[bytes]:
+async def get_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """The current settings; secrets are shown as ``********``."""
     who = principal(request)
     return answer(
@@ -378,7 +400,7 @@ async def get_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> Res
         parameters=(openapi.PREFER_STRICT,),
     ),
 )  # fmt: skip
-async def update_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> Response[bytes]:
+async def update_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Merges like PATCH: what is not sent is kept, inside nested objects too."""
     return await _change(request, assistant_id, Cause(type="put"))
 
@@ -392,12 +414,12 @@ async def update_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> 
         parameters=(openapi.PREFER_STRICT,),
     ),
 )  # fmt: skip
-async def patch_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> Response[bytes]:
+async def patch_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """JSON Merge Patch: objects merge, lists and scalars replace, null clears."""
     return await _change(request, assistant_id, Cause(type="patch"))
 
 
-async def _change(request: AnyRequest, assistant_id: int, cause: Cause) -> Response[bytes]:
+async def _change(request: AnyRequest, assistant_id: str, cause: Cause) -> Response[bytes]:
     who = caller(request, Role.editor)
     settings = read_patch(await read_json(request), strict=is_strict(request))
     changed = await services(request).assistants.change(
@@ -414,7 +436,7 @@ async def _change(request: AnyRequest, assistant_id: int, cause: Cause) -> Respo
 )
 async def change_status(
     request: AnyRequest,
-    assistant_id: FromPath[int],
+    assistant_id: Number,
     *,
     is_active: Annotated[bool, QueryParameter()],
 ) -> Response[bytes]:
@@ -433,7 +455,7 @@ async def change_status(
     summary="Delete an assistant",
     operation_class=openapi.operation(openapi.Answer(APIResponse), errors=(404, 422)),
 )
-async def delete_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> APIResponse:
+async def delete_assistant(request: AnyRequest, assistant_id: Number) -> APIResponse:
     """Ends the assistant; its history stays readable to admins."""
     deleted = await services(request).assistants.delete(
         caller(request, Role.editor), known_id(assistant_id)
@@ -448,7 +470,7 @@ async def delete_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> 
     summary="Duplicate an assistant",
     operation_class=openapi.operation(_ONE, status=201, errors=(404, 422)),
 )
-async def duplicate_assistant(request: AnyRequest, assistant_id: FromPath[int]) -> Response[bytes]:
+async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """A new assistant with the same settings, named ``<name> (Copy)``; secrets are not copied."""
     copied = await services(request).assistants.duplicate(
         caller(request, Role.editor), known_id(assistant_id)

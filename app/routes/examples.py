@@ -58,7 +58,7 @@ KEY: dict[str, Any] = {
     "permissions": {"read": True, "write": True},
     "is_active": True,
     "usage_count": 0,
-    "last_used_at": None,
+    "last_used_at": "2026-03-02T10:30:00Z",
     "rate_limit": None,
     "created_at": "2026-03-01T09:00:00Z",
     "updated_at": "2026-03-01T09:00:00Z",

@@ -10,15 +10,15 @@ from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 
 from app import openapi
 from app.accounts import Role
-from app.requests import caller, principal, read_json, services
+from app.requests import Number, caller, number, principal, read_json, services
 from app.routes.assistants import PREFIX, answer, known_id
 from app.routes.examples import ASSISTANT, ENTRY
 from events.errors import FieldError, InvalidSettings, VersionNotFound
-from events.patch import read_reason
+from events.patch import clean_reason, read_struct
 from events.settings import AssistantResponse, Reason
 from projections.history import Entry, Filter
 
@@ -26,15 +26,20 @@ AnyRequest = Request[Any, Any, Any]
 
 _HISTORY = f"{PREFIX}/{{assistant_id:str}}/settings-history"
 _MAX_VERSION = 2**53
+_MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 
 
-class Rollback(msgspec.Struct, frozen=True, kw_only=True):
-    """Why one goes back. The whole body may be absent or null."""
+class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why one goes back. The whole body may be absent or null.
+
+    ``restore_secrets`` (admins) brings old secrets back, where their sealed values still are.
+    """
 
     change_description: Reason | None = None
+    restore_secrets: bool = False
 
 
-COMPONENTS = (Entry, Rollback)
+COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
 
 
 @get(
@@ -53,7 +58,7 @@ COMPONENTS = (Entry, Rollback)
 )
 async def list_history(
     request: AnyRequest,
-    assistant_id: FromPath[int],
+    assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     cursor: Annotated[
         str | None, QueryParameter(description="From the `Link` header of the page before.")
@@ -64,8 +69,8 @@ async def list_history(
     actor: Annotated[
         str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
     ] = None,
-    since: Annotated[datetime | None, QueryParameter(description="RFC 3339, inclusive.")] = None,
-    until: Annotated[datetime | None, QueryParameter(description="RFC 3339, inclusive.")] = None,
+    since: Annotated[str | None, _MOMENT] = None,
+    until: Annotated[str | None, _MOMENT] = None,
     *,
     include_deleted: Annotated[
         bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
@@ -76,8 +81,8 @@ async def list_history(
     wanted = Filter(
         path=_pointer(path),
         actor=actor,
-        since=_utc(since),
-        until=_utc(until),
+        since=_moment("since", since),
+        until=_moment("until", until),
         before_version=_read_cursor(cursor),
     )
     found = await services(request).assistants.history(
@@ -100,8 +105,8 @@ async def list_history(
 )
 async def get_history_entry(
     request: AnyRequest,
-    assistant_id: FromPath[int],
-    version_id: FromPath[int],
+    assistant_id: Number,
+    version_id: Number,
     *,
     include_deleted: Annotated[
         bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
@@ -109,17 +114,16 @@ async def get_history_entry(
 ) -> Response[bytes]:
     """The entry of the change that made this version."""
     who = principal(request, Role.admin if include_deleted else Role.viewer)
-    if not 0 < version_id < _MAX_VERSION:
-        raise VersionNotFound(assistant_id, version_id)
+    known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
     found = await services(request).assistants.history(
         who.organization_id,
-        known_id(assistant_id),
-        Filter(before_version=version_id + 1),
+        known,
+        Filter(before_version=version + 1),
         1,
         include_deleted=include_deleted,
     )
-    if not found or found[0].version != version_id:
-        raise VersionNotFound(assistant_id, version_id)
+    if not found or found[0].version != version:
+        raise VersionNotFound(known, version)
     return Response(msgspec.json.encode(found[0]), media_type="application/json")
 
 
@@ -129,26 +133,43 @@ async def get_history_entry(
     tags=["History"],
     summary="Roll an assistant back",
     operation_class=openapi.operation(
-        openapi.Answer(AssistantResponse, example=ASSISTANT),
+        openapi.Answer(
+            AssistantResponse,
+            example=ASSISTANT,
+            headers={"X-Secrets-Kept": "How many secrets differ from what they were then."},
+        ),
         body=openapi.Body(
-            Rollback, {"change_description": "The new prompt confused callers"}, required=False
+            AssistantSettingsHistoryRollbackRequest,
+            {"change_description": "The new prompt confused callers"},
+            required=False,
         ),
         errors=(404, 422),
     ),
 )
 async def roll_back(
-    request: AnyRequest, assistant_id: FromPath[int], version_id: FromPath[int]
+    request: AnyRequest, assistant_id: Number, version_id: Number
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
-    who = caller(request, Role.editor)
-    reason = read_reason(await read_json(request, optional=True))
-    if not 0 < version_id < _MAX_VERSION:
-        raise VersionNotFound(assistant_id, version_id)
-    return answer(
-        await services(request).assistants.roll_back(
-            who, known_id(assistant_id), version_id, reason
-        )
+    principal(request, Role.editor)
+    body = await read_json(request, optional=True)
+    wanted = read_struct(AssistantSettingsHistoryRollbackRequest, {} if body is None else body)
+    who = caller(request, Role.admin if wanted.restore_secrets else Role.editor)
+    known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
+    restored, kept = await services(request).assistants.roll_back(
+        who,
+        known,
+        version,
+        clean_reason(wanted.change_description),
+        restore_secrets=wanted.restore_secrets,
     )
+    return answer(restored, headers={"x-secrets-kept": str(kept)})
+
+
+def _known_version(assistant_id: str, version_id: str) -> int:
+    version = number(version_id, "version_id")
+    if not 0 < version < _MAX_VERSION:
+        raise VersionNotFound(known_id(assistant_id), version)
+    return version
 
 
 def _pointer(path: str | None) -> str | None:
@@ -157,9 +178,15 @@ def _pointer(path: str | None) -> str | None:
     raise _invalid("path", "Input should be a JSON Pointer, which starts with '/'")
 
 
-def _utc(moment: datetime | None) -> datetime | None:
-    """A moment without a zone is taken as UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+def _moment(name: str, text: str | None) -> datetime | None:
+    """A moment of the query; one without a zone is taken as UTC."""
+    if text is None:
+        return None
+    try:
+        moment = msgspec.convert(text.replace(" ", "+"), datetime)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise _invalid(name, "Input should be an RFC 3339 date and time") from None
 
 
 def _next_link(request: AnyRequest, version: int) -> str:

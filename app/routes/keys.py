@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
-from litestar.params import FromPath
 from msgspec import UNSET, Meta, UnsetType
 
 from app import openapi
-from app.accounts import MAX_ID, ApiKey, KeyNotFound, Role
-from app.requests import principal, read_json, services
+from app.accounts import MAX_ID, REVEAL, ApiKey, KeyNotFound, Role
+from app.requests import Number, number, principal, read_json, services
 from app.routes.assistants import APIResponse
 from app.routes.examples import KEY
 from events.patch import read_struct
@@ -24,11 +23,15 @@ _ROLES = Literal["viewer", "editor", "admin"]
 
 
 class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key. Permissions (``write``, ``admin``: false) narrow its role."""
+    """A new key. Permissions (``write``, ``admin``: false) narrow its role.
+
+    Scopes are given here or never.
+    """
 
     name: Name
     role: _ROLES = "editor"
     permissions: dict[str, bool] | None = None
+    scopes: list[Literal["secrets:reveal"]] = []
 
 
 class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,7 +79,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     who = principal(request, Role.admin)
     wanted = read_struct(ApiKeyCreate, await read_json(request))
     made, token = await services(request).keys.create(
-        who, wanted.name, Role[wanted.role], wanted.permissions or {}
+        who, wanted.name, Role[wanted.role], _narrowing(wanted.permissions) | _given(wanted.scopes)
     )
     return Response(
         msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
@@ -96,8 +99,8 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
         errors=(404, 422),
     ),
 )
-async def update_key(request: AnyRequest, key_id: FromPath[int]) -> ApiKey:
-    """Rename, narrow, switch off or on; takes effect at once."""
+async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
+    """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
     who = principal(request, Role.admin)
     wanted = read_struct(ApiKeyUpdate, await read_json(request))
     values: dict[str, Any] = {
@@ -106,7 +109,7 @@ async def update_key(request: AnyRequest, key_id: FromPath[int]) -> ApiKey:
         if (value := getattr(wanted, name)) is not UNSET
     }
     if "permissions" in values:
-        values["permissions"] = msgspec.json.encode(values["permissions"] or {})
+        values["permissions"] = _narrowing(values["permissions"])
     return await services(request).keys.change(who.organization_id, _known(key_id), values)
 
 
@@ -117,7 +120,7 @@ async def update_key(request: AnyRequest, key_id: FromPath[int]) -> ApiKey:
     summary="Revoke an API key",
     operation_class=openapi.operation(openapi.Answer(APIResponse), errors=(404, 422)),
 )
-async def revoke_key(request: AnyRequest, key_id: FromPath[int]) -> APIResponse:
+async def revoke_key(request: AnyRequest, key_id: Number) -> APIResponse:
     """The next request with this key is refused."""
     who = principal(request, Role.admin)
     revoked = await services(request).keys.change(
@@ -126,7 +129,17 @@ async def revoke_key(request: AnyRequest, key_id: FromPath[int]) -> APIResponse:
     return APIResponse(success=True, message=f"API key {revoked.key_prefix} revoked successfully")
 
 
-def _known(key_id: int) -> int:
+def _narrowing(permissions: dict[str, bool] | None) -> dict[str, bool]:
+    """Permissions without scopes: a scope that a key was not made with is never added."""
+    return {name: value for name, value in (permissions or {}).items() if name != REVEAL}
+
+
+def _given(scopes: list[Literal["secrets:reveal"]]) -> dict[str, bool]:
+    return dict.fromkeys(scopes, True)
+
+
+def _known(text: str) -> int:
+    key_id = number(text, "key_id")
     if not 0 < key_id <= MAX_ID:
         raise KeyNotFound(key_id)
     return key_id

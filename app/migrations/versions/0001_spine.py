@@ -53,8 +53,8 @@ def upgrade() -> None:
         "events",
         sa.Column("organization_id", sa.Integer, primary_key=True),
         sa.Column("sequence", sa.BigInteger, primary_key=True),
-        sa.Column("assistant_id", sa.Integer, nullable=False),
-        sa.Column("version", sa.BigInteger, nullable=False),
+        sa.Column("assistant_id", sa.Integer),
+        sa.Column("version", sa.BigInteger),
         sa.Column("type", sa.Text, nullable=False),
         sa.Column("occurred_at", sa.BigInteger, nullable=False),
         sa.Column("body", sa.LargeBinary, nullable=False),
@@ -66,6 +66,7 @@ def upgrade() -> None:
         sa.Column("assistant_id", sa.Integer, primary_key=True),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
+        sa.Column("erased_version", sa.BigInteger, nullable=False),
         sa.Column("user_id", sa.Integer, nullable=False),
         sa.Column("name", sa.Text, nullable=False),
         sa.Column("description", sa.Text),
@@ -104,5 +105,6 @@ def upgrade() -> None:
         "AND sequence = NEW.sequence) OR EXISTS ("
         "SELECT 1 FROM events WHERE organization_id = NEW.organization_id "
         "AND assistant_id = NEW.assistant_id AND version = NEW.version) "
+        "OR EXISTS (SELECT 1 FROM events WHERE rowid = NEW.rowid) "
         "BEGIN SELECT RAISE(ABORT, 'events are immutable'); END"
     )

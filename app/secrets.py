@@ -1,0 +1,141 @@
+"""What callers and operators do with secrets: read back, erase, rotate, purge.
+
+The functions work in the transaction of a ``Unit``, so that the server and the command line
+share them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app import vault
+from app.unit import Caller
+from events.changed import Actor, Cause
+from events.decider import EraseSecrets
+from events.errors import AssistantNotFound
+from projections import current
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from app.database import Database
+    from app.log import Revealed
+    from app.unit import Unit
+    from app.writer import Writer
+
+
+def system(organization_id: int, name: str) -> Caller:
+    """The server or its operator, as events name them."""
+    actor = Actor(type="system", id=0, name=name, user_id=0)
+    return Caller(organization_id=organization_id, actor=actor)
+
+
+def erase_assistant(
+    unit: Unit, caller: Caller, assistant_id: int, reason: str | None, cause: Cause
+) -> int:
+    """Destroy an assistant's sealed values; how many there were. Living or deleted.
+
+    Where there are none, nothing is recorded.
+    """
+    state = unit.state(caller.organization_id, assistant_id)
+    if not state.version:
+        raise AssistantNotFound(assistant_id)
+    unit.flush()
+    there = vault.existing(unit.connection, caller.organization_id, assistant_id)
+    if there:
+        unit.handle(caller, assistant_id, EraseSecrets(cause=cause), reason)
+        vault.destroy(unit.connection, caller.organization_id, assistant_id)
+    return len(there)
+
+
+def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Cause) -> int:
+    """Destroy every sealed value of an organization, and the keys that sealed them."""
+    organization_id = caller.organization_id
+    unit.flush()
+    count = sum(
+        erase_assistant(unit, caller, assistant_id, reason, cause)
+        for assistant_id in vault.with_secrets(unit.connection, organization_id)
+    )
+    unit.renew_keys(
+        organization_id,
+        lambda: unit.vault.destroy_all(unit.connection, organization_id, unit.clock()),
+    )
+    return count
+
+
+def rotate(unit: Unit, organization_id: int, *, data_keys: bool) -> None:
+    """Wrap the organization's keys under the newest master key; on demand, seal anew as well."""
+
+    def renew() -> None:
+        unit.vault.rewrap(unit.connection, organization_id)
+        if data_keys:
+            unit.vault.renew_data_key(unit.connection, organization_id, unit.clock())
+
+    unit.renew_keys(organization_id, renew)
+
+
+def purge(organization_id: int, grace: timedelta, unit: Unit) -> int:
+    """Destroy the secrets of assistants that were deleted longer ago than the grace time."""
+    unit.flush()
+    before = unit.clock() - grace
+    return sum(
+        erase_assistant(
+            unit, system(organization_id, "purge"), assistant_id, None, Cause(type="purge")
+        )
+        for assistant_id in vault.with_secrets(unit.connection, organization_id)
+        if current.deleted_before(unit.connection, organization_id, assistant_id, before)
+    )
+
+
+class Secrets:
+    """The secrets of the caller's organization, over HTTP."""
+
+    def __init__(self, database: Database, writer: Writer, revealed: Revealed) -> None:
+        self._database = database
+        self._writer = writer
+        self._revealed = revealed
+
+    async def reveal(
+        self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
+    ) -> dict[str, Any]:
+        """The values at or below the paths; the reading is recorded before it is answered."""
+        values = await self._writer.write(
+            lambda unit: unit.reveal(caller, assistant_id, paths, reason)
+        )
+        self._revealed.remember(values.values())
+        return values
+
+    async def erase(self, caller: Caller, assistant_id: int, reason: str | None) -> int:
+        """Destroy an assistant's sealed values, on disk as well; how many there were."""
+
+        def work(unit: Unit) -> int:
+            return erase_assistant(unit, caller, assistant_id, reason, Cause(type="erase"))
+
+        count = await self._writer.write(work)
+        await self._database.scrub()
+        return count
+
+    async def erase_all(self, caller: Caller, reason: str | None) -> int:
+        """Destroy the organization's sealed values and keys; how many values there were."""
+
+        def work(unit: Unit) -> int:
+            return erase_organization(unit, caller, reason, Cause(type="erase"))
+
+        count = await self._writer.write(work)
+        await self._database.scrub()
+        return count
+
+    async def rotate(self, organization_id: int, *, data_keys: bool) -> None:
+        """Rotate while others read and write."""
+        await self._writer.write(lambda unit: rotate(unit, organization_id, data_keys=data_keys))
+        await self._database.scrub()
+
+    async def purge(self, organization_ids: list[int], grace: timedelta) -> int:
+        """Purge each organization in a transaction of its own; how many values were destroyed."""
+        count = 0
+        for organization_id in organization_ids:
+            count += await self._writer.write(partial(purge, organization_id, grace))
+        if count:
+            await self._database.scrub()
+        return count
