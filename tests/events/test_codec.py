@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import itertools
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from msgspec import UNSET
+
+from events import codec
+from events.changed import (
+    Actor,
+    AssistantCreated,
+    AssistantDeleted,
+    AssistantSettingsChanged,
+    Cause,
+    Event,
+    LogEvent,
+    SecretsErased,
+    SecretsRevealed,
+    fold,
+)
+from events.decider import DeleteAssistant
+from events.errors import InvalidSettings
+from events.pointers import Change, Tree, same
+from tests.events.given import create, given, patch, read_back, secret
+from tests.events.strategies import EVENTS, bodies, few, modest, secret_bodies
+
+GOLDEN = Path(__file__).parent / "golden"
+SAID: dict[str, Any] = {
+    "organization_id": 3,
+    "assistant_id": 12,
+    "actor": Actor(type="api_key", id=7, name="Büro", user_id=5),
+    "request_id": "01J9Z3K8Q4",
+}
+KEY = "/llm_provider_config/api_key"
+
+# The bytes of these are stored in files, and stay there for good.
+STORED: dict[str, LogEvent] = {
+    "assistant_created.v1": AssistantCreated(
+        sequence=41,
+        version=1,
+        occurred_at=datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC),
+        reason=None,
+        cause=Cause(type="duplicate", assistant_id=2),
+        changes={
+            "/name": Change(after="Front desk"),
+            "/description": Change(after=None),
+            "/llm_settings/temperature": Change(after=1.0),
+            "/llm_settings/max_tokens": Change(after=1),
+            "/is_active": Change(after=True),
+            "/custom_settings/": Change(after={}),
+            "/custom_settings/a~1b~0c": Change(after=[1, 1.0, {"d": None}, "ä\u2028\U0001d11e"]),
+            KEY: Change(after=secret("0f1e", "9a8b")),
+        },
+        **SAID,
+    ),
+    "assistant_settings_changed.v1": AssistantSettingsChanged(
+        sequence=42,
+        version=2,
+        occurred_at=datetime(2026, 1, 2, 3, 5, tzinfo=UTC),
+        reason='Calmer "voice"',
+        cause=Cause(type="rollback", to_version=1),
+        idempotency_key="retry-1",
+        changes={
+            "/llm_settings/temperature": Change(before=1.0, after=0.1),
+            "/description": Change(before=None, after="x"),
+            "/custom_settings/": Change(before={}),
+            "/custom_settings/new": Change(after=None),
+            KEY: Change(before=secret("0f1e", "9a8b"), after=secret("2d3c", "7e6f")),
+        },
+        **SAID,
+    ),
+    "assistant_deleted.v1": AssistantDeleted(
+        sequence=43,
+        version=3,
+        occurred_at=datetime(2026, 1, 2, 3, 6, tzinfo=UTC),
+        reason=None,
+        cause=Cause(type="delete"),
+        **SAID,
+    ),
+    "secrets_erased.v1": SecretsErased(
+        sequence=44,
+        version=4,
+        occurred_at=datetime(2026, 1, 2, 3, 7, tzinfo=UTC),
+        reason="Contract ended",
+        cause=Cause(type="erase"),
+        **SAID,
+    ),
+    "secrets_revealed.v1": SecretsRevealed(
+        sequence=45,
+        occurred_at=datetime(2026, 1, 2, 3, 8, tzinfo=UTC),
+        reason="Call 7",
+        paths=["/api_keys/a~1b", KEY],
+        **SAID,
+    ),
+}
+
+
+def stored(tag: str) -> bytes:
+    return (GOLDEN / f"{tag}.json").read_bytes()
+
+
+# -- what was stored once
+
+
+@pytest.mark.parametrize("tag", STORED)
+def test_stored_bytes_are_read_and_made_again_as_they_were(tag: str) -> None:
+    event = codec.decode(stored(tag), tag)
+    assert codec.encode(event) == stored(tag)
+    assert codec.tag_of(event) == tag
+
+
+@pytest.mark.parametrize("tag", STORED)
+def test_stored_bytes_mean_what_they_meant(tag: str) -> None:
+    assert codec.decode(stored(tag), tag) == STORED[tag]
+    assert codec.encode(STORED[tag]) == stored(tag)
+
+
+def test_a_member_that_is_not_understood_would_be_noticed() -> None:
+    more = stored("assistant_deleted.v1")[:-1] + b',"mood":"sad"}'
+    assert codec.encode(codec.decode(more, "assistant_deleted.v1")) != more
+
+
+def test_every_event_that_can_be_recorded_has_stored_bytes() -> None:
+    assert {path.stem for path in GOLDEN.iterdir()} == set(STORED)
+    assert {codec.tag_of(event) for event in STORED.values()} == set(STORED)
+    assert {type(event) for event in STORED.values()} == set(LogEvent.__args__)
+
+
+def test_a_stored_stream_folds_to_the_state_that_it_told() -> None:
+    told = [codec.decode(stored(tag), tag) for tag in STORED]
+    state = fold(event for event in told if not isinstance(event, SecretsRevealed))
+    assert (state.version, state.deleted, state.user_id) == (4, True, 5)
+    assert state.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    assert state.updated_at == datetime(2026, 1, 2, 3, 7, tzinfo=UTC)
+    assert state.erased_version == 4
+    assert state.settings["llm_settings"]["temperature"] == 0.1
+    assert state.settings["llm_provider_config"]["api_key"] == secret("2d3c", "7e6f")
+    assert same(
+        state.settings["custom_settings"],
+        {"a/b~c": [1, 1.0, {"d": None}, "ä\u2028\U0001d11e"], "new": None},
+    )
+
+
+def test_the_bytes_name_no_class() -> None:
+    for tag in STORED:
+        assert stored(tag).startswith(b'{"type":"' + tag.encode() + b'"')
+        assert b"Assistant" not in stored(tag)
+
+
+# -- round trips
+
+
+def returned(event: Event) -> Event:
+    return read_back(event)
+
+
+@modest
+@for_all(EVENTS)
+def test_any_event_comes_back_as_it_went(event: Event) -> None:
+    assert returned(event) == event
+    assert codec.encode(returned(event)) == codec.encode(event)
+
+
+@few
+@for_all(st.lists(bodies() | secret_bodies(), max_size=4))
+def test_every_recorded_event_comes_back_as_it_went(sent: list[Tree]) -> None:
+    story = given().after(create({}))
+    numbers = itertools.count()
+    for body in sent:
+        with suppress(InvalidSettings):
+            story = story.after(patch(body, numbers))
+    for event in story.after(DeleteAssistant()).events:
+        assert returned(event) == event
+        assert codec.encode(returned(event)) == codec.encode(event)
+        assert msgspec.json.format(codec.encode(event), indent=-1) == codec.encode(event)
+
+
+def test_an_absent_side_and_a_null_one_come_back_apart() -> None:
+    event = STORED["assistant_settings_changed.v1"]
+    assert isinstance(event, AssistantSettingsChanged)
+    changes = returned(event).changes  # type: ignore[union-attr]
+    assert changes["/custom_settings/new"].before is UNSET
+    assert changes["/custom_settings/new"].after is None
+    assert changes["/description"].before is None
+    assert changes["/custom_settings/"].after is UNSET
+
+
+# -- old shapes
+
+
+def with_pointers(event: dict[str, Any]) -> dict[str, Any]:
+    """v0 wrote dotted paths."""
+    changes = {"/" + path.replace(".", "/"): c for path, c in event["changes"].items()}
+    return event | {"type": "assistant_settings_changed.v1", "changes": changes}
+
+
+def with_changes(event: dict[str, Any]) -> dict[str, Any]:
+    """A rename once was an event of its own."""
+    event = dict(event)
+    names = {"before": event.pop("old_name"), "after": event.pop("new_name")}
+    return event | {"type": "assistant_settings_changed.v0", "changes": {"name": names}}
+
+
+UPCASTERS = {
+    "assistant_settings_changed.v0": with_pointers,
+    "assistant_renamed.v1": with_changes,
+}
+
+
+def old_bytes(tag: str, **members: Any) -> bytes:
+    event = msgspec.json.decode(stored("assistant_settings_changed.v1"))
+    del event["changes"]
+    return msgspec.json.encode(event | {"type": tag} | members)
+
+
+def test_an_old_shape_is_read_as_todays() -> None:
+    body = old_bytes(
+        "assistant_settings_changed.v0", changes={"llm_settings.top_p": {"before": 1.0}}
+    )
+    event = codec.decode(body, "assistant_settings_changed.v0", UPCASTERS)
+    today = STORED["assistant_settings_changed.v1"]
+    changes = {"/llm_settings/top_p": Change(before=1.0)}
+    assert event == msgspec.structs.replace(today, changes=changes)
+
+
+def test_upcasters_follow_one_another_until_the_shape_is_todays() -> None:
+    body = old_bytes("assistant_renamed.v1", old_name=None, new_name="Night desk")
+    event = codec.decode(body, "assistant_renamed.v1", UPCASTERS)
+    today = STORED["assistant_settings_changed.v1"]
+    changes = {"/name": Change(before=None, after="Night desk")}
+    assert event == msgspec.structs.replace(today, changes=changes)
+    assert codec.tag_of(event) == "assistant_settings_changed.v1"
+    assert codec.decode(codec.encode(event), codec.tag_of(event)) == event
+
+
+def test_without_its_upcaster_an_old_shape_is_not_read() -> None:
+    body = old_bytes("assistant_renamed.v1", old_name=None, new_name="Night desk")
+    with pytest.raises(msgspec.ValidationError):
+        codec.decode(body, "assistant_renamed.v1")
+    only_one = {"assistant_renamed.v1": with_changes}
+    with pytest.raises(msgspec.ValidationError):
+        codec.decode(body, "assistant_renamed.v1", only_one)
+
+
+@pytest.mark.parametrize("tag", STORED)
+def test_todays_shapes_pass_the_upcasters_by(tag: str) -> None:
+    assert codec.decode(stored(tag), tag, UPCASTERS) == STORED[tag]

@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+
+from events import codec, store
+from events.changed import AssistantSettingsChanged, Event
+from events.pointers import Change
+from events.tables import events, to_micros
+from tests.events.given import ACTOR, ASSISTANT, PATCH, at, created, deleted, given
+from tests.events.log import Log
+
+IMMUTABLE = "events are immutable"
+
+
+def stream(
+    count: int, assistant_id: int = 1, *, organization_id: int = 1, after: int = 0
+) -> list[Event]:
+    """Events of one assistant, numbered in the organization after those before them."""
+    return [
+        AssistantSettingsChanged(
+            organization_id=organization_id,
+            sequence=after + version,
+            assistant_id=assistant_id,
+            version=version,
+            occurred_at=at(after + version),
+            actor=ACTOR,
+            reason=None,
+            cause=PATCH,
+            request_id=None,
+            changes={"/name": Change(before=str(version - 1), after=str(version))},
+        )
+        for version in range(1, count + 1)
+    ]
+
+
+@pytest.fixture
+def connection(log: Log) -> Iterator[sa.Connection]:
+    with log.undone() as undone:
+        yield undone
+
+
+# -- reading
+
+
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000, 1203])
+def test_a_stream_is_read_whole_in_both_directions(connection: sa.Connection, count: int) -> None:
+    written = stream(count)
+    store.append(connection, written)
+    assert list(store.read_stream(connection, 1, 1)) == written
+    assert list(store.read_stream(connection, 1, 1, newest_first=True)) == written[::-1]
+
+
+@pytest.mark.parametrize("after", [0, 1, 499, 500, 501, 1202, 1203, 5000])
+def test_the_log_is_read_whole_from_where_it_was_left(
+    connection: sa.Connection, after: int
+) -> None:
+    first, second = stream(700), stream(503, 2, after=700)
+    store.append(connection, first)
+    store.append(connection, second)
+    assert list(store.read_log(connection, 1, after=after)) == (first + second)[after:]
+
+
+def test_streams_are_read_one_after_the_other(connection: sa.Connection) -> None:
+    interleaved = [
+        msgspec.structs.replace(event, sequence=2 * event.version - position)
+        for position, assistant_id in enumerate((2, 1))
+        for event in stream(600, assistant_id)
+    ]
+    store.append(connection, sorted(interleaved, key=lambda event: event.sequence))
+    read = list(store.read_streams(connection, 1))
+    assert [(event.assistant_id, event.version) for event in read] == [
+        (assistant_id, version) for assistant_id in (1, 2) for version in range(1, 601)
+    ]
+    assert [e.sequence for e in store.read_log(connection, 1)] == list(range(1, 1201))
+
+
+def test_a_reader_that_stops_midway_has_read_only_so_much(connection: sa.Connection) -> None:
+    store.append(connection, stream(1203))
+    reader = store.read_log(connection, 1)
+    assert [next(reader).sequence for _ in range(501)] == list(range(1, 502))
+    store.append(connection, stream(2, 2, after=1203))
+    assert [event.sequence for event in reader] == list(range(502, 1206))
+
+
+def test_an_organization_reads_its_own_log_alone(connection: sa.Connection) -> None:
+    ours, theirs = stream(3), stream(5, organization_id=2)
+    store.append(connection, [*ours, *theirs])
+    assert list(store.read_log(connection, 1)) == ours
+    assert list(store.read_stream(connection, 2, 1)) == theirs
+    assert list(store.read_streams(connection, 3)) == []
+
+
+def test_the_stored_bytes_are_the_canonical_ones(connection: sa.Connection) -> None:
+    (event,) = given(created({"name": "ä"})).events
+    store.append(connection, [event])
+    (row,) = connection.execute(sa.select(events)).all()
+    assert row.body == codec.encode(event)
+    assert row.type == "assistant_created.v1"
+    assert (row.sequence, row.version) == (event.sequence, event.version)
+    assert row.occurred_at == to_micros(event.occurred_at)
+
+
+def test_nothing_to_append_is_nothing_written(connection: sa.Connection) -> None:
+    store.append(connection, [])
+    assert list(store.read_log(connection, 1)) == []
+
+
+# -- counters
+
+
+def test_the_counters_come_back_as_they_were_saved(connection: sa.Connection) -> None:
+    counter = store.lock(connection, 1)
+    assert counter is not None
+    counter.sequence, counter.last_assistant_id, counter.last_occurred_at = 41, 7, at(9)
+    store.save_counters(connection, [counter])
+    assert store.lock(connection, 1) == counter
+    other = store.lock(connection, 2)
+    assert other is not None
+    assert other.sequence == 0
+
+
+def test_an_organization_that_is_not_there_has_no_counters(connection: sa.Connection) -> None:
+    assert store.lock(connection, 99) is None
+    assert store.count_events(connection, 99) == 0
+    assert 99 not in store.organization_ids(connection)
+
+
+# -- the guards of the log
+
+
+def forged(sequence: int, assistant_id: int, version: int) -> sa.Insert:
+    """An event that takes the place of whatever stands in its way."""
+    return (
+        sa.insert(events)
+        .prefix_with("OR REPLACE")
+        .values(
+            organization_id=1,
+            sequence=sequence,
+            assistant_id=assistant_id,
+            version=version,
+            type="assistant_deleted.v1",
+            occurred_at=0,
+            body=b"forged",
+        )
+    )
+
+
+# Each wish to change the past, and the trigger that refuses it.
+FORGERIES: dict[str, tuple[sa.Executable, str]] = {
+    "update a body": (
+        sa.update(events).where(events.c.sequence == 1).values(body=b"forged"),
+        "events_are_not_updated",
+    ),
+    "renumber": (
+        sa.update(events).where(events.c.sequence == 1).values(sequence=9),
+        "events_are_not_updated",
+    ),
+    "update or replace": (
+        sa.update(events)
+        .prefix_with("OR REPLACE")
+        .where(events.c.sequence == 2)
+        .values(sequence=1),
+        "events_are_not_updated",
+    ),
+    "delete one": (sa.delete(events).where(events.c.sequence == 1), "events_are_not_deleted"),
+    "delete all": (sa.delete(events), "events_are_not_deleted"),
+    "replace by sequence": (forged(1, 7, 7), "events_are_not_replaced"),
+    "replace by version": (forged(9, ASSISTANT, 1), "events_are_not_replaced"),
+    "replace by both": (forged(1, ASSISTANT, 1), "events_are_not_replaced"),
+}
+
+
+@pytest.fixture
+def recorded(connection: sa.Connection) -> sa.Connection:
+    store.append(connection, given(created(), deleted()).events)
+    return connection
+
+
+def bodies_in(connection: sa.Connection) -> list[Any]:
+    return list(connection.execute(sa.select(events).order_by(events.c.sequence)).all())
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_the_database_refuses_to_change_the_past(recorded: sa.Connection, forgery: str) -> None:
+    statement, _ = FORGERIES[forgery]
+    before = bodies_in(recorded)
+    with pytest.raises(sa.exc.IntegrityError, match=IMMUTABLE):
+        recorded.execute(statement)
+    assert bodies_in(recorded) == before
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_without_its_trigger_the_past_could_be_changed(
+    recorded: sa.Connection, forgery: str
+) -> None:
+    statement, trigger = FORGERIES[forgery]
+    before = bodies_in(recorded)
+    recorded.exec_driver_sql(f"DROP TRIGGER {trigger}")
+    recorded.execute(statement)
+    assert bodies_in(recorded) != before
+
+
+def test_an_upsert_does_not_change_the_past(recorded: sa.Connection) -> None:
+    before = bodies_in(recorded)
+    key = {"organization_id": 1, "sequence": 1}
+    values = bodies_in(recorded)[0]._asdict() | {"body": b"forged"}
+    upsert = sqlite.insert(events).values(values)
+    with pytest.raises(sa.exc.IntegrityError, match=IMMUTABLE):
+        recorded.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=values))
+    assert bodies_in(recorded) == before
+
+
+def test_a_hidden_row_number_is_no_way_around_the_guards(recorded: sa.Connection) -> None:
+    """A table with SQLite's own rowid can be overwritten by it, past every declared key."""
+    before = bodies_in(recorded)
+    with suppress(sa.exc.DBAPIError):
+        recorded.exec_driver_sql(
+            "INSERT OR REPLACE INTO events"
+            " (rowid, organization_id, sequence, assistant_id, version, type, occurred_at, body)"
+            " SELECT rowid, organization_id, 9, 9, 9, type, 0, x'00'"
+            " FROM events WHERE sequence = 1"
+        )
+    assert bodies_in(recorded)[: len(before)] == before
+
+
+def test_the_next_event_is_still_welcome(recorded: sa.Connection) -> None:
+    store.append(recorded, stream(1, 2, after=2))
+    assert len(bodies_in(recorded)) == 3
+
+
+@pytest.mark.parametrize("twin", [{"sequence": 2}, {"version": 1}, {"version": 2}])
+def test_no_place_in_the_log_is_given_twice(recorded: sa.Connection, twin: dict[str, int]) -> None:
+    event = msgspec.structs.replace(
+        given(created(), deleted()).events[1], **{"sequence": 3, "version": 3} | twin
+    )
+    with pytest.raises(sa.exc.IntegrityError):
+        store.append(recorded, [event])
+    assert len(bodies_in(recorded)) == 2

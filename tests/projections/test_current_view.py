@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from events.changed import NOTHING
+from events.secrets import MASK
+from events.settings import SETTING_NAMES
+from projections import current
+from projections.current import Selection
+from tests.events.given import ACTOR, created, deleted, given, secret
+from tests.events.log import Desk, Log
+
+ALL = Selection()
+
+
+@pytest.fixture
+def told(log: Log) -> Iterator[sa.Connection]:
+    """Four assistants of one organization, of which the third is deleted, and one of another."""
+    with log.undone() as connection:
+        desk = Desk(log, connection)
+        desk.create(1, {"name": "Front desk", "description": "answers 100% of calls"})
+        desk.create(1, {"name": "Night_desk", "is_active": False})
+        desk.create(1, {"name": "Gone desk"})
+        desk.create(1, {"name": "Sales", "description": "the DESK of sales"})
+        desk.create(2, {"name": "Their desk"})
+        desk.delete(1, 3)
+        desk.rest()
+        yield connection
+
+
+def ids(connection: sa.Connection, selection: Selection, **page: Any) -> list[int]:
+    found = [assistant_id for assistant_id, _ in current.select(connection, 1, selection, **page)]
+    if not page:
+        assert current.count(connection, 1, selection) == len(found)
+    return found
+
+
+def test_the_living_are_shown_newest_first(told: sa.Connection) -> None:
+    assert ids(told, ALL) == [4, 2, 1]
+
+
+def test_a_page_is_cut_from_the_whole(told: sa.Connection) -> None:
+    assert ids(told, ALL, skip=1, limit=1) == [2]
+    assert ids(told, ALL, skip=3, limit=5) == []
+    assert ids(told, ALL, limit=0) == []
+
+
+@pytest.mark.parametrize(
+    ("selection", "found"),
+    [
+        (Selection(active=True), [4, 1]),
+        (Selection(active=False), [2]),
+        (Selection(user_id=ACTOR.user_id), [4, 2, 1]),
+        (Selection(user_id=ACTOR.user_id + 1), []),
+        (Selection(assistant_ids=(1, 3, 4, 99)), [4, 1]),
+        (Selection(assistant_ids=()), []),
+        (Selection(search="desk"), [4, 2, 1]),
+        (Selection(search="FRONT"), [1]),
+        (Selection(search="_"), [2]),
+        (Selection(search="100%"), [1]),
+        (Selection(search="%"), [1]),
+        (Selection(search="their"), []),
+        (Selection(search="desk", active=True, assistant_ids=(2, 4)), [4]),
+    ],
+)
+def test_assistants_are_chosen(told: sa.Connection, selection: Selection, found: list[int]) -> None:
+    assert ids(told, selection) == found
+
+
+def test_the_deleted_can_still_be_loaded_and_the_unknown_cannot(told: sa.Connection) -> None:
+    gone = current.load(told, 1, 3)
+    assert gone is not None
+    assert (gone.deleted, gone.version, gone.settings["name"]) == (True, 2, "Gone desk")
+    assert current.load(told, 1, 99) is None
+    assert current.load(told, 2, 2) is None
+
+
+def test_a_state_is_stored_and_loaded_unchanged(log: Log) -> None:
+    body = {"custom_settings": {"a/b": [1, 1.0, True, None, {}]}, "api_keys": {"a": secret("1")}}
+    for story in (given(created(body)), given(created(body), deleted())):
+        with log.undone() as connection:
+            current.project(connection, {(1, 9): story.state})
+            current.project(connection, {})
+            loaded = current.load(connection, 1, 9)
+            assert loaded == story.state
+            assert current.row_of((1, 9), story.state) == current.row_of((1, 9), loaded)
+
+
+def test_what_never_happened_has_no_row() -> None:
+    with pytest.raises(ValueError, match="without events"):
+        current.row_of((1, 9), NOTHING)
+
+
+def test_what_is_shown_has_every_member_and_no_secret() -> None:
+    state = given(created({"llm_provider_config": {"api_key": secret("A")}})).state
+    shown = current.represent(1, 9, state)
+    assert set(SETTING_NAMES) < set(shown)
+    assert shown["llm_provider_config"]["api_key"] == MASK
+    assert (shown["id"], shown["organization_id"], shown["version"]) == (9, 1, 1)
+    assert {shown[name] for name in ("total_calls", "avg_call_duration", "success_rate")} == {None}
