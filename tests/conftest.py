@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -36,6 +36,7 @@ class Organization(Struct, frozen=True, kw_only=True):
     admin: str
     editor: str
     viewer: str
+    runtime: str  # a viewer's key that may reveal secrets
 
 
 def make_organizations(path: Path, count: int) -> list[Organization]:
@@ -64,9 +65,19 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
                         user_id=user_id,
                         name=f"{role.name} key",
                         role=role,
-                        permissions={},
+                        permissions={accounts.REVEAL: True} if role == accounts.Role.admin else {},
                         now=now,
                     )
+                _, tokens["runtime"] = accounts.add_key(
+                    connection,
+                    safe,
+                    organization_id=organization_id,
+                    user_id=user_id,
+                    name="runtime key",
+                    role=accounts.Role.viewer,
+                    permissions={accounts.REVEAL: True},
+                    now=now,
+                )
                 made.append(Organization(id=organization_id, **tokens))
         engine.dispose()
     return made
@@ -110,13 +121,24 @@ def serving(database: Path, waiting: list[Organization]) -> Iterator[Server]:
 
 @contextmanager
 def serving_process(
-    database: Path, waiting: list[Organization], **settings: str
+    database: Path,
+    waiting: list[Organization],
+    *,
+    preamble: str = "",
+    stderr: IO[str] | None = None,
+    **settings: str,
 ) -> Iterator[Server]:
-    """The ``backstory serve`` command as a process of its own, on a free port."""
+    """The ``backstory serve`` command as a process of its own, on a free port.
+
+    ``preamble`` is Python that runs in it before: how a control switches a guard off.
+    """
     environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"} | settings
-    command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+    program = f"{preamble}\nfrom app.cli import main\nmain()"
+    command = [sys.executable, "-c", program, "serve", "--port", "0"]
     command += ["--database", f"sqlite+aiosqlite:///{database}"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
+    ) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), "the server did not start"
@@ -153,6 +175,12 @@ def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]
 @pytest.fixture
 def viewer(server: Server, organization: Organization) -> Iterator[httpx.Client]:
     with server.client(organization.viewer) as client:
+        yield client
+
+
+@pytest.fixture
+def runtime(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.runtime) as client:
         yield client
 
 

@@ -1,0 +1,102 @@
+"""Every operation of the application, from its own route table, and a request for each.
+
+The route table decides which operations there are, so a new one is tested without anyone
+remembering it; the OpenAPI document tells how to fill its body and its required query.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from litestar import Litestar
+from litestar.routes import HTTPRoute
+from msgspec import UNSET, Struct
+
+from app.config import Config
+from app.main import create_app
+
+if TYPE_CHECKING:
+    import httpx
+
+KEYS = "/api/v1/users/me/api-keys"
+_VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "x"}
+# What a tenant owns, by the name of its path parameter: another tenant must not reach it.
+OWNED = frozenset(("assistant_id", "version_id", "key_id"))
+FILLABLE = OWNED | {"phone_number", "path"}
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """One verb of one path, with everything that a valid request needs but the ids."""
+
+    verb: str
+    path: str
+    parameters: tuple[str, ...]
+    query: dict[str, str]
+    body: Any = UNSET
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        return self.verb != "GET" and not self.needs_a_scope
+
+    @property
+    def needs_a_key(self) -> bool:
+        return self.path.startswith("/api/") and self.path != "/api/v1/assistants/providers"
+
+    @property
+    def is_for_admins(self) -> bool:
+        erases = self.verb == "DELETE" and self.path.endswith("/secrets")
+        return erases or self.path.startswith((KEYS, "/api/v1/vault"))
+
+    @property
+    def needs_a_scope(self) -> bool:
+        return self.path.endswith("/reveal")
+
+    def send(self, client: httpx.Client, ids: dict[str, Any], **options: Any) -> httpx.Response:
+        """Send the request; ``ids`` fill the path."""
+        if self.body is not UNSET:
+            options["json"] = self.body
+        path = self.path.format(**ids)
+        return client.request(self.verb, path, params=self.query, **options)
+
+
+def application() -> Litestar:
+    """The routed application inside its middlewares."""
+    app: Any = create_app(Config())
+    while not isinstance(app, Litestar):
+        app = app._app  # noqa: SLF001  # the middlewares keep what they wrap to themselves
+    return app
+
+
+def _operations() -> list[Operation]:
+    app = application()
+    paths = app.openapi_schema.to_schema()["paths"]
+    found = {}
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            raise TypeError(f"{route.path}: a kind of route that nothing here can call")
+        for verb in sorted(route.methods.intersection(_VERBS)):
+            described = paths.get(route.path_format, {}).get(verb.lower(), {})
+            found[verb, route.path_format] = _operation(route, verb, described)
+    return list(found.values())
+
+
+def _operation(route: HTTPRoute, verb: str, described: dict[str, Any]) -> Operation:
+    body = described.get("requestBody", {}).get("content", {}).get("application/json")
+    return Operation(
+        verb=verb,
+        path=route.path_format,
+        parameters=tuple(route.path_parameters),
+        query={
+            parameter["name"]: _QUERY_VALUES[parameter["schema"]["type"]]
+            for parameter in described.get("parameters", ())
+            if parameter["in"] == "query" and parameter["required"]
+        },
+        body=next(iter(body["examples"].values()))["value"] if body else UNSET,
+    )
+
+
+OPERATIONS = _operations()

@@ -1,0 +1,80 @@
+"""What the database holds and which statements reach it, seen from beside the server."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.database import reading_engine
+from events.tables import metadata, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Counted while a key is used, written when it suits the server.
+_USAGE = frozenset(("usage_count", "last_used_at"))
+
+
+class Statement(Struct, frozen=True):
+    """One SQL statement with what was bound to it."""
+
+    text: str
+    bound: str
+
+    @property
+    def table(self) -> str | None:
+        """The table of ours that it is about."""
+        found = re.search(r"\b(?:FROM|INTO|UPDATE)\s+(\w+)", self.text, re.IGNORECASE)
+        return found[1] if found and found[1] in metadata.tables else None
+
+    @property
+    def stays_in_one_organization(self) -> bool:
+        """Whether the organization is a condition, not only a column that is read."""
+        if self.text.startswith("INSERT"):
+            return "organization_id" in self.text
+        _, _, conditions = self.text.partition("WHERE")
+        return re.search(r"organization_id = \?", conditions) is not None
+
+
+@contextmanager
+def statements() -> Iterator[list[Statement]]:
+    """Every statement that this process sends to a database from here on."""
+    seen: list[Statement] = []
+
+    def note(_: Any, __: Any, text: str, bound: Any, *___: Any) -> None:
+        seen.append(Statement(text, repr(bound)))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+def rows(database: Path, organization_id: int) -> dict[str, list[dict[str, Any]]]:
+    """Everything that an organization has in the database, by table."""
+    engine = reading_engine(database)
+    try:
+        with engine.connect() as connection:
+            return {
+                table.name: [
+                    {name: value for name, value in row._mapping.items() if name not in _USAGE}  # noqa: SLF001  # SQLAlchemy's public name
+                    for row in connection.execute(
+                        rows_of(table, organization_id).order_by(*table.primary_key.columns)
+                    )
+                ]
+                for table in metadata.sorted_tables
+            }
+    finally:
+        engine.dispose()
+
+
+def events(database: Path, organization_id: int) -> list[dict[str, Any]]:
+    """The organization's events as they are stored, oldest first."""
+    return [msgspec.json.decode(row["body"]) for row in rows(database, organization_id)["events"]]

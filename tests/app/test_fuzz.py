@@ -1,0 +1,160 @@
+"""Generated requests against the described operations: what is described is what happens.
+
+The default run takes a few examples of each operation, always the same ones. The long form
+takes a thousand of each, valid and invalid ones; another seed gives other requests:
+
+    pytest tests/app/test_fuzz.py -m long
+    pytest tests/app/test_fuzz.py -m long --hypothesis-seed=7
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, assume, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.app.route_table import KEYS, application
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Server
+
+ASSISTANTS = "/api/v1/assistants"
+_CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+_FEW, _MANY = 10, 1000
+
+
+def _to_fuzz() -> Iterator[tuple[GenerationMode, str, str]]:
+    """Each operation with what fits its description, and with what does not where anything can."""
+    for path, verbs in application().openapi_schema.to_schema()["paths"].items():
+        for verb, described in verbs.items():
+            yield GenerationMode.POSITIVE, verb, path
+            if any(described.get(part) for part in ("parameters", "requestBody", "security")):
+                yield GenerationMode.NEGATIVE, verb, path
+
+
+_TO_FUZZ = list(_to_fuzz())
+
+
+class Tenant:
+    """An organization that generated requests may do anything to, but for its own key."""
+
+    def __init__(self, server: Server) -> None:
+        organization = server.organization()
+        self.url = server.url
+        self.session = requests.Session()
+        self.session.headers["authorization"] = f"Bearer {organization.admin}"
+        with server.client(organization.admin) as admin:
+            self.own_key = _key_of(admin)
+            made = admin.post(ASSISTANTS, json={"name": "Front desk"}).json()
+            self.assistant_id = made["id"]
+            for n in range(3):
+                admin.patch(f"{ASSISTANTS}/{made['id']}", json={"description": f"{n}"})
+
+    def holds_its_key(self) -> bool:
+        return self.session.get(f"{self.url}{ASSISTANTS}/count", timeout=30).ok
+
+
+def _key_of(admin: httpx.Client) -> int:
+    (own,) = [key["id"] for key in admin.get(KEYS).json() if key["role"] == "admin"]
+    return int(own)
+
+
+@pytest.fixture(scope="module")
+def description(server: Server) -> Any:
+    return schemathesis.openapi.from_url(f"{server.url}/schema/openapi.json")
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Server) -> Iterator[Tenant]:
+    made = Tenant(server)
+    yield made
+    made.session.close()
+
+
+def is_own_key(value: Any, own: int) -> bool:
+    """Whether a key id, in whatever notation, is that of the key that calls."""
+    with suppress(ValueError, TypeError, OverflowError):
+        return int(float(value)) == own
+    return False
+
+
+def fuzz(
+    tenant: Tenant, description: Any, verb: str, path: str, mode: GenerationMode, examples: int
+) -> None:
+    """Generated requests to one operation, each answer held against its description."""
+    operation = description[path][verb.upper()]
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=examples == _FEW,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode), existing=st.booleans())
+    def each(case: Any, existing: bool) -> None:  # noqa: FBT001  # hypothesis gives it
+        parameters = case.path_parameters or {}
+        if existing and "assistant_id" in parameters:
+            parameters["assistant_id"] = tenant.assistant_id
+        if existing and "version_id" in parameters:
+            parameters["version_id"] = 3
+        assume(not is_own_key(parameters.get("key_id"), tenant.own_key))
+        answer = case.call(base_url=tenant.url, session=tenant.session)
+        case.validate_response(answer, checks=_CHECKS)
+
+    each()
+    assert tenant.holds_its_key()
+
+
+@pytest.mark.parametrize(("mode", "verb", "path"), _TO_FUZZ)
+def test_every_operation_answers_as_it_is_described(
+    tenant: Tenant, description: Any, mode: GenerationMode, verb: str, path: str
+) -> None:
+    fuzz(tenant, description, verb, path, mode, _FEW)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("mode", "verb", "path"), _TO_FUZZ)
+def test_every_operation_answers_as_it_is_described_a_thousand_times(
+    tenant: Tenant, description: Any, mode: GenerationMode, verb: str, path: str
+) -> None:
+    """Run it with ``pytest tests/app/test_fuzz.py -m long``."""
+    fuzz(tenant, description, verb, path, mode, _MANY)
+
+
+def test_an_answer_unlike_its_description_would_be_found(tenant: Tenant, server: Server) -> None:
+    with server.client(None) as nobody:
+        document = nobody.get("/schema/openapi.json").json()
+    answers = document["paths"][f"{ASSISTANTS}/count"]["get"]["responses"]
+    text = {"type": "object", "properties": {"count": {"type": "string"}}}
+    for untrue in (
+        {"200": {"description": "", "content": {"application/json": {"schema": text}}}},
+        {"200": {"description": "", "content": {"text/csv": {"schema": {"type": "string"}}}}},
+        {"204": {"description": ""}},
+    ):
+        answers.clear()
+        answers.update(untrue)
+        described = schemathesis.openapi.from_dict(document)
+        with pytest.raises(BaseExceptionGroup):
+            fuzz(tenant, described, "get", f"{ASSISTANTS}/count", GenerationMode.POSITIVE, _FEW)

@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from msgspec import structs
+
+from app import accounts
+from app.config import Config
+from app.main import Services, open_services
+from tests.app import stored
+from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.conftest import make_organizations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Organization, Server
+
+ASSISTANTS = "/api/v1/assistants"
+_PROTECTED = [operation for operation in OPERATIONS if operation.needs_a_key]
+_OPEN = [operation for operation in OPERATIONS if not operation.needs_a_key]
+_WRITES = [operation for operation in _PROTECTED if operation.writes]
+_READS = [o for o in _PROTECTED if not (o.writes or o.is_for_admins or o.needs_a_scope)]
+_FOR_ADMINS = [operation for operation in _PROTECTED if operation.is_for_admins]
+_FOR_EDITORS = [operation for operation in _WRITES if not operation.is_for_admins]
+_REVOCATIONS = 25
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Server) -> Organization:
+    return server.organization()
+
+
+@pytest.fixture(scope="module")
+def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
+    with server.client(tenant.admin) as client:
+        yield client
+
+
+@pytest.fixture
+def ids(boss: httpx.Client) -> dict[str, Any]:
+    """Things that are there to be reached: an assistant, its version 2 and a spare key."""
+    assistant = boss.post(ASSISTANTS, json={"name": "Front desk"}).json()
+    boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
+    key, _ = make_key(boss)
+    return {
+        "assistant_id": assistant["id"],
+        "version_id": 2,
+        "key_id": key["id"],
+        "phone_number": "+14155551234",
+        "path": "nothing",
+    }
+
+
+def make_key(boss: httpx.Client, **settings: Any) -> tuple[dict[str, Any], str]:
+    made = boss.post(KEYS, json={"name": "spare"} | settings).json()
+    return made["api_key"], made["key"]
+
+
+def with_key(token: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {token}"}
+
+
+def refused(answer: httpx.Response, needed: str, role: str) -> bool:
+    text = f"This needs the role {needed}; the API key has the role {role}"
+    return answer.status_code == 403 and answer.json()["detail"] == text
+
+
+# -- what each role may do, from the route table
+
+
+@pytest.mark.parametrize("operation", _WRITES, ids=str)
+def test_a_viewers_key_writes_nothing(
+    server: Server,
+    tenant: Organization,
+    boss: httpx.Client,
+    ids: dict[str, Any],
+    operation: Operation,
+) -> None:
+    before = stored.rows(server.database, tenant.id)
+    answer = operation.send(boss, ids, headers=with_key(tenant.viewer))
+    needed = "admin" if operation.is_for_admins else "editor"
+    assert refused(answer, needed, "viewer")
+    assert stored.rows(server.database, tenant.id) == before
+    # The control: the same request with an admin's key is granted.
+    assert operation.send(boss, ids).is_success
+
+
+@pytest.mark.parametrize("operation", _READS, ids=str)
+def test_a_viewers_key_reads_everything_but_keys(
+    tenant: Organization, boss: httpx.Client, ids: dict[str, Any], operation: Operation
+) -> None:
+    answer = operation.send(boss, ids, headers=with_key(tenant.viewer))
+    no_numbers_yet = operation.parameters == ("phone_number",)
+    assert answer.status_code == (404 if no_numbers_yet else 200)
+
+
+@pytest.mark.parametrize("operation", _FOR_EDITORS, ids=str)
+def test_an_editors_key_writes_settings(
+    tenant: Organization, boss: httpx.Client, ids: dict[str, Any], operation: Operation
+) -> None:
+    assert operation.send(boss, ids, headers=with_key(tenant.editor)).is_success
+
+
+@pytest.mark.parametrize("operation", _FOR_ADMINS, ids=str)
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_only_an_admins_key_sees_and_changes_keys(
+    tenant: Organization, boss: httpx.Client, ids: dict[str, Any], role: str, operation: Operation
+) -> None:
+    answer = operation.send(boss, ids, headers=with_key(getattr(tenant, role)))
+    assert refused(answer, "admin", role)
+    assert operation.send(boss, ids).is_success
+
+
+@pytest.mark.parametrize("operation", _PROTECTED, ids=str)
+def test_nothing_is_answered_without_a_key(
+    server: Server, ids: dict[str, Any], operation: Operation
+) -> None:
+    with server.client(None) as nobody:
+        answer = operation.send(nobody, ids)
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("operation", _PROTECTED, ids=str)
+def test_no_spelling_of_a_path_gets_around_the_key(
+    server: Server, tenant: Organization, ids: dict[str, Any], operation: Operation
+) -> None:
+    before = stored.rows(server.database, tenant.id)
+    with server.client(None) as nobody:
+        for spelling in ("/", "//", "/%2F", "/.", "/%2e", "/x/..", "/%2e%2e/"):
+            url = f"{server.url}{spelling}{operation.path}"
+            answer = structs.replace(operation, path=url).send(nobody, ids)
+            assert answer.status_code in (401, 404), spelling
+        for ending in ("/", "//", "/.", "%2F", "?", ";", "%00"):
+            url = f"{operation.path}{ending}"
+            answer = structs.replace(operation, path=url).send(nobody, ids)
+            assert answer.status_code in (401, 404, 405), ending
+    assert stored.rows(server.database, tenant.id) == before
+
+
+@pytest.mark.parametrize("operation", _OPEN, ids=str)
+def test_what_holds_no_settings_is_open(
+    server: Server, ids: dict[str, Any], operation: Operation
+) -> None:
+    with server.client(None) as nobody:
+        answer = operation.send(nobody, ids)
+    nothing_there = "path" in operation.parameters
+    assert answer.status_code == (404 if nothing_there else 200)
+
+
+def test_nothing_but_the_providers_is_open_below_api() -> None:
+    below = [str(operation) for operation in _OPEN if operation.path.startswith("/api")]
+    assert below == [f"GET {ASSISTANTS}/providers"]
+
+
+# -- permissions narrow a role
+
+
+@pytest.mark.parametrize("operation", _WRITES, ids=str)
+def test_a_key_without_write_is_a_viewers_whatever_its_role(
+    boss: httpx.Client, ids: dict[str, Any], operation: Operation
+) -> None:
+    _, token = make_key(boss, role="admin", permissions={"write": False})
+    needed = "admin" if operation.is_for_admins else "editor"
+    assert refused(operation.send(boss, ids, headers=with_key(token)), needed, "viewer")
+    _, token = make_key(boss, role="admin", permissions={"write": True})
+    assert operation.send(boss, ids, headers=with_key(token)).is_success
+
+
+def test_a_key_without_admin_is_an_editors(boss: httpx.Client) -> None:
+    _, token = make_key(boss, role="admin", permissions={"admin": False})
+    assert refused(boss.get(KEYS, headers=with_key(token)), "admin", "editor")
+    created = boss.post(ASSISTANTS, json={"name": "Narrow"}, headers=with_key(token))
+    assert created.status_code == 201
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor"])
+def test_permissions_never_widen_a_role(boss: httpx.Client, role: str) -> None:
+    everything = {"read": True, "write": True, "admin": True}
+    _, token = make_key(boss, role=role, permissions=everything)
+    assert refused(boss.get(KEYS, headers=with_key(token)), "admin", role)
+
+
+def test_a_key_that_is_narrowed_is_narrower_on_its_next_request(boss: httpx.Client) -> None:
+    key, token = make_key(boss)
+    path = f"{ASSISTANTS}/1/status?is_active=true"
+    for _ in range(5):
+        assert boss.patch(path, headers=with_key(token)).status_code in (200, 404)
+        boss.put(f"{KEYS}/{key['id']}", json={"permissions": {"write": False}})
+        assert refused(boss.patch(path, headers=with_key(token)), "editor", "viewer")
+        boss.put(f"{KEYS}/{key['id']}", json={"permissions": None})
+
+
+def test_an_editor_cannot_read_what_was_deleted(
+    boss: httpx.Client, tenant: Organization, ids: dict[str, Any]
+) -> None:
+    path = f"{ASSISTANTS}/{ids['assistant_id']}"
+    boss.delete(path)
+    for place in ("/settings-history", "/settings-history/2"):
+        asked = f"{path}{place}?include_deleted=true"
+        assert boss.get(asked).status_code == 200
+        for role in ("viewer", "editor"):
+            answer = boss.get(asked, headers=with_key(getattr(tenant, role)))
+            assert refused(answer, "admin", role)
+
+
+# -- a revoked key
+
+
+def revoke(boss: httpx.Client, key_id: int, how: str) -> httpx.Response:
+    path = f"{KEYS}/{key_id}"
+    return boss.delete(path) if how == "DELETE" else boss.put(path, json={"is_active": False})
+
+
+@pytest.mark.parametrize("how", ["DELETE", "PUT"])
+def test_a_revoked_key_is_refused_on_its_next_request(boss: httpx.Client, how: str) -> None:
+    for _ in range(_REVOCATIONS):
+        key, token = make_key(boss)
+        # Used before, so that it is one of those the server remembers.
+        assert boss.get(f"{ASSISTANTS}/count", headers=with_key(token)).status_code == 200
+        assert revoke(boss, key["id"], how).status_code == 200
+        assert boss.get(f"{ASSISTANTS}/count", headers=with_key(token)).status_code == 401
+
+
+def test_a_revoked_key_that_never_was_used_is_refused(boss: httpx.Client) -> None:
+    key, token = make_key(boss)
+    assert revoke(boss, key["id"], "DELETE").status_code == 200
+    assert boss.get(f"{ASSISTANTS}/count", headers=with_key(token)).status_code == 401
+
+
+def test_a_key_that_is_switched_on_again_works_again(boss: httpx.Client) -> None:
+    key, token = make_key(boss)
+    revoke(boss, key["id"], "DELETE")
+    assert boss.get(f"{ASSISTANTS}/count", headers=with_key(token)).status_code == 401
+    boss.put(f"{KEYS}/{key['id']}", json={"is_active": True})
+    assert boss.get(f"{ASSISTANTS}/count", headers=with_key(token)).status_code == 200
+
+
+def test_no_request_that_starts_after_a_revocation_gets_through(
+    server: Server, boss: httpx.Client
+) -> None:
+    for _ in range(4):
+        key, token = make_key(boss)
+        revoked = threading.Event()
+        warm = threading.Barrier(5, timeout=30)
+        with ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(hammer, server, token, revoked, warm) for _ in range(4)]
+            warm.wait()
+            assert revoke(boss, key["id"], "DELETE").status_code == 200
+            revoked.set()
+            for one in running:
+                before, after = one.result(timeout=30)
+                assert 200 in before  # the control: it was a good key
+                assert after == [401] * len(after)
+                assert len(after) >= 10
+
+
+def hammer(
+    server: Server, token: str, revoked: threading.Event, warm: threading.Barrier
+) -> tuple[list[int], list[int]]:
+    """Statuses of requests that started before the revocation was answered, and after it."""
+    before: list[int] = []
+    after: list[int] = []
+    with server.client(token) as client:
+        before.append(client.get(f"{ASSISTANTS}/count").status_code)
+        warm.wait()
+        while len(after) < 10:
+            statuses = after if revoked.is_set() else before
+            statuses.append(client.get(f"{ASSISTANTS}/count").status_code)
+    return before, after
+
+
+def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+
+    async def revoke_and_look_up(made_of: Services, after: int) -> None:
+        boss = await made_of.authenticator.principal(tenant.admin)
+        assert boss is not None
+        key, token = await made_of.keys.create(boss, "spare", accounts.Role.viewer, {})
+        off = {"is_active": False}
+        revoking = asyncio.create_task(made_of.keys.change(tenant.id, key.id, off))
+        for _ in range(after):  # so many turns of the loop, to meet it at every moment
+            await asyncio.sleep(0)
+        await made_of.authenticator.principal(token)
+        await revoking
+        assert await made_of.authenticator.principal(token) is None
+
+    async def try_every_moment() -> None:
+        async with open_services(config) as made_of:
+            for after in range(0, 120, 2):
+                await revoke_and_look_up(made_of, after)
+
+    asyncio.run(try_every_moment())
+
+
+# -- junk
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda token: token[:-1] + ("0" if token[-1] != "0" else "1"),
+        lambda token: token[:10] + ("a" if token[10] != "a" else "b") + token[11:],
+        lambda token: token[:-1],
+        lambda token: token + "0",
+        lambda token: token.removeprefix("bks_"),
+        lambda token: token.upper(),
+        lambda _: "bks_",
+        lambda _: "bks_" + "-" * 36,
+        lambda _: "burki_" + "a" * 32,
+        lambda _: "x" * 60_000,
+    ],
+)
+def test_junk_is_turned_away_without_a_query(
+    server: Server, tenant: Organization, spoil: Any
+) -> None:
+    with server.client(None) as client, stored.statements() as seen:
+        answer = client.get(ASSISTANTS, headers=with_key(spoil(tenant.admin)))
+    assert answer.status_code == 401
+    assert [statement for statement in seen if statement.text.startswith("SELECT")] == []
+
+
+def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organization) -> None:
+    forged = accounts.make_token(tenant.id)
+    with server.client(None) as client, stored.statements() as seen:
+        answer = client.get(ASSISTANTS, headers=with_key(forged))
+    assert answer.status_code == 401
+    assert [s.table for s in seen if s.text.startswith("SELECT")] == ["api_keys"]
+
+
+def test_a_key_for_an_organization_that_is_not_there_is_refused(server: Server) -> None:
+    with server.client(None) as client:
+        for organization_id in (0, 999_999, accounts.MAX_ID):
+            forged = accounts.make_token(organization_id)
+            assert client.get(ASSISTANTS, headers=with_key(forged)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["", "Bearer", "Basic {token}", "Token {token}", "{token}", "Bearer {token} x"],
+)
+def test_only_a_bearer_token_is_a_key(server: Server, tenant: Organization, header: str) -> None:
+    sent = {"authorization": header.format(token=tenant.viewer)}
+    with server.client(None) as client:
+        assert client.get(ASSISTANTS, headers=sent).status_code == 401
+        sent = {"authorization": f"bEARER {tenant.viewer}"}
+        assert client.get(ASSISTANTS, headers=sent).status_code == 200

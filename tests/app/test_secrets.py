@@ -1,0 +1,337 @@
+"""Secrets over HTTP: masked everywhere, kept by their mask, read back only by those who may."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import ASSISTANTS, Organization, Server
+
+SECRETS = {
+    "llm_provider_config": {
+        "api_key": "sk-llm",
+        "base_url": "https://user:pass@llm.example/v1",
+        "custom_config": {"auth": {"clientSecret": "cs-1"}, "api_version": "2024-05"},
+    },
+    "api_keys": {"openai_api_key": "sk-own"},
+    "webhook_headers": {"Authorization": "Bearer hook"},
+    "llm_fallback_providers": {
+        "fallbacks": [
+            {"provider": "openai", "model": "gpt-4o", "api_key": "sk-first"},
+            {"provider": "groq", "model": "llama", "api_key": "sk-second"},
+        ]
+    },
+    "custom_settings": {"crm": {"token": "t-1", "url": "https://crm.example"}},
+    "recording_settings": {"s3_secret": "s3"},
+    "tools_settings": {"custom_tools": [{"tool_id": "crm", "headers": {"Cookie": "c=1"}}]},
+}
+
+REVEALED = {
+    "/llm_provider_config/api_key": "sk-llm",
+    "/llm_provider_config/base_url": "https://user:pass@llm.example/v1",
+    "/llm_provider_config/custom_config/auth/clientSecret": "cs-1",
+    "/api_keys/openai_api_key": "sk-own",
+    "/webhook_headers/Authorization": "Bearer hook",
+    "/llm_fallback_providers/fallbacks/0/api_key": "sk-first",
+    "/llm_fallback_providers/fallbacks/1/api_key": "sk-second",
+    "/custom_settings/crm/token": "t-1",
+    "/recording_settings/s3_secret": "s3",
+    "/tools_settings/custom_tools/0/headers/Cookie": "c=1",
+}
+EVERYWHERE = sorted({"/" + path.split("/")[1] for path in REVEALED})
+
+
+@pytest.fixture
+def secretive(editor: httpx.Client) -> dict[str, Any]:
+    """An assistant with a secret in every kind of place."""
+    created: dict[str, Any] = editor.post(ASSISTANTS, json={"name": "Secretive"} | SECRETS).json()
+    return created
+
+
+def path_of(assistant: dict[str, Any]) -> str:
+    return f"{ASSISTANTS}/{assistant['id']}"
+
+
+def reveal(client: httpx.Client, assistant: dict[str, Any], *paths: str) -> Any:
+    answer = client.post(
+        f"{path_of(assistant)}/secrets/reveal", json={"paths": paths or EVERYWHERE}
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json()["secrets"]
+
+
+def test_every_place_of_a_secret_is_masked_and_can_be_read_back(
+    secretive: dict[str, Any], runtime: httpx.Client
+) -> None:
+    assert secretive["llm_provider_config"]["api_key"] == "********"
+    assert secretive["llm_provider_config"]["base_url"] == "https://********@llm.example/v1"
+    assert secretive["llm_provider_config"]["custom_config"]["api_version"] == "2024-05"
+    assert secretive["custom_settings"] == {
+        "crm": {"token": "********", "url": "https://crm.example"}
+    }
+    assert reveal(runtime, secretive) == REVEALED
+
+
+def test_what_was_read_can_be_sent_back_whole_and_changes_nothing(
+    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    read = editor.get(path_of(secretive)).json()
+    for verb in ("PUT", "PATCH"):
+        answer = editor.request(verb, path_of(secretive), json=read)
+        assert answer.json() == read
+    assert reveal(runtime, secretive) == REVEALED
+
+
+def test_the_same_value_again_is_no_change_and_another_one_is(
+    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    same = editor.patch(path_of(secretive), json=SECRETS).json()
+    assert same["version"] == secretive["version"]
+    rotated = editor.patch(
+        path_of(secretive), json={"api_keys": {"openai_api_key": "sk-new"}}
+    ).json()
+    assert rotated["version"] == secretive["version"] + 1
+    entry = editor.get(f"{path_of(secretive)}/settings-history").json()[0]
+    assert entry["changes"] == [
+        {"path": "/api_keys/openai_api_key", "before": "********", "after": "********"}
+    ]
+    assert reveal(runtime, secretive, "/api_keys") == {"/api_keys/openai_api_key": "sk-new"}
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_null_or_an_empty_string_removes_a_secret(
+    secretive: dict[str, Any], editor: httpx.Client, nothing: str | None
+) -> None:
+    changed = editor.patch(
+        path_of(secretive),
+        json={
+            "api_keys": {"openai_api_key": nothing},
+            "llm_provider_config": {"api_key": nothing},
+        },
+    ).json()
+    assert changed["api_keys"] == {}
+    assert changed["llm_provider_config"]["api_key"] is None
+
+
+def test_a_secret_stays_with_its_element_when_the_list_is_edited(
+    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    fallbacks = secretive["llm_fallback_providers"]["fallbacks"]
+    moved = [{"provider": "xai", "model": "grok"}, fallbacks[1], fallbacks[0]]
+    editor.patch(path_of(secretive), json={"llm_fallback_providers": {"fallbacks": moved}})
+    assert reveal(runtime, secretive, "/llm_fallback_providers") == {
+        "/llm_fallback_providers/fallbacks/1/api_key": "sk-second",
+        "/llm_fallback_providers/fallbacks/2/api_key": "sk-first",
+    }
+
+
+def test_the_mask_for_an_element_that_had_no_secret_is_refused(
+    secretive: dict[str, Any], editor: httpx.Client
+) -> None:
+    fallbacks = [*secretive["llm_fallback_providers"]["fallbacks"]]
+    fallbacks.append({"provider": "xai", "api_key": "********"})
+    answer = editor.patch(
+        path_of(secretive), json={"llm_fallback_providers": {"fallbacks": fallbacks}}
+    )
+    assert answer.status_code == 422
+    (error,) = answer.json()["detail"]
+    assert error["loc"] == ["body", "llm_fallback_providers", "fallbacks", 2, "api_key"]
+
+
+def test_a_masked_url_keeps_its_credentials_on_the_same_host_only(
+    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    def move_to(url: str) -> httpx.Response:
+        return editor.patch(path_of(secretive), json={"llm_provider_config": {"base_url": url}})
+
+    assert move_to("https://********@llm.example/v2").status_code == 200
+    assert reveal(runtime, secretive, "/llm_provider_config/base_url") == {
+        "/llm_provider_config/base_url": "https://user:pass@llm.example/v2"
+    }
+    assert move_to("https://********@elsewhere.example/v2").status_code == 422
+
+
+@pytest.mark.parametrize("role", ["viewer", "editor", "admin"])
+def test_no_role_reveals_without_the_scope(
+    secretive: dict[str, Any], admin: httpx.Client, server: Server, role: str
+) -> None:
+    made = admin.post("/api/v1/users/me/api-keys", json={"name": "plain", "role": role}).json()
+    with server.client(made["key"]) as client:
+        answer = client.post(f"{path_of(secretive)}/secrets/reveal", json={"paths": ["/api_keys"]})
+    assert answer.status_code == 403
+    assert "sk-" not in answer.text
+
+
+def test_a_scope_is_given_when_a_key_is_made_or_never(
+    secretive: dict[str, Any], admin: httpx.Client, server: Server
+) -> None:
+    keys = "/api/v1/users/me/api-keys"
+    plain = admin.post(keys, json={"name": "plain", "permissions": {"secrets:reveal": True}}).json()
+    changed = admin.put(
+        f"{keys}/{plain['api_key']['id']}", json={"permissions": {"secrets:reveal": True}}
+    )
+    assert "secrets:reveal" not in changed.json()["permissions"]
+    given = admin.post(
+        keys, json={"name": "runtime", "role": "viewer", "scopes": ["secrets:reveal"]}
+    ).json()
+    admin.put(f"{keys}/{given['api_key']['id']}", json={"permissions": {"write": False}})
+    with server.client(plain["key"]) as client:
+        answer = client.post(f"{path_of(secretive)}/secrets/reveal", json={"paths": EVERYWHERE})
+        assert answer.status_code == 403
+    with server.client(given["key"]) as client:
+        assert reveal(client, secretive) == REVEALED
+
+
+def test_a_reveal_is_recorded_with_its_paths_and_never_cached(
+    secretive: dict[str, Any], runtime: httpx.Client, organization: Organization, server: Server
+) -> None:
+    answer = runtime.post(
+        f"{path_of(secretive)}/secrets/reveal",
+        json={"paths": ["/api_keys", "/webhook_headers/Authorization"], "reason": "Call 7"},
+    )
+    assert answer.headers["cache-control"] == "no-store"
+    with sqlite3.connect(server.database) as connection:
+        type_, version, body = connection.execute(
+            "SELECT type, version, body FROM events WHERE organization_id = ?"
+            " ORDER BY sequence DESC LIMIT 1",
+            (organization.id,),
+        ).fetchone()
+    assert type_ == "secrets_revealed.v1"
+    assert version is None
+    assert b'"paths":["/api_keys/openai_api_key","/webhook_headers/Authorization"]' in body
+    assert b'"reason":"Call 7"' in body
+    assert b"sk-own" not in body
+    assert runtime.get(path_of(secretive)).json()["version"] == secretive["version"]
+
+
+@pytest.mark.parametrize("path", ["/name", "/nowhere", "/api_keys/other", "/api_key"])
+def test_a_path_without_a_secret_is_refused(
+    secretive: dict[str, Any], runtime: httpx.Client, path: str
+) -> None:
+    answer = runtime.post(
+        f"{path_of(secretive)}/secrets/reveal", json={"paths": ["/api_keys", path]}
+    )
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "paths", 1]
+
+
+def test_rollback_keeps_the_current_secrets_and_says_how_many_differ(
+    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    editor.patch(
+        path_of(secretive),
+        json={"name": "Renamed", "api_keys": {"openai_api_key": "sk-2", "other": "o"}},
+    )
+    answer = editor.post(f"{path_of(secretive)}/settings-history/2/rollback")
+    assert answer.headers["x-secrets-kept"] == "2"
+    assert answer.json()["name"] == "Secretive"
+    assert reveal(runtime, secretive, "/api_keys") == {
+        "/api_keys/openai_api_key": "sk-2",
+        "/api_keys/other": "o",
+    }
+
+
+def test_an_admin_may_roll_back_to_the_old_secrets(
+    secretive: dict[str, Any], admin: httpx.Client, editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    admin.patch(path_of(secretive), json={"api_keys": {"openai_api_key": "sk-2"}})
+    rollback = f"{path_of(secretive)}/settings-history/2/rollback"
+    assert editor.post(rollback, json={"restore_secrets": True}).status_code == 403
+    answer = admin.post(rollback, json={"restore_secrets": True})
+    assert answer.headers["x-secrets-kept"] == "0"
+    assert reveal(runtime, secretive) == REVEALED
+
+
+def test_a_duplicate_has_no_secrets(secretive: dict[str, Any], editor: httpx.Client) -> None:
+    copied = editor.post(f"{path_of(secretive)}/duplicate").json()
+    assert "********" not in str(copied)
+    assert copied["llm_provider_config"]["base_url"] == "https://llm.example/v1"
+
+
+def test_erased_secrets_are_gone_and_the_history_stays_readable(
+    secretive: dict[str, Any], admin: httpx.Client, editor: httpx.Client, runtime: httpx.Client
+) -> None:
+    editor.patch(path_of(secretive), json={"api_keys": {"openai_api_key": "sk-2"}})
+    assert editor.delete(f"{path_of(secretive)}/secrets").status_code == 403
+    erased = admin.request("DELETE", f"{path_of(secretive)}/secrets", json={"reason": "Left us"})
+    assert erased.json()["message"] == f"{len(REVEALED) + 1} secrets erased"
+
+    read = editor.get(path_of(secretive)).json()
+    assert read["api_keys"] == {"openai_api_key": "erased"}
+    assert read["llm_provider_config"]["base_url"] == "https://erased@llm.example/v1"
+    erasure, rotation = editor.get(f"{path_of(secretive)}/settings-history").json()
+    assert (erasure["event"], erasure["change_description"]) == ("SecretsErased", "Left us")
+    assert rotation["changes"][0]["before"] == "erased"
+    assert rotation["settings_snapshot"]["api_keys"] == {"openai_api_key": "erased"}
+    for path in EVERYWHERE:
+        answer = runtime.post(f"{path_of(secretive)}/secrets/reveal", json={"paths": [path]})
+        assert answer.status_code == 410, answer.text
+    restored = admin.post(
+        f"{path_of(secretive)}/settings-history/2/rollback", json={"restore_secrets": True}
+    )
+    assert restored.status_code == 200
+    assert restored.json()["api_keys"] == {"openai_api_key": "erased"}
+
+
+def test_an_erased_secret_can_be_set_again_to_the_value_it_had(
+    secretive: dict[str, Any], admin: httpx.Client, runtime: httpx.Client
+) -> None:
+    admin.delete(f"{path_of(secretive)}/secrets")
+    admin.patch(path_of(secretive), json={"api_keys": {"openai_api_key": "sk-own"}})
+    assert reveal(runtime, secretive, "/api_keys") == {"/api_keys/openai_api_key": "sk-own"}
+
+
+@pytest.mark.usefixtures("secretive")
+def test_erasing_the_organization_leaves_it_able_to_seal_anew(
+    admin: httpx.Client, runtime: httpx.Client
+) -> None:
+    other = admin.post(ASSISTANTS, json={"name": "Other", "api_keys": {"a": "x"}}).json()
+    erased = admin.delete("/api/v1/vault/secrets")
+    assert erased.json()["message"] == f"{len(REVEALED) + 1} secrets erased"
+    assert admin.get(path_of(other)).json()["api_keys"] == {"a": "erased"}
+    admin.patch(path_of(other), json={"api_keys": {"a": "y"}})
+    assert reveal(runtime, other, "/api_keys") == {"/api_keys/a": "y"}
+
+
+@pytest.mark.parametrize("data_keys", [False, True])
+def test_rotation_loses_no_secret(
+    secretive: dict[str, Any], admin: httpx.Client, runtime: httpx.Client, *, data_keys: bool
+) -> None:
+    assert admin.post("/api/v1/vault/rotate", json={"data_keys": data_keys}).status_code == 200
+    assert reveal(runtime, secretive) == REVEALED
+
+
+@pytest.mark.parametrize("place", ["path", "assistant", "organization"])
+def test_a_ciphertext_that_was_moved_does_not_open(server: Server, place: str) -> None:
+    """The values are taken from where they stand and put where another secret is read."""
+    mine, theirs = server.organization(), server.organization()
+    with server.client(mine.editor) as client:
+        one = client.post(ASSISTANTS, json={"name": "1", "api_keys": {"a": "va", "b": "vb"}}).json()
+        two = client.post(ASSISTANTS, json={"name": "2", "api_keys": {"a": "vc"}}).json()
+    with server.client(theirs.editor) as client:
+        foreign = client.post(ASSISTANTS, json={"name": "3", "api_keys": {"a": "vd"}}).json()
+    taken = {
+        "path": (mine.id, one["id"], "/api_keys/b"),
+        "assistant": (mine.id, two["id"], "/api_keys/a"),
+        "organization": (theirs.id, foreign["id"], "/api_keys/a"),
+    }[place]
+    where = "organization_id = ? AND assistant_id = ? AND path = ?"
+    with sqlite3.connect(server.database) as connection:
+        (ciphertext,) = connection.execute(
+            f"SELECT ciphertext FROM sealed_secrets WHERE {where}",
+            taken,
+        ).fetchone()
+        connection.execute(
+            f"UPDATE sealed_secrets SET ciphertext = ? WHERE {where}",
+            (ciphertext, mine.id, one["id"], "/api_keys/a"),
+        )
+    with server.client(mine.runtime) as client:
+        answer = client.post(
+            f"{ASSISTANTS}/{one['id']}/secrets/reveal", json={"paths": ["/api_keys/a"]}
+        )
+    assert answer.status_code == 500
+    assert answer.json()["type"] == "urn:backstory:problem:secret-unreadable"
+    assert not any(value in answer.text for value in ("va", "vb", "vc", "vd"))

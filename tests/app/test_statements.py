@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from app import accounts
+from app.database import reading_engine
+from events.tables import metadata
+from tests.app import stored
+from tests.app.route_table import KEYS, OPERATIONS, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Organization, Server
+
+ASSISTANTS = "/api/v1/assistants"
+_KINDS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+# Uses are counted in memory and written together, each row by its own organization and key.
+_COUNTS_USES = "usage_count=("
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Server) -> Organization:
+    return server.organization()
+
+
+@pytest.fixture(scope="module")
+def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
+    with server.client(tenant.admin) as client:
+        yield client
+
+
+def make_ids(boss: httpx.Client) -> dict[str, Any]:
+    secret = {"name": "Front desk", "llm_provider_config": {"api_key": "sk-hidden"}}
+    assistant = boss.post(ASSISTANTS, json=secret).json()
+    boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
+    made = boss.post(KEYS, json={"name": "spare"}).json()
+    return {
+        "assistant_id": assistant["id"],
+        "version_id": 2,
+        "key_id": made["api_key"]["id"],
+        "phone_number": "+14155551234",
+        "path": "nothing",
+    }
+
+
+def run(boss: httpx.Client, operation: Operation) -> None:
+    """The operation as it is granted, refused for want of the thing, and without a key."""
+    ids = make_ids(boss)
+    operation.send(boss, ids)
+    operation.send(boss, ids | {"assistant_id": 99_999, "key_id": 99_999, "version_id": 99_999})
+    operation.send(boss, ids, headers={"authorization": "Bearer none"})
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=str)
+def test_every_statement_of_a_request_stays_in_one_organization(
+    tenant: Organization, boss: httpx.Client, operation: Operation
+) -> None:
+    with stored.statements() as seen:
+        run(boss, operation)
+    ours = [statement for statement in seen if statement.table]
+    assert ours
+    for statement in ours:
+        assert statement.stays_in_one_organization, statement.text
+        if _COUNTS_USES not in statement.text:
+            assert str(tenant.id) in statement.bound, statement
+
+
+def test_the_run_sees_every_kind_of_statement_on_every_table(boss: httpx.Client) -> None:
+    with stored.statements() as seen:
+        for operation in OPERATIONS:
+            run(boss, operation)
+    assert {s.text.split(maxsplit=1)[0] for s in seen if s.table} == _KINDS
+    reached = {statement.table for statement in seen if statement.table}
+    assert reached == set(metadata.tables)
+
+
+def test_a_new_key_is_looked_up_inside_its_organization(
+    server: Server, tenant: Organization, boss: httpx.Client
+) -> None:
+    token = boss.post(KEYS, json={"name": "new"}).json()["key"]
+    with server.client(token) as client, stored.statements() as seen:
+        assert client.get(f"{ASSISTANTS}/count").status_code == 200
+    looked_up = [statement for statement in seen if statement.table]
+    assert {"api_keys", "users", "organizations"} <= {s.table for s in looked_up}
+    assert all(s.stays_in_one_organization for s in looked_up)
+    assert all(str(tenant.id) in s.bound for s in looked_up)
+
+
+def test_an_operators_search_by_name_does_reach_across(server: Server) -> None:
+    engine = reading_engine(server.database)
+    with engine.connect() as connection, stored.statements() as seen:
+        assert accounts.find_organization(connection, "Organization 0") is not None
+    engine.dispose()
+    (statement,) = seen
+    assert statement.table == "organizations"
+    assert not statement.stays_in_one_organization

@@ -1,0 +1,365 @@
+"""The vault on a database of its own: keys, rotation, erasure down to the bytes, the purge."""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import secrets, vault
+from app.config import Config, ConfigError, read_config
+from app.database import hold, migrate, writing_engine
+from app.main import utc_now
+from app.unit import Caller, Unit
+from app.vault import MasterKeyError, Vault, sealed_secrets, vault_keys
+from events.changed import Actor, Cause
+from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
+from events.patch import read_create, read_patch
+from projections import rebuild
+from tests.conftest import make_organizations
+
+OLD, NEW = bytes(range(32)), bytes(range(32, 64))
+CALLER = Caller(
+    organization_id=1, actor=Actor(type="user", id=1, name="Ada", user_id=1), request_id=None
+)
+
+
+class Place:
+    """One database, and transactions on it."""
+
+    def __init__(self, path: Path, safe: Vault) -> None:
+        self.path = path
+        self.safe = safe
+        self.now = utc_now()
+        self.engine = writing_engine(path)
+
+    def do(self, work: Any) -> Any:
+        with self.engine.begin() as connection:
+            unit = Unit(connection, self.safe, lambda: self.now)
+            result = work(unit)
+            unit.flush()
+        return result
+
+    def create(self, body: dict[str, Any]) -> int:
+        command = CreateAssistant(patch=read_create({"name": "x"} | body).tree)
+        assistant_id: int = self.do(lambda unit: unit.handle(CALLER, None, command))[0]
+        return assistant_id
+
+    def change(self, assistant_id: int, body: dict[str, Any]) -> None:
+        command = ChangeSettings(patch=read_patch(body).tree, cause=Cause(type="patch"))
+        self.do(lambda unit: unit.handle(CALLER, assistant_id, command))
+
+    def reveal(self, assistant_id: int, *paths: str) -> dict[str, Any]:
+        values: dict[str, Any] = self.do(
+            lambda unit: unit.reveal(CALLER, assistant_id, paths, None)
+        )
+        return values
+
+    def rows(self, table: sa.Table) -> list[Any]:
+        with self.engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.select(table))]
+
+    def differences(self) -> list[Any]:
+        with self.engine.connect() as connection:
+            return list(rebuild.differences(connection, lambda _: None))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    path = tmp_path / "vault.db"
+    make_organizations(path, 1)
+    safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    made = Place(path, safe)
+    yield made
+    made.engine.dispose()
+
+
+def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value"}})
+    before = place.rows(sealed_secrets)
+    wrapped = {row[1]: row[3] for row in place.rows(vault_keys)}
+    log = sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall()
+    file = place.path.with_name(place.path.name + ".key")
+    old = base64.b64decode(file.read_text())
+
+    place.safe = Vault((NEW, old))
+    place.do(lambda unit: secrets.rotate(unit, 1, data_keys=False))
+    place.safe = Vault((NEW,))
+
+    assert place.rows(sealed_secrets) == before
+    assert sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall() == log
+    assert all(wrapped[row[1]] != row[3] for row in place.rows(vault_keys))
+    assert place.reveal(assistant_id, "/api_keys") == {"/api_keys/a": "value"}
+    with pytest.raises(MasterKeyError):
+        Vault((old,)).keys(place.engine.connect(), 1)
+
+
+def test_rotating_data_keys_seals_every_ciphertext_anew(place: Place) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value", "b": "other"}})
+    before = {row[1]: row for row in place.rows(sealed_secrets)}
+    place.do(lambda unit: secrets.rotate(unit, 1, data_keys=True))
+    for row in place.rows(sealed_secrets):
+        assert row[4:] != before[row[1]][4:]
+    assert place.reveal(assistant_id, "/api_keys") == {
+        "/api_keys/a": "value",
+        "/api_keys/b": "other",
+    }
+
+
+def test_a_rotation_that_is_rolled_back_leaves_the_old_keys_in_use(place: Place) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value"}})
+
+    def fail(unit: Unit) -> None:
+        secrets.rotate(unit, 1, data_keys=True)
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        place.do(fail)
+    place.change(assistant_id, {"api_keys": {"b": "later"}})
+    assert place.reveal(assistant_id, "/api_keys") == {
+        "/api_keys/a": "value",
+        "/api_keys/b": "later",
+    }
+
+
+def test_a_secret_set_and_a_rotation_in_one_transaction_agree(place: Place) -> None:
+    def both(unit: Unit) -> int:
+        command = CreateAssistant(patch=read_create({"name": "x", "api_keys": {"a": "v"}}).tree)
+        assistant_id, _ = unit.handle(CALLER, None, command)
+        secrets.rotate(unit, 1, data_keys=True)
+        more = ChangeSettings(
+            patch=read_patch({"api_keys": {"b": "w"}}).tree, cause=Cause(type="patch")
+        )
+        unit.handle(CALLER, assistant_id, more)
+        assert unit.reveal(CALLER, assistant_id, ("/api_keys",), None) == {
+            "/api_keys/a": "v",
+            "/api_keys/b": "w",
+        }
+        return assistant_id
+
+    assistant_id = place.do(both)
+    assert len(place.reveal(assistant_id, "/api_keys")) == 2
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_after_an_erasure_no_byte_of_the_file_opens_the_values(
+    place: Place, *, whole: bool
+) -> None:
+    """What is searched for is the ciphertext itself, because its key may still be known."""
+    assistant_id = place.create({"api_keys": {"a": "value"}, "description": "x" * 5000})
+    place.change(assistant_id, {"api_keys": {"a": "second"}})
+    ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
+    wrapped = [row[3] for row in place.rows(vault_keys) if row[2] == "data"]
+
+    if whole:
+        place.do(lambda unit: secrets.erase_organization(unit, CALLER, None, Cause(type="erase")))
+    else:
+        place.do(
+            lambda unit: secrets.erase_assistant(
+                unit, CALLER, assistant_id, None, Cause(type="erase")
+            )
+        )
+    assert _left(place.path, ciphertexts), "before the scrub the log of writes still has them"
+    place.engine.dispose()
+
+    assert not _left(place.path, ciphertexts)
+    assert not (whole and _left(place.path, wrapped))
+    assert place.differences() == []
+
+
+def test_without_secure_delete_the_bytes_would_stay(place: Place) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value"}})
+    ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
+    with place.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
+        unit = Unit(connection, place.safe, utc_now)
+        secrets.erase_assistant(unit, CALLER, assistant_id, None, Cause(type="erase"))
+        unit.flush()
+        connection.commit()
+    place.engine.dispose()
+    assert _left(place.path, ciphertexts)
+
+
+def _left(path: Path, needles: list[bytes]) -> list[bytes]:
+    files = [path, path.with_name(path.name + "-wal")]
+    data = b"".join(file.read_bytes() for file in files if file.exists())
+    return [needle for needle in needles if needle in data]
+
+
+def test_a_deleted_assistants_secrets_are_purged_after_the_grace_time(place: Place) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value"}})
+    kept = place.create({"api_keys": {"a": "kept"}})
+    place.do(lambda unit: unit.handle(CALLER, assistant_id, DeleteAssistant()))
+    grace = timedelta(days=30)
+
+    place.now += timedelta(days=29)
+    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 0
+    place.now += timedelta(days=1)
+    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 1
+    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 0
+
+    assert place.reveal(kept, "/api_keys") == {"/api_keys/a": "kept"}
+    assert place.differences() == []
+
+
+NAMES = st.sampled_from(["a", "b"])
+VALUES = st.sampled_from(["v1", "v2", "v3"])
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("set"), NAMES, VALUES),
+        st.tuples(st.just("mask"), NAMES),
+        st.tuples(st.just("remove"), NAMES),
+        st.tuples(st.just("rollback"), st.integers(1, 8), st.booleans()),
+        st.tuples(st.just("rotate"), st.booleans()),
+        st.tuples(st.just("erase")),
+    ),
+    max_size=12,
+)
+
+
+def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
+    """Whatever happens in whatever order: reveal gives what a plain dict would hold."""
+    assistant_id = place.create({"api_keys": {}})
+    model: dict[str, str | None] = {}  # None: erased
+    states = [dict(model)]  # after version 1, 2, ...
+    snapshots = [place.do(lambda unit: unit.state(1, assistant_id).settings)]
+    for step in steps:
+        match step:
+            case ("set", name, value):
+                place.change(assistant_id, {"api_keys": {name: value}})
+                model = model | {name: value}
+            case ("mask", name):
+                place.change(assistant_id, {"api_keys": {name: "********"}})
+            case ("remove", name):
+                place.change(assistant_id, {"api_keys": {name: None}})
+                model = {other: value for other, value in model.items() if other != name}
+            case ("rotate", data_keys):
+                place.do(lambda unit, d=data_keys: secrets.rotate(unit, 1, data_keys=d))
+            case ("erase",):
+                place.do(
+                    lambda unit: secrets.erase_assistant(
+                        unit, CALLER, assistant_id, None, Cause(type="erase")
+                    )
+                )
+                model = dict.fromkeys(model)
+                states = [dict.fromkeys(state) for state in states]
+            case ("rollback", version, restore):
+                target = min(version, len(states)) - 1
+                restorable = (
+                    place.do(lambda unit: vault.existing(unit.connection, 1, assistant_id))
+                    if restore
+                    else frozenset()
+                )
+                command = RestoreSettings(
+                    settings=snapshots[target], to_version=target + 1, restorable=restorable
+                )
+                place.do(lambda unit, c=command: unit.handle(CALLER, assistant_id, c))
+                if restore:
+                    back = {n: v for n, v in states[target].items() if v is not None}
+                    model = model | back
+        states.append(dict(model))
+        snapshots.append(place.do(lambda unit: unit.state(1, assistant_id).settings))
+        _agree(place, assistant_id, model)
+    assert place.differences() == []
+
+
+def _agree(place: Place, assistant_id: int, model: dict[str, str | None]) -> None:
+    for name in ("a", "b"):
+        path = f"/api_keys/{name}"
+        value = model.get(name)
+        if name not in model:
+            with pytest.raises(Exception, match="0"):
+                place.reveal(assistant_id, path)
+        elif value is None:
+            with pytest.raises(Exception, match="api_keys"):
+                place.reveal(assistant_id, path)
+        else:
+            assert place.reveal(assistant_id, path) == {path: value}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    path = tmp_path_factory.mktemp("vault") / "vault.db"
+    make_organizations(path, 1)
+    made = Place(path, vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}")))
+    yield made
+    made.engine.dispose()
+
+
+@given(STEPS)
+@settings(max_examples=25, deadline=None)
+def test_reveal_agrees_with_a_plain_model(shared: Place, steps: list[tuple[Any, ...]]) -> None:
+    check_interleaving(shared, steps)
+
+
+@pytest.mark.long
+@given(STEPS)
+@settings(max_examples=2000, deadline=None)
+def test_reveal_agrees_with_a_plain_model_at_length(
+    shared: Place, steps: list[tuple[Any, ...]]
+) -> None:
+    """pytest -m long tests/app/test_vault.py"""
+    check_interleaving(shared, steps)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "short", base64.b64encode(b"x" * 31).decode(), "é" * 44, "=" * 44]
+)
+def test_a_master_key_that_is_not_32_bytes_is_refused_without_being_repeated(text: str) -> None:
+    config = Config(master_key=text or "x")
+    with pytest.raises(ConfigError) as refusal:
+        vault.read_master_keys(config)
+    assert str(refusal.value) == "BACKSTORY_MASTER_KEY: expected 32 bytes in base64"
+
+
+def test_two_master_keys_may_be_given_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("\n".join(base64.b64encode(key).decode() for key in (NEW, OLD)) + "\n")
+    config = read_config({"BACKSTORY_MASTER_KEY_FILE": str(file)})
+    assert vault.read_master_keys(config) == (NEW, OLD)
+
+
+def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
+    config = Config(database_url=f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")
+    with hold(config.database_path, "test"):
+        migrate(config.database_path)
+    vault.open_vault(config)
+    file = tmp_path / "new.db.key"
+    made = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    vault.open_vault(config)
+    assert file.read_bytes() == made
+
+
+def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -> None:
+    file = place.path.with_name(place.path.name + ".key")
+    file.unlink()
+    config = Config(database_url=f"sqlite+aiosqlite:///{place.path}")
+    with pytest.raises(MasterKeyError):
+        vault.open_vault(config)
+    assert not file.exists()
+
+
+def test_a_wrong_master_key_is_refused(place: Place) -> None:
+    config = Config(
+        database_url=f"sqlite+aiosqlite:///{place.path}",
+        master_key=base64.b64encode(OLD).decode(),
+    )
+    with pytest.raises(MasterKeyError):
+        vault.open_vault(config)
+
+
+def test_moments_of_events_never_run_backwards(place: Place) -> None:
+    assistant_id = place.create({})
+    place.now = datetime(2001, 1, 1, tzinfo=UTC)
+    place.change(assistant_id, {"name": "y"})
+    state = place.do(lambda unit: unit.state(1, assistant_id))
+    assert state.updated_at >= state.created_at
