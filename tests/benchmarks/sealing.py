@@ -1,0 +1,103 @@
+"""What sealing costs, in one run: ``python -m tests.benchmarks.sealing``.
+
+Prints a table of medians: a secret sealed and opened, and a PATCH with and without secrets
+decided, sealed and committed (batches of 64 in one durable transaction, no HTTP).
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from app import vault
+from app.config import Config
+from app.database import writing_engine
+from app.main import utc_now
+from app.unit import Caller, Unit
+from app.vault import Key, Sealed, make_reference
+from events.changed import Actor, Cause
+from events.decider import ChangeSettings, CreateAssistant
+from events.patch import read_create, read_patch
+from events.secrets import Plain
+from tests.conftest import make_organizations
+
+RUNS = 7
+BATCH = 64
+CALLER = Caller(organization_id=1, actor=Actor(type="user", id=1, name="bench", user_id=1))
+
+
+def _median(work: Callable[[], None], times: int) -> float:
+    """Microseconds for one of ``times`` repetitions, the median of several runs."""
+    taken = []
+    for _ in range(RUNS):
+        started = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - started) / times * 1e6)
+    return statistics.median(taken)
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "bench.db")
+        make_organizations(path, 1)
+        safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+        engine = writing_engine(path)
+        numbers = count()
+
+        def batch(body: Callable[[int], dict[str, object]]) -> None:
+            with engine.begin() as connection:
+                unit = Unit(connection, safe, utc_now)
+                for _ in range(BATCH):
+                    patch = read_patch(body(next(numbers))).tree
+                    command = ChangeSettings(patch=patch, cause=Cause(type="patch"))
+                    unit.handle(CALLER, 1, command)
+                unit.flush()
+
+        with engine.begin() as connection:
+            unit = Unit(connection, safe, utc_now)
+            unit.handle(CALLER, None, CreateAssistant(patch=read_create({"name": "x"}).tree))
+            unit.flush()
+
+        fingerprint = Key("bench", bytes(32))
+        sealed = Sealed(Plain("sk-0123456789abcdef0123456789abcdef"), ("api_keys", "a"))
+
+        def refer() -> None:
+            for _ in range(1000):
+                make_reference(fingerprint, sealed.plain, sealed.path, 1)
+
+        def seal() -> None:
+            for _ in range(1000):
+                vault.seal_one(fingerprint, 1, 1, f"1.{next(numbers)}", sealed)
+
+        rows = [
+            ("reference and fingerprint of a secret", _median(refer, 1000)),
+            ("encryption of a secret", _median(seal, 1000)),
+            ("PATCH of one number", _median(lambda: batch(_number), BATCH)),
+            ("PATCH of one secret", _median(lambda: batch(_one_secret), BATCH)),
+            ("PATCH of ten secrets", _median(lambda: batch(_ten_secrets), BATCH)),
+        ]
+        engine.dispose()
+    print("| | microseconds |\n|---|---|")  # noqa: T201  # the table is what this is for
+    for name, micros in rows:
+        print(f"| {name} | {micros:.1f} |")  # noqa: T201  # as above
+
+
+def _number(number: int) -> dict[str, object]:
+    return {"llm_settings": {"max_tokens": number}}
+
+
+def _one_secret(number: int) -> dict[str, object]:
+    return {"api_keys": {"a": f"sk-{number:032}"}}
+
+
+def _ten_secrets(number: int) -> dict[str, object]:
+    return {"api_keys": {f"k{one}": f"sk-{number:032}" for one in range(10)}}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,374 @@
+"""Many clients at once: nothing that was answered is lost, and nothing has a hole."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from app.config import Config
+from app.main import Services, open_services, utc_now
+from app.unit import Caller, Unit
+from app.writer import WriterStopped
+from events.changed import Actor, Cause
+from events.decider import ChangeSettings
+from events.errors import AssistantNotFound, InvalidSettings
+from events.patch import read_create, read_patch
+from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
+from tests.end_to_end.processes import Running, client, run, serving, url_of
+
+T = TypeVar("T")
+
+CLIENTS = 32
+PATCHES = 2_000
+EVERY = 10  # one in so many requests is one that must be refused
+MISSING = 4_711
+# The second reaches the batch and is refused there: only the state tells that no secret is kept.
+REFUSED: list[tuple[dict[str, Any], int]] = [
+    ({"max_call_length": 0}, 422),
+    ({"llm_fallback_providers": {"fallbacks": [{"provider": "x", "api_key": "********"}]}}, 422),
+]
+
+
+# -- a real server, many clients
+
+
+async def patch_all(running: Running, organizations: list[Organization]) -> list[Acknowledged]:
+    """Share the patches out among the clients; what each was told, in no order."""
+    per_client = [len(range(n, PATCHES, CLIENTS)) for n in range(CLIENTS)]
+    answered = await asyncio.gather(
+        *(
+            one_client(running.url, organizations[number % len(organizations)], number, count)
+            for number, count in enumerate(per_client)
+        )
+    )
+    return [change for changes in answered for change in changes]
+
+
+async def one_client(
+    url: str, organization: Organization, number: int, patches: int
+) -> list[Acknowledged]:
+    changes = []
+    headers = {"authorization": f"Bearer {organization.editor}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as editor:
+        for turn in range(patches):
+            assistant_id = 1 + turn % 2
+            reason = f"client {number}, turn {turn}"
+            body = {"custom_settings": {f"of_{number}": turn}, "change_description": reason}
+            answer = await editor.patch(f"{ASSISTANTS}/{assistant_id}", json=body)
+            assert answer.status_code == 200, answer.text
+            version = int(answer.headers["etag"].strip('"'))
+            assert answer.json()["custom_settings"][f"of_{number}"] == turn
+            changes.append(Acknowledged(organization.id, assistant_id, version, reason))
+            if turn % EVERY == 0:
+                await be_refused(editor, assistant_id)
+    return changes
+
+
+async def be_refused(editor: httpx.AsyncClient, assistant_id: int) -> None:
+    reason = {"change_description": "refused"}
+    for body, status in REFUSED:
+        answer = await editor.patch(f"{ASSISTANTS}/{assistant_id}", json=body | reason)
+        assert answer.status_code == status, answer.text
+    answer = await editor.patch(f"{ASSISTANTS}/{MISSING}", json={"is_active": False} | reason)
+    assert answer.status_code == 404, answer.text
+
+
+def history(running: Running, organization: Organization, assistant_id: int) -> dict[int, Any]:
+    """The whole settings history as the API pages it, by version."""
+    found = {}
+    with client(running.url, organization.viewer) as viewer:
+        following: str | None = f"{ASSISTANTS}/{assistant_id}/settings-history?limit=200"
+        while following:
+            page = viewer.get(following)
+            found.update({entry["version"]: entry for entry in page.json()})
+            link = re.fullmatch(r'<(.*)>; rel="next"', page.headers.get("link", ""))
+            following = link[1] if link else None
+    return found
+
+
+def test_what_32_clients_were_told_is_all_in_the_history_and_nothing_is_between(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "backstory.db"
+    organizations = make_organizations(database, 2)
+    with serving(database) as running:
+        for organization in organizations:
+            with client(running.url, organization.editor) as editor:
+                for name in ("One", "Two"):
+                    assert editor.post(ASSISTANTS, json={"name": name}).json()["version"] == 1
+        changes = asyncio.run(patch_all(running, organizations))
+        assert len(changes) == PATCHES
+        assert len({(c.organization_id, c.assistant_id, c.version) for c in changes}) == PATCHES
+        for organization in organizations:
+            own = [c for c in changes if c.organization_id == organization.id]
+            log = log_of(database, organization.id)
+            prove(own, log)
+            assert len(log) == len(own) + 2  # the two creations; the refused left nothing
+            for assistant_id in (1, 2):
+                entries = history(running, organization, assistant_id)
+                told = {c.version: c.reason for c in own if c.assistant_id == assistant_id}
+                said = {v: entry["change_description"] for v, entry in entries.items()}
+                assert said == told
+                assert sorted(entries) == list(range(2, len(entries) + 2))
+        checked = run(tmp_path, "check")
+        assert (checked.returncode, checked.stdout) == (0, "the views equal the log\n")
+
+    # Controls, on copies: the same proofs fail when one event, or one byte of a view, is another.
+    log = log_of(without_one_event(database, tmp_path / "hole"), 1)
+    with pytest.raises(AssertionError):
+        prove([], log)
+    with pytest.raises(AssertionError):
+        prove([Acknowledged(1, 1, 2, "nobody said this")], log_of(database, 1))
+    assert run(with_another_byte(database, tmp_path / "byte"), "check").returncode == 1
+
+
+def without_one_event(database: Path, folder: Path) -> Path:
+    copied = copy(database, folder)
+    with closing(sqlite3.connect(copied)) as connection, connection:
+        connection.execute("DROP TRIGGER events_are_not_deleted")
+        connection.execute("DELETE FROM events WHERE organization_id = 1 AND sequence = 500")
+    return copied
+
+
+def with_another_byte(database: Path, folder: Path) -> Path:
+    with closing(sqlite3.connect(copy(database, folder))) as connection, connection:
+        connection.execute(
+            "UPDATE assistants SET settings ="
+            " CAST(replace(CAST(settings AS TEXT), '\"of_0\":', '\"of_0\": ') AS BLOB)"
+            " WHERE organization_id = 1 AND assistant_id = 1"
+        )
+    return folder
+
+
+def copy(database: Path, folder: Path) -> Path:
+    folder.mkdir()
+    for file in database.parent.glob("backstory.db*"):
+        shutil.copy2(file, folder)
+    return folder / database.name
+
+
+# -- one batch, in this process, on a real database
+
+
+CALLER = Caller(organization_id=1, actor=Actor(type="api_key", id=1, name="admin key", user_id=1))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    make_organizations(tmp_path / "backstory.db", 1)
+    return tmp_path / "backstory.db"
+
+
+def with_services(database: Path, scenario: Callable[[Services], Awaitable[T]]) -> T:
+    """Run a scenario that has one assistant, whose id is 1."""
+
+    async def opened() -> T:
+        async with open_services(Config(database_url=url_of(database))) as made_of:
+            await made_of.assistants.create(CALLER, read_create({"name": "Front desk"}))
+            return await scenario(made_of)
+
+    return asyncio.run(opened())
+
+
+def change(number: int, **settings: Any) -> Callable[[Unit], int]:
+    """Work that changes the assistant, and answers its version."""
+    settings = settings or {"custom_settings": {f"of_{number}": number}}
+    patch = read_patch(settings | {"change_description": f"change {number}"})
+
+    def work(unit: Unit) -> int:
+        command = ChangeSettings(patch=patch.tree, cause=Cause(type="patch"))
+        return unit.handle(CALLER, 1, command, patch.reason)[1].version
+
+    return work
+
+
+def broken(unit: Unit) -> int:
+    change(99)(unit)
+    raise ZeroDivisionError("by a defect, after it had recorded a change")
+
+
+async def together(made_of: Services, *works: Callable[[Unit], int]) -> list[Any]:
+    """Let work wait side by side, which puts it into one batch."""
+    return await asyncio.gather(*map(made_of.writer.write, works), return_exceptions=True)
+
+
+def reasons(database: Path) -> list[str | None]:
+    return [event.reason for event in log_of(database, 1)[1:]]
+
+
+@contextmanager
+def counted_commits() -> Iterator[list[sa.Connection]]:
+    """The commits of every engine while the context is open."""
+    counted: list[sa.Connection] = []
+
+    def count(connection: sa.Connection) -> None:
+        counted.append(connection)
+
+    sa.event.listen(sa.Engine, "commit", count)
+    try:
+        yield counted
+    finally:
+        sa.event.remove(sa.Engine, "commit", count)
+
+
+def test_work_that_breaks_leaves_its_batch_alone(database: Path) -> None:
+    outcomes = with_services(database, lambda s: together(s, change(1), broken, change(2)))
+    assert [outcomes[0], outcomes[2]] == [2, 3]
+    assert isinstance(outcomes[1], ZeroDivisionError)
+    assert reasons(database) == ["change 1", "change 2"]
+    prove([Acknowledged(1, 1, 2, "change 1")], log_of(database, 1))
+
+
+def test_control_in_one_plain_transaction_it_takes_the_others_with_it(database: Path) -> None:
+    async def scenario(made_of: Services) -> None:
+        def work(connection: sa.Connection) -> None:
+            unit = Unit(connection, made_of.vault, utc_now)
+            for one in (change(1), broken, change(2)):
+                one(unit)
+            unit.flush()
+
+        with pytest.raises(ZeroDivisionError):
+            await made_of.database.write(work)
+
+    with_services(database, scenario)
+    assert reasons(database) == []
+
+
+def test_refused_work_shares_one_commit_with_its_neighbours(database: Path) -> None:
+    async def scenario(made_of: Services) -> tuple[list[Any], int]:
+        def missing(unit: Unit) -> int:
+            command = ChangeSettings(patch={"is_active": False}, cause=Cause(type="patch"))
+            return unit.handle(CALLER, MISSING, command)[1].version
+
+        invalid = change(99, **REFUSED[1][0])
+        with counted_commits() as commits:
+            outcomes = await together(made_of, missing, change(1), invalid, change(2), missing)
+        return outcomes, len(commits)
+
+    outcomes, commits = with_services(database, scenario)
+    assert [outcomes[1], outcomes[3]] == [2, 3]
+    assert [type(outcomes[n]) for n in (0, 2, 4)] == [
+        AssistantNotFound, InvalidSettings, AssistantNotFound,
+    ]  # fmt: skip
+    assert commits == 1
+    assert reasons(database) == ["change 1", "change 2"]
+
+
+def test_each_of_a_batch_is_decided_against_what_the_one_before_it_left(database: Path) -> None:
+    same = {"llm_settings": {"temperature": 0.9}}
+    outcomes = with_services(
+        database, lambda s: together(s, change(1, **same), change(2, **same), change(3))
+    )
+    assert outcomes == [2, 2, 3]
+    assert reasons(database) == ["change 1", "change 3"]
+
+
+def test_a_change_that_does_not_fit_on_the_disk_fails_alone(database: Path) -> None:
+    async def scenario(made_of: Services) -> list[Any]:
+        await made_of.database.write(leave_room_for(pages=100))
+        huge = change(99, llm_settings={"system_prompt": "x" * 1_000_000})
+        return await together(made_of, change(1), huge, change(2))
+
+    outcomes = with_services(database, scenario)
+    assert [outcomes[0], outcomes[2]] == [2, 3]
+    assert isinstance(outcomes[1], OperationalError)
+    assert "full" in str(outcomes[1].orig)
+    assert reasons(database) == ["change 1", "change 2"]
+
+
+def leave_room_for(pages: int) -> Callable[[sa.Connection], None]:
+    def work(connection: sa.Connection) -> None:
+        used = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {used + pages}")
+
+    return work
+
+
+def test_waiting_writes_share_commits(database: Path) -> None:
+    async def scenario(made_of: Services) -> int:
+        with counted_commits() as commits:
+            versions = await together(made_of, *map(change, range(256)))
+        assert versions == list(range(2, 258))
+        return len(commits)
+
+    assert with_services(database, scenario) <= 256 // 32
+
+
+def test_control_writes_that_do_not_wait_together_have_a_commit_each(database: Path) -> None:
+    async def scenario(made_of: Services) -> int:
+        with counted_commits() as commits:
+            for number in range(64):
+                assert await made_of.writer.write(change(number)) == number + 2
+        return len(commits)
+
+    assert with_services(database, scenario) == 64
+
+
+def test_a_client_that_goes_away_leaves_its_batch_alone(database: Path) -> None:
+    async def scenario(made_of: Services) -> list[Any]:
+        leaving = asyncio.create_task(made_of.writer.write(change(99)))
+        staying = asyncio.create_task(made_of.writer.write(change(1)))
+        leaving.cancel()
+        return list(await asyncio.gather(leaving, staying, return_exceptions=True))
+
+    outcomes = with_services(database, scenario)
+    assert isinstance(outcomes[0], asyncio.CancelledError)
+    assert outcomes[1] == 2
+    assert reasons(database) == ["change 1"]
+
+
+# -- a commit that fails
+
+
+def unconfirmable(unit: Unit) -> int:
+    """Work whose every statement succeeds, and whose commit is refused: a deferred key."""
+    for statement in (
+        "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE children (parent REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
+        "INSERT INTO children VALUES (1)",
+    ):
+        unit.connection.exec_driver_sql(statement)
+    return 0
+
+
+def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: Path) -> None:
+    async def scenario(made_of: Services) -> None:
+        assert await made_of.writer.write(change(1)) == 2
+        made_of.writer.check()
+        outcomes = await together(made_of, change(2), unconfirmable, change(3))
+        outcomes += await together(made_of, change(4))
+        assert [type(outcome) for outcome in outcomes] == [WriterStopped] * 4
+        with pytest.raises(WriterStopped):
+            made_of.writer.check()
+        state = (await made_of.assistants.get(1, 1)).state
+        assert state.version == 2  # what was committed before is still served
+
+    with_services(database, scenario)
+    assert reasons(database) == ["change 1"]
+
+
+def test_control_the_database_itself_would_take_the_next_write(database: Path) -> None:
+    async def scenario(made_of: Services) -> None:
+        assert await together(made_of, unconfirmable) != [0]
+
+        def work(connection: sa.Connection) -> None:
+            unit = Unit(connection, made_of.vault, utc_now)
+            change(5)(unit)
+            unit.flush()
+
+        await made_of.database.write(work)
+
+    with_services(database, scenario)
+    assert reasons(database) == ["change 5"]

@@ -1,0 +1,157 @@
+"""Configuration: every value that cannot be used ends the command with exit code 2 and one line."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app import cli
+from app.config import Config, ConfigError, read_config
+from app.vault import read_master_keys
+from tests.end_to_end.processes import run, serving, started
+
+PASSWORD = "of-the-database"  # noqa: S105  # to be sure that it is not printed
+
+UNUSABLE = {
+    "BACKSTORY_DATABASE_URL=backstory.db": "not a database URL",
+    f"BACKSTORY_DATABASE_URL=postgresql+asyncpg://me:{PASSWORD}@db/backstory": "not supported",
+    "BACKSTORY_DATABASE_URL=sqlite:///backstory.db": "use sqlite+aiosqlite:///PATH",
+    "BACKSTORY_DATABASE_URL=sqlite+aiosqlite://": "names no file",
+    "BACKSTORY_DATABASE_URL=sqlite+aiosqlite:///:memory:": "names no file",
+    "BACKSTORY_PORT=http": "0 to 65535",
+    "BACKSTORY_PORT=-1": "0",
+    "BACKSTORY_PORT=65536": "65535",
+    "BACKSTORY_LOG_LEVEL=loud": "debug, info, warning or error",
+    "BACKSTORY_LOG_FORMAT=xml": "json or console",
+    "BACKSTORY_DATABASE=backstory.db": "no such setting",
+    "BACKSTORY_LOGLEVEL=info": "no such setting",
+}
+UNUSABLE_KEYS = {
+    "BACKSTORY_MASTER_KEY=of-the-database": "32 bytes in base64",
+    "BACKSTORY_MASTER_KEY=b2YtdGhlLWRhdGFiYXNl": "32 bytes in base64",
+    "BACKSTORY_MASTER_KEY_FILE=nowhere/master.key": "No such file",
+}
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("BACKSTORY_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("setting", UNUSABLE)
+def test_an_unusable_value_is_exit_code_2_and_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    setting: str,
+) -> None:
+    name, _, value = setting.partition("=")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.argv", ["backstory", "check"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"backstory: {name}: ")
+    assert UNUSABLE[setting] in line
+    assert PASSWORD not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("setting", UNUSABLE_KEYS)
+def test_an_unusable_master_key_is_named_and_not_shown(setting: str) -> None:
+    name, _, value = setting.partition("=")
+    with pytest.raises(ConfigError) as refused:
+        read_master_keys(read_config({name: value}))
+    assert str(refused.value).startswith(f"{name}: ")
+    assert UNUSABLE_KEYS[setting] in str(refused.value)
+    assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize("setting", ["BACKSTORY_LOG_LEVEL=loud", "BACKSTORY_MASTER_KEY=short"])
+def test_a_server_does_not_start_with_an_unusable_value(tmp_path: Path, setting: str) -> None:
+    name, _, value = setting.partition("=")
+    refused = run(tmp_path, "serve", "--port", "0", **{name: value})
+    assert (refused.returncode, refused.stdout) == (2, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(f"backstory: {name}: expected ")
+
+
+def test_an_unusable_flag_is_explained_like_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["backstory", "serve", "--port", "http"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "BACKSTORY_PORT" in capsys.readouterr().err
+
+
+def test_every_setting_has_a_default_that_works() -> None:
+    assert read_config({}) == Config()
+
+
+@pytest.mark.parametrize("name", Config.__struct_fields__)
+def test_an_empty_variable_is_as_absent(name: str) -> None:
+    assert read_config({f"BACKSTORY_{name.upper()}": ""}) == Config()
+
+
+def test_a_flag_wins_over_its_variable() -> None:
+    assert read_config({"BACKSTORY_PORT": "1"}, port="2").port == 2
+
+
+def test_words_are_taken_in_any_case() -> None:
+    config = read_config({"BACKSTORY_LOG_LEVEL": "WARNING", "BACKSTORY_LOG_FORMAT": "Console"})
+    assert (config.log_level, config.log_format) == ("warning", "console")
+
+
+def test_variables_of_the_tests_and_of_others_are_left_alone() -> None:
+    assert read_config({"BACKSTORY_TEST_URL": "x", "BACKSTORYTELLER": "x"}) == Config()
+
+
+def test_control_a_misspelt_variable_is_not_left_alone() -> None:
+    with pytest.raises(ConfigError):
+        read_config({"BACKSTORY_TESTS_URL": "x"})
+
+
+def test_a_server_takes_all_that_is_configured(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+    settings = {
+        "BACKSTORY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/elsewhere/settings.db",
+        "BACKSTORY_HOST": "localhost",
+        "BACKSTORY_PORT": "0",
+        "BACKSTORY_LOG_FORMAT": "json",
+        "BACKSTORY_LOG_LEVEL": "info",
+        "BACKSTORY_MASTER_KEY_FILE": str(keys),
+    }
+    with started(tmp_path, "serve", **settings) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        assert httpx.get(f"{url}/health").status_code == 200
+        process.terminate()
+        process.wait(20)
+    assert (tmp_path / "elsewhere" / "settings.db").exists()
+    assert not (tmp_path / "elsewhere" / "settings.db.key").exists()
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert [line["path"] for line in lines if line["event"] == "request"] == ["/health"]
+
+
+def test_a_console_log_is_for_people_and_a_level_leaves_out_what_is_below(tmp_path: Path) -> None:
+    settings = {"BACKSTORY_LOG_FORMAT": "console", "BACKSTORY_LOG_LEVEL": "warning"}
+    with serving(tmp_path / "backstory.db", **settings) as running:
+        assert httpx.get(f"{running.url}/health").status_code == 200
+        running.process.terminate()
+        running.process.wait(20)
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert re.match(r"\S+ \[warning *\] master_key_made ", line)

@@ -1,0 +1,233 @@
+"""What the README tells a reader to paste is run here, so that it cannot rot."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import click
+import httpx
+import pytest
+from msgspec import Struct
+
+from app.cli import cli
+from app.config import Config
+from tests.conftest import ASSISTANTS, Server
+from tests.end_to_end.processes import environment
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+RUN = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/backstory demo"
+TEST = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest"
+VERBS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+# Each answer's status, on stderr; an error status is an error of the command.
+CURLRC = 'fail-with-body\nwrite-out = "%{stderr}status %{http_code}\\n"\n'
+
+
+def section(heading: str) -> str:
+    """The text below a heading, up to the next of its rank."""
+    return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of a table's rows, without its head."""
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line[:1] == "|"]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+# -- the commands
+
+
+class Clone(Struct, frozen=True):
+    """A copy of the tracked files, where the README's run command serves the demo."""
+
+    folder: Path
+    url: str
+    key: str
+
+
+@contextmanager
+def shell(folder: Path, script: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """A reader's terminal: everything that was started in it gets the Ctrl-C at the end."""
+    started = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=pristine() | settings,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    with started as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+
+
+def pristine() -> dict[str, str]:
+    """An environment that says nothing about this checkout and its interpreter."""
+    ours = ("PYTHON", "VIRTUAL_ENV", "GIT_", "COV")
+    return {name: v for name, v in environment().items() if not name.startswith(ours)}
+
+
+def free_port() -> int:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        return int(listener.getsockname()[1])
+
+
+def copy_tracked_files(folder: Path) -> None:
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, env=pristine(), text=True)
+    for name in listed.split("\0")[:-1]:
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("only a git checkout knows which files a clone has")
+    folder = tmp_path_factory.mktemp("clone")
+    copy_tracked_files(folder)
+    port = str(free_port())
+    with shell(folder, RUN, BACKSTORY_PORT=port) as process:
+        assert process.stdout is not None
+        printed = ""
+        while "/schema" not in printed:
+            line = process.stdout.readline()
+            assert line, f"the demo ended after it had printed: {printed}"
+            printed += line
+        url, key = re.search(r"http://[\w.:]+", printed), re.search(r"bks_\w+", printed)
+        assert url
+        assert key
+        assert url[0].endswith(f":{port}")
+        yield Clone(folder, url[0], key[0])
+
+
+def test_the_readme_has_one_command_to_run_and_one_to_test() -> None:
+    commands = [line for block in blocks(README, "sh") for line in block.splitlines()]
+    assert commands.count(RUN) == 1
+    assert commands.count(TEST) == 1
+    assert [line for line in commands if "venv .venv" in line] == [RUN, TEST]
+
+
+def test_the_run_command_serves_a_fresh_clone(clone: Clone) -> None:
+    assert (clone.folder / ".venv" / "bin" / "backstory").exists()
+    headers = {"authorization": f"Bearer {clone.key}"}
+    assert len(httpx.get(f"{clone.url}{ASSISTANTS}", headers=headers).json()) == 3
+
+
+def test_the_tour_works_as_it_is_pasted(clone: Clone, tmp_path: Path) -> None:
+    first, *rest = blocks(section("A tour with curl"), "sh")
+    filled_in = re.sub(r"(?m)^URL=.*$", f"URL={clone.url}", first)
+    filled_in = re.sub(r"(?m)^KEY=.*$", f"KEY={clone.key}", filled_in)
+    assert clone.url in filled_in
+    assert clone.key in filled_in
+    toured = tour(tmp_path, [filled_in, *rest])
+    assert toured.returncode == 0, toured.stdout + toured.stderr
+    statuses = re.findall(r"^status (\d+)$", toured.stderr, re.MULTILINE)
+    assert len(statuses) == "".join(rest).count("curl ")
+    assert {status[0] for status in statuses} == {"2"}
+
+
+def test_control_a_tour_that_meets_an_error_fails(clone: Clone, tmp_path: Path) -> None:
+    lost = [f"URL={clone.url}\nKEY=bks_wrong\n", *blocks(section("A tour with curl"), "sh")[1:]]
+    toured = tour(tmp_path, lost)
+    assert toured.returncode == 22
+    assert re.findall(r"status (\d+)", toured.stderr) == ["401"]
+
+
+def tour(folder: Path, scripts: list[str]) -> subprocess.CompletedProcess[str]:
+    (folder / ".curlrc").write_text(CURLRC)
+    return subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", "\n".join(scripts)],
+        cwd=folder,
+        env=pristine() | {"CURL_HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_python_client_works_as_it_is_pasted(clone: Clone) -> None:
+    (pasted,) = blocks(section("A tour with curl"), "python")
+    code = pasted.replace("bks_...", clone.key).replace("http://127.0.0.1:8000", clone.url)
+    assert code != pasted
+    subprocess.run([sys.executable, "-c", code], check=True)
+    headers = {"authorization": f"Bearer {clone.key}"}
+    one = httpx.get(f"{clone.url}{ASSISTANTS}/1", headers=headers).json()
+    assert one["llm_settings"]["temperature"] == 0.3
+
+
+def test_the_commands_that_serve_work_as_they_are_pasted(clone: Clone) -> None:
+    script = "set -e\n" + "\n".join(blocks(section("Serve it"), "sh"))
+    with shell(clone.folder, script, BACKSTORY_PORT=str(free_port())) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        key = (clone.folder / "key.txt").read_text().strip()
+        headers = {"authorization": f"Bearer {key}"}
+        assert httpx.get(f"{url}{ASSISTANTS}", headers=headers).json() == []
+    assert (clone.folder / "backstory.db.key").exists()
+
+
+# -- the tables
+
+
+def test_the_endpoints_are_those_that_are_served(server: Server) -> None:
+    with server.client(None) as client:
+        paths = client.get("/schema/openapi.json").json()["paths"]
+    served = {
+        (verb.upper(), path)
+        for path, operations in paths.items()
+        for verb in operations
+        if verb.upper() in VERBS
+    }
+    assert {(row[0], row[1].strip("`")) for row in table(section("Endpoints"))} == served
+
+
+def test_the_variables_are_those_of_the_configuration() -> None:
+    configured = {f"BACKSTORY_{name.upper()}" for name in Config.__struct_fields__}
+    assert {row[0].strip("`") for row in table(section("Configuration"))} == configured
+    assert set(re.findall(r"BACKSTORY_[A-Z_]*[A-Z]", README)) == configured
+
+
+@pytest.mark.parametrize("name", ["database_url", "host", "port", "log_format", "log_level"])
+def test_the_defaults_are_those_of_the_configuration(name: str) -> None:
+    rows = {row[0].strip("`"): row[1].strip("`") for row in table(section("Configuration"))}
+    assert rows[f"BACKSTORY_{name.upper()}"] == str(getattr(Config(), name))
+
+
+def test_the_commands_and_their_options_are_those_of_the_command_line() -> None:
+    said = {}
+    for row in table(section("Serve it")):
+        words = re.findall(r"[\w-]+", row[0])
+        name = " ".join(word for word in words[1:3] if word.islower() and word[0] != "-")
+        said[name] = set(re.findall(r"--[\w-]+", row[0]))
+    served = dict(commands(cli))
+    assert said.keys() == served.keys()
+    for name, options in said.items():
+        # Every command but the demo takes --database; saying so once is enough.
+        assert options <= served[name] <= options | {"--database"}
+
+
+def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Every command by its whole name, with its options."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{before}{name} ")
+        else:
+            options = [one for one in command.params if isinstance(one, click.Option)]
+            yield f"{before}{name}", {opt for one in options for opt in one.opts}
