@@ -117,8 +117,15 @@ def read_master_keys(config: Config) -> tuple[bytes, ...]:
         try:
             text = FilePath(config.master_key_file).read_text("ascii")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"BACKSTORY_MASTER_KEY_FILE: cannot be read, {error}") from None
+            # Without the value: by mistake, it may be the key itself.
+            raise ConfigError(
+                f"BACKSTORY_MASTER_KEY_FILE: cannot be read ({_why(error)})"
+            ) from None
     return _decode_keys(text, "BACKSTORY_MASTER_KEY") if text else ()
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    return str(error.strerror if isinstance(error, OSError) else error.reason)
 
 
 def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ...], bool]:
