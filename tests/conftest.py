@@ -114,9 +114,11 @@ def serving(database: Path, waiting: list[Organization]) -> Iterator[Server]:
             raise RuntimeError("the server did not start")
         time.sleep(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
-    server.should_exit = True
-    thread.join()
+    try:
+        yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager
@@ -142,8 +144,10 @@ def serving_process(
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), "the server did not start"
-        yield Server(url=url, database=database, waiting=waiting)
-        process.terminate()
+        try:
+            yield Server(url=url, database=database, waiting=waiting)
+        finally:
+            process.terminate()
         assert process.wait(20) == 0
 
 
