@@ -111,7 +111,8 @@ def create_key(
     database: str | None,
 ) -> None:
     """Make a key and print it: this is the only time that it is shown."""
-    with _writing(_config(database_url=database), f"POST {_KEYS}") as (connection, safe):
+    config = _config(database_url=database)
+    with _writing(config, f"POST {_KEYS}", make=True) as (connection, safe):
         now = utc_now()
         organization_id = accounts.ensure_organization(connection, safe, organization, now)
         user_id = accounts.ensure_user(connection, organization_id, name or role, email)
@@ -173,7 +174,8 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
 
     Give both keys, the new one first: BACKSTORY_MASTER_KEY="NEW OLD".
     """
-    with _unit(_config(database_url=database), "POST /api/v1/vault/rotate") as unit:
+    instead = "POST /api/v1/vault/rotate for data keys; stop it first to change the master key"
+    with _unit(_config(database_url=database), instead) as unit:
         ids = store.organization_ids(unit.connection)
         for organization_id in ids:
             secrets.rotate(unit, organization_id, data_keys=data_keys)
@@ -213,10 +215,13 @@ def erase(
         if assistant is None
         else f"DELETE /api/v1/assistants/{assistant}/secrets"
     )
+    if not yes:
+        what = "all secrets" if assistant is None else f"the secrets of assistant {assistant}"
+        whose = f" of {organization}" if organization else ""
+        question = f"Erase {what}{whose}? The values cannot be brought back."
+        click.confirm(question, abort=True, err=True)
     with _unit(_config(database_url=database), instead) as unit:
         organization_id = _organization(unit.connection, organization)
-        if not yes:
-            click.confirm("The values cannot be brought back. Go on?", abort=True, err=True)
         caller = secrets.system(organization_id, "backstory erase")
         cause = Cause(type="erase")
         if assistant is None:
@@ -328,13 +333,18 @@ def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
 
 
 @contextmanager
-def _writing(config: Config, instead: str | None) -> Iterator[tuple[sa.Connection, vault.Vault]]:
+def _writing(
+    config: Config, instead: str | None, *, make: bool = False
+) -> Iterator[tuple[sa.Connection, vault.Vault]]:
     """One transaction of an operator's command, which must hold the file.
 
-    ``instead`` is the route that does the same while a server holds it.
+    ``instead`` is the route that does the same while a server holds it; ``make`` allows a
+    database that is not there yet: elsewhere its name is a mistake.
     """
     log.configure(config)
     path = config.database_path
+    if not (make or path.exists()):
+        _fail(f"there is no database {path}", 1)
     try:
         with _named(config), hold(path, " ".join(["backstory", *sys.argv[1:3]])):
             migrate(path)

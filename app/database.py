@@ -62,7 +62,8 @@ def hold(path: Path, command_name: str) -> Iterator[None]:
     """Be the only process that writes a database file; raises ``DatabaseHeld``."""
     path = path.resolve()  # a file has one lock, whatever it is called
     lock = path.with_name(path.name + ".lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():  # a typing error, or a disk that is not there
+        raise FileNotFoundError(f"there is no folder {path.parent}")
     # Opened without truncation: until the lock is ours, the text in it is the holder's.
     handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:

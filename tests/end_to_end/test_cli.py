@@ -385,3 +385,21 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     refused = run(tmp_path, "serve", "--port", "0", "--database", url_of(database))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert str(database.parent) in said(refused)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["rebuild", "vault rotate", "vault purge", "keys revoke bks_x", "erase --assistant 1 --yes"],
+)
+def test_a_mistyped_name_makes_no_database(tmp_path: Path, command: str) -> None:
+    refused = run(tmp_path, *command.split())
+    assert refused.returncode == 1
+    assert "there is no database" in said(refused)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    refused = run(tmp_path, "serve", "--database", url_of(tmp_path / "elsewhere" / "x.db"))
+    assert refused.returncode == 1
+    assert "there is no folder" in said(refused)
+    assert list(tmp_path.iterdir()) == []

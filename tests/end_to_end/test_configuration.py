@@ -127,6 +127,7 @@ def test_control_a_misspelt_variable_is_not_left_alone() -> None:
 def test_a_server_takes_all_that_is_configured(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+    (tmp_path / "elsewhere").mkdir()
     settings = {
         "BACKSTORY_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path}/elsewhere/settings.db",
         "BACKSTORY_HOST": "localhost",
