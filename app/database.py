@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 _READERS = 4
 _BUSY_SECONDS = 1.0
-_SCRUB_ATTEMPTS = 30  # each waits for readers as long as the busy timeout
+_SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -149,22 +149,23 @@ class Database:
                 raise CommitFailed(str(error)) from error
             return result
 
-    async def scrub(self) -> None:
+    async def scrub(self) -> bool:
         """Copy the log of writes into the file and empty it: what was erased is then gone.
 
-        Waits for readers of older snapshots; raises ``TimeoutError`` when they don't end.
+        False where readers of older snapshots did not end in time. Between the attempts the
+        writer goes on.
         """
-        async with self._writer.connect() as connection:
-            driver = (await connection.get_raw_connection()).driver_connection
-            if driver is None:
-                raise RuntimeError("the pool gave no connection")
-            for _ in range(_SCRUB_ATTEMPTS):
+        for _ in range(_SCRUB_ATTEMPTS):
+            async with self._writer.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                if driver is None:
+                    raise RuntimeError("the pool gave no connection")
                 cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 busy, _, _ = await cursor.fetchone()
                 await cursor.close()
-                if not busy:
-                    return
-        raise TimeoutError("a reader kept the log of writes from being emptied")
+            if not busy:
+                return True
+        return False
 
     async def close(self) -> None:
         """Close the readers, then the writer, whose close is the last checkpoint."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from app import vault
 from app.unit import Caller
 from events.changed import Actor, Cause
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from app.log import Revealed
     from app.unit import Unit
     from app.writer import Writer
+
+
+_log = structlog.get_logger(__name__)
 
 
 def system(organization_id: int, name: str) -> Caller:
@@ -95,6 +100,7 @@ class Secrets:
         self._database = database
         self._writer = writer
         self._revealed = revealed
+        self._scrub_is_due = False
 
     async def reveal(
         self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
@@ -113,7 +119,7 @@ class Secrets:
             return erase_assistant(unit, caller, assistant_id, reason, Cause(type="erase"))
 
         count = await self._writer.write(work)
-        await self._database.scrub()
+        await self._scrub()
         return count
 
     async def erase_all(self, caller: Caller, reason: str | None) -> int:
@@ -123,19 +129,25 @@ class Secrets:
             return erase_organization(unit, caller, reason, Cause(type="erase"))
 
         count = await self._writer.write(work)
-        await self._database.scrub()
+        await self._scrub()
         return count
 
     async def rotate(self, organization_id: int, *, data_keys: bool) -> None:
         """Rotate while others read and write."""
         await self._writer.write(lambda unit: rotate(unit, organization_id, data_keys=data_keys))
-        await self._database.scrub()
+        await self._scrub()
 
     async def purge(self, organization_ids: list[int], grace: timedelta) -> int:
         """Purge each organization in a transaction of its own; how many values were destroyed."""
         count = 0
         for organization_id in organization_ids:
             count += await self._writer.write(partial(purge, organization_id, grace))
-        if count:
-            await self._database.scrub()
+        if count or self._scrub_is_due:
+            await self._scrub()
         return count
+
+    async def _scrub(self) -> None:
+        """What was erased is erased; where a reader holds its bytes back, they go later."""
+        self._scrub_is_due = not await self._database.scrub()
+        if self._scrub_is_due:
+            _log.warning("scrub_is_due", advice="a long reader holds the log of writes")

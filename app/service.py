@@ -219,12 +219,13 @@ class ApiKeys:
 
         def work(unit: Unit) -> ApiKey:
             before = accounts.find_key(unit.connection, organization_id, key_id)
-            if "permissions" in values:
+            stored = dict(values)  # work may run again, after a neighbour's failure
+            if "permissions" in stored:
                 scopes = {REVEAL: True} if before.permissions.get(REVEAL) else {}
-                values["permissions"] = msgspec.json.encode(values["permissions"] | scopes)
-            if values:
+                stored["permissions"] = msgspec.json.encode(stored["permissions"] | scopes)
+            if stored:
                 accounts.change_key(
-                    unit.connection, organization_id, key_id, unit.clock(), **values
+                    unit.connection, organization_id, key_id, unit.clock(), **stored
                 )
             return accounts.find_key(unit.connection, organization_id, key_id)
 

@@ -96,10 +96,10 @@ class Unit:
         state = self.state(caller.organization_id, assistant_id)
         revelation = reveal(paths, state, self._envelope(caller, assistant_id, reason))
         self.flush()  # a secret that was set in this batch is not sealed before
-        revealed = {
-            at: self.vault.unseal(self.connection, caller.organization_id, assistant_id, place)
-            for at, place in revelation.places.items()
-        }
+        data = self.keys(caller.organization_id).data
+        revealed = vault.unseal(
+            self.connection, caller.organization_id, assistant_id, data, revelation.places
+        )
         self._append(revelation.event)
         return revealed
 

@@ -270,15 +270,20 @@ class Vault:
         self._destroy_keys(connection, organization_id, ("data",))
         self.make_keys(connection, organization_id, now, ("data",))
         new = self.keys(connection, organization_id).data
-        for row, text in zip(rows, texts, strict=True):
-            connection.execute(
-                sa.update(sealed_secrets)
-                .where(
-                    sealed_secrets.c.organization_id == organization_id,
-                    sealed_secrets.c.secret_id == row.secret_id,
-                )
-                .values(key_id=new.key_id, ciphertext=_encrypt(new, row, text))
+        update = (
+            sa.update(sealed_secrets)
+            .where(
+                sealed_secrets.c.organization_id == organization_id,
+                sealed_secrets.c.secret_id == sa.bindparam("of_secret"),
             )
+            .values(key_id=new.key_id, ciphertext=sa.bindparam("resealed"))
+        )
+        resealed = [
+            {"of_secret": row.secret_id, "resealed": _encrypt(new, row, text)}
+            for row, text in zip(rows, texts, strict=True)
+        ]
+        if resealed:
+            connection.execute(update, resealed)
 
     def destroy_all(self, connection: sa.Connection, organization_id: int, now: datetime) -> None:
         """Destroy an organization's ciphertexts and the keys that they were sealed under."""
@@ -311,33 +316,6 @@ class Vault:
         raise MasterKeyError(
             "the master key does not open this database's keys; give the one it was made with"
         )
-
-    # -- secrets
-
-    def unseal(
-        self, connection: sa.Connection, organization_id: int, assistant_id: int, place: Standing
-    ) -> str | int | float:
-        """The value that a reference stands for, as it stands at its place.
-
-        Raises ``SecretUnreadable``.
-        """
-        secret_id = place.reference[MARK]["id"]
-        query = rows_of(sealed_secrets, organization_id).where(
-            sealed_secrets.c.secret_id == secret_id
-        )
-        stored = connection.execute(query).one_or_none()
-        key = self.keys(connection, organization_id).data
-        if stored is None:
-            raise SecretUnreadable(secret_id)
-        # Bound to what was asked for, not to what the row says of itself.
-        asked = Ciphertext(
-            organization_id=organization_id,
-            secret_id=secret_id,
-            assistant_id=assistant_id,
-            path=join(place.bound),
-        )
-        value: str | int | float = msgspec.json.decode(_decrypt(key, asked, stored.ciphertext))
-        return in_url(place.reference[URL], str(value)) if URL in place.reference else value
 
 
 class Ciphertext(Struct, frozen=True, kw_only=True):
@@ -383,6 +361,44 @@ def store(
     rows = [seal_one(data, organization_id, *secret) for secret in secrets]
     if rows:
         connection.execute(sa.insert(sealed_secrets), rows)
+
+
+def unseal(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    data: Key,
+    standing: dict[str, Standing],
+) -> dict[str, str | int | float]:
+    """The values that references stand for, each as it stands at its place.
+
+    Raises ``SecretUnreadable``.
+    """
+    query = rows_of(sealed_secrets, organization_id).where(
+        sealed_secrets.c.assistant_id == assistant_id
+    )
+    stored = {row.secret_id: row.ciphertext for row in connection.execute(query)}
+    return {
+        at: _unseal_one(stored, organization_id, assistant_id, data, one)
+        for at, one in standing.items()
+    }
+
+
+def _unseal_one(
+    stored: dict[str, bytes], organization_id: int, assistant_id: int, data: Key, one: Standing
+) -> str | int | float:
+    secret_id = one.reference[MARK]["id"]
+    if secret_id not in stored:
+        raise SecretUnreadable(secret_id)
+    # Bound to what was asked for, not to what the row says of itself.
+    asked = Ciphertext(
+        organization_id=organization_id,
+        secret_id=secret_id,
+        assistant_id=assistant_id,
+        path=join(one.bound),
+    )
+    value: str | int | float = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
+    return in_url(one.reference[URL], str(value)) if URL in one.reference else value
 
 
 def existing(connection: sa.Connection, organization_id: int, assistant_id: int) -> frozenset[str]:

@@ -39,6 +39,7 @@ T = TypeVar("T", bound=Struct)
 
 REASON = "change_description"
 _MOST_ERRORS = 100  # one answer names no more
+_MOST_SECRETS = 1000
 _LONGEST_NAME = 100
 _TRUE = frozenset(("y", "yes", "t", "on"))
 _FALSE = frozenset(("n", "no", "f", "off"))
@@ -218,6 +219,7 @@ class _Reader:
         self.ignored: list[str] = []
         self._strict = strict
         self._names_are_ours = True  # a name that speaks of a credential makes its value one
+        self._secrets = 0
         self._merging = True  # outside of lists: null removes a free-form member
         self._stored = stored  # settings of ours: references are legal, nothing is rewritten
 
@@ -281,10 +283,11 @@ class _Reader:
         return value
 
     def _phone_numbers(self, numbers: list[Any], loc: Location) -> list[str]:
-        texts = [str(number) if isinstance(number, str) else "" for number in numbers]
+        texts = [number if isinstance(number, str) else "" for number in numbers]
         stripped = [_NUMBER_SEPARATORS.sub("", text) for text in texts]
         for position, number in enumerate(stripped):
-            if isinstance(numbers[position], str) and not _E164.fullmatch(number):
+            # What is no string at all has its error already; a URL with a secret is one.
+            if isinstance(numbers[position], str | Plain | Kept) and not _E164.fullmatch(number):
                 message = "Input should be a phone number in E.164 form, such as +14155551234"
                 self.error((*loc, position), "string_pattern_mismatch", message)
         return list(dict.fromkeys(stripped))
@@ -373,6 +376,7 @@ class _Reader:
         if self._stored and is_reference(value):
             return value
         if kind.secret:
+            self._count_secret(loc)
             if value == "" and kind.nullable:
                 return None
             if isinstance(value, str) and is_mask(value):
@@ -436,12 +440,20 @@ class _Reader:
             )
             return ["" if item is UNSET else item for item in items]
         if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
+            self._count_secret(loc)
             return self._free_secret(value)
         return (self._url(value) or value) if isinstance(value, str) else value
 
     def _url(self, value: str) -> Plain | Kept | None:
         """A URL's user information is a secret, wherever the URL stands."""
         return None if self._stored else read_url(value)
+
+    def _count_secret(self, loc: Location) -> None:
+        """Sealing and opening take time of everybody: one body brings no more than so many."""
+        self._secrets += 1
+        if self._secrets == _MOST_SECRETS + 1:
+            message = f"A body may hold at most {_MOST_SECRETS} secrets"
+            self.error(loc, "too_many_secrets", message)
 
     def _free_secret(self, value: str | float) -> Any:
         if isinstance(value, str):
@@ -470,11 +482,12 @@ class _Reader:
 
 def _named_credential(pair: Tree) -> str | None:
     """The member of a pair such as ``{"name": "Authorization", "value": ...}`` that is secret."""
+    members = {name.lower(): name for name in pair}
     named = any(
-        isinstance(said := pair.get(name), str) and speaks_of_credential(said)
-        for name in ("name", "key", "header")
+        isinstance(said := pair.get(members.get(name, "")), str) and speaks_of_credential(said)
+        for name in ("name", "key", "header", "id")
     )
-    return "value" if named else None
+    return members.get("value") if named else None
 
 
 def _boolean_word(text: str) -> str | bool:

@@ -8,6 +8,7 @@ have equal fingerprints, so "unchanged" and "rotated" can be told without the va
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -18,7 +19,7 @@ from events.pointers import MARK, Tree, is_reference
 from events.shape import natural_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 MASK = "********"
@@ -27,7 +28,8 @@ URL = "url"
 
 _CREDENTIALS = (
     "key", "keys", "token", "secret", "secrets", "password", "passwords", "passwd", "passphrase",
-    "pwd", "authorization", "credential", "credentials", "private", "cookie", "cookies",
+    "pass", "pwd", "bearer", "jwt", "dsn", "authorization", "credential", "credentials",
+    "private", "cookie", "cookies",
 )  # fmt: skip
 _QUALIFIERS = "api auth access bearer client secret private refresh session signing db admin user"
 # Also as one word, such as ``apikey`` and ``authtoken``.
@@ -39,7 +41,9 @@ _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _RUNS = re.compile(r"[A-Z]+|[a-z]+")
 _PARTS = re.compile(r"[A-Za-z]+")
 _ONLY_MASK = re.compile(r"[*.]+")
-_URL_WITH_USER = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.\-]*://)([^\s/?#]+)@(\S*)\s*")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
+_AUTHORITY_ENDS = re.compile(r"[/?#]")
+_BLANK = re.compile(r"\s")
 _ORIGIN = re.compile(r"[^/]*//[^/?#]*")
 _NATURAL_KEYS = natural_keys()
 
@@ -89,11 +93,25 @@ def is_mask(text: str) -> bool:
 
 
 def read_url(text: str) -> Plain | Kept | None:
-    """The user information of a URL as a secret of its own; None where there is none."""
-    if "://" not in text or (found := _URL_WITH_USER.fullmatch(text)) is None:
+    """The user information of a URL as a secret of its own; None where there is none.
+
+    Takes time in proportion to the text: every string of a body passes through here.
+    """
+    text = text.strip()
+    if (scheme := _SCHEME.match(text)) is None or "@" not in text or _BLANK.search(text):
         return None
-    scheme, user, rest = found.groups()
-    return Kept(url=scheme + rest) if is_mask(user) else Plain(user, url=scheme + rest)
+    rest = text[scheme.end() :]
+    authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
+    user, at, _ = authority.rpartition("@")
+    if not at:
+        _, colon, port = authority.partition(":")
+        if not colon or port.isdecimal() or not port:
+            return None  # the @ stands in the path or the query
+        user = rest.rpartition("@")[0]  # a password that was not percent-encoded
+    if not user:
+        return None
+    url = scheme[0] + rest[len(user) + 1 :]
+    return Kept(url=url) if is_mask(user) else Plain(user, url=url)
 
 
 def in_url(url: str, user: str) -> str:
@@ -139,6 +157,8 @@ def settle(value: Any, current: Any, at: Place = (), *, erased_version: int = 0)
         kept = {name: member for name, member in settled.items() if member is not UNSET}
         return UNSET if value and not kept and current is None else kept
     if isinstance(value, list):
+        if not _holds_secret(value):
+            return value
         olds_of = counterparts(value, current if isinstance(current, list) else [], at)
         pairs = list(enumerate(zip(value, olds_of, strict=True)))
         for position, (element, old) in pairs:
@@ -190,40 +210,88 @@ def _unmatched(at: Place, message: str) -> InvalidSettings:
     return InvalidSettings((error,))
 
 
-def counterparts(news: list[Any], olds: list[Any], at: Place) -> list[Any]:
-    """For each new element the old one that it continues.
+def counterparts(
+    news: list[Any], olds: list[Any], at: Place, *, by_position: bool = True
+) -> list[Any]:
+    """For each new element the old one that it continues; None where that is not certain.
 
-    By its natural key; where it has none, by all of it that is no secret; else by position.
+    First by all of it that is no secret, then by a natural key that only one has, last by
+    position, while the list is as long as it was: without a natural key, or where the key's
+    first member (the provider) stayed. A secret must not reach another provider or server with
+    its element's place.
     """
     key = _NATURAL_KEYS.get(tuple(map(str, at)), ())
-    waiting: dict[str, list[int]] = {}
+    found: dict[int, int] = {}
+    _pair(found, news, olds, _without_secrets_text, unique=False)
+    if key:
+        _pair(found, news, olds, lambda element: _key_of(element, key), unique=True)
+    if by_position and len(key) != 1 and len(news) == len(olds):  # else positions have moved
+        free = set(range(len(olds))).difference(found.values())
+        for i, new in enumerate(news):
+            if i not in found and i in free and _same_kind(new, olds[i], key):
+                found[i] = i
+    return [olds[found[i]] if i in found else None for i in range(len(news))]
+
+
+def _same_kind(new: Any, old: Any, key: tuple[str, ...]) -> bool:
+    return not key or _key_of(new, key[:1]) == _key_of(old, key[:1])
+
+
+def _pair(
+    found: dict[int, int],
+    news: list[Any],
+    olds: list[Any],
+    key_of: Callable[[Any], str],
+    *,
+    unique: bool,
+) -> None:
+    """Pair what is not paired yet and has the same key, in order; or only a key that is unique."""
+    taken = set(found.values())
+    waiting: dict[str, deque[int]] = {}
     for position, old in enumerate(olds):
-        waiting.setdefault(_key_of(old, key), []).append(position)
-    claimed = [
-        positions.pop(0) if (positions := waiting.get(_key_of(new, key))) else None for new in news
-    ]
-    # An element whose key was edited in place is still the one at its position.
-    free = set(range(len(olds))).difference(one for one in claimed if one is not None)
-    return [
-        olds[one] if one is not None else olds[at] if at in free else None
-        for at, one in enumerate(claimed)
-    ]
+        if position not in taken:
+            waiting.setdefault(key_of(old), deque()).append(position)
+    asking: dict[str, list[int]] = {}
+    for position, new in enumerate(news):
+        if position not in found:
+            asking.setdefault(key_of(new), []).append(position)
+    for key, positions in asking.items():
+        places = waiting.get(key, deque())
+        if unique and (len(positions) > 1 or len(places) > 1):
+            continue
+        for position in positions[: len(places)]:
+            found[position] = places.popleft()
 
 
 def _key_of(element: Any, key: tuple[str, ...]) -> str:
-    if key and isinstance(element, dict):
+    if isinstance(element, dict):
         return repr([_without_secrets(element.get(name)) for name in key])
     return repr(_without_secrets(element))
 
 
+def _without_secrets_text(element: Any) -> str:
+    return repr(_without_secrets(element))
+
+
 def _without_secrets(value: Any) -> Any:
-    if isinstance(value, Kept | Plain) or is_reference(value):
-        return KEPT
+    """What of a value is no secret, and where it has one; in a URL, all but the user."""
+    if isinstance(value, Kept | Plain):
+        return (KEPT, value.url)
+    if is_reference(value):
+        return (KEPT, value.get(URL))
     if isinstance(value, dict):
         return sorted((name, repr(_without_secrets(member))) for name, member in value.items())
     if isinstance(value, list):
         return [_without_secrets(item) for item in value]
     return value
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return is_reference(value) or any(map(_holds_secret, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_secret, value))
+    return isinstance(value, Kept | Plain)
 
 
 def with_secrets_of(
@@ -240,7 +308,8 @@ def with_secrets_of(
     if is_reference(target) or is_reference(current):
         return _current_secret(target, current)
     if isinstance(target, list):
-        olds_of = counterparts(target, current if isinstance(current, list) else [], at)
+        olds = current if isinstance(current, list) else []
+        olds_of = counterparts(target, olds, at, by_position=False)
         pairs = zip(target, olds_of, strict=True)
         kept = [with_secrets_of(one, old, at, restorable=restorable) for one, old in pairs]
         return [one for one in kept if one is not UNSET]
@@ -248,10 +317,12 @@ def with_secrets_of(
         return _only_secrets(current) or None
     if not isinstance(target, dict):
         return target
-    olds = current if isinstance(current, dict) else {}
-    names = [*target, *(name for name in _only_secrets(olds) if name not in target)]
+    members_now = current if isinstance(current, dict) else {}
+    names = [*target, *(name for name in _only_secrets(members_now) if name not in target)]
     members = {
-        name: with_secrets_of(target.get(name), olds.get(name), (*at, name), restorable=restorable)
+        name: with_secrets_of(
+            target.get(name), members_now.get(name), (*at, name), restorable=restorable
+        )
         for name in names
     }
     return {name: member for name, member in members.items() if member is not UNSET}

@@ -23,6 +23,7 @@ from app.service import Assistant, encode
 from events.changed import Cause
 from events.errors import AssistantNotFound, FieldError, InvalidSettings
 from events.patch import SettingsPatch, describe, read_create, read_patch
+from events.secrets import mask
 from events.settings import AssistantCreate, AssistantPatch, AssistantResponse, AssistantUpdate
 from projections.current import Selection
 
@@ -287,8 +288,8 @@ def _export_row(assistant: Assistant) -> ExportRow:
     state = assistant.state
     return ExportRow(
         id=assistant.id,
-        name=state.settings["name"],
-        description=state.settings["description"] or "",
+        name=mask(state.settings["name"]),
+        description=mask(state.settings["description"]) or "",
         status="Active" if state.settings["is_active"] else "Inactive",
         total_calls=0,
         completed_calls=0,
@@ -460,7 +461,7 @@ async def delete_assistant(request: AnyRequest, assistant_id: Number) -> APIResp
     deleted = await services(request).assistants.delete(
         caller(request, Role.editor), known_id(assistant_id)
     )
-    name = deleted.state.settings["name"]
+    name = mask(deleted.state.settings["name"])
     return APIResponse(success=True, message=f"Assistant {name} deleted successfully")
 
 

@@ -335,3 +335,26 @@ def test_a_ciphertext_that_was_moved_does_not_open(server: Server, place: str) -
     assert answer.status_code == 500
     assert answer.json()["type"] == "urn:backstory:problem:secret-unreadable"
     assert not any(value in answer.text for value in ("va", "vb", "vc", "vd"))
+
+
+def test_a_name_that_is_a_url_shows_no_reference(admin: httpx.Client) -> None:
+    body = {"name": "https://u:S3cr3t@h/x", "description": "https://u:S3cr3t@h/"}
+    made = admin.post(ASSISTANTS, json=body).json()
+    answers = [
+        admin.get(f"{ASSISTANTS}/export"),
+        admin.get(f"{ASSISTANTS}/export?format=json"),
+        admin.delete(path_of(made)),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "https://********@h/x" in answer.text
+        assert "$secret" not in answer.text
+
+
+def test_one_body_brings_no_more_secrets_than_can_be_opened_in_time(
+    editor: httpx.Client, secretive: dict[str, Any]
+) -> None:
+    headers = {f"h{number}": "value" for number in range(1001)}
+    answer = editor.patch(path_of(secretive), json={"webhook_headers": headers})
+    assert answer.status_code == 422
+    assert [error["type"] for error in answer.json()["detail"]] == ["too_many_secrets"]

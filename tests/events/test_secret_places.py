@@ -16,10 +16,12 @@ from events.pointers import MARK, Tree, is_reference, same
 from events.secrets import (
     KEPT,
     MASK,
+    Kept,
     Plain,
     counterparts,
     mask,
     places,
+    read_url,
     settle,
     speaks_of_credential,
     with_secrets_of,
@@ -149,7 +151,7 @@ OLDS = [fallback("openai", "A"), fallback("groq", "B"), fallback("xai", "C")]
         ([asked("xai"), asked("openai"), asked("groq")], ["C", "A", "B"]),
         ([asked("groq"), asked("xai")], ["B", "C"]),
         ([asked("xai")], ["C"]),
-        ([asked("openai"), asked("azure"), asked("xai")], ["A", "B", "C"]),
+        ([asked("openai"), asked("groq", "new-model"), asked("xai")], ["A", "B", "C"]),
     ],
     ids=["unchanged", "reordered", "first removed", "only the last left", "key edited in place"],
 )
@@ -158,8 +160,10 @@ def test_a_secret_moves_with_its_fallback(news: list[Any], ids: list[str]) -> No
 
 
 def test_the_position_alone_would_give_a_reordered_fallback_anothers_secret() -> None:
-    by_position = counterparts([asked("xai"), asked("openai")], OLDS, ("no", "natural", "key"))
-    assert [old["api_key"]["$secret"]["id"] for old in by_position] == ["A", "B"]
+    news = [asked("xai", "x"), asked("openai", "x"), asked("groq", "x")]
+    by_position = counterparts(news, OLDS, ("no", "natural", "key"))
+    assert [old["api_key"]["$secret"]["id"] for old in by_position] == ["A", "B", "C"]
+    assert counterparts(news, OLDS, FALLBACKS) == [None, None, None]
 
 
 def test_an_inserted_fallback_brings_its_own_secret() -> None:
@@ -182,6 +186,38 @@ def test_a_custom_tool_is_known_by_its_id() -> None:
     news = [{"tool_id": n, "headers": {"authorization": KEPT}} for n in (2, 1)]
     settled = settle(news, olds, TOOLS)
     assert settled == list(reversed(olds))
+
+
+def test_a_key_is_not_given_to_another_provider_that_takes_its_place() -> None:
+    with pytest.raises(InvalidSettings):
+        settle([asked("openai"), asked("elsewhere"), asked("xai")], OLDS, FALLBACKS)
+
+
+def test_of_two_fallbacks_with_one_key_each_keeps_its_own() -> None:
+    olds = [
+        fallback("custom", identity, "m") | {"base_url": f"https://{identity}"}
+        for identity in ("one", "two")
+    ]
+    (kept,) = settle([olds[1] | {"api_key": KEPT}], olds, FALLBACKS)
+    assert kept == olds[1]
+    with pytest.raises(InvalidSettings):  # which of the two this is, nobody can tell
+        settle([asked("custom", "m") | {"base_url": "https://three"}], olds, FALLBACKS)
+
+
+def test_a_rollback_gives_nobodys_key_to_an_older_provider() -> None:
+    restored = with_secrets_of([fallback("openai", "old")], [fallback("anthropic", "N")], FALLBACKS)
+    assert "api_key" not in restored[0]
+
+
+def test_a_url_in_a_list_keeps_its_own_credentials() -> None:
+    urls = [secret(name) | {"url": f"https://{name}.example/"} for name in ("a", "b")]
+    assert settle([Kept(url="https://b.example/")], urls, ("custom_settings", "hooks")) == [urls[1]]
+
+
+@pytest.mark.parametrize("text", ["a://" + "@" * 400_000 + " x", "a://" + "@" * 400_000])
+def test_a_long_text_is_no_url_that_takes_long_to_read(text: str) -> None:
+    # With a pattern that backtracks this does not end while anybody waits.
+    assert isinstance(read_url(text), Plain | None)
 
 
 SERVERS = [{"url": "https://a", "token": secret("A")}, {"url": "https://b", "token": secret("B")}]
