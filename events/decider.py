@@ -130,8 +130,8 @@ def reveal(paths: tuple[str, ...], state: State, envelope: Envelope) -> Revelati
     gone = tuple(at for at, one in found.items() if is_erased(one.reference, state.erased_version))
     if gone:
         raise SecretsGone(gone)
-    said = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
-    return Revelation(places=found, event=SecretsRevealed(paths=sorted(found), **said))
+    event = SecretsRevealed(paths=sorted(found), **_members(envelope))
+    return Revelation(places=found, event=event)
 
 
 def _create(command: CreateAssistant, envelope: Envelope) -> Event:
@@ -165,5 +165,9 @@ def _changed(state: State, touched: Tree, cause: Cause, envelope: Envelope) -> E
 
 
 def _said(state: State, envelope: Envelope) -> dict[str, Any]:
-    said = {name: getattr(envelope, name) for name in envelope.__struct_fields__}
-    return said | {"version": state.version + 1}
+    """What every event of a stream says of itself."""
+    return _members(envelope) | {"version": state.version + 1}
+
+
+def _members(envelope: Envelope) -> dict[str, Any]:
+    return {name: getattr(envelope, name) for name in envelope.__struct_fields__}
