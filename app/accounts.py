@@ -104,6 +104,13 @@ class Principal(Struct, frozen=True, kw_only=True):
         return Actor(type="api_key", id=self.key_id, name=self.key_name, user_id=self.user_id)
 
 
+class Stranger(Struct, frozen=True, kw_only=True):
+    """Somebody whose key names an organization that there is, and is no good there."""
+
+    organization_id: int
+    key_id: int | None  # of a revoked key; None for one that never was
+
+
 class ApiKey(Struct, frozen=True, kw_only=True):
     """A key as the API shows it: never the key itself."""
 
@@ -159,18 +166,18 @@ def _base62(number: int, width: int) -> str:
 # -- reading
 
 
-def authenticate(connection: sa.Connection, safe: Vault, token: str) -> Principal | None:
-    """Whose key this is; None for one that is unknown or revoked."""
+def authenticate(connection: sa.Connection, safe: Vault, token: str) -> Principal | Stranger | None:
+    """Whose key this is; None where it names no organization."""
     organization_id = organization_of(token)
     if organization_id is None or (pepper := safe.pepper(connection, organization_id)) is None:
         return None
     digest = vault.digest(pepper, token)
-    query = rows_of(api_keys, organization_id).where(
-        api_keys.c.digest == digest, api_keys.c.is_active.is_(True)
-    )
+    query = rows_of(api_keys, organization_id).where(api_keys.c.digest == digest)
     row = connection.execute(query).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, digest):
-        return None
+        return Stranger(organization_id=organization_id, key_id=None)
+    if not row.is_active:
+        return Stranger(organization_id=organization_id, key_id=row.key_id)
     return principal_of(connection, organization_id, row.key_id)
 
 
@@ -270,6 +277,11 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
             sequence=0,
             last_assistant_id=0,
             last_occurred_at=to_micros(now),
+            # Random, because ids count alike in every database: no log passes for another.
+            origin=f"backstory/organizations/{organization_id}/{entropy.token_hex(16)}",
+            frontier=b"",
+            checkpoint_at=to_micros(now),
+            checkpoint_sequence=0,
         )
     )
     safe.make_keys(connection, organization_id, now)

@@ -7,7 +7,7 @@ has recorded nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +39,12 @@ class Caller(Struct, frozen=True, kw_only=True):
     request_id: str | None = None
 
 
+def system(organization_id: int, name: str) -> Caller:
+    """The server or its operator, as events name them."""
+    actor = Actor(type="system", id=0, name=name, user_id=0)
+    return Caller(organization_id=organization_id, actor=actor)
+
+
 class Unit:
     """Reads, decides and records inside one transaction."""
 
@@ -51,14 +57,23 @@ class Unit:
         self._counters: dict[int, store.Counter] = {}
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
-        self._events: list[LogEvent] = []
+        self._events: dict[int, list[LogEvent]] = {}
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
         self._keys: dict[int, Keys] = {}
         self.count = 0  # of events that were recorded
 
+    def counter(self, organization_id: int) -> store.Counter:
+        """The organization's counters, its row locked, as the work before this left them."""
+        if organization_id not in self._counters:
+            counter = store.lock(self.connection, organization_id)
+            if counter is None:
+                raise LookupError(f"no organization {organization_id}")
+            self._counters[organization_id] = counter
+        return self._counters[organization_id]
+
     def state(self, organization_id: int, assistant_id: int) -> State:
         """An assistant's state as the commands before this one left it."""
-        self._counter(organization_id)
+        self.counter(organization_id)
         key = (organization_id, assistant_id)
         if key not in self._states:
             stored = current.load(self.connection, organization_id, assistant_id)
@@ -76,7 +91,7 @@ class Unit:
 
         ``assistant_id`` None takes the next free one.
         """
-        counter = self._counter(caller.organization_id)
+        counter = self.counter(caller.organization_id)
         target = counter.last_assistant_id + 1 if assistant_id is None else assistant_id
         state = self.state(caller.organization_id, target)
         sealed: dict[str, Sealed] = {}
@@ -103,6 +118,17 @@ class Unit:
         self._append(revelation.event)
         return revealed
 
+    def record(
+        self,
+        caller: Caller,
+        kind: Callable[..., LogEvent],
+        reason: str | None = None,
+        **members: Any,
+    ) -> None:
+        """Record an event of the organization's log that is about no assistant."""
+        said = msgspec.structs.asdict(self._envelope(caller, 0, reason)) | {"assistant_id": None}
+        self._append(kind(**said, **members))
+
     def newest_first(self, organization_id: int, assistant_id: int) -> Iterator[Event]:
         """An assistant's events, those of this unit included."""
         key = (organization_id, assistant_id)
@@ -111,13 +137,13 @@ class Unit:
 
     def flush(self) -> None:
         """Write everything that was recorded since the last time."""
-        store.append(self.connection, self._events)
+        for organization_id, recorded in self._events.items():
+            store.append(self.connection, self.counter(organization_id), recorded)
+            store.save_counter(self.connection, self.counter(organization_id))
         for organization_id, secrets in self._secrets.items():
             data = self.keys(organization_id).data
             vault.store(self.connection, organization_id, data, secrets)
         current.project(self.connection, self._touched)
-        touched = {event.organization_id for event in self._events}
-        store.save_counters(self.connection, [self._counters[one] for one in touched])
         self._events.clear()
         self._secrets.clear()
         self._touched.clear()
@@ -130,13 +156,13 @@ class Unit:
 
     def renew_keys(self, organization_id: int, renew: Callable[[], None]) -> None:
         """Change an organization's keys, and what they seal, between two flushes."""
-        self._counter(organization_id)
+        self.counter(organization_id)
         self.flush()
         renew()
         self._keys.pop(organization_id, None)
 
     def _envelope(self, caller: Caller, assistant_id: int, reason: str | None) -> Envelope:
-        counter = self._counter(caller.organization_id)
+        counter = self.counter(caller.organization_id)
         return Envelope(
             organization_id=caller.organization_id,
             sequence=counter.sequence + 1,
@@ -146,14 +172,6 @@ class Unit:
             reason=reason,
             request_id=caller.request_id,
         )
-
-    def _counter(self, organization_id: int) -> store.Counter:
-        if organization_id not in self._counters:
-            counter = store.lock(self.connection, organization_id)
-            if counter is None:
-                raise LookupError(f"no organization {organization_id}")
-            self._counters[organization_id] = counter
-        return self._counters[organization_id]
 
     def _seal(
         self, organization_id: int, patch: Tree, version: int, sealed: dict[str, Sealed]
@@ -183,7 +201,7 @@ class Unit:
         counter = self._counters[event.organization_id]
         counter.sequence = event.sequence
         counter.last_occurred_at = event.occurred_at
-        self._events.append(event)
+        self._events.setdefault(event.organization_id, []).append(event)
         self.count += 1
 
 

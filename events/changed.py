@@ -48,7 +48,7 @@ class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
 
     organization_id: int
     sequence: int  # the organization's count, without gaps
-    assistant_id: int
+    assistant_id: int | None
     occurred_at: datetime  # UTC, set by the server; never runs backwards in an organization
     actor: Actor
     reason: str | None
@@ -59,6 +59,7 @@ class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
 class Versioned(Recorded, frozen=True, kw_only=True):
     """An event of an assistant's stream: it has a version, and folding it changes the state."""
 
+    assistant_id: int
     version: int  # the assistant's count, without gaps
     cause: Cause
 
@@ -88,11 +89,75 @@ class SecretsErased(Versioned, frozen=True, kw_only=True, tag="secrets_erased.v1
 class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag="secrets_revealed.v1"):
     """Somebody read secrets back: which paths, never values. It changes no state."""
 
+    assistant_id: int
     paths: list[str]
 
 
+class ApiKeyCreated(Recorded, frozen=True, kw_only=True, tag="api_key_created.v1"):
+    """Somebody made an API key. The key itself is nowhere; its prefix is what lists show."""
+
+    key_id: int
+    changes: Changes  # every member had nothing before it
+
+
+class ApiKeyChanged(Recorded, frozen=True, kw_only=True, tag="api_key_changed.v1"):
+    """Somebody renamed or narrowed an API key, or switched it on again."""
+
+    key_id: int
+    changes: Changes
+
+
+class ApiKeyRevoked(Recorded, frozen=True, kw_only=True, tag="api_key_revoked.v1"):
+    """Somebody switched an API key off."""
+
+    key_id: int
+    changes: Changes
+
+
+class LoginRefused(Recorded, frozen=True, kw_only=True, tag="login_refused.v1"):
+    """A caller came with a key of this organization that is unknown or revoked.
+
+    A flood is not recorded one by one: ``unrecorded`` counts those since the last event.
+    """
+
+    key_id: int | None  # of a revoked key; None for one that never was
+    key_prefix: str
+    ip_address: str | None
+    unrecorded: int
+
+
+class SecretKeysRotated(Recorded, frozen=True, kw_only=True, tag="secret_keys_rotated.v1"):
+    """The keys that seal the organization's secrets were wrapped anew."""
+
+    data_keys: bool  # whether the secrets were sealed anew, too
+
+
+class AuditExported(Recorded, frozen=True, kw_only=True, tag="audit_exported.v1"):
+    """Somebody exported this log: which part of it, and as what."""
+
+    format: str
+    after: int
+    until_sequence: int
+    filter: dict[str, str | int]
+
+
+class CheckpointRecorded(Recorded, frozen=True, kw_only=True, tag="checkpoint_recorded.v1"):
+    """The signed root of the tree over all events before this one (C2SP tlog-checkpoint)."""
+
+    checkpoint: str
+
+
 Event = AssistantCreated | AssistantSettingsChanged | AssistantDeleted | SecretsErased
-LogEvent = Event | SecretsRevealed  # what an organization's log holds
+KeyEvent = ApiKeyCreated | ApiKeyChanged | ApiKeyRevoked
+LogEvent = (  # what an organization's log holds
+    Event
+    | SecretsRevealed
+    | KeyEvent
+    | LoginRefused
+    | SecretKeysRotated
+    | AuditExported
+    | CheckpointRecorded
+)
 
 
 class State(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[LogEvent] = msgspec.json.Decoder(LogEvent)
 
+_OPENING = b'{"type":"'
+
 # tag -> the function that turns an event of this tag into one of the next. None is needed yet.
 UPCASTERS: Mapping[str, Upcaster] = {}
 
@@ -27,6 +29,11 @@ UPCASTERS: Mapping[str, Upcaster] = {}
 def tag_of(event: LogEvent) -> str:
     """The stored name of an event's shape, such as ``assistant_settings_changed.v1``."""
     return str(event.__struct_config__.tag)
+
+
+def tag_in(body: bytes) -> str:
+    """The tag that an event's bytes start with."""
+    return body[len(_OPENING) : body.index(b'"', len(_OPENING))].decode()
 
 
 def encode(event: LogEvent) -> bytes:

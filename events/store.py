@@ -5,21 +5,64 @@ Every function takes the connection of the transaction that it is part of.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events import codec
+from events import codec, merkle
 from events.tables import events, from_micros, organizations, rows_of, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from events.changed import Event, LogEvent
 
 _READ_AT_ONCE = 500
+_FEW = 32
+_NO_LIMIT = 2**62  # SQL has no OFFSET without LIMIT everywhere
+
+
+class Stored(NamedTuple):
+    """An event as its row holds it: the bytes that were hashed, not yet read."""
+
+    sequence: int
+    body: bytes
+    hashes: bytes  # its leaf hash, then the roots of the subtrees that it completes
+
+    @property
+    def type(self) -> str:
+        """The tag of the event's shape."""
+        return codec.tag_in(self.body)
+
+
+class Sought(Struct, frozen=True, kw_only=True):
+    """Which of an organization's events are sought; a member that is None excludes none."""
+
+    after: int = 0
+    until: int | None = None  # the last sequence
+    tags: tuple[str, ...] | None = None
+    assistant_id: int | None = None
+    key_id: int | None = None
+    user_id: int | None = None
+
+    def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
+        """The same in SQL."""
+        column = events.c
+        yield column.sequence > self.after
+        if self.until is not None:
+            yield column.sequence <= self.until
+        if self.tags is not None:
+            yield column.type.in_(self.tags)
+        if self.assistant_id is not None:
+            yield column.assistant_id == self.assistant_id
+        if self.key_id is not None:
+            yield column.key_id == self.key_id
+        if self.user_id is not None:
+            yield column.user_id == self.user_id
 
 
 class Counter(Struct, kw_only=True):
@@ -29,6 +72,10 @@ class Counter(Struct, kw_only=True):
     sequence: int
     last_assistant_id: int
     last_occurred_at: datetime
+    origin: str
+    frontier: bytes  # of the tree over the events that are written
+    checkpoint_at: datetime
+    checkpoint_sequence: int
 
 
 def lock(connection: sa.Connection, organization_id: int) -> Counter | None:
@@ -37,55 +84,74 @@ def lock(connection: sa.Connection, organization_id: int) -> Counter | None:
     Nothing of an organization may be read for a decision before this. None: no such
     organization.
     """
-    table = organizations.c
-    query = rows_of(
-        organizations,
-        organization_id,
-        table.sequence,
-        table.last_assistant_id,
-        table.last_occurred_at,
-    ).with_for_update()
+    return _counter(connection, rows_of(organizations, organization_id).with_for_update())
+
+
+def counter_of(connection: sa.Connection, organization_id: int) -> Counter:
+    """The counters of an organization that there is, to read from: they are not locked."""
+    found = _counter(connection, rows_of(organizations, organization_id))
+    if found is None:
+        raise LookupError(f"no organization {organization_id}")
+    return found
+
+
+def _counter(connection: sa.Connection, query: sa.Select[Any]) -> Counter | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
     return Counter(
-        organization_id=organization_id,
+        organization_id=row.organization_id,
         sequence=row.sequence,
         last_assistant_id=row.last_assistant_id,
         last_occurred_at=from_micros(row.last_occurred_at),
+        origin=row.origin,
+        frontier=row.frontier,
+        checkpoint_at=from_micros(row.checkpoint_at),
+        checkpoint_sequence=row.checkpoint_sequence,
     )
 
 
-def append(connection: sa.Connection, recorded: Iterable[LogEvent]) -> None:
-    """Write events whose sequence and version the counters gave."""
-    rows = [
-        {
-            "organization_id": event.organization_id,
-            "sequence": event.sequence,
-            "assistant_id": event.assistant_id,
-            "version": getattr(event, "version", None),
-            "type": codec.tag_of(event),
-            "occurred_at": to_micros(event.occurred_at),
-            "body": codec.encode(event),
-        }
-        for event in recorded
-    ]
+def append(connection: sa.Connection, counter: Counter, recorded: Iterable[LogEvent]) -> None:
+    """Write one organization's events, whose sequence and version its counters gave.
+
+    Each becomes a leaf of the organization's tree; ``counter`` gets the new frontier.
+    """
+    rows = [_row(event, counter) for event in recorded]
     if rows:
         connection.execute(sa.insert(events), rows)
 
 
-def save_counters(connection: sa.Connection, counters: Iterable[Counter]) -> None:
-    """Write the counters back into their locked rows."""
-    for counter in counters:
-        connection.execute(
-            sa.update(organizations)
-            .where(organizations.c.organization_id == counter.organization_id)
-            .values(
-                sequence=counter.sequence,
-                last_assistant_id=counter.last_assistant_id,
-                last_occurred_at=to_micros(counter.last_occurred_at),
-            )
+def _row(event: LogEvent, counter: Counter) -> dict[str, Any]:
+    body = codec.encode(event)
+    counter.frontier, hashes = merkle.add(counter.frontier, event.sequence - 1, body)
+    return {
+        "organization_id": event.organization_id,
+        "sequence": event.sequence,
+        "assistant_id": event.assistant_id,
+        "version": getattr(event, "version", None),
+        "key_id": getattr(event, "key_id", None),
+        "user_id": event.actor.user_id,
+        "type": codec.tag_of(event),
+        "occurred_at": to_micros(event.occurred_at),
+        "body": body,
+        "hashes": hashes,
+    }
+
+
+def save_counter(connection: sa.Connection, counter: Counter) -> None:
+    """Write the counters back into their locked row."""
+    connection.execute(
+        sa.update(organizations)
+        .where(organizations.c.organization_id == counter.organization_id)
+        .values(
+            sequence=counter.sequence,
+            last_assistant_id=counter.last_assistant_id,
+            last_occurred_at=to_micros(counter.last_occurred_at),
+            frontier=counter.frontier,
+            checkpoint_at=to_micros(counter.checkpoint_at),
+            checkpoint_sequence=counter.checkpoint_sequence,
         )
+    )
 
 
 def read_stream(
@@ -109,6 +175,7 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
     """One organization's events, stream by stream, each in order of version."""
     for assistant_id in connection.scalars(
         rows_of(events, organization_id, events.c.assistant_id)
+        .where(events.c.version.is_not(None))
         .distinct()
         .order_by(events.c.assistant_id)
     ).all():
@@ -146,10 +213,114 @@ def _pages(
         rows = connection.execute(page.where(beyond).limit(_READ_AT_ONCE)).all()
 
 
+def first_unproven(
+    connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
+) -> int | None:
+    """The first sequence whose hashes are not what hashing the log again gives; None for none.
+
+    One beyond the last where the counters say otherwise than the log.
+    """
+    counter = counter_of(connection, organization_id)
+    frontier, size = b"", 0
+    for rows in read_stored(connection, organization_id, Sought()):
+        for sequence, body, kept in rows:
+            frontier, hashes = merkle.add(frontier, size, body)
+            size += 1
+            if (sequence, kept) != (size, hashes):
+                return size
+        progress(len(rows))
+    return None if (size, frontier) == (counter.sequence, counter.frontier) else size + 1
+
+
+# -- the log as it is stored
+
+
+def read_stored(
+    connection: sa.Connection,
+    organization_id: int,
+    sought: Sought,
+    *,
+    newest_first: bool = False,
+    skip: int = 0,
+) -> Iterator[list[Stored]]:
+    """The sought events, a few at a time; stop taking when you have enough.
+
+    They are few so that a million rows pass through the same small memory, and a hundred large
+    ones fit in it. Rows are tuples of the driver: SQLAlchemy's cost more than the reading.
+    """
+    sequence = events.c.sequence
+    query = (
+        rows_of(events, organization_id, sequence, events.c.body, events.c.hashes)
+        .where(*sought.conditions())
+        .order_by(sequence.desc() if newest_first else sequence)
+        .offset(skip or None)
+        .limit(_NO_LIMIT if skip else None)
+    )
+    with connection.execute(query) as result:
+        while rows := result.cursor.fetchmany(_FEW):
+            yield rows  # type: ignore[misc]  # tuples with the members of Stored
+
+
+def holds_others(connection: sa.Connection, organization_id: int, sought: Sought, tag: str) -> bool:
+    """Whether events of another type than this are sought."""
+    query = (
+        rows_of(events, organization_id, events.c.sequence)
+        .where(*sought.conditions(), events.c.type != tag)
+        .limit(1)
+    )
+    return connection.scalar(query) is not None
+
+
+def count_sought(connection: sa.Connection, organization_id: int, sought: Sought) -> int:
+    """How many events are sought."""
+    query = rows_of(events, organization_id, sa.func.count()).where(*sought.conditions())
+    return connection.scalar(query) or 0
+
+
+def last_before(
+    connection: sa.Connection, organization_id: int, moment: datetime, last: int
+) -> int:
+    """The sequence of the last event that occurred before a moment, of the first ``last``; or 0.
+
+    Time never runs backwards in an organization, so it is found by halving.
+    """
+
+    def occurred_at(sequence: int) -> int:
+        query = rows_of(events, organization_id, events.c.occurred_at)
+        return int(connection.scalars(query.where(events.c.sequence == sequence)).one())
+
+    return bisect_left(range(1, last + 1), to_micros(moment), key=occurred_at)
+
+
+def read_hashes(
+    connection: sa.Connection, organization_id: int, ranges: Iterable[merkle.Range]
+) -> dict[int, bytes]:
+    """What the hashes of ranges of leaves are made of, by sequence (``merkle.range_hash``)."""
+    query = rows_of(events, organization_id, events.c.sequence, events.c.hashes).where(
+        events.c.sequence.in_(merkle.keepers(ranges))
+    )
+    return {row.sequence: row.hashes for row in connection.execute(query)}
+
+
+def root_at(connection: sa.Connection, organization_id: int, size: int) -> bytes:
+    """The root of the tree over the first ``size`` events, which must be there."""
+    whole = (0, size)
+    return merkle.range_hash(whole, read_hashes(connection, organization_id, [whole]))
+
+
 def organization_ids(connection: sa.Connection) -> list[int]:
     """Every organization of this database: for the operator's commands, never for a request."""
     query = sa.select(organizations.c.organization_id).order_by(organizations.c.organization_id)
     return list(connection.scalars(query))
+
+
+def checkpoints_due(connection: sa.Connection, moment: datetime) -> list[int]:
+    """Every organization whose log has grown since its last checkpoint, made before a moment."""
+    column = organizations.c
+    query = sa.select(column.organization_id).where(
+        column.sequence > column.checkpoint_sequence, column.checkpoint_at <= to_micros(moment)
+    )
+    return list(connection.scalars(query.order_by(column.organization_id)))
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:

@@ -24,6 +24,12 @@ organizations = sa.Table(
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("last_assistant_id", sa.Integer, nullable=False),
     sa.Column("last_occurred_at", sa.BigInteger, nullable=False),
+    # The tree over its events: which log this is, for ever, and the frontier (``events.merkle``).
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("frontier", sa.LargeBinary, nullable=False),
+    # When its checkpoint was last recorded, and as which event.
+    sa.Column("checkpoint_at", sa.BigInteger, nullable=False),
+    sa.Column("checkpoint_sequence", sa.BigInteger, nullable=False),
 )
 
 events = sa.Table(
@@ -34,10 +40,16 @@ events = sa.Table(
     sa.Column("assistant_id", sa.Integer),
     # An event with a version is part of its assistant's stream; one without is in the log alone.
     sa.Column("version", sa.BigInteger),
+    sa.Column("key_id", sa.Integer),  # the API key that it is about
+    sa.Column("user_id", sa.Integer, nullable=False),  # the actor's
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
+    # Its leaf, then the roots of the subtrees that it is the last leaf of (``events.merkle``).
+    sa.Column("hashes", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("organization_id", "assistant_id", "version", name="events_stream"),
+    sa.Index("events_of_type", "organization_id", "type", "sequence"),
+    sa.Index("events_of_user", "organization_id", "user_id", "sequence"),
 )
 
 

@@ -15,14 +15,22 @@ from msgspec import UNSET
 from events import codec
 from events.changed import (
     Actor,
+    ApiKeyChanged,
+    ApiKeyCreated,
+    ApiKeyRevoked,
     AssistantCreated,
     AssistantDeleted,
     AssistantSettingsChanged,
+    AuditExported,
     Cause,
+    CheckpointRecorded,
     Event,
     LogEvent,
+    LoginRefused,
+    SecretKeysRotated,
     SecretsErased,
     SecretsRevealed,
+    Versioned,
     fold,
 )
 from events.decider import DeleteAssistant
@@ -38,6 +46,7 @@ SAID: dict[str, Any] = {
     "actor": Actor(type="api_key", id=7, name="Büro", user_id=5),
     "request_id": "01J9Z3K8Q4",
 }
+ABOUT_NO_ASSISTANT = SAID | {"assistant_id": None}
 KEY = "/llm_provider_config/api_key"
 
 # The bytes of these are stored in files, and stay there for good.
@@ -99,6 +108,69 @@ STORED: dict[str, LogEvent] = {
         paths=["/api_keys/a~1b", KEY],
         **SAID,
     ),
+    "api_key_created.v1": ApiKeyCreated(
+        sequence=46,
+        occurred_at=datetime(2026, 1, 2, 3, 9, tzinfo=UTC),
+        reason=None,
+        key_id=9,
+        changes={
+            "/name": Change(after="CI"),
+            "/role": Change(after="editor"),
+            "/permissions": Change(after={}),
+            "/is_active": Change(after=True),
+        },
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "api_key_changed.v1": ApiKeyChanged(
+        sequence=47,
+        occurred_at=datetime(2026, 1, 2, 3, 10, tzinfo=UTC),
+        reason=None,
+        key_id=9,
+        changes={"/permissions/write": Change(after=False)},
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "api_key_revoked.v1": ApiKeyRevoked(
+        sequence=48,
+        occurred_at=datetime(2026, 1, 2, 3, 11, tzinfo=UTC),
+        reason=None,
+        key_id=9,
+        changes={"/is_active": Change(before=True, after=False)},
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "login_refused.v1": LoginRefused(
+        sequence=49,
+        occurred_at=datetime(2026, 1, 2, 3, 12, tzinfo=UTC),
+        reason=None,
+        key_id=9,
+        key_prefix="bks_4fQ2xZ9K",
+        ip_address="2001:db8::7",
+        unrecorded=3,
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "secret_keys_rotated.v1": SecretKeysRotated(
+        sequence=50,
+        occurred_at=datetime(2026, 1, 2, 3, 13, tzinfo=UTC),
+        reason=None,
+        data_keys=True,
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "audit_exported.v1": AuditExported(
+        sequence=51,
+        occurred_at=datetime(2026, 1, 2, 3, 14, tzinfo=UTC),
+        reason=None,
+        format="ndjson",
+        after=7,
+        until_sequence=50,
+        filter={"assistant_id": 12, "path": "/name"},
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "checkpoint_recorded.v1": CheckpointRecorded(
+        sequence=52,
+        occurred_at=datetime(2026, 1, 2, 4, 0, tzinfo=UTC),
+        reason=None,
+        checkpoint="backstory/organizations/3/0f\n51\ncm9vdA==\n\n\u2014 backstory c2lnbmVk\n",
+        **ABOUT_NO_ASSISTANT,
+    ),
 }
 
 
@@ -135,7 +207,7 @@ def test_every_event_that_can_be_recorded_has_stored_bytes() -> None:
 
 def test_a_stored_stream_folds_to_the_state_that_it_told() -> None:
     told = [codec.decode(stored(tag), tag) for tag in STORED]
-    state = fold(event for event in told if not isinstance(event, SecretsRevealed))
+    state = fold(event for event in told if isinstance(event, Versioned))
     assert (state.version, state.deleted, state.user_id) == (4, True, 5)
     assert state.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     assert state.updated_at == datetime(2026, 1, 2, 3, 7, tzinfo=UTC)

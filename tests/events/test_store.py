@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from events import codec, store
-from events.changed import AssistantSettingsChanged, Event
+from events.changed import AssistantSettingsChanged, Event, LogEvent
 from events.pointers import Change
 from events.tables import events, to_micros
 from tests.events.given import ACTOR, ASSISTANT, PATCH, at, created, deleted, given
@@ -40,6 +40,17 @@ def stream(
     ]
 
 
+def append(connection: sa.Connection, recorded: Iterable[LogEvent]) -> None:
+    """Write events of one organization or more, as a unit of work does."""
+    by_organization: dict[int, list[LogEvent]] = {}
+    for event in recorded:
+        by_organization.setdefault(event.organization_id, []).append(event)
+    for organization_id, its_events in by_organization.items():
+        counter = store.counter_of(connection, organization_id)
+        store.append(connection, counter, its_events)
+        store.save_counter(connection, counter)
+
+
 @pytest.fixture
 def connection(log: Log) -> Iterator[sa.Connection]:
     with log.undone() as undone:
@@ -52,7 +63,7 @@ def connection(log: Log) -> Iterator[sa.Connection]:
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1000, 1203])
 def test_a_stream_is_read_whole_in_both_directions(connection: sa.Connection, count: int) -> None:
     written = stream(count)
-    store.append(connection, written)
+    append(connection, written)
     assert list(store.read_stream(connection, 1, 1)) == written
     assert list(store.read_stream(connection, 1, 1, newest_first=True)) == written[::-1]
 
@@ -62,8 +73,8 @@ def test_the_log_is_read_whole_from_where_it_was_left(
     connection: sa.Connection, after: int
 ) -> None:
     first, second = stream(700), stream(503, 2, after=700)
-    store.append(connection, first)
-    store.append(connection, second)
+    append(connection, first)
+    append(connection, second)
     assert list(store.read_log(connection, 1, after=after)) == (first + second)[after:]
 
 
@@ -73,7 +84,7 @@ def test_streams_are_read_one_after_the_other(connection: sa.Connection) -> None
         for position, assistant_id in enumerate((2, 1))
         for event in stream(600, assistant_id)
     ]
-    store.append(connection, sorted(interleaved, key=lambda event: event.sequence))
+    append(connection, sorted(interleaved, key=lambda event: event.sequence))
     read = list(store.read_streams(connection, 1))
     assert [(event.assistant_id, event.version) for event in read] == [
         (assistant_id, version) for assistant_id in (1, 2) for version in range(1, 601)
@@ -82,16 +93,16 @@ def test_streams_are_read_one_after_the_other(connection: sa.Connection) -> None
 
 
 def test_a_reader_that_stops_midway_has_read_only_so_much(connection: sa.Connection) -> None:
-    store.append(connection, stream(1203))
+    append(connection, stream(1203))
     reader = store.read_log(connection, 1)
     assert [next(reader).sequence for _ in range(501)] == list(range(1, 502))
-    store.append(connection, stream(2, 2, after=1203))
+    append(connection, stream(2, 2, after=1203))
     assert [event.sequence for event in reader] == list(range(502, 1206))
 
 
 def test_an_organization_reads_its_own_log_alone(connection: sa.Connection) -> None:
     ours, theirs = stream(3), stream(5, organization_id=2)
-    store.append(connection, [*ours, *theirs])
+    append(connection, [*ours, *theirs])
     assert list(store.read_log(connection, 1)) == ours
     assert list(store.read_stream(connection, 2, 1)) == theirs
     assert list(store.read_streams(connection, 3)) == []
@@ -99,7 +110,7 @@ def test_an_organization_reads_its_own_log_alone(connection: sa.Connection) -> N
 
 def test_the_stored_bytes_are_the_canonical_ones(connection: sa.Connection) -> None:
     (event,) = given(created({"name": "ä"})).events
-    store.append(connection, [event])
+    append(connection, [event])
     (row,) = connection.execute(sa.select(events)).all()
     assert row.body == codec.encode(event)
     assert row.type == "assistant_created.v1"
@@ -108,7 +119,7 @@ def test_the_stored_bytes_are_the_canonical_ones(connection: sa.Connection) -> N
 
 
 def test_nothing_to_append_is_nothing_written(connection: sa.Connection) -> None:
-    store.append(connection, [])
+    append(connection, [])
     assert list(store.read_log(connection, 1)) == []
 
 
@@ -119,7 +130,7 @@ def test_the_counters_come_back_as_they_were_saved(connection: sa.Connection) ->
     counter = store.lock(connection, 1)
     assert counter is not None
     counter.sequence, counter.last_assistant_id, counter.last_occurred_at = 41, 7, at(9)
-    store.save_counters(connection, [counter])
+    store.save_counter(connection, counter)
     assert store.lock(connection, 1) == counter
     other = store.lock(connection, 2)
     assert other is not None
@@ -145,9 +156,11 @@ def forged(sequence: int, assistant_id: int, version: int) -> sa.Insert:
             sequence=sequence,
             assistant_id=assistant_id,
             version=version,
+            user_id=0,
             type="assistant_deleted.v1",
             occurred_at=0,
             body=b"forged",
+            hashes=b"forged",
         )
     )
 
@@ -179,7 +192,7 @@ FORGERIES: dict[str, tuple[sa.Executable, str]] = {
 
 @pytest.fixture
 def recorded(connection: sa.Connection) -> sa.Connection:
-    store.append(connection, given(created(), deleted()).events)
+    append(connection, given(created(), deleted()).events)
     return connection
 
 
@@ -223,15 +236,16 @@ def test_a_hidden_row_number_is_no_way_around_the_guards(recorded: sa.Connection
     with suppress(sa.exc.DBAPIError):
         recorded.exec_driver_sql(
             "INSERT OR REPLACE INTO events"
-            " (rowid, organization_id, sequence, assistant_id, version, type, occurred_at, body)"
-            " SELECT rowid, organization_id, 9, 9, 9, type, 0, x'00'"
+            " (rowid, organization_id, sequence, assistant_id, version, user_id, type,"
+            " occurred_at, body, hashes)"
+            " SELECT rowid, organization_id, 9, 9, 9, 0, type, 0, x'00', x'00'"
             " FROM events WHERE sequence = 1"
         )
     assert bodies_in(recorded)[: len(before)] == before
 
 
 def test_the_next_event_is_still_welcome(recorded: sa.Connection) -> None:
-    store.append(recorded, stream(1, 2, after=2))
+    append(recorded, stream(1, 2, after=2))
     assert len(bodies_in(recorded)) == 3
 
 
@@ -241,5 +255,5 @@ def test_no_place_in_the_log_is_given_twice(recorded: sa.Connection, twin: dict[
         given(created(), deleted()).events[1], **{"sequence": 3, "version": 3} | twin
     )
     with pytest.raises(sa.exc.IntegrityError):
-        store.append(recorded, [event])
+        append(recorded, [event])
     assert len(bodies_in(recorded)) == 2
