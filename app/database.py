@@ -8,6 +8,7 @@ process that writes the same file would undo all of this.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import time
@@ -108,8 +109,18 @@ def writing_engine(path: Path) -> sa.Engine:
 
 
 def reading_engine(path: Path) -> sa.Engine:
-    """A synchronous engine that cannot write."""
-    return sa.create_engine(_read_only_url("sqlite", path), hide_parameters=True)
+    """A synchronous engine that cannot write; each connection's statements see one snapshot."""
+    engine = sa.create_engine(_read_only_url("sqlite", path), hide_parameters=True)
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver begins nothing for what only reads
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
 
 
 class Database:
@@ -126,13 +137,32 @@ class Database:
             max_overflow=0,
             hide_parameters=True,
         )
+        self._snapshots = reading_engine(path)
 
     async def read(
         self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run ``work`` on one snapshot of everything that was committed so far."""
+        """Run ``work``, whose every statement sees all that was committed before it.
+
+        What needs several statements to agree takes ``snapshot``.
+        """
         async with self._readers.connect() as connection:
             return await connection.run_sync(work, *args, **kwargs)
+
+    async def snapshot(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``work`` on one snapshot of all that was committed so far, in a thread of its own.
+
+        Keep it short: until it ends, the log of writes can't be copied into the file. Who reads
+        many rows takes them in pages, each a snapshot.
+        """
+
+        def run() -> T:
+            with self._snapshots.connect() as connection:
+                return work(connection, *args, **kwargs)
+
+        return await asyncio.to_thread(run)
 
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; it is rolled back if ``work`` raises.
@@ -169,6 +199,7 @@ class Database:
 
     async def close(self) -> None:
         """Close the readers, then the writer, whose close is the last checkpoint."""
+        self._snapshots.dispose()
         await self._readers.dispose()
         await self._writer.dispose()
 

@@ -7,10 +7,10 @@ import shlex
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from app import accounts
+from app import accounts, keys
 from app.accounts import Role
 from app.main import open_services
-from app.unit import Caller
+from app.unit import Caller, system
 from events.changed import Cause
 from events.patch import read_create, read_patch
 
@@ -176,17 +176,15 @@ def _people(unit: Unit) -> tuple[dict[str, Caller], str]:
     callers = {}
     tokens = []
     for name, (email, role) in _PEOPLE.items():
-        key_id, token = accounts.add_key(
-            unit.connection,
-            unit.vault,
-            organization_id=organization_id,
+        key, token = keys.create(
+            unit,
+            system(organization_id, "backstory demo"),
             user_id=accounts.ensure_user(unit.connection, organization_id, name, email),
             name=name,
             role=role,
             permissions={},
-            now=unit.clock(),
         )
-        who = accounts.principal_of(unit.connection, organization_id, key_id)
+        who = accounts.principal_of(unit.connection, organization_id, key.id)
         callers[name] = Caller(organization_id=organization_id, actor=who.actor)
         tokens.append(token)
     return callers, tokens[0]

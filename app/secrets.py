@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app import vault
-from app.unit import Caller
-from events.changed import Actor, Cause
+from app.unit import system
+from events.changed import Cause, SecretKeysRotated
 from events.decider import EraseSecrets
 from events.errors import AssistantNotFound
 from projections import current
@@ -23,17 +23,11 @@ if TYPE_CHECKING:
 
     from app.database import Database
     from app.log import Revealed
-    from app.unit import Unit
+    from app.unit import Caller, Unit
     from app.writer import Writer
 
 
 _log = structlog.get_logger(__name__)
-
-
-def system(organization_id: int, name: str) -> Caller:
-    """The server or its operator, as events name them."""
-    actor = Actor(type="system", id=0, name=name, user_id=0)
-    return Caller(organization_id=organization_id, actor=actor)
 
 
 def erase_assistant(
@@ -69,8 +63,9 @@ def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Ca
     return count
 
 
-def rotate(unit: Unit, organization_id: int, *, data_keys: bool) -> None:
+def rotate(unit: Unit, caller: Caller, *, data_keys: bool) -> None:
     """Wrap the organization's keys under the newest master key; on demand, seal anew as well."""
+    organization_id = caller.organization_id
 
     def renew() -> None:
         unit.vault.rewrap(unit.connection, organization_id)
@@ -78,6 +73,7 @@ def rotate(unit: Unit, organization_id: int, *, data_keys: bool) -> None:
             unit.vault.renew_data_key(unit.connection, organization_id, unit.clock())
 
     unit.renew_keys(organization_id, renew)
+    unit.record(caller, SecretKeysRotated, data_keys=data_keys)
 
 
 def purge(organization_id: int, grace: timedelta, unit: Unit) -> int:
@@ -132,9 +128,9 @@ class Secrets:
         await self._scrub()
         return count
 
-    async def rotate(self, organization_id: int, *, data_keys: bool) -> None:
+    async def rotate(self, caller: Caller, *, data_keys: bool) -> None:
         """Rotate while others read and write."""
-        await self._writer.write(lambda unit: rotate(unit, organization_id, data_keys=data_keys))
+        await self._writer.write(lambda unit: rotate(unit, caller, data_keys=data_keys))
         await self._scrub()
 
     async def purge(self, organization_ids: list[int], grace: timedelta) -> int:

@@ -7,13 +7,12 @@ caller's organization.
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
 
 from app import accounts
-from app.accounts import REVEAL
 from app.vault import existing
 from events import store
 from events.changed import AssistantCreated, Cause, State
@@ -25,8 +24,6 @@ from projections import current, history
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from app.accounts import ApiKey, Principal, Role
-    from app.auth import Authenticator
     from app.database import Database
     from app.unit import Caller, Unit
     from app.writer import Writer
@@ -178,60 +175,7 @@ class Assistants:
             emails = accounts.emails(connection, organization_id)
             return list(islice(history.entries(state, events, wanted, emails), limit))
 
-        return await self._database.read(work)
-
-
-class ApiKeys:
-    """The keys of the caller's organization. Whatever changes one takes effect at once."""
-
-    def __init__(self, database: Database, writer: Writer, authenticator: Authenticator) -> None:
-        self._database = database
-        self._writer = writer
-        self._authenticator = authenticator
-
-    async def list(self, organization_id: int) -> list[ApiKey]:
-        """Every key, oldest first, with the uses that were counted until now."""
-        keys = await self._database.read(accounts.list_keys, organization_id)
-        return [self._authenticator.with_usage(organization_id, key) for key in keys]
-
-    async def create(
-        self, who: Principal, name: str, role: Role, permissions: dict[str, bool]
-    ) -> tuple[ApiKey, str]:
-        """Make a key for the caller's user: as it is shown, and the token itself."""
-
-        def work(unit: Unit) -> tuple[ApiKey, str]:
-            key_id, token = accounts.add_key(
-                unit.connection,
-                unit.vault,
-                organization_id=who.organization_id,
-                user_id=who.user_id,
-                name=name,
-                role=role,
-                permissions=permissions,
-                now=unit.clock(),
-            )
-            return accounts.find_key(unit.connection, who.organization_id, key_id), token
-
-        return await self._writer.write(work)
-
-    async def change(self, organization_id: int, key_id: int, values: dict[str, Any]) -> ApiKey:
-        """Change a key; raises ``KeyNotFound``."""
-
-        def work(unit: Unit) -> ApiKey:
-            before = accounts.find_key(unit.connection, organization_id, key_id)
-            stored = dict(values)  # work may run again, after a neighbour's failure
-            if "permissions" in stored:
-                scopes = {REVEAL: True} if before.permissions.get(REVEAL) else {}
-                stored["permissions"] = msgspec.json.encode(stored["permissions"] | scopes)
-            if stored:
-                accounts.change_key(
-                    unit.connection, organization_id, key_id, unit.clock(), **stored
-                )
-            return accounts.find_key(unit.connection, organization_id, key_id)
-
-        changed = await self._writer.write(work)
-        self._authenticator.forget(organization_id, key_id)
-        return changed
+        return await self._database.snapshot(work)
 
 
 def _assistant(caller: Caller, handled: tuple[int, State]) -> Assistant:

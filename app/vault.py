@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import base64
 import hmac
-import os
 import secrets as entropy
 from contextlib import suppress
 from pathlib import Path as FilePath
@@ -27,7 +26,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
-from app.config import ConfigError
+from app import keyfiles
 from app.database import reading_engine
 from events.pointers import MARK, join
 from events.secrets import URL, Path, Plain, Standing, in_url
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 Purpose = Literal["data", "fingerprint", "pepper"]
 _PURPOSES: tuple[Purpose, ...] = ("data", "fingerprint", "pepper")
-_KEY_BYTES = 32
 _log = structlog.get_logger(__name__)
 _NONCE_BYTES = 12  # 96 bits, random for each ciphertext
 
@@ -112,20 +110,8 @@ def read_master_keys(config: Config) -> tuple[bytes, ...]:
 
     Raises ``ConfigError`` for a key that is not 32 bytes in base64.
     """
-    text = config.master_key
-    if text is None and config.master_key_file:
-        try:
-            text = FilePath(config.master_key_file).read_text("ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            # Without the value: by mistake, it may be the key itself.
-            raise ConfigError(
-                f"BACKSTORY_MASTER_KEY_FILE: cannot be read ({_why(error)})"
-            ) from None
+    text = keyfiles.configured("MASTER_KEY", config.master_key, config.master_key_file)
     return _decode_keys(text, "BACKSTORY_MASTER_KEY") if text else ()
-
-
-def _why(error: OSError | UnicodeDecodeError) -> str:
-    return str(error.strerror if isinstance(error, OSError) else error.reason)
 
 
 def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ...], bool]:
@@ -141,28 +127,13 @@ def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ..
         raise MasterKeyError(
             f"the master key file {file} is missing; put it back, or set BACKSTORY_MASTER_KEY"
         )
-    key = entropy.token_bytes(_KEY_BYTES)
-    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(base64.b64encode(key) + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    key = entropy.token_bytes(keyfiles.KEY_BYTES)
+    keyfiles.make(file, base64.b64encode(key).decode() + "\n")
     return (key,), True
 
 
 def _decode_keys(text: str, source: str) -> tuple[bytes, ...]:
-    keys = []
-    for word in text.replace(",", " ").split():
-        try:
-            key = base64.b64decode(word, validate=True)
-        except ValueError:
-            key = b""
-        if len(key) != _KEY_BYTES:
-            raise ConfigError(f"{source}: expected 32 bytes in base64")
-        keys.append(key)
-    if not keys:
-        raise ConfigError(f"{source}: expected 32 bytes in base64")
-    return tuple(keys)
+    return tuple(keyfiles.decode(word, source) for word in keyfiles.words(text, source))
 
 
 def open_vault(config: Config) -> Vault:
@@ -211,7 +182,7 @@ class Vault:
         """Give an organization keys, in the transaction that makes it or renews them."""
         rows = []
         for purpose in purposes:
-            key = Key(entropy.token_hex(8), entropy.token_bytes(_KEY_BYTES))
+            key = Key(entropy.token_hex(8), entropy.token_bytes(keyfiles.KEY_BYTES))
             rows.append(
                 {
                     "organization_id": organization_id,

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from app import openapi
 from app.accounts import MAX_ID, REVEAL, ApiKey, KeyNotFound, Role
-from app.requests import Number, number, principal, read_json, services
+from app.requests import Number, caller, number, principal, read_json, services
 from app.routes.assistants import APIResponse
 from app.routes.examples import KEY
 from events.patch import read_struct
@@ -76,7 +76,7 @@ async def list_keys(request: AnyRequest) -> list[ApiKey]:
 )
 async def create_key(request: AnyRequest) -> Response[bytes]:
     """The key is shown once; only its hash is kept."""
-    who = principal(request, Role.admin)
+    who = caller(request, Role.admin)
     wanted = read_struct(ApiKeyCreate, await read_json(request))
     made, token = await services(request).keys.create(
         who, wanted.name, Role[wanted.role], _narrowing(wanted.permissions) | _given(wanted.scopes)
@@ -101,7 +101,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 )
 async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
     """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
-    who = principal(request, Role.admin)
+    who = caller(request, Role.admin)
     wanted = read_struct(ApiKeyUpdate, await read_json(request))
     values: dict[str, Any] = {
         name: value
@@ -110,7 +110,7 @@ async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
     }
     if "permissions" in values:
         values["permissions"] = _narrowing(values["permissions"])
-    return await services(request).keys.change(who.organization_id, _known(key_id), values)
+    return await services(request).keys.change(who, _known(key_id), values)
 
 
 @delete(
@@ -122,10 +122,8 @@ async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
 )
 async def revoke_key(request: AnyRequest, key_id: Number) -> APIResponse:
     """The next request with this key is refused."""
-    who = principal(request, Role.admin)
-    revoked = await services(request).keys.change(
-        who.organization_id, _known(key_id), {"is_active": False}
-    )
+    who = caller(request, Role.admin)
+    revoked = await services(request).keys.change(who, _known(key_id), {"is_active": False})
     return APIResponse(success=True, message=f"API key {revoked.key_prefix} revoked successfully")
 
 

@@ -127,10 +127,10 @@ async def erase_all_secrets(request: AnyRequest) -> APIResponse:
 )
 async def rotate_keys(request: AnyRequest) -> APIResponse:
     """Wraps the organization's keys under the newest master key, while others read and write."""
-    who = principal(request, Role.admin)
+    who = caller(request, Role.admin)
     body = await read_json(request, optional=True)
     wanted = read_struct(Rotate, {} if body is None else body)
-    await services(request).secrets.rotate(who.organization_id, data_keys=wanted.data_keys)
+    await services(request).secrets.rotate(who, data_keys=wanted.data_keys)
     return APIResponse(success=True, message="Keys rotated")
 
 

@@ -12,6 +12,7 @@ from msgspec import structs
 from app import accounts
 from app.config import Config
 from app.main import Services, open_services
+from app.unit import Caller
 from tests.app import stored
 from tests.app.route_table import KEYS, OPERATIONS, Operation
 from tests.conftest import make_organizations
@@ -283,16 +284,18 @@ def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path:
     config = Config(database_url=f"sqlite+aiosqlite:///{database}")
 
     async def revoke_and_look_up(made_of: Services, after: int) -> None:
-        boss = await made_of.authenticator.principal(tenant.admin)
-        assert boss is not None
+        who = await made_of.authenticator.principal(tenant.admin)
+        assert isinstance(who, accounts.Principal)
+        boss = Caller(organization_id=tenant.id, actor=who.actor)
         key, token = await made_of.keys.create(boss, "spare", accounts.Role.viewer, {})
         off = {"is_active": False}
-        revoking = asyncio.create_task(made_of.keys.change(tenant.id, key.id, off))
+        revoking = asyncio.create_task(made_of.keys.change(boss, key.id, off))
         for _ in range(after):  # so many turns of the loop, to meet it at every moment
             await asyncio.sleep(0)
         await made_of.authenticator.principal(token)
         await revoking
-        assert await made_of.authenticator.principal(token) is None
+        refused = await made_of.authenticator.principal(token)
+        assert refused == accounts.Stranger(organization_id=tenant.id, key_id=key.id)
 
     async def try_every_moment() -> None:
         async with open_services(config) as made_of:

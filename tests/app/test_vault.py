@@ -91,11 +91,13 @@ def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place
     old = base64.b64decode(file.read_text())
 
     place.safe = Vault((NEW, old))
-    place.do(lambda unit: secrets.rotate(unit, 1, data_keys=False))
+    place.do(lambda unit: secrets.rotate(unit, CALLER, data_keys=False))
     place.safe = Vault((NEW,))
 
     assert place.rows(sealed_secrets) == before
-    assert sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall() == log
+    now = sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall()
+    assert now[:-1] == log
+    assert now[-1][6] == "secret_keys_rotated.v1"
     assert all(wrapped[row[1]] != row[3] for row in place.rows(vault_keys))
     assert place.reveal(assistant_id, "/api_keys") == {"/api_keys/a": "value"}
     with pytest.raises(MasterKeyError):
@@ -105,7 +107,7 @@ def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place
 def test_rotating_data_keys_seals_every_ciphertext_anew(place: Place) -> None:
     assistant_id = place.create({"api_keys": {"a": "value", "b": "other"}})
     before = {row[1]: row for row in place.rows(sealed_secrets)}
-    place.do(lambda unit: secrets.rotate(unit, 1, data_keys=True))
+    place.do(lambda unit: secrets.rotate(unit, CALLER, data_keys=True))
     for row in place.rows(sealed_secrets):
         assert row[4:] != before[row[1]][4:]
     assert place.reveal(assistant_id, "/api_keys") == {
@@ -118,7 +120,7 @@ def test_a_rotation_that_is_rolled_back_leaves_the_old_keys_in_use(place: Place)
     assistant_id = place.create({"api_keys": {"a": "value"}})
 
     def fail(unit: Unit) -> None:
-        secrets.rotate(unit, 1, data_keys=True)
+        secrets.rotate(unit, CALLER, data_keys=True)
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -134,7 +136,7 @@ def test_a_secret_set_and_a_rotation_in_one_transaction_agree(place: Place) -> N
     def both(unit: Unit) -> int:
         command = CreateAssistant(patch=read_create({"name": "x", "api_keys": {"a": "v"}}).tree)
         assistant_id, _ = unit.handle(CALLER, None, command)
-        secrets.rotate(unit, 1, data_keys=True)
+        secrets.rotate(unit, CALLER, data_keys=True)
         more = ChangeSettings(
             patch=read_patch({"api_keys": {"b": "w"}}).tree, cause=Cause(type="patch")
         )
@@ -242,7 +244,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
                 place.change(assistant_id, {"api_keys": {name: None}})
                 model = {other: value for other, value in model.items() if other != name}
             case ("rotate", data_keys):
-                place.do(lambda unit, d=data_keys: secrets.rotate(unit, 1, data_keys=d))
+                place.do(lambda unit, d=data_keys: secrets.rotate(unit, CALLER, data_keys=d))
             case ("erase",):
                 place.do(
                     lambda unit: secrets.erase_assistant(

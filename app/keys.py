@@ -1,0 +1,115 @@
+"""What callers and operators do with API keys: make, change, revoke. Each is an event.
+
+The functions work in the transaction of a ``Unit``, so that the server and the command line
+share them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app import accounts
+from app.accounts import REVEAL, ApiKey
+from events import pointers
+from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
+
+if TYPE_CHECKING:
+    from app.accounts import Role
+    from app.auth import Authenticator
+    from app.database import Database
+    from app.unit import Caller, Unit
+    from app.writer import Writer
+    from events.pointers import Tree
+
+_RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
+
+
+def create(
+    unit: Unit,
+    caller: Caller,
+    *,
+    user_id: int,
+    name: str,
+    role: Role,
+    permissions: dict[str, bool],
+) -> tuple[ApiKey, str]:
+    """Make a key for a user: as it is shown, and the token itself, which nobody sees again."""
+    organization_id = caller.organization_id
+    unit.counter(organization_id)
+    key_id, token = accounts.add_key(
+        unit.connection,
+        unit.vault,
+        organization_id=organization_id,
+        user_id=user_id,
+        name=name,
+        role=role,
+        permissions=permissions,
+        now=unit.clock(),
+    )
+    made = accounts.find_key(unit.connection, organization_id, key_id)
+    unit.record(caller, ApiKeyCreated, key_id=key_id, changes=pointers.diff({}, _members(made)))
+    return made, token
+
+
+def change(unit: Unit, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
+    """Rename, narrow, revoke or bring back a key; raises ``KeyNotFound``.
+
+    A change that changes nothing records nothing.
+    """
+    organization_id = caller.organization_id
+    unit.counter(organization_id)
+    before = accounts.find_key(unit.connection, organization_id, key_id)
+    stored = dict(values)  # work may run again, after a neighbour's failure
+    if "permissions" in stored:
+        scopes = {REVEAL: True} if before.permissions.get(REVEAL) else {}
+        stored["permissions"] = msgspec.json.encode(stored["permissions"] | scopes)
+    if stored:
+        accounts.change_key(unit.connection, organization_id, key_id, unit.clock(), **stored)
+    after = accounts.find_key(unit.connection, organization_id, key_id)
+    if changes := pointers.diff(_members(before), _members(after)):
+        kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
+        unit.record(caller, kind, key_id=key_id, changes=changes)
+    return after
+
+
+def _members(key: ApiKey) -> Tree:
+    return {name: getattr(key, name) for name in _RECORDED}
+
+
+class ApiKeys:
+    """The keys of the caller's organization. Whatever changes one takes effect at once."""
+
+    def __init__(self, database: Database, writer: Writer, authenticator: Authenticator) -> None:
+        self._database = database
+        self._writer = writer
+        self._authenticator = authenticator
+
+    async def list(self, organization_id: int) -> list[ApiKey]:
+        """Every key, oldest first, with the uses that were counted until now."""
+        keys = await self._database.read(accounts.list_keys, organization_id)
+        return [self._authenticator.with_usage(organization_id, key) for key in keys]
+
+    async def create(
+        self, caller: Caller, name: str, role: Role, permissions: dict[str, bool]
+    ) -> tuple[ApiKey, str]:
+        """Make a key for the caller's user: as it is shown, and the token itself."""
+
+        def work(unit: Unit) -> tuple[ApiKey, str]:
+            return create(
+                unit,
+                caller,
+                user_id=caller.actor.user_id,
+                name=name,
+                role=role,
+                permissions=permissions,
+            )
+
+        return await self._writer.write(work)
+
+    async def change(self, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
+        """Change a key; raises ``KeyNotFound``."""
+        changed = await self._writer.write(lambda unit: change(unit, caller, key_id, values))
+        self._authenticator.forget(caller.organization_id, key_id)
+        return changed

@@ -1,0 +1,134 @@
+"""What every operator's command needs: the configuration, the database, a bar, a last word.
+
+Data goes to stdout, all else to stderr; exit codes are 0, 1 and 2.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, NoReturn
+
+import rich_click as click
+import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import Progress
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import accounts, log, vault
+from app.config import Config, read_config
+from app.database import DatabaseHeld, hold, migrate, reading_engine, writing_engine
+from app.main import utc_now
+from app.unit import Unit
+from events import store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+DATABASE = click.option("--database", metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]")
+
+
+def configure(**flags: str | None) -> Config:
+    """The configuration of the command; raises ``ConfigError``."""
+    return read_config(os.environ, **flags)
+
+
+def find_organization(connection: sa.Connection, name: str | None) -> int:
+    """The organization of a name; where there is only one, the name may be left out."""
+    if name is not None:
+        found = accounts.find_organization(connection, name)
+        return found if found is not None else fail(f"there is no organization {name}", 1)
+    ids = store.organization_ids(connection)
+    return ids[0] if len(ids) == 1 else fail("name the --organization", 1)
+
+
+@contextmanager
+def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
+    """One transaction of an operator's command, which must hold the file.
+
+    ``make`` allows a database that is not there yet: elsewhere its name is a mistake. Raises
+    ``DatabaseHeld``.
+    """
+    log.configure(config)
+    path = config.database_path
+    if not (make or path.exists()):
+        fail(f"there is no database {path}", 1)
+    with naming_the_file(config), hold(path, " ".join(["backstory", *sys.argv[1:3]])):
+        migrate(path)
+        safe = vault.open_vault(config)
+        engine = writing_engine(path)
+        with engine.begin() as connection:
+            unit = Unit(connection, safe, utc_now)
+            yield unit
+            unit.flush()
+        engine.dispose()  # the last connection's end empties the log of writes
+
+
+@contextmanager
+def writing(config: Config, instead: str | None, *, make: bool = False) -> Iterator[Unit]:
+    """As ``holding``; ``instead`` is the route that does the same while a server holds it."""
+    try:
+        with holding(config, make=make) as unit:
+            yield unit
+    except DatabaseHeld as error:
+        fail(f"{error}; {f'ask it: {instead}' if instead else 'stop it first'}", 1)
+
+
+@contextmanager
+def reading(config: Config) -> Iterator[sa.Connection]:
+    """A snapshot of the database, also of one that a server holds."""
+    log.configure(config)
+    path = config.database_path
+    if not path.exists():
+        fail(f"there is no database {path}", 1)
+    engine = reading_engine(path)
+    with naming_the_file(config), engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@contextmanager
+def naming_the_file(config: Config) -> Iterator[None]:
+    """Say which file it was that the database refused."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        fail(f"{config.database_path}: {str(error).splitlines()[0]}", 1)
+
+
+def count_all(connection: sa.Connection) -> int:
+    """How many events the streams of all organizations hold."""
+    ids = store.organization_ids(connection)
+    return sum(store.count_events(connection, organization_id) for organization_id in ids)
+
+
+@contextmanager
+def progress(doing: str, total: int | None, what: str) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; elsewhere a plain line every two seconds and one at the end."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with Progress(console=console) as bar:
+            task = bar.add_task(doing, total=total)
+            yield lambda count: bar.advance(task, count)
+        return
+    of = "" if total is None else f" of {total}"
+    done = 0
+    said = datetime.now(UTC)
+
+    def advance(count: int) -> None:
+        nonlocal done, said
+        done += count
+        if datetime.now(UTC) - said > timedelta(seconds=2):
+            said = datetime.now(UTC)
+            console.print(f"{doing}: {done}{of} {what}", highlight=False)
+
+    yield advance
+    console.print(f"{doing}: {done}{of} {what}", highlight=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one line what went wrong, and end."""
+    click.echo(f"backstory: {message}", err=True)
+    sys.exit(code)
