@@ -14,6 +14,8 @@ from litestar.enums import ScopeType
 from msgspec import Struct, structs
 
 from app import accounts
+from app.accounts import PREFIX_LENGTH, Principal, Stranger
+from app.refusals import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-    from app.accounts import ApiKey, Principal
+    from app.accounts import ApiKey
     from app.database import Database
+    from app.refusals import Refusals
     from app.unit import Unit
     from app.vault import Vault
     from app.writer import Writer
@@ -47,25 +50,23 @@ class Authenticator:
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._forgotten = 0
 
-    async def principal(self, token: str) -> Principal | None:
-        """Whose key this is; None for what is no good key."""
+    async def principal(self, token: str) -> Principal | Stranger | None:
+        """Whose key this is; None where it names no organization."""
         if accounts.organization_of(token) is None:
             return None
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
-        known = self._known.get(digest)
-        if known is None:
-            known = await self._look_up(token, digest)
-        if known is None:
-            return None
+        known = self._known.get(digest) or await self._look_up(token, digest)
+        if not isinstance(known, _Known):
+            return known
         known.uses += 1
         known.last_used = self._clock()
         return known.principal
 
-    async def _look_up(self, token: str, digest: bytes) -> _Known | None:
+    async def _look_up(self, token: str, digest: bytes) -> _Known | Stranger | None:
         forgotten = self._forgotten
         found = await self._database.read(accounts.authenticate, self._vault, token)
-        if found is None:
-            return None
+        if not isinstance(found, Principal):
+            return found
         known = _Known(found)
         # What was read before a key was forgotten may be that key: answer, don't remember.
         if forgotten == self._forgotten and len(self._known) < _REMEMBERED:
@@ -116,16 +117,36 @@ class Authentication:
     that no spelling of one gets around the key.
     """
 
-    def __init__(self, app: ASGIApp, authenticator: Callable[[], Authenticator]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        authenticator: Callable[[], Authenticator],
+        refusals: Callable[[], Refusals],
+    ) -> None:
         self._app = app
         self._authenticator = authenticator  # made when the application starts
+        self._refusals = refusals  # as above
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its principal, None where no good key came with it."""
         if scope["type"] == ScopeType.HTTP:
-            who = await self._authenticator().principal(_token(scope))
+            token = _token(scope)
+            who = await self._authenticator().principal(token)
+            if isinstance(who, Stranger):
+                self._refusals().note(_attempt(scope, token, who))
+                who = None
             scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
         await self._app(scope, receive, send)
+
+
+def _attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:
+    client = scope["client"]
+    return Attempt(
+        stranger=stranger,
+        key_prefix=token[:PREFIX_LENGTH],
+        ip_address=client[0] if client else None,
+        request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
+    )
 
 
 def _token(scope: Scope) -> str:

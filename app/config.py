@@ -36,11 +36,20 @@ class Config(Struct, frozen=True, kw_only=True):
     master_key: str | None = None
     master_key_file: str | None = None
     secret_grace: str = "30d"  # noqa: S105  # a time, not a secret
+    audit_key: str | None = None
+    audit_key_file: str | None = None
+    checkpoint_interval: str = "1h"
+    checkpoint_dir: str | None = None
 
     @property
     def grace(self) -> timedelta:
         """How long the secrets of a deleted assistant are kept."""
-        return _duration(self.secret_grace)
+        return _duration("SECRET_GRACE", self.secret_grace)
+
+    @property
+    def between_checkpoints(self) -> timedelta:
+        """How often the tree of each log that has grown is signed and kept."""
+        return _duration("CHECKPOINT_INTERVAL", self.checkpoint_interval)
 
     @property
     def database_path(self) -> Path:
@@ -75,14 +84,14 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
     _check_database_url(config.database_url)
-    _duration(config.secret_grace)
+    _ = config.grace, config.between_checkpoints
     return config
 
 
-def _duration(text: str) -> timedelta:
+def _duration(name: str, text: str) -> timedelta:
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None:
-        raise ConfigError(f"{PREFIX}SECRET_GRACE: expected a time such as 30d, 12h, 15m or 0s")
+        raise ConfigError(f"{PREFIX}{name}: expected a time such as 30d, 12h, 15m or 0s")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

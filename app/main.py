@@ -13,13 +13,16 @@ import structlog
 from litestar import Litestar
 from msgspec import Struct
 
-from app import log, openapi, problems, vault
+from app import log, openapi, problems, signing, vault
+from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.database import Database, hold, migrate
+from app.keys import ApiKeys
+from app.refusals import Refusals
 from app.requests import MAX_BODY
-from app.routes import assistants, history, keys, secrets, service
+from app.routes import assistants, audit, export, history, keys, secrets, service
 from app.secrets import Secrets
-from app.service import ApiKeys, Assistants
+from app.service import Assistants
 from app.vault import Vault
 from app.writer import Writer
 from events.store import organization_ids
@@ -31,10 +34,11 @@ if TYPE_CHECKING:
 
     from app.config import Config
 
-_ROUTES = (assistants, history, secrets, keys, service)
+_ROUTES = (assistants, history, audit, export, secrets, keys, service)
 _log = structlog.get_logger(__name__)
 _USAGE_SECONDS = 30.0
 _PURGE_SECONDS = 3600.0
+_CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
 
 
 class Services(Struct, frozen=True):
@@ -44,9 +48,11 @@ class Services(Struct, frozen=True):
     vault: Vault
     writer: Writer
     authenticator: Authenticator
+    refusals: Refusals
     assistants: Assistants
     keys: ApiKeys
     secrets: Secrets
+    audit: Audit
 
 
 def utc_now() -> datetime:
@@ -66,9 +72,11 @@ async def open_services(
     with hold(path, command):
         await asyncio.to_thread(migrate, path)
         safe = vault.open_vault(config)
+        signer = signing.open_signer(config)
         database = Database(path)
         writer = Writer(database, safe, clock)
         authenticator = Authenticator(database, safe, clock)
+        refusals = Refusals(writer, clock)
         writer.start()
         try:
             yield Services(
@@ -76,11 +84,14 @@ async def open_services(
                 safe,
                 writer,
                 authenticator,
+                refusals,
                 Assistants(database, writer),
                 ApiKeys(database, writer, authenticator),
                 Secrets(database, writer, log.REVEALED),
+                Audit(database, writer, signer, clock),
             )
         finally:
+            await refusals.drain()
             await writer.drain()
             await database.close()
 
@@ -95,9 +106,14 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
             app.state.services = made_of
             save_usage = partial(made_of.authenticator.save_usage, made_of.writer)
             purge = partial(_purge, made_of, config.grace)
+            every = config.between_checkpoints
+            keep = partial(made_of.audit.keep_checkpoints, every, config.checkpoint_dir)
+            least, most = _CHECKPOINT_SECONDS
+            looks = max(least, min(every.total_seconds(), most))
             chores = [
                 asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS)),
                 asyncio.create_task(_repeat(purge, _PURGE_SECONDS)),
+                asyncio.create_task(_repeat(keep, looks)),
             ]
             yield
             for chore in chores:
@@ -114,7 +130,12 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
         logging_config=None,
     )
     openapi.add_components(routes.openapi_schema, (*components, problems.Problem))
-    return log.RequestLog(Authentication(routes, lambda: routes.state.services.authenticator))
+    authenticated = Authentication(
+        routes,
+        lambda: routes.state.services.authenticator,
+        lambda: routes.state.services.refusals,
+    )
+    return log.RequestLog(authenticated)
 
 
 async def _purge(made_of: Services, grace: timedelta) -> None:

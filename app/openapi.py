@@ -145,6 +145,7 @@ def config(version: str) -> OpenAPIConfig:
         tags=[
             Tag(name="Assistants", description="Create, read, change and delete assistants."),
             Tag(name="History", description="What changed, who did it and why; going back."),
+            Tag(name="Audit", description="The log, its exports, and proof; for admins."),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service lives and answers."),

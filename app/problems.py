@@ -18,6 +18,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts import KeyNotFound
+from app.audit import BeyondLog
 from app.vault import SecretUnreadable
 from app.writer import Busy, WriterStopped
 from events.errors import (
@@ -144,6 +145,13 @@ def _(refusal: PhoneNumberNotAssigned) -> Response[bytes]:
 @answer_refusal.register
 def _(refusal: InvalidSettings) -> Response[bytes]:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", refusal.errors)
+
+
+@answer_refusal.register
+def _(refusal: BeyondLog) -> Response[bytes]:
+    rule = f"Input should be from {refusal.least} to {refusal.most}: the log has no other"
+    error = FieldError(loc=("query", refusal.name), msg=rule, type="beyond_log")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "beyond-log", [error])
 
 
 @answer_refusal.register

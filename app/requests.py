@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from litestar.params import PathParameter
 
 from app.accounts import Principal, Role
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
+_LONGEST_SEQUENCE = 18  # digits
 MAX_BODY = 1024 * 1024
 
 
@@ -78,6 +81,43 @@ async def read_json(request: AnyRequest, *, optional: bool = False) -> Any:
     if kind.strip().lower() != "application/json" or charset not in ("", "utf-8"):
         raise UnsupportedMediaType(accepted="application/json")
     return parsing.parse(body)
+
+
+def pointer(path: str | None) -> str | None:
+    """A JSON Pointer of the query, or the beginning of one; raises ``InvalidSettings``."""
+    if not path or path.startswith("/"):
+        return path
+    raise invalid("path", "Input should be a JSON Pointer, which starts with '/'")
+
+
+def moment(name: str, text: str | None) -> datetime | None:
+    """A moment of the query, UTC where it names no zone; raises ``InvalidSettings``."""
+    if text is None:
+        return None
+    try:
+        found = msgspec.convert(text.replace(" ", "+"), datetime)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):
+        raise invalid(name, "Input should be an RFC 3339 date and time") from None
+
+
+def query_number(request: AnyRequest, name: str) -> int:
+    """A number of the query whose name no argument can have; raises ``InvalidSettings``."""
+    text = request.query_params.get(name)
+    if text is None:
+        raise _wrong(name, "Field required", "missing")
+    if not _INTEGER.fullmatch(text) or len(text) > _LONGEST_SEQUENCE or text.startswith("-"):
+        raise _wrong(name, *reversed(describe("Expected `int`, got `str`")))
+    return int(text)
+
+
+def invalid(name: str, message: str) -> InvalidSettings:
+    """A query parameter that breaks a rule."""
+    return _wrong(name, message, "value_error")
+
+
+def _wrong(name: str, message: str, kind: str) -> InvalidSettings:
+    return InvalidSettings((FieldError(loc=("query", name), msg=message, type=kind),))
 
 
 def is_strict(request: AnyRequest) -> bool:

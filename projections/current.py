@@ -16,7 +16,7 @@ from events.secrets import mask
 from events.tables import from_micros, metadata, rows_of, to_micros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
 assistants = sa.Table(
@@ -125,6 +125,19 @@ def deleted_before(
         assistants.c.updated_at <= to_micros(moment),
     )
     return bool(connection.scalar(query))
+
+
+def names_and_erasures(
+    connection: sa.Connection, organization_id: int, ids: Iterable[int]
+) -> tuple[dict[int, str], dict[int, int]]:
+    """The names of assistants, masked, and the versions up to which secrets were erased."""
+    column = assistants.c
+    query = rows_of(
+        assistants, organization_id, column.assistant_id, column.name, column.erased_version
+    ).where(column.assistant_id.in_(ids))
+    rows = connection.execute(query).all()
+    names = {row.assistant_id: row.name for row in rows}
+    return names, {row.assistant_id: row.erased_version for row in rows}
 
 
 def _conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:

@@ -80,7 +80,7 @@ class Filter(Struct, frozen=True, kw_only=True):
             (self.before_version is None or event.version < self.before_version)
             and (self.since is None or event.occurred_at >= self.since)
             and (self.until is None or event.occurred_at <= self.until)
-            and (self.actor is None or _is_by(event.actor, self.actor))
+            and (self.actor is None or is_by(event.actor, self.actor))
             and (self.path is None or _touches(event, self.path))
         )
 
@@ -153,7 +153,7 @@ def _entry(event: Event, state: State, emails: dict[int, str | None]) -> Entry:
     )
 
 
-def _is_by(actor: Actor, wanted: str) -> bool:
+def is_by(actor: Actor, wanted: str) -> bool:
     """An actor is named by ``type:id`` or by name, in any case."""
     return wanted.casefold() in (actor.name.casefold(), f"{actor.type}:{actor.id}")
 

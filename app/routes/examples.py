@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from app.signing import Signer
+from events import merkle
 from events.changed import State
 from events.settings import Settings
 from projections.current import represent
@@ -62,4 +66,63 @@ KEY: dict[str, Any] = {
     "rate_limit": None,
     "created_at": "2026-03-01T09:00:00Z",
     "updated_at": "2026-03-01T09:00:00Z",
+}
+
+AUDIT_ENTRY: dict[str, Any] = {
+    "id": 42,
+    "event_type": "assistant_settings_changed",
+    "event_timestamp": "2026-03-02T10:30:00Z",
+    "user_id": 1,
+    "user_email": "ada@example.com",
+    "organization_id": 1,
+    "ip_address": None,
+    "user_agent": None,
+    "request_id": "7e1091de884944c8bcb8b8f54a3f8a5a",
+    "api_key_id": 2,
+    "resource_type": "assistant",
+    "resource_id": "1",
+    "resource_name": "Front desk",
+    "action": "update",
+    "status": "success",
+    "details": {"version": 4, "reason": "Callers said that answers wander"},
+    "old_values": {"/llm_settings/temperature": 0.5},
+    "new_values": {"/llm_settings/temperature": 0.2},
+    "phi_accessed": None,
+    "error_message": None,
+}
+
+_SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
+_ORIGIN = "backstory/organizations/1/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+_LEAVES = [merkle.leaf_hash(b"1"), merkle.leaf_hash(b"2")]
+_FRONTIER = merkle.add(merkle.add(b"", 0, b"1")[0], 1, b"2")[0]
+_HASHES = [base64.b64encode(leaf).decode() for leaf in _LEAVES]
+_ROOT = base64.b64encode(merkle.root(_FRONTIER)).decode()
+
+CHECKPOINT = _SIGNER.checkpoint(_ORIGIN, 2, merkle.root(_FRONTIER))
+AUDIT_KEY: dict[str, Any] = {
+    "origin": _ORIGIN,
+    "keys": msgspec.to_builtins(_SIGNER.keys(_ORIGIN)),
+}
+RECORDED_CHECKPOINT: dict[str, Any] = {
+    "sequence": 3,
+    "size": 2,
+    "recorded_at": "2026-03-02T11:00:00Z",
+    "checkpoint": CHECKPOINT,
+}
+INCLUSION_PROOF: dict[str, Any] = {
+    "origin": _ORIGIN,
+    "sequence": 2,
+    "leaf_index": 1,
+    "leaf_hash": _HASHES[1],
+    "size": 2,
+    "root": _ROOT,
+    "proof": [_HASHES[0]],
+}
+CONSISTENCY_PROOF: dict[str, Any] = {
+    "origin": _ORIGIN,
+    "from_size": 1,
+    "from_root": _HASHES[0],
+    "to_size": 2,
+    "to_root": _ROOT,
+    "proof": [_HASHES[1]],
 }

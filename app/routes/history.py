@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from datetime import UTC, datetime
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -14,10 +10,20 @@ from litestar.params import QueryParameter
 
 from app import openapi
 from app.accounts import Role
-from app.requests import Number, caller, number, principal, read_json, services
+from app.paging import next_link, read_cursor
+from app.requests import (
+    Number,
+    caller,
+    moment,
+    number,
+    pointer,
+    principal,
+    read_json,
+    services,
+)
 from app.routes.assistants import PREFIX, answer, known_id
 from app.routes.examples import ASSISTANT, ENTRY
-from events.errors import FieldError, InvalidSettings, VersionNotFound
+from events.errors import VersionNotFound
 from events.patch import clean_reason, read_struct
 from events.settings import AssistantResponse, Reason
 from projections.history import Entry, Filter
@@ -79,11 +85,11 @@ async def list_history(
     """Newest first, each with the settings as they were before it. Creation is no entry."""
     who = principal(request, Role.admin if include_deleted else Role.viewer)
     wanted = Filter(
-        path=_pointer(path),
+        path=pointer(path),
         actor=actor,
-        since=_moment("since", since),
-        until=_moment("until", until),
-        before_version=_read_cursor(cursor),
+        since=moment("since", since),
+        until=moment("until", until),
+        before_version=read_cursor(cursor),
     )
     found = await services(request).assistants.history(
         who.organization_id,
@@ -93,7 +99,7 @@ async def list_history(
         include_deleted=include_deleted,
     )
     page = found[:limit]
-    headers = {"link": _next_link(request, page[-1].version)} if len(found) > limit else None
+    headers = {"link": next_link(request, page[-1].version)} if len(found) > limit else None
     return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
 
 
@@ -170,50 +176,6 @@ def _known_version(assistant_id: str, version_id: str) -> int:
     if not 0 < version < _MAX_VERSION:
         raise VersionNotFound(known_id(assistant_id), version)
     return version
-
-
-def _pointer(path: str | None) -> str | None:
-    if not path or path.startswith("/"):
-        return path
-    raise _invalid("path", "Input should be a JSON Pointer, which starts with '/'")
-
-
-def _moment(name: str, text: str | None) -> datetime | None:
-    """A moment of the query; one without a zone is taken as UTC."""
-    if text is None:
-        return None
-    try:
-        moment = msgspec.convert(text.replace(" ", "+"), datetime)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (msgspec.ValidationError, OverflowError):
-        raise _invalid(name, "Input should be an RFC 3339 date and time") from None
-
-
-def _next_link(request: AnyRequest, version: int) -> str:
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    query = urlencode([*kept, ("cursor", _write_cursor(version))])
-    return f'<{request.url.path}?{query}>; rel="next"'
-
-
-def _write_cursor(version: int) -> str:
-    return base64.urlsafe_b64encode(b"v%d" % version).rstrip(b"=").decode()
-
-
-def _read_cursor(cursor: str | None) -> int | None:
-    if cursor is None:
-        return None
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
-        version = int(text.removeprefix(b"v")) if text.startswith(b"v") else 0
-    except (binascii.Error, ValueError):
-        version = 0
-    if not 0 < version < _MAX_VERSION:
-        raise _invalid("cursor", "Input should be a cursor that this endpoint gave")
-    return version
-
-
-def _invalid(name: str, message: str) -> InvalidSettings:
-    return InvalidSettings((FieldError(loc=("query", name), msg=message, type="value_error"),))
 
 
 HANDLERS = [list_history, get_history_entry, roll_back]

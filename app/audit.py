@@ -1,0 +1,581 @@
+"""The audit log: looked at, exported, signed and proven.
+
+The functions take the connection of a snapshot, or the ``Unit`` of a transaction, so that the
+server and the command line share them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import Struct, structs
+
+from app import accounts
+from app.signing import VerifierKey
+from app.unit import system
+from events import codec, merkle, store
+from events.changed import AuditExported, CheckpointRecorded
+from events.errors import Refusal
+from events.settings import Moment
+from events.store import Sought, Stored
+from projections import current
+from projections.audit import AuditLogEntry, entry, tags
+from projections.exports import (
+    FORMATS,
+    Encoder,
+    Format,
+    Lines,
+    Wanted,
+    closing_line,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlalchemy as sa
+
+    from app.database import Database
+    from app.signing import Signer
+    from app.unit import Caller, Unit
+    from app.writer import Writer
+
+CHECKPOINT_TAG = str(CheckpointRecorded.__struct_config__.tag)
+_EXPORT_TAG = str(AuditExported.__struct_config__.tag)
+_WINDOW = 5000  # sequences that one page of an export looks at, at most
+_PAGE_BYTES = 2 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+_INSTANT = timedelta(microseconds=1)
+_LAST_MOMENT = datetime.max.replace(tzinfo=UTC) - 2 * _INSTANT
+_DIGITS = 10  # no id has as many
+_FIRST_WINDOW = 100  # so that the first byte does not wait for a whole page
+
+
+class BeyondLog(Refusal):
+    """A place in the log that is not there; ``name`` is the parameter that asked for it."""
+
+    def __init__(self, name: str, *, least: int, most: int) -> None:
+        super().__init__(name, least, most)
+        self.name = name
+        self.least = least
+        self.most = most
+
+
+# -- looking
+
+
+class Search(Struct, frozen=True, kw_only=True):
+    """What of the log somebody wants to see; ``before`` is the sequence where a page ended."""
+
+    user_id: int | None = None
+    event_type: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+    phi_only: bool = False
+    before: int | None = None
+
+
+class LogPage(Struct, frozen=True, kw_only=True):
+    """Entries, newest first; ``total`` counts all that the search finds, whatever the page."""
+
+    logs: list[AuditLogEntry]
+    total: int
+    is_last: bool
+
+
+def look(
+    connection: sa.Connection, organization_id: int, search: Search, *, limit: int, skip: int
+) -> LogPage:
+    """A page of the log."""
+    last = store.counter_of(connection, organization_id).sequence
+    sought = _sought(connection, organization_id, search, last)
+    page = sought
+    if search.before is not None:
+        page = structs.replace(sought, until=min(sought.until or 0, search.before - 1))
+    found = store.read_stored(connection, organization_id, page, newest_first=True, skip=skip)
+    people = accounts.emails(connection, organization_id)
+    entries: list[AuditLogEntry] = []
+    for rows in found:
+        entries += _entries(connection, organization_id, rows, people)
+        if len(entries) > limit:
+            break
+    return LogPage(
+        logs=entries[:limit],
+        total=_count(connection, organization_id, sought),
+        is_last=len(entries) <= limit,
+    )
+
+
+def _sought(connection: sa.Connection, organization_id: int, search: Search, last: int) -> Sought:
+    after, until = 0, last
+    if search.start is not None:
+        after = store.last_before(connection, organization_id, search.start, last)
+    if (before := _after(search.end)) is not None:
+        until = store.last_before(connection, organization_id, before, last)
+    number = _number(search.resource_id)
+    is_key = search.resource_type == "api_key"
+    return Sought(
+        after=after,
+        # What is kept here is no health information, and only assistants and keys have ids.
+        until=0 if search.phi_only or number == 0 else until,
+        tags=tags(search.event_type, search.resource_type),
+        assistant_id=None if is_key else number,
+        key_id=number if is_key else None,
+        user_id=search.user_id,
+    )
+
+
+def _after(moment: datetime | None) -> datetime | None:
+    """The first moment after one that is included; None for none, or where time ends."""
+    return None if moment is None or moment > _LAST_MOMENT else moment + _INSTANT
+
+
+def _number(resource_id: str | None) -> int | None:
+    """An id as a number; 0, which nothing has, for one that is none."""
+    if resource_id is None:
+        return None
+    is_number = resource_id.isascii() and resource_id.isdigit() and len(resource_id) < _DIGITS
+    return int(resource_id) if is_number else 0
+
+
+def _count(connection: sa.Connection, organization_id: int, sought: Sought) -> int:
+    if sought == Sought(after=sought.after, until=sought.until):  # sequences have no gaps
+        return max((sought.until or 0) - sought.after, 0)
+    return store.count_sought(connection, organization_id, sought)
+
+
+def _entries(
+    connection: sa.Connection,
+    organization_id: int,
+    rows: list[Stored],
+    emails: dict[int, str | None],
+) -> list[AuditLogEntry]:
+    events = [codec.decode(body, codec.tag_in(body)) for _, body, _ in rows]
+    ids = {event.assistant_id for event in events if event.assistant_id is not None}
+    names, erased = current.names_and_erasures(connection, organization_id, ids)
+    return [entry(event, emails=emails, names=names, erased=erased) for event in events]
+
+
+# -- exporting
+
+
+def find_format(name: str) -> Format:
+    """What an export is written as; raises ``ParquetMissing`` where its extra is not installed."""
+    if name != "parquet":
+        return FORMATS[name]
+    from projections.parquet import PARQUET  # noqa: PLC0415  # an extra
+
+    return PARQUET
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """The part of the log that somebody wants to have; bounds that are None bound nothing.
+
+    Sequences beyond ``after`` up to ``until_sequence``, moments from ``since`` up to ``until``.
+    """
+
+    after: int = 0
+    until_sequence: int | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: datetime | None = None  # as ``until``, exclusive
+    wanted: Wanted = Wanted()
+
+
+class Export(Struct, frozen=True, kw_only=True):
+    """An export whose bounds are fixed: whatever is written meanwhile, its bytes stay the same."""
+
+    organization_id: int
+    format: Format
+    after: int
+    until: int
+    wanted: Wanted
+    checkpoint: str  # over the first ``until`` events
+
+
+def plan_export(
+    connection: sa.Connection, signer: Signer, organization_id: int, form: Format, wish: Wish
+) -> Export:
+    """Fix the bounds of an export, and sign where it ends; raises ``BeyondLog``."""
+    last = store.counter_of(connection, organization_id).sequence
+    until = last if wish.until_sequence is None else wish.until_sequence
+    if not 0 <= until <= last:
+        raise BeyondLog("until_sequence", least=0, most=last)
+    for before in (_after(wish.until), wish.before):
+        if before is not None:
+            at_most = store.last_before(connection, organization_id, before, last)
+            until = min(until, at_most)
+    if not 0 <= wish.after <= last:
+        raise BeyondLog("after", least=0, most=last)
+    after = wish.after
+    if wish.since is not None:
+        after = max(after, store.last_before(connection, organization_id, wish.since, last))
+    return Export(
+        organization_id=organization_id,
+        format=form,
+        after=after,
+        until=max(until, after),
+        wanted=wish.wanted,
+        checkpoint=checkpoint_at(connection, signer, organization_id, max(until, after)),
+    )
+
+
+def record_export(unit: Unit, caller: Caller, export: Export) -> None:
+    """Record an export, unless it holds nothing but records of earlier ones.
+
+    Else whoever polls the log would never see its end.
+    """
+    rest = Sought(after=export.after, until=export.until)
+    unit.flush()
+    if store.holds_others(unit.connection, export.organization_id, rest, _EXPORT_TAG):
+        unit.record(
+            caller,
+            AuditExported,
+            format=export.format.name,
+            after=export.after,
+            until_sequence=export.until,
+            filter=export.wanted.as_dict(),
+        )
+
+
+def read_page(
+    connection: sa.Connection, export: Export, encoder: Encoder, after: int
+) -> tuple[list[bytes], int]:
+    """The bytes of the events next after a sequence, in chunks, and the sequence they reach."""
+    first = after == export.after
+    end = min(after + (_FIRST_WINDOW if first else _WINDOW), export.until)
+    wanted = export.wanted
+    sought = Sought(
+        after=after,
+        until=end,
+        tags=tags(wanted.event_type, None),
+        assistant_id=wanted.assistant_id,
+    )
+    chunks = Chunks()
+    read = 0
+    for rows in store.read_stored(connection, export.organization_id, sought):
+        chunks.add(encoder.lines(_wanted(rows, export)))
+        read += sum([len(body) for _, body, _ in rows])
+        if read > _PAGE_BYTES:
+            return chunks.all(), rows[-1][0]
+    return chunks.all(), end
+
+
+class Chunks:
+    """Joins small pieces to chunks that are worth sending, and small enough to come from the
+    memory that the last ones left."""
+
+    def __init__(self) -> None:
+        self._done: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> None:
+        """One more piece."""
+        self._pieces.append(piece)
+        self._size += len(piece)
+        if self._size >= _CHUNK_BYTES:
+            self._join()
+
+    def all(self) -> list[bytes]:
+        """Every chunk, none of them empty."""
+        self._join()
+        return self._done
+
+    def _join(self) -> None:
+        if self._size:
+            self._done.append(b"".join(self._pieces))
+        self._pieces, self._size = [], 0
+
+
+def _wanted(rows: list[Stored], export: Export) -> list[Stored]:
+    if export.wanted.is_empty and export.format.name == "ndjson":
+        return rows  # it needs no names for their members, and a million pass here
+    named = map(Stored._make, rows)
+    return [stored for stored in named if export.wanted.takes(stored)]
+
+
+def opening(export: Export, encoder: Encoder) -> bytes:
+    """What an export starts with; lines that go on where others ended have no header again."""
+    return b"" if export.after and isinstance(encoder, Lines) else encoder.head()
+
+
+def closing(export: Export, encoder: Encoder) -> bytes:
+    """What an export ends with; NDJSON, with the signed root."""
+    if export.format.name == "ndjson":
+        return closing_line(export.until, export.checkpoint, export.wanted.as_dict())
+    return encoder.tail(export.until)
+
+
+def chunks(
+    connect: Callable[[], AbstractContextManager[sa.Connection]],
+    export: Export,
+    progress: Callable[[int], None],
+) -> Iterator[bytes]:
+    """An export's bytes, for a command; each page is a snapshot of its own."""
+    encoder = export.format.encoder()
+    yield opening(export, encoder)
+    after = export.after
+    while after < export.until:
+        with connect() as connection:
+            page, reached = read_page(connection, export, encoder, after)
+        yield from page
+        progress(reached - after)
+        after = reached
+    yield closing(export, encoder)
+
+
+# -- signing and proving
+
+
+class PublicKeys(Struct, frozen=True, kw_only=True):
+    """The keys that sign a log's checkpoints: what ``backstory audit verify --key`` reads."""
+
+    origin: str
+    keys: list[VerifierKey]
+
+
+class InclusionProof(Struct, frozen=True, kw_only=True):
+    """That the tree of ``size`` events holds one (RFC 6962, 2.1.1); hashes are base64."""
+
+    origin: str
+    sequence: int
+    leaf_index: int
+    leaf_hash: str
+    size: int
+    root: str
+    proof: list[str]
+
+
+class ConsistencyProof(Struct, frozen=True, kw_only=True):
+    """That the later tree extends the earlier one (RFC 6962, 2.1.2); hashes are base64."""
+
+    origin: str
+    from_size: int
+    from_root: str
+    to_size: int
+    to_root: str
+    proof: list[str]
+
+
+class RecordedCheckpoint(Struct, frozen=True, kw_only=True):
+    """A checkpoint that is an event itself; it signs all events before it."""
+
+    sequence: int
+    size: int
+    recorded_at: Moment
+    checkpoint: str
+
+
+def public_keys(connection: sa.Connection, signer: Signer, organization_id: int) -> PublicKeys:
+    """A log's origin, and the keys that sign for it."""
+    origin = store.counter_of(connection, organization_id).origin
+    return PublicKeys(origin=origin, keys=signer.keys(origin))
+
+
+def checkpoint_at(
+    connection: sa.Connection, signer: Signer, organization_id: int, size: int
+) -> str:
+    """The signed root over the first events of a log."""
+    origin = store.counter_of(connection, organization_id).origin
+    return signer.checkpoint(origin, size, store.root_at(connection, organization_id, size))
+
+
+def prove_inclusion(
+    connection: sa.Connection, organization_id: int, sequence: int, size: int | None
+) -> InclusionProof:
+    """Raises ``BeyondLog``."""
+    counter = store.counter_of(connection, organization_id)
+    size = _within("size", counter.sequence if size is None else size, 1, counter.sequence)
+    index = _within("sequence", sequence, 1, size) - 1
+    leaf, whole = (index, index + 1), (0, size)
+    proof = merkle.inclusion(index, size)
+    kept = store.read_hashes(connection, organization_id, [*proof, leaf, whole])
+    return InclusionProof(
+        origin=counter.origin,
+        sequence=sequence,
+        leaf_index=index,
+        leaf_hash=_text(merkle.range_hash(leaf, kept)),
+        size=size,
+        root=_text(merkle.range_hash(whole, kept)),
+        proof=[_text(merkle.range_hash(one, kept)) for one in proof],
+    )
+
+
+def prove_consistency(
+    connection: sa.Connection, organization_id: int, size: int, later: int | None
+) -> ConsistencyProof:
+    """Raises ``BeyondLog``."""
+    counter = store.counter_of(connection, organization_id)
+    later = _within("to", counter.sequence if later is None else later, 0, counter.sequence)
+    size = _within("from", size, 0, later)
+    proof = merkle.consistency(size, later)
+    kept = store.read_hashes(connection, organization_id, [*proof, (0, size), (0, later)])
+    return ConsistencyProof(
+        origin=counter.origin,
+        from_size=size,
+        from_root=_text(merkle.range_hash((0, size), kept)),
+        to_size=later,
+        to_root=_text(merkle.range_hash((0, later), kept)),
+        proof=[_text(merkle.range_hash(one, kept)) for one in proof],
+    )
+
+
+def _within(name: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise BeyondLog(name, least=least, most=most)
+    return value
+
+
+def _text(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def recorded_checkpoints(
+    connection: sa.Connection, organization_id: int, limit: int, before: int | None
+) -> list[RecordedCheckpoint]:
+    """The checkpoints that are events, newest first."""
+    sought = Sought(tags=(CHECKPOINT_TAG,), until=None if before is None else before - 1)
+    found = store.read_stored(connection, organization_id, sought, newest_first=True)
+    return [_recorded(row) for row in islice(chain.from_iterable(found), limit)]
+
+
+def _recorded(row: Stored) -> RecordedCheckpoint:
+    sequence, body, _ = row
+    event = codec.decode(body, codec.tag_in(body))
+    if not isinstance(event, CheckpointRecorded):
+        raise TypeError(f"event {sequence} is no checkpoint")
+    return RecordedCheckpoint(
+        sequence=event.sequence,
+        size=event.sequence - 1,
+        recorded_at=event.occurred_at,
+        checkpoint=event.checkpoint,
+    )
+
+
+def record_checkpoint(
+    signer: Signer, organization_id: int, unit: Unit
+) -> RecordedCheckpoint | None:
+    """Sign the tree as it is, and keep it as an event; None where the log has not grown."""
+    counter = unit.counter(organization_id)
+    unit.flush()
+    if counter.sequence == counter.checkpoint_sequence:
+        return None
+    note = signer.checkpoint(counter.origin, counter.sequence, merkle.root(counter.frontier))
+    unit.record(system(organization_id, "checkpoint"), CheckpointRecorded, checkpoint=note)
+    counter.checkpoint_sequence = counter.sequence
+    counter.checkpoint_at = counter.last_occurred_at
+    return RecordedCheckpoint(
+        sequence=counter.sequence,
+        size=counter.sequence - 1,
+        recorded_at=counter.last_occurred_at,
+        checkpoint=note,
+    )
+
+
+def copy_checkpoint(folder: Path, organization_id: int, made: RecordedCheckpoint) -> None:
+    """Put a checkpoint outside of the database, where whoever fetches it finds it whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"organization-{organization_id}-{made.size:012}.checkpoint"
+    part = file.with_name(file.name + ".part")
+    part.write_text(made.checkpoint, "utf-8")
+    part.replace(file)
+
+
+# -- over HTTP
+
+
+class Audit:
+    """The audit log of the caller's organization."""
+
+    def __init__(
+        self, database: Database, writer: Writer, signer: Signer, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._writer = writer
+        self._signer = signer
+        self._clock = clock
+
+    async def look(self, organization_id: int, search: Search, *, limit: int, skip: int) -> LogPage:
+        """A page of the log, newest first."""
+        return await self._database.snapshot(look, organization_id, search, limit=limit, skip=skip)
+
+    async def start_export(self, caller: Caller, form: Format, wish: Wish) -> Export:
+        """Fix the bounds of an export and record it; raises ``BeyondLog``."""
+        export = await self._database.snapshot(
+            plan_export, self._signer, caller.organization_id, form, wish
+        )
+        await self._writer.write(lambda unit: record_export(unit, caller, export))
+        return export
+
+    async def chunks(self, export: Export) -> AsyncIterator[bytes]:
+        """An export's bytes; each page is a snapshot of its own, read while the last is sent."""
+        encoder = export.format.encoder()
+
+        def read(after: int) -> asyncio.Task[tuple[list[bytes], int]]:
+            return asyncio.create_task(self._database.snapshot(read_page, export, encoder, after))
+
+        yield opening(export, encoder)
+        after = export.after
+        reading = read(after) if after < export.until else None
+        try:
+            while reading is not None:
+                page, after = await reading
+                reading = read(after) if after < export.until else None
+                for chunk in page:
+                    yield chunk
+        finally:
+            if reading is not None:  # the client went away
+                reading.cancel()
+        yield closing(export, encoder)
+
+    async def checkpoint(self, organization_id: int) -> str:
+        """The signed root of the whole log."""
+        return await self._database.read(self._checkpoint, organization_id)
+
+    def _checkpoint(self, connection: sa.Connection, organization_id: int) -> str:
+        counter = store.counter_of(connection, organization_id)
+        return self._signer.checkpoint(
+            counter.origin, counter.sequence, merkle.root(counter.frontier)
+        )
+
+    async def checkpoints(
+        self, organization_id: int, limit: int, before: int | None
+    ) -> list[RecordedCheckpoint]:
+        """The checkpoints that are events, newest first."""
+        return await self._database.snapshot(recorded_checkpoints, organization_id, limit, before)
+
+    async def prove_inclusion(
+        self, organization_id: int, sequence: int, size: int | None
+    ) -> InclusionProof:
+        """Raises ``BeyondLog``."""
+        return await self._database.snapshot(prove_inclusion, organization_id, sequence, size)
+
+    async def prove_consistency(
+        self, organization_id: int, size: int, later: int | None
+    ) -> ConsistencyProof:
+        """Raises ``BeyondLog``."""
+        return await self._database.snapshot(prove_consistency, organization_id, size, later)
+
+    async def keys(self, organization_id: int) -> PublicKeys:
+        """The log's origin, and the keys that sign for it."""
+        return await self._database.read(public_keys, self._signer, organization_id)
+
+    async def keep_checkpoints(self, every: timedelta, folder: str | None) -> None:
+        """Record a checkpoint of each log that has grown and has none that is new enough."""
+        due = await self._database.read(store.checkpoints_due, self._clock() - every)
+        for organization_id in due:
+            made = await self._writer.write(
+                partial(record_checkpoint, self._signer, organization_id)
+            )
+            if made is not None and folder is not None:
+                await asyncio.to_thread(copy_checkpoint, Path(folder), organization_id, made)

@@ -1,0 +1,101 @@
+"""Refused keys become events of their organization, a flood of them only in part.
+
+Somebody who guesses must not fill the disk: each organization has a few events at once, and
+then one a minute; each says how many refusals went unrecorded since the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
+
+from app.unit import Caller, system
+from events.changed import LoginRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from app.accounts import Stranger
+    from app.unit import Unit
+    from app.writer import Writer
+
+_AT_ONCE = 10
+_SECONDS_EACH = 60.0
+_log = structlog.get_logger(__name__)
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """A call with a key that is no good."""
+
+    stranger: Stranger
+    key_prefix: str
+    ip_address: str | None
+    request_id: str
+
+
+class _Allowance(Struct):
+    left: float
+    at: datetime
+    unrecorded: int = 0
+
+    def take(self, now: datetime) -> bool:
+        regained = (now - self.at).total_seconds() / _SECONDS_EACH
+        self.left = min(self.left + max(regained, 0), _AT_ONCE)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+class Refusals:
+    """Records attempts behind the answer, which does not wait for it."""
+
+    def __init__(self, writer: Writer, clock: Callable[[], datetime]) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._allowances: dict[int, _Allowance] = {}  # no more than there are organizations
+        self._recording: set[asyncio.Task[None]] = set()
+
+    def note(self, attempt: Attempt) -> None:
+        """Record an attempt, or count it where there were too many."""
+        now = self._clock()
+        allowance = self._allowances.setdefault(
+            attempt.stranger.organization_id, _Allowance(_AT_ONCE, now)
+        )
+        if not allowance.take(now):
+            allowance.unrecorded += 1
+            return
+        unrecorded, allowance.unrecorded = allowance.unrecorded, 0
+        task = asyncio.create_task(self._record(attempt, unrecorded))
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+
+    async def drain(self) -> None:
+        """Wait for what is being recorded."""
+        await asyncio.gather(*self._recording)
+
+    async def _record(self, attempt: Attempt, unrecorded: int) -> None:
+        who = system(attempt.stranger.organization_id, "authentication")
+        caller = Caller(
+            organization_id=who.organization_id, actor=who.actor, request_id=attempt.request_id
+        )
+
+        def work(unit: Unit) -> None:
+            unit.record(
+                caller,
+                LoginRefused,
+                key_id=attempt.stranger.key_id,
+                key_prefix=attempt.key_prefix,
+                ip_address=attempt.ip_address,
+                unrecorded=unrecorded,
+            )
+
+        try:
+            await self._writer.write(work)
+        except Exception as error:  # noqa: BLE001  # the answer is out: say it, and go on
+            _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")

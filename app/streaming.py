@@ -1,0 +1,91 @@
+"""Answers that are made while they are sent: compressed if the client takes it, with trailers."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Literal
+
+import zstandard
+from litestar.response.streaming import ASGIStreamingResponse
+
+if TYPE_CHECKING:
+    from litestar.types import Message, Receive, Scope, Send
+
+Coding = Literal["zstd", "gzip", "identity"]
+EXTENSION = "http.response.trailers"
+_GZIP = 31  # zlib's word for gzip's frame, whose time stays 0: equal bytes give equal bytes
+
+
+def negotiate(accepted: str) -> Coding:
+    """The best coding that an ``Accept-Encoding`` header allows."""
+    allowed = {}
+    for one in accepted.lower().split(","):
+        name, _, weight = one.partition(";")
+        allowed[name.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
+    if allowed.get("zstd"):
+        return "zstd"
+    return "gzip" if allowed.get("gzip") else "identity"
+
+
+async def compressed(chunks: AsyncIterator[bytes], coding: Coding) -> AsyncIterator[bytes]:
+    """Chunks under a coding. Each can be read when it arrives, also if no other follows."""
+    if coding == "identity":
+        async for chunk in chunks:
+            yield chunk
+        return
+    press, end = _gzip() if coding == "gzip" else _zstd()
+    async for chunk in chunks:
+        yield await asyncio.to_thread(press, chunk)
+    yield end()
+
+
+def _gzip() -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+    state = zlib.compressobj(wbits=_GZIP)
+    return lambda chunk: state.compress(chunk) + state.flush(zlib.Z_SYNC_FLUSH), state.flush
+
+
+def _zstd() -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
+    state = zstandard.ZstdCompressor().compressobj()
+    block = zstandard.COMPRESSOBJ_FLUSH_BLOCK
+    return lambda chunk: state.compress(chunk) + state.flush(block), state.flush
+
+
+class TrailingStream(ASGIStreamingResponse):
+    """A stream that ends with header fields where the server can send them.
+
+    A stream that fails ends without its last chunk, so that nobody takes it for whole.
+    """
+
+    __slots__ = ("trailers",)
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        media_type: str,
+        headers: dict[str, str],
+        trailers: dict[str, str],
+    ) -> None:
+        announced = {"trailer": ", ".join(trailers)}
+        super().__init__(
+            iterator=chunks, media_type=media_type, headers=announced | headers, status_code=200
+        )
+        self.trailers = trailers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the stream to one client."""
+        if EXTENSION not in (scope.get("extensions") or {}):
+            await super().__call__(scope, receive, send)
+            return
+
+        async def send_with_trailers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["trailers"] = True  # type: ignore[typeddict-unknown-key]  # ASGI's
+            await send(message)
+            if message["type"] == "http.response.body" and not message["more_body"]:
+                fields = [(k.encode(), v.encode()) for k, v in self.trailers.items()]
+                await send({"type": EXTENSION, "headers": fields})  # type: ignore[arg-type]  # as above
+
+        await super().__call__(scope, receive, send_with_trailers)
