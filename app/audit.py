@@ -271,8 +271,10 @@ def read_page(
 
 
 class Chunks:
-    """Joins small pieces to chunks that are worth sending, and small enough to come from the
-    memory that the last ones left."""
+    """Joins small pieces to chunks that are worth sending.
+
+    They are small enough to come from the memory that the ones before left.
+    """
 
     def __init__(self) -> None:
         self._done: list[bytes] = []

@@ -71,6 +71,8 @@ def export_log(
 ) -> None:
     """Write the audit log to a file, also beside a running server; continue a file that was cut."""
     config = operating.configure(database_url=database)
+    if not output.parent.is_dir():  # or the export would be recorded, and then not written
+        raise FileNotFoundError(f"there is no folder {output.parent}")
     found = continuation.find(output, form)
     with _saying_what_is_wrong(), operating.reading(config) as connection:
         wish = Wish(

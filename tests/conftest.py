@@ -20,7 +20,7 @@ import pytest
 import uvicorn
 from msgspec import Struct
 
-from app import accounts, vault
+from app import accounts, signing, vault
 from app.config import Config
 from app.database import hold, migrate, writing_engine
 from app.main import create_app, utc_now
@@ -45,6 +45,7 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
     with hold(path, "tests"):
         migrate(path)
         safe = vault.open_vault(config)
+        signing.open_signer(config)
         engine = writing_engine(path)
         with engine.begin() as connection:
             made = []

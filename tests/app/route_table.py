@@ -49,7 +49,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def is_for_admins(self) -> bool:
         erases = self.verb == "DELETE" and self.path.endswith("/secrets")
-        return erases or self.path.startswith((KEYS, "/api/v1/vault"))
+        return erases or self.path.startswith((KEYS, "/api/v1/vault", "/api/v1/audit"))
 
     @property
     def needs_a_scope(self) -> bool:

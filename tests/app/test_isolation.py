@@ -45,6 +45,8 @@ def owning(server: Server, owner: Organization) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def foreign(server: Server, stranger: Organization) -> Iterator[httpx.Client]:
     with server.client(stranger.admin) as client:
+        # Something happened there, too, so that its log has a first event.
+        assert client.put(f"{KEYS}/1", json={"name": "Renamed"}).is_success
         yield client
 
 
@@ -141,7 +143,8 @@ def test_no_list_shows_another_organizations_things(
 def test_the_owners_lists_do_show_them(owning: httpx.Client, ids: dict[str, Any]) -> None:
     make(owning, ids)
     showing = [str(o) for o in _LISTS if MARK in o.send(owning, {}).text]
-    assert showing == [f"GET {ASSISTANTS}", f"GET {ASSISTANTS}/export", f"GET {KEYS}"]
+    audit = ["GET /api/v1/audit/logs", "GET /api/v1/audit/export"]
+    assert showing == [f"GET {ASSISTANTS}", f"GET {ASSISTANTS}/export", *audit, f"GET {KEYS}"]
 
 
 def test_an_export_of_another_organizations_ids_is_empty(

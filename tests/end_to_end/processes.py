@@ -14,6 +14,7 @@ from msgspec import Struct
 
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 _SECONDS = 60
+EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
 
 class Running(Struct, frozen=True):

@@ -154,5 +154,6 @@ def test_a_console_log_is_for_people_and_a_level_leaves_out_what_is_below(tmp_pa
         assert httpx.get(f"{running.url}/health").status_code == 200
         running.process.terminate()
         running.process.wait(20)
-    (line,) = (tmp_path / "log").read_text().splitlines()
-    assert re.match(r"\S+ \[warning *\] master_key_made ", line)
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert re.match(r"\S+ \[warning *\] master_key_made ", first)
+    assert re.match(r"\S+ \[warning *\] audit_key_made ", second)

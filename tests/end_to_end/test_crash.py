@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from app.database import Database
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
-from tests.end_to_end.processes import Running, client, run, serving
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 
 CLIENTS = 8
 NAMES = ("One", "Two", "Three")
@@ -111,7 +111,7 @@ def kill_again_and_again(
             prove_current(running, organization, acknowledged)
             if life == kills:
                 checked = run(database.parent, "check")
-                assert (checked.returncode, checked.stdout) == (0, "the views equal the log\n")
+                assert (checked.returncode, checked.stdout) == (0, EQUAL)
                 return acknowledged
             with patching(running, organization, life) as work:
                 work.wait_for(moments.randint(1, 150))
