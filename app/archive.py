@@ -41,17 +41,17 @@ def write(
     before: datetime,
     folder: Path,
     progress: Callable[[int], None],
-) -> str:
-    """Add what occurred before a moment and is not there yet; says what there is now.
+) -> Export:
+    """Add what occurred before a moment and is not there yet; which part of the log that was.
 
     Raises ``ArchiveBroken``: then a part is only there under a name that ends in ``.part``.
     """
-    folder = folder / f"organization-{organization_id}"
+    folder = folder_of(folder, organization_id)
     folder.mkdir(parents=True, exist_ok=True)
     parts = sorted(path for path in folder.iterdir() if _PART.fullmatch(path.name))
     plan, keys = _plan(engine, signer, organization_id, _end_of(parts), before, folder)
     if plan.until == plan.after:
-        return f"{folder}: nothing new before {before:%Y-%m-%d}"
+        return plan
     for left in folder.glob(f"events-{plan.after + 1:012}-*"):  # by a run that was interrupted
         left.unlink()
     name = f"events-{plan.after + 1:012}-{plan.until:012}"
@@ -65,7 +65,12 @@ def write(
     (folder / f"{name}.checkpoint").write_text(plan.checkpoint, "utf-8")
     for part in (table, lines):  # the lines last: a part is there once they are
         part.rename(part.with_suffix(""))
-    return f"{folder}: sequences {plan.after + 1} to {plan.until}, verified"
+    return plan
+
+
+def folder_of(folder: Path, organization_id: int) -> Path:
+    """Where an organization's parts stand."""
+    return folder / f"organization-{organization_id}"
 
 
 def _end_of(parts: list[Path]) -> int:

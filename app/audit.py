@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from msgspec import Struct, structs
 
 from app import accounts
@@ -47,14 +49,17 @@ if TYPE_CHECKING:
     from app.unit import Caller, Unit
     from app.writer import Writer
 
-CHECKPOINT_TAG = str(CheckpointRecorded.__struct_config__.tag)
+_log = structlog.get_logger(__name__)
+_CHECKPOINT_TAG = str(CheckpointRecorded.__struct_config__.tag)
 _EXPORT_TAG = str(AuditExported.__struct_config__.tag)
 _WINDOW = 5000  # sequences that one page of an export looks at, at most
 _PAGE_BYTES = 2 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
+_UPKEEP = (_EXPORT_TAG, _CHECKPOINT_TAG)
 _INSTANT = timedelta(microseconds=1)
 _LAST_MOMENT = datetime.max.replace(tzinfo=UTC) - 2 * _INSTANT
-_DIGITS = 10  # no id has as many
+_ID = re.compile(r"[1-9]\d{0,9}", re.ASCII)
+_PLACES = {"assistant": "assistant_id", "api_key": "key_id"}  # where a resource's id stands
 _FIRST_WINDOW = 100  # so that the first byte does not wait for a whole page
 
 
@@ -122,15 +127,14 @@ def _sought(connection: sa.Connection, organization_id: int, search: Search, las
     if (before := _after(search.end)) is not None:
         until = store.last_before(connection, organization_id, before, last)
     number = _number(search.resource_id)
-    is_key = search.resource_type == "api_key"
+    place = _PLACES.get(search.resource_type or "", "about")
     return Sought(
         after=after,
         # What is kept here is no health information, and only assistants and keys have ids.
         until=0 if search.phi_only or number == 0 else until,
         tags=tags(search.event_type, search.resource_type),
-        assistant_id=None if is_key else number,
-        key_id=number if is_key else None,
         user_id=search.user_id,
+        **{place: number},
     )
 
 
@@ -140,11 +144,10 @@ def _after(moment: datetime | None) -> datetime | None:
 
 
 def _number(resource_id: str | None) -> int | None:
-    """An id as a number; 0, which nothing has, for one that is none."""
+    """An id as a number; 0, which nothing has, for a text that is none."""
     if resource_id is None:
         return None
-    is_number = resource_id.isascii() and resource_id.isdigit() and len(resource_id) < _DIGITS
-    return int(resource_id) if is_number else 0
+    return int(resource_id) if _ID.fullmatch(resource_id) else 0
 
 
 def _count(connection: sa.Connection, organization_id: int, sought: Sought) -> int:
@@ -199,6 +202,7 @@ class Export(Struct, frozen=True, kw_only=True):
     after: int
     until: int
     wanted: Wanted
+    resumes: bool  # an earlier part, which it is joined to
     checkpoint: str  # over the first ``until`` events
 
 
@@ -207,16 +211,14 @@ def plan_export(
 ) -> Export:
     """Fix the bounds of an export, and sign where it ends; raises ``BeyondLog``."""
     last = store.counter_of(connection, organization_id).sequence
-    until = last if wish.until_sequence is None else wish.until_sequence
-    if not 0 <= until <= last:
-        raise BeyondLog("until_sequence", least=0, most=last)
+    after = _within("after", wish.after, 0, last)
+    until = last
+    if wish.until_sequence is not None:
+        until = _within("until_sequence", wish.until_sequence, after, last)
     for before in (_after(wish.until), wish.before):
         if before is not None:
             at_most = store.last_before(connection, organization_id, before, last)
             until = min(until, at_most)
-    if not 0 <= wish.after <= last:
-        raise BeyondLog("after", least=0, most=last)
-    after = wish.after
     if wish.since is not None:
         after = max(after, store.last_before(connection, organization_id, wish.since, last))
     return Export(
@@ -225,18 +227,19 @@ def plan_export(
         after=after,
         until=max(until, after),
         wanted=wish.wanted,
+        resumes=wish.after > 0,
         checkpoint=checkpoint_at(connection, signer, organization_id, max(until, after)),
     )
 
 
 def record_export(unit: Unit, caller: Caller, export: Export) -> None:
-    """Record an export, unless it holds nothing but records of earlier ones.
+    """Record an export, unless it holds nothing but what looking after the log records.
 
     Else whoever polls the log would never see its end.
     """
     rest = Sought(after=export.after, until=export.until)
     unit.flush()
-    if store.holds_others(unit.connection, export.organization_id, rest, _EXPORT_TAG):
+    if store.holds_others(unit.connection, export.organization_id, rest, _UPKEEP):
         unit.record(
             caller,
             AuditExported,
@@ -308,7 +311,7 @@ def _wanted(rows: list[Stored], export: Export) -> list[Stored]:
 
 def opening(export: Export, encoder: Encoder) -> bytes:
     """What an export starts with; lines that go on where others ended have no header again."""
-    return b"" if export.after and isinstance(encoder, Lines) else encoder.head()
+    return b"" if export.resumes and isinstance(encoder, Lines) else encoder.head()
 
 
 def closing(export: Export, encoder: Encoder) -> bytes:
@@ -446,7 +449,7 @@ def recorded_checkpoints(
     connection: sa.Connection, organization_id: int, limit: int, before: int | None
 ) -> list[RecordedCheckpoint]:
     """The checkpoints that are events, newest first."""
-    sought = Sought(tags=(CHECKPOINT_TAG,), until=None if before is None else before - 1)
+    sought = Sought(tags=(_CHECKPOINT_TAG,), until=None if before is None else before - 1)
     found = store.read_stored(connection, organization_id, sought, newest_first=True)
     return [_recorded(row) for row in islice(chain.from_iterable(found), limit)]
 
@@ -538,7 +541,7 @@ class Audit:
         finally:
             if reading is not None:  # the client went away
                 reading.cancel()
-        yield closing(export, encoder)
+        yield await asyncio.to_thread(closing, export, encoder)
 
     async def checkpoint(self, organization_id: int) -> str:
         """The signed root of the whole log."""
@@ -580,4 +583,11 @@ class Audit:
                 partial(record_checkpoint, self._signer, organization_id)
             )
             if made is not None and folder is not None:
-                await asyncio.to_thread(copy_checkpoint, Path(folder), organization_id, made)
+                await self._copy(Path(folder), organization_id, made)
+
+    async def _copy(self, folder: Path, organization_id: int, made: RecordedCheckpoint) -> None:
+        """The event is there whatever becomes of its copy; the next one covers it as well."""
+        try:
+            await asyncio.to_thread(copy_checkpoint, folder, organization_id, made)
+        except OSError as error:
+            _log.warning("checkpoint_not_copied", folder=str(folder), error=str(error))

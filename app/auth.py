@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets as entropy
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
@@ -140,13 +141,21 @@ class Authentication:
 
 
 def _attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:
-    client = scope["client"]
     return Attempt(
         stranger=stranger,
         key_prefix=token[:PREFIX_LENGTH],
-        ip_address=client[0] if client else None,
+        ip_address=_address(scope),
         request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
     )
+
+
+def _address(scope: Scope) -> str | None:
+    """Where a call comes from; None for what a proxy's header says and is no address."""
+    client = scope["client"]
+    try:
+        return str(ip_address(client[0])) if client else None
+    except ValueError:
+        return None
 
 
 def _token(scope: Scope) -> str:

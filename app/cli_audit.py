@@ -90,7 +90,8 @@ def export_log(
         if not _belongs(connection, signer, export, found):
             raise NotAnExport(output, found.size)
     if export.until > found.reached:
-        _record(config, msgspec.structs.replace(export, after=max(export.after, found.reached)))
+        rest = msgspec.structs.replace(export, after=max(export.after, found.reached))
+        _record(config, rest, "backstory export")
     if found.closing is None or export.until > export.after:
         _write(config, export, output, found.size)
     click.echo(f"{output}: up to sequence {export.until}")
@@ -121,12 +122,11 @@ def _write(config: Config, export: Export, output: Path, keep: int) -> None:
     engine.dispose()
 
 
-def _record(config: Config, export: Export) -> None:
+def _record(config: Config, export: Export, command: str) -> None:
     """Exports are events; where a server holds the database, this one can only be said here."""
     try:
         with operating.holding(config) as unit:
-            caller = system(export.organization_id, "backstory export")
-            audit.record_export(unit, caller, export)
+            audit.record_export(unit, system(export.organization_id, command), export)
     except DatabaseHeld as error:
         click.echo(f"backstory: this export is not in the log: {error}", err=True)
 
@@ -165,11 +165,17 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
     engine = reading_engine(config.database_path)
     try:
         with _saying_what_is_wrong(), operating.progress("archiving", total, "events") as advance:
-            said = [archive.write(engine, signer, one, end, folder, advance) for one in ids]
+            plans = [archive.write(engine, signer, one, end, folder, advance) for one in ids]
     except archive.ArchiveBroken as error:
         operating.fail(str(error), 1)
     engine.dispose()
-    click.echo("\n".join(said))
+    for plan in plans:
+        place = archive.folder_of(folder, plan.organization_id)
+        if plan.until == plan.after:
+            click.echo(f"{place}: nothing new before {end:%Y-%m-%d}")
+            continue
+        _record(config, plan, "backstory archive")
+        click.echo(f"{place}: sequences {plan.after + 1} to {plan.until}, verified")
 
 
 def _date(text: str) -> datetime:

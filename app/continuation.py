@@ -105,10 +105,14 @@ def _in_lines(path: Path, sequence_of: Callable[[bytes], int]) -> Resumption:
     try:
         if last.startswith(b'{"last_sequence":') and sequence_of is _leaf:
             closing = _closings.decode(last)
-            return Resumption(size=size, after=closing.last_sequence, closing=closing)
-        return Resumption(size=start, after=sequence_of(last) - 1, last=last)
+            found = Resumption(size=size, after=closing.last_sequence, closing=closing)
+        else:
+            found = Resumption(size=start, after=sequence_of(last) - 1, last=last)
     except (ValueError, IndexError):
         raise NotAnExport(path, start) from None
+    if found.after < 0:
+        raise NotAnExport(path, start)
+    return found
 
 
 class _Leaf(Struct):

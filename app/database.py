@@ -20,6 +20,8 @@ import msgspec
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from msgspec import Struct
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -92,12 +94,23 @@ def _read_holder(handle: int) -> Holder | None:
 def migrate(path: Path) -> None:
     """Bring the schema of a database file up to date, making the file where there is none."""
     engine = writing_engine(path)
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", "app:migrations")
+    settings = _migrations()
     with engine.connect() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
     engine.dispose()
+
+
+def is_current(connection: sa.Connection) -> bool:
+    """Whether the schema is the one that this release works with."""
+    newest = ScriptDirectory.from_config(_migrations()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == newest
+
+
+def _migrations() -> AlembicConfig:
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", "app:migrations")
+    return settings
 
 
 def writing_engine(path: Path) -> sa.Engine:

@@ -11,18 +11,26 @@ from app.config import PREFIX, ConfigError
 KEY_BYTES = 32
 
 
-def configured(name: str, value: str | None, file: str | None) -> str | None:
-    """The text of a key that is configured, by its variable or as a file; None for neither.
+def configured(name: str, value: str | None, file: str | None) -> tuple[str, str] | None:
+    """The text of a key that is configured, and by which variable; None for none.
 
     Raises ``ConfigError``.
     """
-    if value is None and file:
-        try:
-            return Path(file).read_text("ascii")
-        except (OSError, UnicodeDecodeError) as error:
-            # Without the value: by mistake, it may be the key itself.
-            raise ConfigError(f"{PREFIX}{name}_FILE: cannot be read ({_why(error)})") from None
-    return value
+    if value is not None:
+        return value, PREFIX + name
+    if file:
+        # Said without the value: by mistake, it may be the key itself.
+        source = f"{PREFIX}{name}_FILE"
+        return read(Path(file), source), source
+    return None
+
+
+def read(path: Path, source: str) -> str:
+    """The text of a key's file; raises ``ConfigError``, which names the source alone."""
+    try:
+        return path.read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{source}: cannot be read ({_why(error)})") from None
 
 
 def _why(error: OSError | UnicodeDecodeError) -> str:

@@ -61,17 +61,23 @@ def change(unit: Unit, caller: Caller, key_id: int, values: dict[str, Any]) -> A
     organization_id = caller.organization_id
     unit.counter(organization_id)
     before = accounts.find_key(unit.connection, organization_id, key_id)
-    stored = dict(values)  # work may run again, after a neighbour's failure
-    if "permissions" in stored:
-        scopes = {REVEAL: True} if before.permissions.get(REVEAL) else {}
-        stored["permissions"] = msgspec.json.encode(stored["permissions"] | scopes)
-    if stored:
-        accounts.change_key(unit.connection, organization_id, key_id, unit.clock(), **stored)
-    after = accounts.find_key(unit.connection, organization_id, key_id)
-    if changes := pointers.diff(_members(before), _members(after)):
-        kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
-        unit.record(caller, kind, key_id=key_id, changes=changes)
-    return after
+    wanted = dict(values)  # work may run again, after a neighbour's failure
+    if "permissions" in wanted:
+        wanted["permissions"] = wanted["permissions"] | _scopes(before)
+    after = msgspec.structs.replace(before, **wanted)
+    changes = pointers.diff(_members(before), _members(after))
+    if not changes:
+        return before
+    if "permissions" in wanted:
+        wanted["permissions"] = msgspec.json.encode(wanted["permissions"])
+    accounts.change_key(unit.connection, organization_id, key_id, unit.clock(), **wanted)
+    kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
+    unit.record(caller, kind, key_id=key_id, changes=changes)
+    return accounts.find_key(unit.connection, organization_id, key_id)
+
+
+def _scopes(key: ApiKey) -> dict[str, bool]:
+    return {REVEAL: True} if key.permissions.get(REVEAL) else {}
 
 
 def _members(key: ApiKey) -> Tree:

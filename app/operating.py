@@ -17,9 +17,16 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import accounts, log, vault
+from app import accounts, log, signing, vault
 from app.config import Config, read_config
-from app.database import DatabaseHeld, hold, migrate, reading_engine, writing_engine
+from app.database import (
+    DatabaseHeld,
+    hold,
+    is_current,
+    migrate,
+    reading_engine,
+    writing_engine,
+)
 from app.main import utc_now
 from app.unit import Unit
 from events import store
@@ -58,12 +65,16 @@ def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
     with naming_the_file(config), hold(path, " ".join(["backstory", *sys.argv[1:3]])):
         migrate(path)
         safe = vault.open_vault(config)
+        if make:
+            signing.open_signer(config)
         engine = writing_engine(path)
-        with engine.begin() as connection:
-            unit = Unit(connection, safe, utc_now)
-            yield unit
-            unit.flush()
-        engine.dispose()  # the last connection's end empties the log of writes
+        try:
+            with engine.begin() as connection:
+                unit = Unit(connection, safe, utc_now)
+                yield unit
+                unit.flush()
+        finally:
+            engine.dispose()  # the last connection's end empties the log of writes
 
 
 @contextmanager
@@ -84,9 +95,13 @@ def reading(config: Config) -> Iterator[sa.Connection]:
     if not path.exists():
         fail(f"there is no database {path}", 1)
     engine = reading_engine(path)
-    with naming_the_file(config), engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    try:
+        with naming_the_file(config), engine.connect() as connection:
+            if not is_current(connection):
+                fail(f"{path} has the schema of another release; 'backstory serve' updates it", 1)
+            yield connection
+    finally:
+        engine.dispose()
 
 
 @contextmanager

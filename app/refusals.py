@@ -71,7 +71,7 @@ class Refusals:
             allowance.unrecorded += 1
             return
         unrecorded, allowance.unrecorded = allowance.unrecorded, 0
-        task = asyncio.create_task(self._record(attempt, unrecorded))
+        task = asyncio.create_task(self._record(attempt, unrecorded, allowance))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
 
@@ -79,7 +79,7 @@ class Refusals:
         """Wait for what is being recorded."""
         await asyncio.gather(*self._recording)
 
-    async def _record(self, attempt: Attempt, unrecorded: int) -> None:
+    async def _record(self, attempt: Attempt, unrecorded: int, allowance: _Allowance) -> None:
         who = system(attempt.stranger.organization_id, "authentication")
         caller = Caller(
             organization_id=who.organization_id, actor=who.actor, request_id=attempt.request_id
@@ -98,4 +98,5 @@ class Refusals:
         try:
             await self._writer.write(work)
         except Exception as error:  # noqa: BLE001  # the answer is out: say it, and go on
+            allowance.unrecorded += unrecorded + 1
             _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")

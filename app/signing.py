@@ -90,9 +90,9 @@ def open_signer(config: Config, *, make: bool = True) -> Signer:
 
     ``make`` makes the file where it is missing. Raises ``ConfigError`` and ``AuditKeyMissing``.
     """
-    text = keyfiles.configured("AUDIT_KEY", config.audit_key, config.audit_key_file)
-    if text is not None:
-        return _read(text, "BACKSTORY_AUDIT_KEY")
+    found = keyfiles.configured("AUDIT_KEY", config.audit_key, config.audit_key_file)
+    if found is not None:
+        return _read(*found)
     file = _embedded_file(config)
     if not file.exists():
         if not make:
@@ -103,7 +103,7 @@ def open_signer(config: Config, *, make: bool = True) -> Signer:
             file=str(file),
             advice="back it up, apart from the database: it signs the audit log's checkpoints",
         )
-    return _read(file.read_text("ascii"), str(file))
+    return _read(keyfiles.read(file, str(file)), str(file))
 
 
 def _embedded_file(config: Config) -> Path:
@@ -120,7 +120,8 @@ def key_file(config: Config) -> Path:
 
 def rotate(file: Path) -> None:
     """Put a new key in a file's place; the old one stays in it, as a public key only."""
-    signer = _read(file.read_text("ascii"), str(file))
+    file = file.resolve()  # a link stays one
+    signer = _read(keyfiles.read(file, str(file)), str(file))
     retired = [key.public_key for key in signer.keys("")]
     new = file.with_name(file.name + ".new")
     new.unlink(missing_ok=True)

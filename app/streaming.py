@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Literal
@@ -15,18 +16,22 @@ if TYPE_CHECKING:
 
 Coding = Literal["zstd", "gzip", "identity"]
 EXTENSION = "http.response.trailers"
+_WEIGHT = re.compile(r"q=([01](?:\.\d{0,3})?)")
 _GZIP = 31  # zlib's word for gzip's frame, whose time stays 0: equal bytes give equal bytes
 
 
 def negotiate(accepted: str) -> Coding:
-    """The best coding that an ``Accept-Encoding`` header allows."""
-    allowed = {}
-    for one in accepted.lower().split(","):
-        name, _, weight = one.partition(";")
-        allowed[name.strip()] = weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    if allowed.get("zstd"):
-        return "zstd"
-    return "gzip" if allowed.get("gzip") else "identity"
+    """The best coding that an ``Accept-Encoding`` header allows (RFC 9110, 12.5.3)."""
+    weights = dict(map(_weight, accepted.lower().split(",")))
+    choices: list[Coding] = ["zstd", "gzip"]
+    best = max(choices, key=lambda coding: weights.get(coding, 0.0))
+    return best if weights.get(best, 0.0) > 0 else "identity"
+
+
+def _weight(element: str) -> tuple[str, float]:
+    name, _, parameter = element.partition(";")
+    found = _WEIGHT.fullmatch(parameter.replace(" ", ""))
+    return name.strip(), float(found[1]) if found else 1.0
 
 
 async def compressed(chunks: AsyncIterator[bytes], coding: Coding) -> AsyncIterator[bytes]:
@@ -68,10 +73,7 @@ class TrailingStream(ASGIStreamingResponse):
         headers: dict[str, str],
         trailers: dict[str, str],
     ) -> None:
-        announced = {"trailer": ", ".join(trailers)}
-        super().__init__(
-            iterator=chunks, media_type=media_type, headers=announced | headers, status_code=200
-        )
+        super().__init__(iterator=chunks, media_type=media_type, headers=headers, status_code=200)
         self.trailers = trailers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,6 +85,8 @@ class TrailingStream(ASGIStreamingResponse):
         async def send_with_trailers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["trailers"] = True  # type: ignore[typeddict-unknown-key]  # ASGI's
+                names = ", ".join(self.trailers).encode()
+                message["headers"] = [*message["headers"], (b"trailer", names)]
             await send(message)
             if message["type"] == "http.response.body" and not message["more_body"]:
                 fields = [(k.encode(), v.encode()) for k, v in self.trailers.items()]

@@ -15,6 +15,8 @@ from app.streaming import EXTENSION
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
+_ENDLESS = 2**62  # bytes of a body whose length nobody knows
+
 
 class _Cycle(RequestResponseCycle):
     """One request and its response, which may end with trailers."""
@@ -38,6 +40,20 @@ class _Cycle(RequestResponseCycle):
         await super().send(message)
 
 
+class _OldCycle(RequestResponseCycle):
+    """For HTTP/1.0, which knows no chunks: the end of the connection is the end of the body."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        event: dict[str, Any] = dict(message)
+        if event["type"] == "http.response.start":
+            names = {name.lower() for name, _ in event["headers"]}
+            if b"content-length" not in names:
+                self.chunked_encoding, self.expected_content_length = False, _ENDLESS
+        elif self.expected_content_length > _ENDLESS // 2 and not event.get("more_body"):
+            self.expected_content_length = len(event.get("body", b""))
+        await super().send(message)
+
+
 class TrailersProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with trailers: give it as ``http`` to ``uvicorn.Config``."""
 
@@ -47,5 +63,8 @@ class TrailersProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # Made just now, and it runs from the next turn of the loop on.
         if self.cycle is not before:
-            self.cycle.__class__ = _Cycle
-            self.scope["extensions"] = {EXTENSION: {}}
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = _OldCycle
+            else:
+                self.cycle.__class__ = _Cycle
+                self.scope["extensions"] = {EXTENSION: {}}

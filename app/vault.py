@@ -110,8 +110,8 @@ def read_master_keys(config: Config) -> tuple[bytes, ...]:
 
     Raises ``ConfigError`` for a key that is not 32 bytes in base64.
     """
-    text = keyfiles.configured("MASTER_KEY", config.master_key, config.master_key_file)
-    return _decode_keys(text, "BACKSTORY_MASTER_KEY") if text else ()
+    found = keyfiles.configured("MASTER_KEY", config.master_key, config.master_key_file)
+    return _decode_keys(*found) if found else ()
 
 
 def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ...], bool]:
@@ -122,7 +122,7 @@ def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ..
     """
     file = path.with_name(path.name + ".key")
     if file.exists():
-        return _decode_keys(file.read_text("ascii"), str(file)), False
+        return _decode_keys(keyfiles.read(file, str(file)), str(file)), False
     if not make:
         raise MasterKeyError(
             f"the master key file {file} is missing; put it back, or set BACKSTORY_MASTER_KEY"

@@ -46,6 +46,7 @@ class Sought(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...] | None = None
     assistant_id: int | None = None
     key_id: int | None = None
+    about: int | None = None  # an assistant's id or a key's
     user_id: int | None = None
 
     def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
@@ -60,6 +61,8 @@ class Sought(Struct, frozen=True, kw_only=True):
             yield column.assistant_id == self.assistant_id
         if self.key_id is not None:
             yield column.key_id == self.key_id
+        if self.about is not None:
+            yield sa.or_(column.assistant_id == self.about, column.key_id == self.about)
         if self.user_id is not None:
             yield column.user_id == self.user_id
 
@@ -260,11 +263,13 @@ def read_stored(
             yield rows  # type: ignore[misc]  # tuples with the members of Stored
 
 
-def holds_others(connection: sa.Connection, organization_id: int, sought: Sought, tag: str) -> bool:
-    """Whether events of another type than this are sought."""
+def holds_others(
+    connection: sa.Connection, organization_id: int, sought: Sought, tags: Iterable[str]
+) -> bool:
+    """Whether events of other types than these are sought."""
     query = (
         rows_of(events, organization_id, events.c.sequence)
-        .where(*sought.conditions(), events.c.type != tag)
+        .where(*sought.conditions(), events.c.type.not_in(tags))
         .limit(1)
     )
     return connection.scalar(query) is not None

@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     from events.pointers import Changes
 
-_LONGEST_VALUE = 1000  # characters of its JSON
-_LARGEST_ENTRY = 64 * 1024
+_LONGEST_TEXT = 1000  # characters of a value
+_MOST_PATHS = 20  # of a reveal
+_LARGEST_ENTRY = 60_000  # bytes of values
 
 
 class Kind(Struct, frozen=True):
@@ -171,10 +172,15 @@ _SAID_ELSEWHERE = frozenset(
 
 def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
     details = {
-        name: getattr(event, name)
+        name: _short(value)
         for name in event.__struct_fields__
-        if name not in _SAID_ELSEWHERE and getattr(event, name) is not None
+        if name not in _SAID_ELSEWHERE
+        and (value := msgspec.to_builtins(getattr(event, name))) is not None
     }
+    if isinstance(event, SecretsRevealed):
+        details["paths"] = [_short(path) for path in event.paths[:_MOST_PATHS]]
+        if len(event.paths) > _MOST_PATHS:
+            details["paths_left_out"] = len(event.paths) - _MOST_PATHS
     details["actor"] = f"{event.actor.type}:{event.actor.id}"
     details["actor_name"] = event.actor.name
     changes: Changes | None = getattr(event, "changes", None)
@@ -188,26 +194,26 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
 
 def _sides(changes: Changes, erased_version: int) -> tuple[dict[str, Any], dict[str, Any], int]:
     """What the paths held before and after, while there is room; how many were left out."""
-    sides: tuple[dict[str, Any], dict[str, Any]] = {}, {}
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
     room = _LARGEST_ENTRY
-    shown = 0
-    for path, change in changes.items():
-        for side, value in zip(sides, (change.before, change.after), strict=True):
-            if value is not UNSET:
-                side[path], size = _short(mask(value, erased_version))
-                room -= size + len(path)
+    for count, (path, change) in enumerate(changes.items()):
+        sides = [
+            (side, _short(mask(value, erased_version)))
+            for side, value in ((old, change.before), (new, change.after))
+            if value is not UNSET
+        ]
+        room -= sum(len(msgspec.json.encode({path: value})) for _, value in sides)
         if room < 0:
-            for side in sides:
-                side.pop(path, None)
-            break
-        shown += 1
-    return *sides, len(changes) - shown
+            return old, new, len(changes) - count
+        for side, value in sides:
+            side[path] = value
+    return old, new, 0
 
 
-def _short(value: Any) -> tuple[Any, int]:
-    """A value, or the beginning of its text where it is long, and how many bytes it takes."""
-    text = msgspec.json.encode(value).decode()
-    if len(text) <= _LONGEST_VALUE:
-        return value, len(text)
-    whole = value if isinstance(value, str) else text
-    return f"{whole[:_LONGEST_VALUE]}\u2026 ({len(whole)} characters)", _LONGEST_VALUE
+def _short(value: Any) -> Any:
+    """A value; where its text is long, the beginning of that, and how long it is."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if len(text) <= _LONGEST_TEXT:
+        return value
+    return f"{text[:_LONGEST_TEXT]}\u2026 ({len(text)} characters)"

@@ -153,7 +153,7 @@ async def get_checkpoint(request: AnyRequest) -> Response[str]:
     who = principal(request, Role.admin)
     note = await services(request).audit.checkpoint(who.organization_id)
     headers = {"cache-control": "no-store"}
-    return Response(note, media_type="text/plain; charset=utf-8", headers=headers)
+    return Response(note, media_type="text/plain", headers=headers)
 
 
 @get(

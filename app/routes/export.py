@@ -69,13 +69,17 @@ async def export_log(
     until: Annotated[str | None, _MOMENT] = None,
     assistant_id: Annotated[int | None, QueryParameter(ge=1, le=MAX_ID)] = None,
     actor: Annotated[
-        str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
+        str | None,
+        QueryParameter(
+            max_length=200, description="A key's name, or `type:id`, such as `api_key:3`."
+        ),
     ] = None,
     event_type: Annotated[
         str | None, QueryParameter(description="As `/api/v1/audit/event-types` lists them.")
     ] = None,
     path: Annotated[
-        str | None, QueryParameter(description="A JSON Pointer, or the beginning of some.")
+        str | None,
+        QueryParameter(max_length=1000, description="A JSON Pointer, or the beginning of some."),
     ] = None,
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""

@@ -1,0 +1,478 @@
+"""A database of an earlier schema, with history, comes to today's: nothing is lost on the way.
+
+The old database is made as the old version left it: by its own migration, and by rows written
+past today's code. The tree that the events must have is computed here, level by level.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config as AlembicConfig
+from alembic.migration import MigrationContext
+from pymerkle import InmemoryTree
+
+from app import accounts, audit_verify, vault
+from app.config import Config
+from app.database import hold, migrate, reading_engine, writing_engine
+from events import codec, store
+from events.tables import from_micros, metadata, to_micros
+from tests.conftest import ASSISTANTS
+from tests.end_to_end.processes import client, run, serving, url_of
+
+GOLDEN = Path(__file__).parents[1] / "events" / "golden"
+# What the old version could record, in the order of a stream.
+TAGS = (
+    "assistant_created.v1",
+    "assistant_settings_changed.v1",
+    "secrets_revealed.v1",
+    "assistant_deleted.v1",
+    "secrets_erased.v1",
+)
+# Organizations and how many events they have: the copy reads 500 at a time. The golden events
+# are those of organization 3, with the sequences 41 to 45.
+COUNTS = {1: 1203, 2: 500, 3: 45, 4: 0, 5: 1, 6: 501, 7: 1000}
+ASSISTANTS_BEFORE = 300  # in each organization; the golden one has the number 12
+IMMUTABLE = "events are immutable"
+CREATED_AT = 1_750_000_000_000_000
+
+Row = dict[str, Any]
+
+
+# -- the old database
+
+
+def old_rows(organization_id: int, count: int) -> list[Row]:
+    """A log as the old version wrote it, of the golden events and their like."""
+    if organization_id == 3:
+        golden = sorted(map(golden_row, TAGS), key=lambda row: int(row["sequence"]))
+        return old_rows(0, count - len(golden)) + golden
+    return [old_row(organization_id, sequence) for sequence in range(1, count + 1)]
+
+
+def golden_row(tag: str) -> Row:
+    body = (GOLDEN / f"{tag}.json").read_bytes().removesuffix(b"\n")
+    return row_of(json.loads(body), body)
+
+
+def old_row(organization_id: int, sequence: int) -> Row:
+    assistant, place = divmod(sequence - 1, len(TAGS))
+    event = json.loads((GOLDEN / f"{TAGS[place]}.json").read_bytes())
+    moment = datetime.fromisoformat("2026-01-01T00:00:00Z") + timedelta(seconds=sequence)
+    event |= {
+        "organization_id": organization_id or 3,
+        "sequence": sequence,
+        "assistant_id": assistant + 20,
+        "occurred_at": f"{moment:%Y-%m-%dT%H:%M:%S}Z",
+    }
+    event["actor"] |= {"user_id": sequence % 7 + 1}
+    if "version" in event:
+        event["version"] = TAGS.index(event["type"]) + 1
+    return row_of(event, json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def row_of(event: Row, body: bytes) -> Row:
+    return {
+        "organization_id": event["organization_id"],
+        "sequence": event["sequence"],
+        "assistant_id": event["assistant_id"],
+        "version": event.get("version"),
+        "type": event["type"],
+        "occurred_at": to_micros(datetime.fromisoformat(event["occurred_at"])),
+        "body": body,
+    }
+
+
+LOGS = {one: old_rows(one, count) for one, count in COUNTS.items()}
+
+
+def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
+    engine = engine or writing_engine(path)
+    settings = AlembicConfig()
+    settings.set_main_option("script_location", "app:migrations")
+    with engine.connect() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, target)
+    engine.dispose()
+
+
+def make_old(path: Path) -> None:
+    upgrade(path, "0001")
+    safe = vault.open_vault(Config(database_url=url_of(path)))
+    engine = writing_engine(path)
+    with engine.begin() as connection:
+        for organization_id, log in LOGS.items():
+            connection.execute(
+                sa.text(
+                    "INSERT INTO organizations (organization_id, name, created_at, sequence,"
+                    " last_assistant_id, last_occurred_at)"
+                    " VALUES (:id, :name, :created_at, :sequence, :assistants, :moment)"
+                ),
+                {
+                    "id": organization_id,
+                    "name": f"Organization {organization_id}",
+                    "created_at": CREATED_AT + organization_id,
+                    "sequence": len(log),
+                    "assistants": ASSISTANTS_BEFORE,
+                    "moment": log[-1]["occurred_at"] if log else CREATED_AT,
+                },
+            )
+            safe.make_keys(connection, organization_id, from_micros(CREATED_AT))
+            names = ", ".join(log[0]) if log else ""
+            values = ", ".join(f":{name}" for name in log[0]) if log else ""
+            if log:
+                connection.execute(sa.text(f"INSERT INTO events ({names}) VALUES ({values})"), log)
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("old") / "backstory.db"
+    make_old(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def migrated(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("migrated") / old.name
+    shutil.copy(old, path)
+    with hold(path, "tests"):
+        migrate(path)
+    return path
+
+
+@pytest.fixture
+def copied(migrated: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(migrated, tmp_path / migrated.name))
+
+
+def query(path: Path, statement: str, *values: Any) -> list[Any]:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).fetchall()
+
+
+# -- the tree, level by level
+
+
+def levels_over(bodies: Sequence[bytes]) -> list[list[bytes]]:
+    """The roots of all perfect subtrees, by the logarithm of their width."""
+    levels = [[sha256(b"\x00" + body).digest() for body in bodies]]
+    while levels[-1]:
+        below = levels[-1]
+        pairs = zip(below[::2], below[1::2], strict=False)
+        levels.append([sha256(b"\x01" + left + right).digest() for left, right in pairs])
+    return levels[:-1]
+
+
+def kept_by(levels: list[list[bytes]], sequence: int) -> bytes:
+    ends = (level for level in range(len(levels)) if sequence % 2**level == 0)
+    return b"".join(levels[level][sequence // 2**level - 1] for level in ends)
+
+
+def frontier_over(levels: list[list[bytes]], size: int) -> bytes:
+    ones = (level for level in reversed(range(len(levels))) if size >> level & 1)
+    return b"".join(levels[level][(size >> level) - 1] for level in ones)
+
+
+# -- what is there after
+
+
+@pytest.mark.parametrize("organization_id", COUNTS)
+def test_every_event_is_there_byte_for_byte_and_has_its_leaf(
+    migrated: Path, organization_id: int
+) -> None:
+    log = LOGS[organization_id]
+    levels = levels_over([row["body"] for row in log])
+    names = [*log[0]] if log else ["sequence"]
+    found = query(
+        migrated,
+        f"SELECT {', '.join(names)}, hashes FROM events"
+        " WHERE organization_id = ? ORDER BY sequence",
+        organization_id,
+    )
+    assert found == [(*row.values(), kept_by(levels, row["sequence"])) for row in log]
+
+
+@pytest.mark.parametrize("organization_id", COUNTS)
+def test_the_frontier_is_that_of_all_events_and_its_root_that_of_pymerkle(
+    migrated: Path, organization_id: int
+) -> None:
+    bodies = [row["body"] for row in LOGS[organization_id]]
+    independent = InmemoryTree.init_from_entries(bodies, algorithm="sha256")
+    ((frontier,),) = query(
+        migrated, "SELECT frontier FROM organizations WHERE organization_id = ?", organization_id
+    )
+    assert frontier == frontier_over(levels_over(bodies), len(bodies))
+    engine = reading_engine(migrated)
+    with engine.connect() as connection:
+        for size in {0, 1, 499, 500, 501, len(bodies) - 1, len(bodies)} & {*range(len(bodies) + 1)}:
+            root = store.root_at(connection, organization_id, size)
+            assert root == independent.get_root(size)
+    engine.dispose()
+
+
+def test_every_event_is_found_by_its_user_and_none_by_a_key(migrated: Path) -> None:
+    found = query(migrated, "SELECT body, user_id, key_id FROM events")
+    assert len(found) == sum(COUNTS.values())
+    for body, user_id, key_id in found:
+        assert (user_id, key_id) == (json.loads(body)["actor"]["user_id"], None)
+
+
+def test_every_event_can_still_be_read(migrated: Path) -> None:
+    engine = reading_engine(migrated)
+    with engine.connect() as connection:
+        for organization_id, log in LOGS.items():
+            read = list(store.read_log(connection, organization_id))
+            assert read == [codec.decode(row["body"], row["type"]) for row in log]
+    engine.dispose()
+
+
+def test_the_counters_stay_and_each_log_has_an_origin_of_its_own(migrated: Path) -> None:
+    found = query(
+        migrated,
+        "SELECT organization_id, name, created_at, sequence, last_assistant_id,"
+        " checkpoint_at, checkpoint_sequence, origin FROM organizations ORDER BY organization_id",
+    )
+    for organization_id, name, created_at, sequence, assistants, moment, checkpoint, _ in found:
+        assert (name, sequence) == (f"Organization {organization_id}", COUNTS[organization_id])
+        assert created_at == moment == CREATED_AT + organization_id
+        assert (assistants, checkpoint) == (ASSISTANTS_BEFORE, 0)
+    origins = {row[-1] for row in found}
+    assert len(origins) == len(COUNTS)
+    assert all(row[-1].startswith(f"backstory/organizations/{row[0]}/") for row in found)
+
+
+def test_another_copy_of_the_same_database_is_another_log(
+    old: Path, migrated: Path, tmp_path: Path
+) -> None:
+    """Else the two could grow apart under one name."""
+    other = Path(shutil.copy(old, tmp_path))
+    migrate(other)
+    statement = "SELECT origin FROM organizations"
+    assert not {*query(migrated, statement)} & {*query(other, statement)}
+
+
+def test_migrating_again_changes_nothing(copied: Path) -> None:
+    tables = ("organizations", "events", "sqlite_master", "alembic_version")
+    before = [query(copied, f"SELECT * FROM {table}") for table in tables]
+    migrate(copied)
+    assert [query(copied, f"SELECT * FROM {table}") for table in tables] == before
+
+
+# -- a migration that fails
+
+
+TABLES = ("organizations", "sqlite_master", "alembic_version")
+
+
+@pytest.fixture(params=[b"no JSON", b"{}"])
+def damaged(request: pytest.FixtureRequest, old: Path, tmp_path: Path) -> Path:
+    """An old database with an event that has no actor, far behind."""
+    path = Path(shutil.copy(old, tmp_path))
+    statement = "SELECT sql FROM sqlite_master WHERE name = 'events_are_not_updated'"
+    ((guard,),) = query(path, statement)
+    query(path, "DROP TRIGGER events_are_not_updated")
+    forged = "UPDATE events SET body = ? WHERE organization_id = 7 AND sequence = 900"
+    query(path, forged, request.param)
+    query(path, guard)
+    return path
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(damaged: Path) -> None:
+    before = [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")]
+    with pytest.raises((ValueError, KeyError)):
+        migrate(damaged)
+    assert [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")] == before
+
+
+def test_control_outside_of_a_transaction_it_would_be_left_halfway(damaged: Path) -> None:
+    before = [query(damaged, f"SELECT * FROM {table}") for table in TABLES]
+    engine = sa.create_engine(f"sqlite:///{damaged}", isolation_level="AUTOCOMMIT")
+    with pytest.raises((ValueError, KeyError)):
+        upgrade(damaged, "head", engine)
+    engine.dispose()
+    assert [query(damaged, f"SELECT * FROM {table}") for table in TABLES] != before
+
+
+# -- the guards
+
+
+FORGERIES = {
+    "UPDATE events SET body = x'00' WHERE sequence = 600": "events_are_not_updated",
+    "UPDATE events SET hashes = x'00'": "events_are_not_updated",
+    "DELETE FROM events WHERE sequence = 1": "events_are_not_deleted",
+    "INSERT OR REPLACE INTO events SELECT organization_id, sequence, assistant_id, version, key_id,"
+    " user_id, type, occurred_at, x'00', hashes FROM events WHERE sequence = 7": (
+        "events_are_not_replaced"
+    ),
+    "INSERT OR REPLACE INTO events SELECT organization_id, 99999, assistant_id, version, key_id,"
+    " user_id, type, occurred_at, x'00', hashes FROM events"
+    " WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
+    "INSERT OR REPLACE INTO events (rowid, organization_id, sequence, user_id, type, occurred_at,"
+    " body, hashes) SELECT rowid, 1, 99999, 0, type, 0, x'00', x'00' FROM events"
+    " WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_the_past_is_as_immutable_as_before(copied: Path, forgery: str) -> None:
+    before = query(copied, "SELECT * FROM events ORDER BY 1, 2")
+    with pytest.raises(sqlite3.IntegrityError, match=IMMUTABLE):
+        query(copied, forgery)
+    assert query(copied, "SELECT * FROM events ORDER BY 1, 2") == before
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_control_without_its_trigger_the_past_could_be_changed(copied: Path, forgery: str) -> None:
+    before = query(copied, "SELECT * FROM events ORDER BY 1, 2")
+    query(copied, f"DROP TRIGGER {FORGERIES[forgery]}")
+    query(copied, forgery)
+    assert query(copied, "SELECT * FROM events ORDER BY 1, 2") != before
+
+
+# -- the schema
+
+
+def differences(path: Path) -> list[Any]:
+    engine = reading_engine(path)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found: list[Any] = compare_metadata(context, metadata)
+    engine.dispose()
+    return found
+
+
+def schema(path: Path) -> dict[str, Any]:
+    """Each table's columns, keys, unique constraints and indexes, as SQLAlchemy reads them."""
+    engine = reading_engine(path)
+    with engine.connect() as connection:
+        inspector = sa.inspect(connection)
+        found = {
+            table: (
+                [
+                    (column["name"], repr(column["type"]), column["nullable"])
+                    for column in inspector.get_columns(table)
+                ],
+                inspector.get_pk_constraint(table)["constrained_columns"],
+                sorted(
+                    (str(unique["name"]), unique["column_names"])
+                    for unique in inspector.get_unique_constraints(table)
+                ),
+                sorted(
+                    (str(index["name"]), index["column_names"], index["unique"])
+                    for index in inspector.get_indexes(table)
+                ),
+            )
+            for table in inspector.get_table_names()
+            if table != "alembic_version"
+        }
+    engine.dispose()
+    return found
+
+
+@pytest.fixture(scope="module")
+def declared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The schema of a database that is made from the tables alone."""
+    path = tmp_path_factory.mktemp("declared") / "backstory.db"
+    engine = writing_engine(path)
+    metadata.create_all(engine)
+    engine.dispose()
+    return schema(path)
+
+
+def test_the_migrated_schema_is_that_of_the_tables(
+    migrated: Path, declared: dict[str, Any]
+) -> None:
+    assert {accounts.api_keys.name, vault.sealed_secrets.name, "events"} <= declared.keys()
+    assert differences(migrated) == []
+    assert schema(migrated) == declared
+
+
+def test_a_new_database_has_the_same_schema_and_the_same_guards(
+    migrated: Path, declared: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "new.db"
+    migrate(path)
+    assert differences(path) == []
+    assert schema(path) == declared
+    statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    assert query(path, statement) == query(migrated, statement)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DROP INDEX events_of_type",
+        "ALTER TABLE organizations DROP COLUMN checkpoint_at",
+        "ALTER TABLE users ADD COLUMN more TEXT",
+        "CREATE TABLE old_events (one INTEGER)",
+    ],
+)
+def test_control_a_schema_that_differs_is_seen(
+    copied: Path, declared: dict[str, Any], change: str
+) -> None:
+    query(copied, change)
+    assert differences(copied) != []
+    assert schema(copied) != declared
+
+
+# -- the server goes on
+
+
+@pytest.fixture(scope="module")
+def grown(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[bytes, bytes]]:
+    """The export of an old log to which a server has added, and the keys that signed it."""
+    path = tmp_path_factory.mktemp("grown") / old.name
+    shutil.copytree(old.parent, path.parent, dirs_exist_ok=True)
+    made = run(
+        path.parent,
+        *("keys", "create", "--organization", "Organization 1", "--role", "admin"),
+        *("--database", url_of(path)),
+    )
+    assert made.returncode == 0, made.stderr
+    with serving(path) as running, client(running.url, made.stdout.strip()) as admin:
+        created = admin.post(ASSISTANTS, json={"name": "Front desk"})
+        assert created.status_code == 201
+        assert created.json()["id"] == ASSISTANTS_BEFORE + 1
+        export = admin.get("/api/v1/audit/export")
+        assert export.status_code == 200
+        yield export.content, admin.get("/api/v1/audit/key").content
+
+
+def test_a_server_starts_on_it_and_new_events_extend_the_tree(
+    grown: tuple[bytes, bytes], tmp_path: Path
+) -> None:
+    export, keys = grown
+    file = tmp_path / "export.ndjson"
+    file.write_bytes(export)
+    verified = audit_verify.verify(audit_verify.read_lines([file]), audit_verify.read_keys(keys))
+    assert verified.events >= COUNTS[1] + 2
+    assert len(verified.signed_by) == 1
+    bodies = [line.partition(b'"event":')[2][:-1] for line in export.splitlines()[:-1]]
+    assert bodies[: COUNTS[1]] == [row["body"] for row in LOGS[1]]
+    independent = InmemoryTree.init_from_entries(bodies, algorithm="sha256")
+    assert base64.b64decode(verified.root) == independent.get_root()
+
+
+def test_control_an_old_event_that_was_changed_before_would_not_verify(
+    grown: tuple[bytes, bytes],
+) -> None:
+    export, keys = grown
+    lines = export.splitlines(keepends=True)
+    lines[600] = lines[600].replace(b'"sequence":601', b'"sequence":602')
+    assert lines[600] != export.splitlines(keepends=True)[600]
+    with pytest.raises(audit_verify.Failed, match="sequence 601: edited"):
+        audit_verify.verify(lines, audit_verify.read_keys(keys))
