@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from events.store import Stored
 
 # A row group ends with the event that reaches one of the two.
-ROWS = 10_000
-BODY_BYTES = 8_000_000
+ROWS = 5_000
+BODY_BYTES = 4_000_000
 
 _TIME = pa.timestamp("us", tz="UTC")
 _PATH = pa.field("element", pa.string(), nullable=False)  # Parquet's own name for a list's items

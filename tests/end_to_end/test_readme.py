@@ -136,8 +136,11 @@ def test_the_tour_works_as_it_is_pasted(clone: Clone, tmp_path: Path) -> None:
     filled_in = re.sub(r"(?m)^KEY=.*$", f"KEY={clone.key}", filled_in)
     assert clone.url in filled_in
     assert clone.key in filled_in
-    toured = tour(tmp_path, [filled_in, *rest])
+    toured = tour(clone.folder, tmp_path, [filled_in, *rest])
     assert toured.returncode == 0, toured.stdout + toured.stderr
+    assert "verified: " in toured.stdout
+    assert re.search(r"sequence \d+: edited: ", toured.stderr)
+    assert toured.stdout.endswith("caught\n")
     statuses = re.findall(r"^status (\d+)$", toured.stderr, re.MULTILINE)
     assert len(statuses) == "".join(rest).count("curl ")
     assert {status[0] for status in statuses} == {"2"}
@@ -145,17 +148,17 @@ def test_the_tour_works_as_it_is_pasted(clone: Clone, tmp_path: Path) -> None:
 
 def test_control_a_tour_that_meets_an_error_fails(clone: Clone, tmp_path: Path) -> None:
     lost = [f"URL={clone.url}\nKEY=bks_wrong\n", *blocks(section("A tour with curl"), "sh")[1:]]
-    toured = tour(tmp_path, lost)
+    toured = tour(clone.folder, tmp_path, lost)
     assert toured.returncode == 22
     assert re.findall(r"status (\d+)", toured.stderr) == ["401"]
 
 
-def tour(folder: Path, scripts: list[str]) -> subprocess.CompletedProcess[str]:
-    (folder / ".curlrc").write_text(CURLRC)
+def tour(folder: Path, curl_home: Path, scripts: list[str]) -> subprocess.CompletedProcess[str]:
+    (curl_home / ".curlrc").write_text(CURLRC)
     return subprocess.run(
         ["bash", "-e", "-o", "pipefail", "-c", "\n".join(scripts)],
         cwd=folder,
-        env=pristine() | {"CURL_HOME": str(folder)},
+        env=pristine() | {"CURL_HOME": str(curl_home)},
         capture_output=True,
         text=True,
         check=False,
@@ -180,6 +183,9 @@ def test_the_commands_that_serve_work_as_they_are_pasted(clone: Clone) -> None:
         key = (clone.folder / "key.txt").read_text().strip()
         headers = {"authorization": f"Bearer {key}"}
         assert httpx.get(f"{url}{ASSISTANTS}", headers=headers).json() == []
+        (export,) = blocks(section("Audit"), "sh")
+        subprocess.run(["bash", "-e", "-c", export], cwd=clone.folder, env=pristine(), check=True)
+        assert (clone.folder / "audit.csv").read_text().startswith("sequence,time,assistant,")
     assert (clone.folder / "backstory.db.key").exists()
 
 
