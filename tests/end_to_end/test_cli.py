@@ -287,6 +287,27 @@ def test_check_shows_rows_that_are_no_fold_of_the_log_and_rebuild_repairs_them(
     assert run(tmp_path, "check").stdout == EQUAL
 
 
+def test_check_names_an_event_that_was_edited_behind_the_logs_back(
+    database: Path, tmp_path: Path
+) -> None:
+    query(database, "DROP TRIGGER events_are_not_updated")
+    query(database, "UPDATE events SET body = CAST(replace(body, '0.25', '0.75') AS BLOB)")
+    checked = run(tmp_path, "check")
+    assert checked.returncode == 1
+    assert "organization 1, sequence 2\n" in checked.stdout
+    assert "the log is not what was hashed when it was written" in checked.stderr
+
+
+@pytest.mark.parametrize("command", ["check", "keys list", "audit key"])
+def test_a_database_of_an_older_release_is_said_to_be_one(
+    database: Path, tmp_path: Path, command: str
+) -> None:
+    query(database, "UPDATE alembic_version SET version_num = '0001'")
+    ended = run(tmp_path, *command.split())
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "has the schema of another release; 'backstory serve' updates it" in said(ended)
+
+
 def test_two_checks_of_the_same_damage_print_the_same(database: Path, tmp_path: Path) -> None:
     query(database, "DELETE FROM assistants WHERE assistant_id = 3")
     one, other = (run(tmp_path, "check", PYTHONHASHSEED=seed).stdout for seed in ("1", "2"))

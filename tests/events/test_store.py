@@ -12,7 +12,7 @@ from sqlalchemy.dialects import sqlite
 from events import codec, store
 from events.changed import AssistantSettingsChanged, Event, LogEvent
 from events.pointers import Change
-from events.tables import events, to_micros
+from events.tables import events, organizations, to_micros
 from tests.events.given import ACTOR, ASSISTANT, PATCH, at, created, deleted, given
 from tests.events.log import Log
 
@@ -257,3 +257,47 @@ def test_no_place_in_the_log_is_given_twice(recorded: sa.Connection, twin: dict[
     with pytest.raises(sa.exc.IntegrityError):
         append(recorded, [event])
     assert len(bodies_in(recorded)) == 2
+
+
+# -- the log and its hashes
+
+
+@pytest.fixture
+def hashed(connection: sa.Connection) -> sa.Connection:
+    """A log of five events whose counters say so."""
+    append(connection, stream(5))
+    counter = store.counter_of(connection, 1)
+    counter.sequence = 5
+    store.save_counter(connection, counter)
+    connection.exec_driver_sql("DROP TRIGGER events_are_not_updated")
+    connection.exec_driver_sql("DROP TRIGGER events_are_not_deleted")
+    return connection
+
+
+def first_unproven(connection: sa.Connection) -> int | None:
+    return store.first_unproven(connection, 1, lambda _: None)
+
+
+# Each thing done to the database behind the log's back, and the sequence that shows it.
+MEDDLING: dict[str, tuple[sa.Executable, int]] = {
+    "a body edited": (sa.update(events).where(events.c.sequence == 3).values(body=b"{}"), 3),
+    "a leaf edited": (sa.update(events).where(events.c.sequence == 4).values(hashes=b""), 4),
+    "one taken out": (sa.delete(events).where(events.c.sequence == 2), 2),
+    "the end cut off": (sa.delete(events).where(events.c.sequence > 3), 4),
+    "another frontier": (sa.update(organizations).values(frontier=b"x" * 32), 6),
+    "another count": (sa.update(organizations).values(sequence=6), 6),
+}
+
+
+@pytest.mark.parametrize("meddling", MEDDLING)
+def test_what_was_done_behind_the_logs_back_is_found(hashed: sa.Connection, meddling: str) -> None:
+    statement, sequence = MEDDLING[meddling]
+    hashed.execute(statement)
+    assert first_unproven(hashed) == sequence
+
+
+def test_an_untouched_log_has_the_hashes_that_it_was_written_with(hashed: sa.Connection) -> None:
+    assert first_unproven(hashed) is None
+    append(hashed, [])
+    assert first_unproven(hashed) is None
+    assert store.first_unproven(hashed, 2, lambda _: None) is None  # an empty one, too
