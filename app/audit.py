@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
@@ -486,13 +487,31 @@ def record_checkpoint(
     )
 
 
-def copy_checkpoint(folder: Path, organization_id: int, made: RecordedCheckpoint) -> None:
-    """Put a checkpoint outside of the database, where whoever fetches it finds it whole."""
+class CheckpointContradicted(Exception):
+    """Another checkpoint of the same size left the server before: the log was rewritten."""
+
+
+def copy_checkpoint(folder: Path, made: RecordedCheckpoint) -> None:
+    """Put a checkpoint outside of the database, where whoever fetches it finds it whole.
+
+    What stands there already is never overwritten; raises ``CheckpointContradicted``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"organization-{organization_id}-{made.size:012}.checkpoint"
+    origin, _, _ = made.checkpoint.partition("\n")
+    file = folder / f"{origin.replace('/', '-')}-{made.size:012}.checkpoint"
     part = file.with_name(file.name + ".part")
-    part.write_text(made.checkpoint, "utf-8")
-    part.replace(file)
+    with part.open("w", encoding="utf-8") as stream:
+        stream.write(made.checkpoint)
+        stream.flush()
+        os.fsync(stream.fileno())
+    try:
+        os.link(part, file)
+        part.unlink()
+    except FileExistsError:
+        if file.read_text("utf-8") != made.checkpoint:
+            part.replace(file.with_name(f"{file.name}.contradicted-by-{made.sequence}"))
+            raise CheckpointContradicted(str(file)) from None
+        part.unlink()
 
 
 # -- over HTTP
@@ -582,11 +601,13 @@ class Audit:
                 partial(record_checkpoint, self._signer, organization_id)
             )
             if made is not None and folder is not None:
-                await self._copy(Path(folder), organization_id, made)
+                await self._copy(Path(folder), made)
 
-    async def _copy(self, folder: Path, organization_id: int, made: RecordedCheckpoint) -> None:
+    async def _copy(self, folder: Path, made: RecordedCheckpoint) -> None:
         """The event is there whatever becomes of its copy; the next one covers it as well."""
         try:
-            await asyncio.to_thread(copy_checkpoint, folder, organization_id, made)
+            await asyncio.to_thread(copy_checkpoint, folder, made)
+        except CheckpointContradicted as error:
+            _log.critical("checkpoint_contradicted", file=str(error))
         except OSError as error:
             _log.warning("checkpoint_not_copied", folder=str(folder), error=str(error))

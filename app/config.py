@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = "BACKSTORY_"
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
+_LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
 
@@ -92,7 +93,10 @@ def _duration(name: str, text: str) -> timedelta:
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None:
         raise ConfigError(f"{PREFIX}{name}: expected a time such as 30d, 12h, 15m or 0s")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if length > _LONGEST:
+        raise ConfigError(f"{PREFIX}{name}: expected no more than {_LONGEST.days}d")
+    return length
 
 
 def _check_database_url(text: str) -> None:

@@ -110,7 +110,9 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
             keep = partial(made_of.audit.keep_checkpoints, every, config.checkpoint_dir)
             least, most = _CHECKPOINT_SECONDS
             looks = max(least, min(every.total_seconds(), most))
+            settle = made_of.refusals.settle
             chores = [
+                asyncio.create_task(_repeat(settle, _USAGE_SECONDS)),
                 asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS)),
                 asyncio.create_task(_repeat(purge, _PURGE_SECONDS)),
                 asyncio.create_task(_repeat(keep, looks)),

@@ -41,6 +41,7 @@ class _Allowance(Struct):
     left: float
     at: datetime
     unrecorded: int = 0
+    last: Attempt | None = None  # of those
 
     def take(self, now: datetime) -> bool:
         regained = (now - self.at).total_seconds() / _SECONDS_EACH
@@ -58,25 +59,45 @@ class Refusals:
     def __init__(self, writer: Writer, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._clock = clock
-        self._allowances: dict[int, _Allowance] = {}  # no more than there are organizations
+        # For each organization's unknown keys, and for each key that it revoked.
+        self._allowances: dict[tuple[int, int | None], _Allowance] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
     def note(self, attempt: Attempt) -> None:
         """Record an attempt, or count it where there were too many."""
         now = self._clock()
+        who = attempt.stranger
         allowance = self._allowances.setdefault(
-            attempt.stranger.organization_id, _Allowance(_AT_ONCE, now)
+            (who.organization_id, who.key_id), _Allowance(_AT_ONCE, now)
         )
-        if not allowance.take(now):
+        if allowance.take(now):
+            self._start(attempt, allowance)
+        else:
             allowance.unrecorded += 1
-            return
-        unrecorded, allowance.unrecorded = allowance.unrecorded, 0
+            allowance.last = attempt
+
+    async def settle(self) -> None:
+        """Record what was only counted, as far as it may be by now."""
+        now = self._clock()
+        for allowance in self._allowances.values():
+            if allowance.last is not None and allowance.take(now):
+                self._start_last(allowance)
+
+    def _start_last(self, allowance: _Allowance) -> None:
+        if allowance.last is not None:
+            allowance.unrecorded -= 1
+            self._start(allowance.last, allowance)
+
+    def _start(self, attempt: Attempt, allowance: _Allowance) -> None:
+        unrecorded, allowance.unrecorded, allowance.last = allowance.unrecorded, 0, None
         task = asyncio.create_task(self._record(attempt, unrecorded, allowance))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
 
     async def drain(self) -> None:
-        """Wait for what is being recorded."""
+        """Record what was only counted, and wait for all that is being recorded."""
+        for allowance in self._allowances.values():
+            self._start_last(allowance)
         await asyncio.gather(*self._recording)
 
     async def _record(self, attempt: Attempt, unrecorded: int, allowance: _Allowance) -> None:
@@ -99,4 +120,5 @@ class Refusals:
             await self._writer.write(work)
         except Exception as error:  # noqa: BLE001  # the answer is out: say it, and go on
             allowance.unrecorded += unrecorded + 1
+            allowance.last = attempt
             _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")

@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from app import keyfiles
 from app.config import ConfigError
+from app.database import reading_engine
+from events import store
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -88,14 +90,15 @@ class AuditKeyMissing(Exception):
 def open_signer(config: Config, *, make: bool = True) -> Signer:
     """The signer that is configured; without one, that of ``<database>.audit.key``.
 
-    ``make`` makes the file where it is missing. Raises ``ConfigError`` and ``AuditKeyMissing``.
+    ``make`` makes the file where it is missing, but for a log that holds checkpoints: those would
+    verify no more. Raises ``ConfigError`` and ``AuditKeyMissing``.
     """
     found = keyfiles.configured("AUDIT_KEY", config.audit_key, config.audit_key_file)
     if found is not None:
         return _read(*found)
     file = _embedded_file(config)
     if not file.exists():
-        if not make:
+        if not make or _has_signed(config):
             raise AuditKeyMissing(file)
         keyfiles.make(file, _new_key() + "\n")
         _log.warning(
@@ -104,6 +107,16 @@ def open_signer(config: Config, *, make: bool = True) -> Signer:
             advice="back it up, apart from the database: it signs the audit log's checkpoints",
         )
     return _read(keyfiles.read(file, str(file)), str(file))
+
+
+def _has_signed(config: Config) -> bool:
+    """Whether a log of the database, which is migrated, holds a checkpoint."""
+    engine = reading_engine(config.database_path)
+    try:
+        with engine.connect() as connection:
+            return store.holds_checkpoints(connection)
+    finally:
+        engine.dispose()
 
 
 def _embedded_file(config: Config) -> Path:

@@ -57,6 +57,10 @@ class _OldCycle(RequestResponseCycle):
 class TrailersProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1 with trailers: give it as ``http`` to ``uvicorn.Config``."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unfinished: list[RequestResponseCycle] = []
+
     def on_headers_complete(self) -> None:
         """Begin a response that may end with trailers."""
         before = self.cycle
@@ -68,3 +72,13 @@ class TrailersProtocol(HttpToolsProtocol):
             else:
                 self.cycle.__class__ = _Cycle
                 self.scope["extensions"] = {EXTENSION: {}}
+            waiting = [cycle for cycle in self._unfinished if not cycle.response_complete]
+            self._unfinished = [*waiting, self.cycle]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every response of the connection, also the one that others wait behind."""
+        for cycle in self._unfinished:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        super().connection_lost(exc)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _READ_AT_ONCE = 500
 _FEW = 32
+_BATCH_BYTES = 256 * 1024
 _NO_LIMIT = 2**62  # SQL has no OFFSET without LIMIT everywhere
 
 
@@ -126,6 +127,11 @@ def append(connection: sa.Connection, counter: Counter, recorded: Iterable[LogEv
 def _row(event: LogEvent, counter: Counter) -> dict[str, Any]:
     body = codec.encode(event)
     counter.frontier, hashes = merkle.add(counter.frontier, event.sequence - 1, body)
+    return _columns(event) | {"body": body, "hashes": hashes}
+
+
+def _columns(event: LogEvent) -> dict[str, Any]:
+    """What an event's row says beside its bytes, so that it can be found."""
     return {
         "organization_id": event.organization_id,
         "sequence": event.sequence,
@@ -135,8 +141,6 @@ def _row(event: LogEvent, counter: Counter) -> dict[str, Any]:
         "user_id": event.actor.user_id,
         "type": codec.tag_of(event),
         "occurred_at": to_micros(event.occurred_at),
-        "body": body,
-        "hashes": hashes,
     }
 
 
@@ -218,20 +222,27 @@ def _pages(
 def first_unproven(
     connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
 ) -> int | None:
-    """The first sequence whose hashes are not what hashing the log again gives; None for none.
+    """The first sequence whose row is not what its bytes give, hashed again; None for none.
 
     One beyond the last where the counters say otherwise than the log.
     """
     counter = counter_of(connection, organization_id)
     frontier, size = b"", 0
-    for rows in read_stored(connection, organization_id, Sought()):
-        for sequence, body, kept in rows:
-            frontier, hashes = merkle.add(frontier, size, body)
-            size += 1
-            if (sequence, kept) != (size, hashes):
-                return size
-        progress(len(rows))
+    query = rows_of(events, organization_id).order_by(events.c.sequence)
+    for row in connection.execute(query).mappings():
+        frontier, hashes = merkle.add(frontier, size, row["body"])
+        size += 1
+        if (row["sequence"], row["hashes"]) != (size, hashes) or not _is_told(row):
+            return size
+        progress(1)
     return None if (size, frontier) == (counter.sequence, counter.frontier) else size + 1
+
+
+def _is_told(row: sa.RowMapping) -> bool:
+    """Whether a row's columns say what its bytes do."""
+    told = _columns(codec.decode(row["body"], codec.tag_in(row["body"])))
+    told["type"] = codec.tag_in(row["body"])  # as it was written, not today's shape
+    return all(row[name] == value for name, value in told.items())
 
 
 # -- the log as it is stored
@@ -259,8 +270,16 @@ def read_stored(
         .limit(_NO_LIMIT if skip else None)
     )
     with connection.execute(query) as result:
-        while rows := result.cursor.fetchmany(_FEW):
-            yield rows  # type: ignore[misc]  # tuples with the members of Stored
+        rows: list[Stored] = []
+        size = 0
+        for row in iter(result.cursor.fetchone, None):
+            rows.append(row)
+            size += len(row[1])
+            if len(rows) == _FEW or size > _BATCH_BYTES:
+                yield rows
+                rows, size = [], 0
+        if rows:
+            yield rows
 
 
 def holds_others(
@@ -325,6 +344,14 @@ def checkpoints_due(connection: sa.Connection, moment: datetime) -> list[int]:
         column.sequence > column.checkpoint_sequence, column.checkpoint_at <= to_micros(moment)
     )
     return list(connection.scalars(query.order_by(column.organization_id)))
+
+
+def holds_checkpoints(connection: sa.Connection) -> bool:
+    """Whether any organization's log holds a checkpoint."""
+    query = sa.select(organizations.c.organization_id).where(
+        organizations.c.checkpoint_sequence > 0
+    )
+    return connection.scalar(query.limit(1)) is not None
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:

@@ -49,6 +49,8 @@ events = sa.Table(
     sa.Column("hashes", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("organization_id", "assistant_id", "version", name="events_stream"),
     sa.Index("events_of_type", "organization_id", "type", "sequence"),
+    sa.Index("events_of_assistant", "organization_id", "assistant_id", "sequence"),
+    sa.Index("events_of_key", "organization_id", "key_id", "sequence"),
     sa.Index("events_of_user", "organization_id", "user_id", "sequence"),
 )
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_CHORE = "checkpoint_at <= ?"
 # Counted while a key is used, written when it suits the server.
 _USAGE = frozenset(("usage_count", "last_used_at"))
 
@@ -48,6 +49,8 @@ def statements() -> Iterator[list[Statement]]:
     seen: list[Statement] = []
 
     def note(_: Any, __: Any, text: str, bound: Any, *___: Any) -> None:
+        if _CHORE in text:  # what the server asks for itself, now and then, for all of them
+            return
         seen.append(Statement(text, repr(bound)))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", note)

@@ -525,7 +525,8 @@ def test_recorded_checkpoints_are_files(kept: Kept, again: Server) -> None:
     for organization in (kept.quiet, kept.busy):
         with again.client(organization.admin) as admin:
             for one in recorded(admin):
-                name = f"organization-{organization.id}-{one['size']:012}.checkpoint"
+                origin = one["checkpoint"].splitlines()[0].replace("/", "-")
+                name = f"{origin}-{one['size']:012}.checkpoint"
                 expected[name] = one["checkpoint"]
     found = {path.name: path.read_text("utf-8") for path in kept.folder.iterdir()}
     assert found == expected

@@ -422,7 +422,10 @@ def test_an_export_that_goes_beyond_what_is_asked_for_is_not_cut_back(
     file, text = tmp_path / "export", answers.formats["csv"]
     file.write_bytes(text)
     flags = ("--format", "csv", "--until-sequence", "5")
-    refused(export(server.database.parent, file, *flags), file, text)
+    ended = export(server.database.parent, file, *flags)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--until-sequence: expected a number from " in said(ended)
+    assert file.read_bytes() == text
 
 
 def test_an_export_into_a_folder_that_is_not_there_is_not_recorded(

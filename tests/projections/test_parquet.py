@@ -160,18 +160,18 @@ def test_a_row_group_is_sent_as_soon_as_it_is_complete() -> None:
 
 
 def test_memory_stays_flat() -> None:
-    log = many(25_000)
+    log = many(12_500)
     encoder = PARQUET.encoder()
     held = pa.total_allocated_bytes()
     sent = [encoder.head()]
     for start in range(0, len(log), 1000):
         sent.append(encoder.lines(log[start : start + 1000]))
         assert pa.total_allocated_bytes() - held < 1_000_000
-    sent.append(encoder.tail(25_000))
-    assert [number for number, chunk in enumerate(sent) if chunk] == [0, 10, 20, 26]
+    sent.append(encoder.tail(12_500))
+    assert [number for number, chunk in enumerate(sent) if chunk] == [0, 5, 10, 14]
     metadata = opened(b"".join(sent)).metadata
     sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-    assert sizes == [10_000, 10_000, 5_000]
+    assert sizes == [5_000, 5_000, 2_500]
 
 
 # -- other readers

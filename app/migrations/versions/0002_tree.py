@@ -14,6 +14,12 @@ revision = "0002"
 down_revision = "0001"
 
 _ROWS_AT_ONCE = 500
+_SEARCHED = {
+    "events_of_type": "type",
+    "events_of_assistant": "assistant_id",
+    "events_of_key": "key_id",
+    "events_of_user": "user_id",
+}
 _GUARDS = {
     "events_are_not_updated": "BEFORE UPDATE",
     "events_are_not_deleted": "BEFORE DELETE",
@@ -32,8 +38,8 @@ def upgrade() -> None:
     for organization_id in organizations.scalars().all():
         _copy_events(connection, organization_id)
     op.drop_table("old_events")
-    op.create_index("events_of_type", "events", ["organization_id", "type", "sequence"])
-    op.create_index("events_of_user", "events", ["organization_id", "user_id", "sequence"])
+    for name, column in _SEARCHED.items():
+        op.create_index(name, "events", ["organization_id", column, "sequence"])
     _create_guards()
 
 
