@@ -282,6 +282,12 @@ def first_unproven(connection: sa.Connection) -> int | None:
 MEDDLING: dict[str, tuple[sa.Executable, int]] = {
     "a body edited": (sa.update(events).where(events.c.sequence == 3).values(body=b"{}"), 3),
     "a leaf edited": (sa.update(events).where(events.c.sequence == 4).values(hashes=b""), 4),
+    "a type edited": (
+        sa.update(events).where(events.c.sequence == 2).values(type="assistant_deleted.v1"),
+        2,
+    ),
+    "a moment edited": (sa.update(events).where(events.c.sequence == 5).values(occurred_at=0), 5),
+    "an owner edited": (sa.update(events).where(events.c.sequence == 1).values(user_id=99), 1),
     "one taken out": (sa.delete(events).where(events.c.sequence == 2), 2),
     "the end cut off": (sa.delete(events).where(events.c.sequence > 3), 4),
     "another frontier": (sa.update(organizations).values(frontier=b"x" * 32), 6),

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from app.accounts import Stranger
+from app.config import Config
+from app.main import Services, open_services
+from app.refusals import Attempt
+from tests.app import stored
+from tests.conftest import make_organizations
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+def attempt(key_id: int | None = None) -> Attempt:
+    stranger = Stranger(organization_id=1, key_id=key_id)
+    return Attempt(stranger=stranger, key_prefix="bks_00000000", ip_address=None, request_id="r")
+
+
+def recorded(
+    tmp_path: Path, happen: Callable[[Services, Clock], None]
+) -> list[tuple[int | None, int]]:
+    """The refusals in the log, each with its key and how many went unrecorded before it."""
+    database = tmp_path / "backstory.db"
+    make_organizations(database, 1)
+    clock = Clock()
+
+    async def serve() -> None:
+        config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+        async with open_services(config, clock) as made_of:
+            happen(made_of, clock)
+            await made_of.refusals.settle()
+
+    asyncio.run(serve())
+    return [
+        (event["key_id"], event["unrecorded"])
+        for event in stored.events(database, 1)
+        if event["type"] == "login_refused.v1"
+    ]
+
+
+def test_a_flood_is_ten_events_and_one_that_counts_the_others(tmp_path: Path) -> None:
+    def flood(made_of: Services, clock: Clock) -> None:
+        del clock
+        for _ in range(500):
+            made_of.refusals.note(attempt())
+
+    found = recorded(tmp_path, flood)
+    assert found == [(None, 0)] * 10 + [(None, 489)]
+    assert len(found) + sum(count for _, count in found) == 500
+
+
+def test_what_was_only_counted_is_recorded_when_it_may_be(tmp_path: Path) -> None:
+    def flood_and_wait(made_of: Services, clock: Clock) -> None:
+        for _ in range(12):
+            made_of.refusals.note(attempt())
+        clock.now += timedelta(minutes=1)
+
+    assert recorded(tmp_path, flood_and_wait) == [(None, 0)] * 10 + [(None, 1)]
+
+
+def test_junk_does_not_hide_the_use_of_a_key_that_was_revoked(tmp_path: Path) -> None:
+    def junk_first(made_of: Services, clock: Clock) -> None:
+        del clock
+        for _ in range(50):
+            made_of.refusals.note(attempt())
+        made_of.refusals.note(attempt(key_id=3))
+
+    assert (3, 0) in recorded(tmp_path, junk_first)
