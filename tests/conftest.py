@@ -18,7 +18,7 @@ from typing import IO, Any
 import httpx
 import pytest
 import uvicorn
-from msgspec import Struct
+from msgspec import Struct, field
 
 from app import accounts, signing, vault
 from app.config import Config
@@ -90,6 +90,7 @@ class Server(Struct, frozen=True, kw_only=True):
     url: str
     database: Path
     waiting: list[Organization]
+    since: float = field(default_factory=time.monotonic)
 
     def organization(self) -> Organization:
         """An organization that no other test has."""

@@ -8,6 +8,7 @@ import io
 import json
 import random
 import re
+import shutil
 import socket
 import sqlite3
 import time
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import httpx
@@ -46,7 +48,6 @@ from tests.conftest import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
 
 AUDIT = "/api/v1/audit"
 EXPORT = f"{AUDIT}/export"
@@ -66,10 +67,11 @@ SOMEBODY = Actor(type="user", id=2, name="Ärger", user_id=2)
 
 
 class Filled(Struct, frozen=True, kw_only=True):
-    """A server with a log of many small events, one of large ones, and empty ones."""
+    """A server with a log of many small events, a shorter one, one of large events, empty ones."""
 
     server: Server
     varied: Organization
+    brief: Organization
     heavy: Organization
 
 
@@ -141,14 +143,38 @@ def write_heavy(organization_id: int, count: int) -> Callable[[Unit], None]:
     return work
 
 
+class Written(Struct, frozen=True, kw_only=True):
+    """A folder with a database that no server holds, made once, to be copied."""
+
+    folder: Path
+    waiting: list[Organization]
+    varied: Organization
+    brief: Organization
+    heavy: Organization
+
+    def copy(self, folder: Path) -> Path:
+        return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True), "backstory.db")
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
-    database = tmp_path_factory.mktemp("filled") / "backstory.db"
-    waiting = make_organizations(database, 40)
-    varied, heavy = waiting.pop(), waiting.pop()
-    write(database, write_varied(varied.id, 3000), write_heavy(heavy.id, 2500))
-    with serving(database, waiting) as server:
-        yield Filled(server=server, varied=varied, heavy=heavy)
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("written")
+    database = folder / "backstory.db"
+    *waiting, brief, heavy, varied = make_organizations(database, 40)
+    write(
+        database,
+        write_varied(varied.id, 3000),
+        write_varied(brief.id, 1200),
+        write_heavy(heavy.id, 2500),
+    )
+    return Written(folder=folder, waiting=waiting, varied=varied, brief=brief, heavy=heavy)
+
+
+@pytest.fixture(scope="module")
+def filled(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    database = written.copy(tmp_path_factory.mktemp("filled"))
+    with serving(database, [*written.waiting]) as server:
+        yield Filled(server=server, varied=written.varied, brief=written.brief, heavy=written.heavy)
 
 
 @pytest.fixture(scope="module")
@@ -158,16 +184,23 @@ def varied(filled: Filled) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def writer(filled: Filled) -> Iterator[Callable[[], None]]:
-    """What adds an event to that log."""
+@contextmanager
+def writing(server: Server, organization: Organization) -> Iterator[Callable[[], None]]:
+    """What adds an event to a log."""
     numbers = iter(range(10**9))
-    with filled.server.client(filled.varied.editor) as client:
+    with server.client(organization.editor) as client:
 
         def add() -> None:
             body = {"description": f"Meanwhile {next(numbers)}"}
             assert client.patch(f"{ASSISTANTS}/1", json=body).status_code == 200
 
+        yield add
+
+
+@pytest.fixture(scope="module")
+def writer(filled: Filled) -> Iterator[Callable[[], None]]:
+    """What adds an event to the log of many small ones."""
+    with writing(filled.server, filled.varied) as add:
         yield add
 
 
@@ -529,37 +562,47 @@ def read_in_parts(
     return kept + read(client, after=after, **bound, **query).body, part.until, len(places)
 
 
-@pytest.fixture(scope="module")
-def fragile(filled: Filled) -> Iterator[httpx.Client]:
-    """A client whose system takes little at once, so that a server waits for it."""
+@contextmanager
+def fragile(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    """An admin's client whose system takes little at once, so that a server waits for it."""
     options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)]
-    headers = {"authorization": f"Bearer {filled.varied.admin}"}
+    headers = {"authorization": f"Bearer {organization.admin}"}
     transport = httpx.HTTPTransport(socket_options=options)
     with httpx.Client(
-        base_url=filled.server.url, headers=headers, transport=transport, timeout=30
+        base_url=server.url, headers=headers, transport=transport, timeout=30
     ) as client:
         yield client
 
 
+def places_of_cuts(server: Server, log: Organization, seed: int, **query: Any) -> int:
+    """At how many an export was cut and resumed, to the same bytes, while somebody writes."""
+    with (
+        server.client(log.admin) as admin,
+        fragile(server, log) as cut_off,
+        writing(server, log) as add,
+    ):
+        size = len(read(admin, **query).body)
+        joined, until, places = read_in_parts(cut_off, seed, size, add, **query)
+        assert joined == read(admin, until_sequence=until, **query).body
+    return places
+
+
 @pytest.mark.parametrize("form", [*LINES, "csv"])
 def test_an_export_that_is_cut_a_hundred_times_and_resumed_is_the_same_file(
-    varied: httpx.Client, fragile: httpx.Client, writer: Callable[[], None], form: str
+    filled: Filled, form: str
 ) -> None:
-    size = len(read(varied, format=form).body)
-    joined, until, places = read_in_parts(fragile, len(form), size, writer, format=form)
-    assert places > 60  # it was cut all over the file
-    assert joined == read(varied, format=form, until_sequence=until).body
+    # A creation has many rows: more than a cut of the shorter log's table holds.
+    log = filled.varied if form == "csv" else filled.brief
+    # It was cut all over the file.
+    assert places_of_cuts(filled.server, log, len(form), format=form) > 60
 
 
 @pytest.mark.parametrize("form", ["ndjson", "csv"])
 def test_a_filtered_export_that_is_cut_and_resumed_is_the_same_file(
-    varied: httpx.Client, fragile: httpx.Client, writer: Callable[[], None], form: str
+    filled: Filled, form: str
 ) -> None:
     query = {"format": form, "actor": "EDITOR key", "event_type": "assistant_settings_changed"}
-    size = len(read(varied, **query).body)
-    joined, until, places = read_in_parts(fragile, 5, size, writer, **query)
-    assert places > 40
-    assert joined == read(varied, until_sequence=until, **query).body
+    assert places_of_cuts(filled.server, filled.brief, 5, **query) > 40
 
 
 def test_without_its_bound_a_resumed_export_is_another_file(
@@ -641,11 +684,20 @@ _FILTERS: list[tuple[dict[str, Any], Callable[[Event], bool]]] = [
 ]
 
 
+@pytest.fixture(scope="module")
+def whole(varied: httpx.Client) -> list[Event]:
+    """The log of many small events, with a record of an export at least."""
+    read(varied, until_sequence=1)
+    return events_of(varied)
+
+
 @pytest.mark.parametrize(("query", "takes"), _FILTERS, ids=[str(one) for one, _ in _FILTERS])
 def test_a_filter_selects_exactly_what_it_says(
-    varied: httpx.Client, query: dict[str, Any], takes: Callable[[Event], bool]
+    varied: httpx.Client,
+    whole: list[Event],
+    query: dict[str, Any],
+    takes: Callable[[Event], bool],
 ) -> None:
-    whole = events_of(varied)
     until = whole[-1]["sequence"]
     expected = [event["sequence"] for event in whole if takes(event)]
     assert len(expected) < len(whole)
@@ -719,13 +771,17 @@ def test_a_place_beyond_the_log_is_named_with_the_rule(varied: httpx.Client) -> 
     ],
 )
 def test_a_wrong_parameter_is_named_and_nothing_is_recorded(
-    filled: Filled, varied: httpx.Client, name: str, value: str
+    server: Server, organization: Organization, name: str, value: str
 ) -> None:
-    before = len(stored.events(filled.server.database, filled.varied.id))
-    answer = varied.get(EXPORT, params={name: value})
-    assert answer.status_code == 422
-    assert [error["loc"] for error in answer.json()["detail"]] == [["query", name]]
-    assert len(stored.events(filled.server.database, filled.varied.id)) == before
+    with server.client(organization.admin) as admin:
+        admin.post(ASSISTANTS, json={"name": "Desk"})
+        answer = admin.get(EXPORT, params={name: value})
+        assert answer.status_code == 422
+        assert [error["loc"] for error in answer.json()["detail"]] == [["query", name]]
+        assert len(stored.events(server.database, organization.id)) == 1
+        # The control: without it the export is recorded.
+        read(admin)
+        assert len(stored.events(server.database, organization.id)) == 2
 
 
 # -- exports are events
@@ -921,7 +977,9 @@ def test_a_client_that_stands_still_does_not_hold_a_shutdown(tmp_path: Path) -> 
     waiting = make_organizations(database, 1)
     write(database, write_heavy(waiting[0].id, 1000))
     with (tmp_path / "stderr").open("w") as stderr:
-        with serving_process(database, waiting, stderr=stderr) as server:
+        # Ten seconds, where nobody says otherwise.
+        sooner = "import app.cli; app.cli._DRAIN_SECONDS = 2"
+        with serving_process(database, waiting, preamble=sooner, stderr=stderr) as server:
             wire = Wire(server.url, waiting[0].admin)
             wire.ask(EXPORT)
             assert wire.status() == 200
@@ -970,19 +1028,20 @@ def test_an_export_that_is_read_slowly_does_not_make_the_log_of_writes_grow(
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def broken(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An admin's client of a log whose event 1500 is no JSON any more."""
     folder = tmp_path_factory.mktemp("broken")
-    database = folder / "backstory.db"
-    waiting = make_organizations(database, 1)
-    write(database, write_varied(waiting[0].id, 2000))
+    database = written.copy(folder)
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.execute("DROP TRIGGER events_are_not_updated")
-        connection.execute("UPDATE events SET body = ? WHERE sequence = 1500", (b'{"cut',))
+        connection.execute(
+            "UPDATE events SET body = ? WHERE organization_id = ? AND sequence = 1500",
+            (b'{"cut', written.varied.id),
+        )
     with (
         (folder / "stderr").open("w") as stderr,
-        serving_process(database, waiting, stderr=stderr) as server,
-        server.client(waiting[0].admin) as client,
+        serving_process(database, [], stderr=stderr) as server,
+        server.client(written.varied.admin) as client,
     ):
         yield client
 
@@ -1086,13 +1145,12 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Organization]]:
-    database = tmp_path_factory.mktemp("process") / "backstory.db"
-    waiting = make_organizations(database, 1)
-    organization = waiting[0]
-    write(database, write_varied(organization.id, 3000))
-    with serving_process(database, waiting) as server:
-        yield server, organization
+def process(
+    written: Written, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Server, Organization]]:
+    database = written.copy(tmp_path_factory.mktemp("process"))
+    with serving_process(database, []) as server:
+        yield server, written.varied
 
 
 @pytest.fixture

@@ -344,9 +344,10 @@ def test_progress_hears_the_count_of_events() -> None:
 
 def test_memory_does_not_grow_with_the_file() -> None:
     log = Log()
+    lines = [row(index, event(index + 1)) for index in range(10_000)]
     tracemalloc.start()
-    for index in range(10_000):
-        log.read(row(index, event(index + 1)), iter(()))
+    for line in lines:
+        log.read(line, iter(()))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ from app import accounts
 from app.database import reading_engine
 from events.tables import metadata
 from tests.app import stored
-from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, OWNED, Operation
 from tests.conftest import ORGANIZATIONS
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ _COUNTS_USES = "usage_count=("
 
 @pytest.fixture(scope="module")
 def tenant(server: Server) -> Organization:
-    wait_for_the_first_purge()
+    wait_for_the_first_purge(server)
     return server.organization()
 
 
-def wait_for_the_first_purge() -> None:
+def wait_for_the_first_purge(server: Server) -> None:
     """A server that has just started purges every organization, one after the other."""
     last = f"({ORGANIZATIONS},)"
-    deadline = time.monotonic() + 10
+    deadline = server.since + 10
     with stored.statements() as seen:
         while time.monotonic() < deadline:
             if any("sealed_secrets" in s.text and s.bound == last for s in list(seen)):
@@ -51,10 +52,14 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
     secret = {"name": "Front desk", "llm_provider_config": {"api_key": "sk-hidden"}}
     assistant = boss.post(ASSISTANTS, json=secret).json()
     boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
+    wish = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
+    changed = boss.post(CHANGE_SETS, json=wish).json()
     made = boss.post(KEYS, json={"name": "spare"}).json()
     return {
         "assistant_id": assistant["id"],
         "version_id": 2,
+        "version": 2,
+        "change_set_id": changed["change_set_id"],
         "key_id": made["api_key"]["id"],
         "phone_number": "+14155551234",
         "path": "nothing",
@@ -64,8 +69,12 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
 def run(boss: httpx.Client, operation: Operation) -> None:
     """The operation as it is granted, refused for want of the thing, and without a key."""
     ids = make_ids(boss)
-    operation.send(boss, ids)
-    operation.send(boss, ids | {"assistant_id": 99_999, "key_id": 99_999, "version_id": 99_999})
+    operation.prepare(boss, ids)
+    once = {"idempotency-key": str(uuid4())}
+    for _ in range(2):
+        operation.send(boss, ids, headers=once)
+    missing = dict.fromkeys(OWNED, 99_999)
+    operation.send(boss, ids | missing)
     operation.send(boss, ids, headers={"authorization": "Bearer none"})
 
 

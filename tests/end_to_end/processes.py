@@ -1,19 +1,52 @@
-"""The ``backstory`` command as processes of their own, run as an operator would run it."""
+"""The ``backstory`` command as processes of their own, run as an operator would run it.
+
+Most of a command's time is Python importing it: so a process that has imported it waits, and
+``run`` lets it fork one that runs the command. ``start`` runs the installed command itself.
+"""
 
 from __future__ import annotations
 
+import atexit
+import functools
+import json
 import os
+import select
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from msgspec import Struct
 
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 _SECONDS = 60
+# What is frozen is not touched by the collector, so a fork need not copy it when it ends.
+_WAITING = """
+import gc, json, os, sys
+import app.main, app.cli
+gc.collect()
+gc.freeze()
+for line in sys.stdin:
+    if not (child := os.fork()):
+        break
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+else:
+    sys.exit()
+sys.argv, folder, variables, preamble, *files = json.loads(line)
+os.environ.clear()
+os.environ.update(variables)
+os.chdir(folder)
+for number, file in enumerate(files):
+    os.dup2(os.open(file, os.O_RDWR), number)
+exec(preamble)
+app.cli.main()
+"""
 EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
 
@@ -40,8 +73,56 @@ def environment(**settings: str) -> dict[str, str]:
     return kept | settings
 
 
-def run(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end, in a folder of the test's own."""
+class _Waiting:
+    """A process that has imported the command, and forks for each run of it."""
+
+    def __init__(self) -> None:
+        self._one_at_a_time = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WAITING],
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # a group of its own, to kill with what it forked
+        )
+        atexit.register(self._process.communicate)
+
+    def run(self, *wish: Any) -> int:
+        """The exit code of a run."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with self._one_at_a_time:
+            print(json.dumps(wish), file=stdin, flush=True)
+            if not select.select([stdout], [], [], _SECONDS)[0]:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                _waiting.cache_clear()
+                raise subprocess.TimeoutExpired(wish[0], _SECONDS)
+            return int(stdout.readline())
+
+
+@functools.cache
+def _waiting() -> _Waiting:
+    return _Waiting()
+
+
+def run(
+    folder: Path, *arguments: str, preamble: str = "", **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, in a folder of the test's own and a process of its own.
+
+    ``preamble`` is Python that runs in it before: how a control switches a guard off.
+    """
+    command = [COMMAND, *arguments]
+    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
+        files = (os.devnull, out.name, err.name)
+        code = _waiting().run(command, str(folder), environment(**settings), preamble, *files)
+        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+
+
+def start(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """As ``run``, of the installed command itself, imports and all."""
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=folder,
