@@ -36,9 +36,14 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """By which wish a change came about, and what that wish referred to."""
 
     type: Literal[
-        "create", "duplicate", "patch", "put", "status", "rollback", "delete", "erase", "purge"
-    ]
+        "create", "duplicate", "patch", "put", "status", "change_set", "rollback", "undo", "delete",
+        "restore", "erase", "purge",
+    ]  # fmt: skip
     to_version: int | UnsetType = UNSET  # rollback: the state after this version is restored
+    paths: list[str] | UnsetType = UNSET  # rollback: at or below these alone
+    undoes: int | UnsetType = UNSET  # undo, restore: the version whose change is taken back
+    base_version: int | UnsetType = UNSET  # a three-way merge: what its author had read
+    change_set_id: int | UnsetType = UNSET  # one change of several assistants in one transaction
     secrets_restored: int | UnsetType = UNSET  # rollback: how many old secrets came back with it
     assistant_id: int | UnsetType = UNSET  # duplicate: the assistant that was copied
 
@@ -82,6 +87,10 @@ class AssistantDeleted(Versioned, frozen=True, kw_only=True, tag="assistant_dele
     """Closes a stream. The settings stay readable in its history."""
 
 
+class AssistantRestored(Versioned, frozen=True, kw_only=True, tag="assistant_restored.v1"):
+    """Opens a closed stream again; the settings are those that it closed with."""
+
+
 class SecretsErased(Versioned, frozen=True, kw_only=True, tag="secrets_erased.v1"):
     """The sealed values of every secret up to here were destroyed; references stay."""
 
@@ -91,6 +100,20 @@ class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag="secrets_revealed
 
     assistant_id: int
     paths: list[str]
+
+
+class VersionLabelled(Recorded, frozen=True, kw_only=True, tag="version_labelled.v1"):
+    """Somebody named a version, or took its name away. It changes no state."""
+
+    assistant_id: int
+    labelled_version: int
+    label: str | None
+
+
+class PolicyChanged(Recorded, frozen=True, kw_only=True, tag="policy_changed.v1"):
+    """Somebody changed what the organization demands of changes."""
+
+    changes: Changes
 
 
 class ApiKeyCreated(Recorded, frozen=True, kw_only=True, tag="api_key_created.v1"):
@@ -147,17 +170,32 @@ class CheckpointRecorded(Recorded, frozen=True, kw_only=True, tag="checkpoint_re
     checkpoint: str
 
 
-Event = AssistantCreated | AssistantSettingsChanged | AssistantDeleted | SecretsErased
+Event = (  # of an assistant's stream
+    AssistantCreated
+    | AssistantSettingsChanged
+    | AssistantDeleted
+    | AssistantRestored
+    | SecretsErased
+)
 KeyEvent = ApiKeyCreated | ApiKeyChanged | ApiKeyRevoked
 LogEvent = (  # what an organization's log holds
     Event
     | SecretsRevealed
+    | VersionLabelled
+    | PolicyChanged
     | KeyEvent
     | LoginRefused
     | SecretKeysRotated
     | AuditExported
     | CheckpointRecorded
 )
+
+
+def changes_of(event: Event | None) -> Changes:
+    """What an event changed: nothing, for none and for one that closes, opens or erases."""
+    if isinstance(event, AssistantCreated | AssistantSettingsChanged):
+        return event.changes
+    return {}
 
 
 class State(Struct, frozen=True, kw_only=True):
@@ -197,6 +235,10 @@ def evolve(state: State, event: Event) -> State:
         case AssistantDeleted():
             return msgspec.structs.replace(
                 state, version=event.version, deleted=True, updated_at=event.occurred_at
+            )
+        case AssistantRestored():
+            return msgspec.structs.replace(
+                state, version=event.version, deleted=False, updated_at=event.occurred_at
             )
         case SecretsErased():
             return msgspec.structs.replace(

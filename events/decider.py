@@ -6,9 +6,10 @@ Pure: time, ids and the actor are arguments (the ``Envelope``); nothing is read 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, assert_never
+from typing import Any, Literal, assert_never
 
-from msgspec import Struct
+import msgspec
+from msgspec import UNSET, Struct
 
 from events import pointers
 from events.changed import (
@@ -16,6 +17,7 @@ from events.changed import (
     Actor,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     Cause,
     Event,
@@ -23,13 +25,16 @@ from events.changed import (
     SecretsRevealed,
     State,
 )
-from events.errors import AssistantNotFound, NoSecret, SecretsGone
-from events.merging import merge
-from events.patch import check_stored, derive
-from events.pointers import Change, Tree
+from events.errors import AssistantNotFound, InvalidSettings, NoSecret, NotDeleted, SecretsGone
+from events.merging import Conflict, MergeConflict, merge, three_way
+from events.patch import COMPUTED, NotAccepted, derive, not_accepted
+from events.pointers import MARK, Change, Tree
 from events.secrets import Standing, is_erased, places, settle, with_secrets_of
 from events.settings import SETTING_NAMES
 from events.shape import SETTINGS, with_defaults
+
+# What becomes of paths that were changed again since: refuse all, leave them, or set them.
+OnConflict = Literal["fail", "theirs", "skip", "yours", "force"]
 
 
 class CreateAssistant(Struct, frozen=True, kw_only=True):
@@ -40,21 +45,45 @@ class CreateAssistant(Struct, frozen=True, kw_only=True):
 
 
 class ChangeSettings(Struct, frozen=True, kw_only=True):
-    """Merge a patch into the settings."""
+    """Merge a patch into the settings.
+
+    With ``base``, the settings that its author had read: what others changed since is kept.
+    """
 
     patch: Tree
     cause: Cause
+    base: Tree | None = None
+    on_conflict: OnConflict = "fail"
 
 
 class RestoreSettings(Struct, frozen=True, kw_only=True):
     """Make the settings what they were; the current secrets are kept.
 
-    ``restorable`` are the ids of old secrets that come back instead.
+    ``restorable`` are the ids of old secrets that come back instead. With ``paths``, what lies
+    elsewhere stays as it is.
     """
 
     settings: Tree
     to_version: int
+    paths: tuple[str, ...] | None = None
     restorable: frozenset[str] = frozenset()
+
+
+class UndoChange(Struct, frozen=True, kw_only=True):
+    """Take back what one change did, and keep what came later; the current secrets are kept."""
+
+    undoes: int  # the version that the change made
+    before: Tree  # the settings before it, and after
+    after: Tree
+    cause: Cause
+    on_conflict: OnConflict = "fail"
+    restorable: frozenset[str] = frozenset()
+
+
+class RestoreAssistant(Struct, frozen=True, kw_only=True):
+    """Open the stream of a deleted assistant again; ``undoes`` is the version of its deletion."""
+
+    undoes: int
 
 
 class DeleteAssistant(Struct, frozen=True, kw_only=True):
@@ -67,7 +96,23 @@ class EraseSecrets(Struct, frozen=True, kw_only=True):
     cause: Cause
 
 
-Command = CreateAssistant | ChangeSettings | RestoreSettings | DeleteAssistant | EraseSecrets
+Command = (
+    CreateAssistant
+    | ChangeSettings
+    | RestoreSettings
+    | UndoChange
+    | DeleteAssistant
+    | RestoreAssistant
+    | EraseSecrets
+)
+
+
+class Proposal(Struct, frozen=True, kw_only=True):
+    """What granting a wish would do: its event, if any, and what stands against it."""
+
+    event: Event | None
+    conflicts: tuple[Conflict, ...] = ()
+    not_accepted: tuple[NotAccepted, ...] = ()
 
 
 class Envelope(Struct, frozen=True, kw_only=True):
@@ -93,24 +138,62 @@ class Revelation(Struct, frozen=True, kw_only=True):
 def decide(command: Command, state: State, envelope: Envelope) -> Event | None:
     """The event that grants the wish; None when nothing would change.
 
-    Raises ``AssistantNotFound`` and ``InvalidSettings``.
+    Raises ``AssistantNotFound``, ``NotDeleted``, ``InvalidSettings`` and ``MergeConflict``.
     """
-    if isinstance(command, CreateAssistant):
-        return _create(command, envelope)
-    if not state.version or (state.deleted and not isinstance(command, EraseSecrets)):
-        raise AssistantNotFound(envelope.assistant_id)
+    proposal = propose(command, state, envelope)
+    refuse(command, proposal)
+    return proposal.event
+
+
+def refuse(command: Command, proposal: Proposal) -> None:
+    """Raise what stands against a proposal, if anything does."""
+    if proposal.not_accepted:
+        raise InvalidSettings(tuple(one.error for one in proposal.not_accepted))
+    if proposal.conflicts and getattr(command, "on_conflict", "fail") == "fail":
+        raise MergeConflict(proposal.conflicts)
+
+
+def propose(command: Command, state: State, envelope: Envelope) -> Proposal:
+    """What granting the wish would do, also where something stands against it.
+
+    Raises ``AssistantNotFound``, ``NotDeleted`` and ``InvalidSettings``.
+    """
+    _check_life(command, state, envelope)
     match command:
+        case CreateAssistant():
+            return Proposal(event=_create(command, envelope))
+        case ChangeSettings(base=None):
+            touched = _patched(state.settings, state.erased_version, command.patch)
+            return Proposal(event=_changed(state, touched, command.cause, envelope))
         case ChangeSettings():
-            return _changed(state, _patched(state, command.patch), command.cause, envelope)
+            return _merge(state, _wanted(command, state), command, envelope)
+        case UndoChange():
+            before = with_secrets_of(command.before, command.after, restorable=command.restorable)
+            return _merge(state, (command.after, before), command, envelope)
         case RestoreSettings():
-            cause = Cause(type="rollback", to_version=command.to_version)
-            return _changed(state, _restored(state, command), cause, envelope)
+            return _restore(state, command, envelope)
         case DeleteAssistant():
-            return AssistantDeleted(cause=Cause(type="delete"), **_said(state, envelope))
+            cause = Cause(type="delete")
+            return Proposal(event=AssistantDeleted(cause=cause, **_said(state, envelope)))
+        case RestoreAssistant():
+            cause = Cause(type="restore", undoes=command.undoes)
+            return Proposal(event=AssistantRestored(cause=cause, **_said(state, envelope)))
         case EraseSecrets():
-            return SecretsErased(cause=command.cause, **_said(state, envelope))
+            return Proposal(event=SecretsErased(cause=command.cause, **_said(state, envelope)))
         case _:
             assert_never(command)
+
+
+def _check_life(command: Command, state: State, envelope: Envelope) -> None:
+    if isinstance(command, CreateAssistant):
+        return
+    if not state.version:
+        raise AssistantNotFound(envelope.assistant_id)
+    if isinstance(command, RestoreAssistant):
+        if not state.deleted:
+            raise NotDeleted(envelope.assistant_id)
+    elif state.deleted and not isinstance(command, EraseSecrets):
+        raise AssistantNotFound(envelope.assistant_id)
 
 
 def reveal(paths: tuple[str, ...], state: State, envelope: Envelope) -> Revelation:
@@ -141,22 +224,80 @@ def _create(command: CreateAssistant, envelope: Envelope) -> Event:
     return AssistantCreated(cause=command.cause, changes=changes, **_said(NOTHING, envelope))
 
 
-def _patched(state: State, patch: Tree) -> Tree:
+def _patched(settings: Tree, erased_version: int, patch: Tree) -> Tree:
     """The members that a patch touches, as they would be; the others are left out of the work."""
-    current = {name: state.settings[name] for name in patch}
-    merged = settle(merge(current, patch), current, erased_version=state.erased_version)
+    current = {name: settings[name] for name in patch}
+    merged = settle(merge(current, patch), current, erased_version=erased_version)
     touched = {name: with_defaults(merged[name], SETTINGS.members[name].shape) for name in merged}
     return derive(touched) if "tools_settings" in touched else touched
 
 
-def _restored(state: State, command: RestoreSettings) -> Tree:
-    kept = with_secrets_of(command.settings, state.settings, restorable=command.restorable)
-    restored: Tree = with_defaults(kept)
-    check_stored(restored)
-    return {name: restored[name] for name in SETTING_NAMES}
+def _wanted(command: ChangeSettings, state: State) -> tuple[Tree, Tree]:
+    """What a patch's author had read, and wants it to be."""
+    base = command.base or {}
+    return base, base | _patched(base, state.erased_version, command.patch)
 
 
-def _changed(state: State, touched: Tree, cause: Cause, envelope: Envelope) -> Event | None:
+def _merge(
+    state: State,
+    edit: tuple[Tree, Tree],
+    command: ChangeSettings | UndoChange,
+    envelope: Envelope,
+) -> Proposal:
+    """Bring an edit of an older state, from and to, into the current one."""
+    base, yours = edit
+    new_secrets = _secret_ids(yours) - _secret_ids(base)
+    is_undo = isinstance(command, UndoChange)  # which keeps the current secrets
+
+    def insist(conflict: Conflict) -> Any:
+        """Yours, but for secrets that it only kept: those are the current ones."""
+        if conflict.yours is UNSET:
+            return UNSET
+        at = pointers.split(conflict.path)
+        return with_secrets_of(
+            conflict.yours, conflict.theirs, at, restorable=new_secrets, adding=is_undo
+        )
+
+    insists = command.on_conflict in ("yours", "force")
+    merged = three_way(
+        base, yours, state.settings, insist=insist if insists else None, computed=COMPUTED
+    )
+    proposal = _proposal(state, derive(with_defaults(merged.tree)), command.cause, envelope)
+    return msgspec.structs.replace(proposal, conflicts=merged.conflicts)
+
+
+def _secret_ids(settings: Tree) -> frozenset[str]:
+    return frozenset(place.reference[MARK]["id"] for place in places(settings))
+
+
+def _restore(state: State, command: RestoreSettings, envelope: Envelope) -> Proposal:
+    cause = Cause(type="rollback", to_version=command.to_version)
+    restored = with_secrets_of(command.settings, state.settings, restorable=command.restorable)
+    if command.paths is not None:
+        cause = msgspec.structs.replace(cause, paths=list(command.paths))
+        restored = _with_paths(state.settings, restored, command.paths)
+    complete: Tree = with_defaults(restored)
+    return _proposal(state, complete, cause, envelope)
+
+
+def _with_paths(settings: Tree, restored: Tree, paths: tuple[str, ...]) -> Tree:
+    for path in paths:
+        if not path:
+            return restored
+        settings = pointers.put(settings, path, pointers.at(restored, path))
+    return derive(with_defaults(settings))
+
+
+def _proposal(state: State, settings: Tree, cause: Cause, envelope: Envelope) -> Proposal:
+    """A change to settings that come from the past, held against today's rules."""
+    event = _changed(state, {name: settings[name] for name in SETTING_NAMES}, cause, envelope)
+    broken = not_accepted(settings, event.changes) if event else ()
+    return Proposal(event=event, not_accepted=broken)
+
+
+def _changed(
+    state: State, touched: Tree, cause: Cause, envelope: Envelope
+) -> AssistantSettingsChanged | None:
     before = {name: state.settings[name] for name in touched}
     changes = pointers.diff(before, touched)
     if not changes:

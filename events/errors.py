@@ -35,12 +35,20 @@ class AssistantNotFound(Refusal):
 
 
 class VersionNotFound(Refusal):
-    """The assistant exists, but no history entry has this version."""
+    """The assistant exists, but not this version of it."""
 
-    def __init__(self, assistant_id: int, version: int) -> None:
+    def __init__(self, assistant_id: int, version: int | str) -> None:
         super().__init__(assistant_id, version)
         self.assistant_id = assistant_id
         self.version = version
+
+
+class NotDeleted(Refusal):
+    """The assistant lives: there is nothing to restore."""
+
+    def __init__(self, assistant_id: int) -> None:
+        super().__init__(assistant_id)
+        self.assistant_id = assistant_id
 
 
 class InvalidSettings(Refusal):

@@ -1,4 +1,7 @@
-"""JSON Merge Patch (RFC 7396) over trees, with UNSET for removal, so that null stays a value."""
+"""JSON Merge Patch (RFC 7396) over trees, with UNSET for removal, so that null stays a value.
+
+And the merge of two people's edits of the same tree: ``three_way``.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct
 
-from events.pointers import is_reference
+from events import pointers
+from events.errors import Refusal
+from events.pointers import MARK, Change, Changes, Paths, Tree, is_reference
 from events.secrets import Path, Plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
-    from events.pointers import Tree
+
+class Conflict(Struct, frozen=True, kw_only=True):
+    """A path that two edits of one base set to different values; a side is UNSET for nothing."""
+
+    path: str
+    base: Any
+    theirs: Any
+    yours: Any
+
+
+class MergeConflict(Refusal):
+    """Paths that an edit sets were changed by others since it was begun."""
+
+    def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
+        super().__init__(len(conflicts))
+        self.conflicts = conflicts
+
+
+class Merged(Struct, frozen=True, kw_only=True):
+    """Two edits of one base, as one tree."""
+
+    tree: Tree
+    conflicts: tuple[Conflict, ...]
 
 
 class Replace(Struct, frozen=True):
@@ -51,3 +78,48 @@ def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ())
     if isinstance(patch, list):
         return [seal(item, reference_to, (*at, "*")) for item in patch]
     return patch
+
+
+def three_way(
+    base: Tree,
+    yours: Tree,
+    theirs: Tree,
+    *,
+    insist: Callable[[Conflict], Any] | None = None,
+    computed: Collection[str] = (),
+) -> Merged:
+    """``theirs`` with what ``yours`` changes of ``base``, but for paths that theirs changed, too.
+
+    Those are conflicts, unless both hold the same now: they stay as theirs has them, or become
+    what ``insist`` makes of them. ``computed`` paths follow from others, so nobody edits them.
+    """
+    came = Paths(pointers.diff(base, theirs))
+    taken: Changes = {}
+    conflicts = []
+    for path, change in pointers.diff(base, yours).items():
+        if path in computed:
+            continue
+        if not came.overlap(path):
+            taken[path] = change
+            continue
+        now = pointers.at(theirs, path)
+        if _stand_for_the_same(now, change.after):
+            continue
+        conflict = Conflict(path=path, base=change.before, theirs=now, yours=change.after)
+        conflicts.append(conflict)
+        if insist:
+            taken[path] = Change(before=now, after=insist(conflict))
+    return Merged(tree=pointers.apply(taken, theirs), conflicts=tuple(conflicts))
+
+
+def _stand_for_the_same(one: Any, other: Any) -> bool:
+    """Equal values; two references to equal secrets differ in their ids alone."""
+    return pointers.same(_without_ids(one), _without_ids(other))
+
+
+def _without_ids(value: Any) -> Any:
+    if is_reference(value):
+        return value | {MARK: value[MARK]["fingerprint"]}
+    if isinstance(value, dict):
+        return {name: _without_ids(member) for name, member in value.items()}
+    return [_without_ids(item) for item in value] if isinstance(value, list) else value

@@ -9,19 +9,21 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from events import parsing, shape
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import MARK, Tree, is_reference, join
+from events.pointers import MARK, Paths, Tree, is_reference, join
 from events.secrets import (
     KEPT,
     MASK,
+    URL,
     Kept,
     Plain,
     in_url,
@@ -33,7 +35,7 @@ from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 T = TypeVar("T", bound=Struct)
 
@@ -45,6 +47,7 @@ _TRUE = frozenset(("y", "yes", "t", "on"))
 _FALSE = frozenset(("n", "no", "f", "off"))
 _E164 = re.compile(r"\+[1-9]\d{6,14}", re.ASCII)
 _NUMBER_SEPARATORS = re.compile(r"[\s\-.()\[\]{}]")
+COMPUTED = ("/tools_settings/enabled_tools",)  # paths that ``derive`` sets
 # The tools that the server knows, in the order in which ``enabled_tools`` lists them.
 _BUILT_IN_TOOLS = {
     "end_call": "endCall",
@@ -52,6 +55,26 @@ _BUILT_IN_TOOLS = {
     "dtmf_solver": "dtmfSolver",
     "send_sms": "sendSms",
 }
+
+
+class Shown(str):
+    """A mask that knows the stored secret for which it is shown; wherever it gets, it is no text."""
+
+    __slots__ = ("reference",)
+    reference: Tree
+
+    def __new__(cls, mask: str, reference: Tree) -> Self:
+        """``mask`` is what is shown of the secret that ``reference`` stands for."""
+        shown = super().__new__(cls, mask)
+        shown.reference = reference
+        return shown
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Self:
+        return self
+
+    def kept(self) -> Kept:
+        """What its mask says when it is sent back."""
+        return Kept(url=self.reference.get(URL))
 
 
 class SettingsPatch(Struct, frozen=True, kw_only=True):
@@ -73,6 +96,20 @@ def read_patch(body: Any, *, strict: bool = False) -> SettingsPatch:
 def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
     """Read the body of a creation: a patch to an assistant that has only defaults."""
     return _read(body, _Reader(strict=strict), required=("name",))
+
+
+def read_whole(members: Tree, *, strict: bool = False) -> SettingsPatch:
+    """Read settings that take the place of the stored ones, whole; UNSET removes one.
+
+    In free-form maps, null is a value here. Raises ``InvalidSettings`` with every error.
+    """
+    reader = _Reader(strict=strict, whole=True)
+    tree = {
+        name: Replace(value.value if isinstance(value, Replace) else value)
+        for name, value in reader.patch(members)[0].items()
+    }
+    reader.raise_errors()
+    return SettingsPatch(tree=tree, ignored=tuple(reader.ignored))
 
 
 def read_struct(kind: type[T], body: Any) -> T:
@@ -119,11 +156,32 @@ def clean_reason(text: str | None) -> str | None:
     return in_url(url.url or "", MASK) if url else text.strip() or None
 
 
-def check_stored(settings: Tree) -> None:
-    """Hold stored settings against today's rules; raises ``InvalidSettings``."""
+class NotAccepted(Struct, frozen=True, kw_only=True):
+    """A stored value that breaks one of today's rules, and the nearest one that does not."""
+
+    path: str
+    error: FieldError
+    nearest: Any | UnsetType = UNSET
+
+
+def not_accepted(settings: Tree, changed: Iterable[str]) -> tuple[NotAccepted, ...]:
+    """Hold stored settings against today's rules: what of the changed paths breaks one."""
     reader = _Reader(stored=True)
-    reader.record(SETTINGS, settings, ("body",))
-    reader.raise_errors()
+    reader.settings(settings)
+    wanted = Paths(changed)
+    found = ((join(tuple(map(str, error.loc[1:]))), error) for error in reader.errors)
+    broken = ((path, error) for path, error in found if wanted.overlap(path))
+    return tuple(
+        NotAccepted(path=path, error=error, nearest=_nearest(settings, error.loc[1:]))
+        for path, error in islice(broken, _MOST_ERRORS)
+    )
+
+
+def _nearest(settings: Tree, place: Location) -> Any:
+    value: Any = settings
+    for token in place:
+        value = value[token]
+    return shape.nearest(shape.find(place), value)
 
 
 def derive(settings: Tree) -> Tree:
@@ -214,31 +272,39 @@ def _alias(members: Tree, other: str, name: str) -> None:
 class _Reader:
     """Walks one body along the shape of the settings and collects what it finds."""
 
-    def __init__(self, *, strict: bool = False, stored: bool = False) -> None:
+    def __init__(self, *, strict: bool = False, stored: bool = False, whole: bool = False) -> None:
         self.errors: list[FieldError] = []
         self.ignored: list[str] = []
         self._strict = strict
         self._names_are_ours = True  # a name that speaks of a credential makes its value one
         self._secrets = 0
-        self._merging = True  # outside of lists: null removes a free-form member
+        self._whole = whole  # values take the place of what was there: null is one
+        self._merging = not whole  # outside of lists: null removes a free-form member
         self._stored = stored  # settings of ours: references are legal, nothing is rewritten
 
     def error(self, loc: Location, kind: str, message: str) -> None:
-        if len(self.errors) < _MOST_ERRORS:
+        if self._stored or len(self.errors) < _MOST_ERRORS:  # stored ones may stand, and many do
             self.errors.append(FieldError(loc=loc, msg=message, type=kind))
 
     def raise_errors(self) -> None:
         if self.errors:
             raise InvalidSettings(tuple(self.errors))
 
-    # -- the body as a whole
+    # -- the body as a whole, and stored settings
+
+    def settings(self, stored: Tree) -> None:
+        self.record(SETTINGS, stored, ("body",))
+        if isinstance(numbers := stored["bypass_numbers"], list):
+            self._phone_numbers(numbers, ("body", "bypass_numbers"))
+        if isinstance(custom := stored["custom_settings"], dict):
+            self._with_parsed_schema(custom, ("body", "custom_settings"))
 
     def patch(self, body: Tree) -> tuple[Tree, str | None]:
         tree: Tree = {}
         reason = None
         for name, value in body.items():
             loc = ("body", name)
-            if name == REASON:
+            if name == REASON and not self._whole:
                 reason = self.reason(value, loc)
             elif (member := SETTINGS.members.get(name)) is not None:
                 read = self._top_level(name, member, value, loc)
@@ -257,6 +323,10 @@ class _Reader:
     def _top_level(self, name: str, member: shape.Member, value: Any, loc: Location) -> Any:
         if isinstance(value, str):
             value = value.strip() if name == "name" else (value if value.strip() else None)
+        if value is UNSET:
+            value = None
+            if member.null == "ignored":
+                self.error(loc, "not_removable", "This member cannot be removed")
         if value is None and member.null == "ignored":
             return UNSET
         if value is None and member.null == "defaults":
@@ -297,6 +367,8 @@ class _Reader:
     def value(self, kind: shape.Shape, value: Any, loc: Location) -> Any:
         if value is None and kind.nullable:
             return None
+        if isinstance(value, Shown):
+            return value.kept()
         match kind:
             case shape.Scalar():
                 return self.scalar(kind, value, loc)
@@ -323,7 +395,7 @@ class _Reader:
                 tree[name] = self.value(member.shape, sent, (*loc, name))
             elif kind.open:
                 if self._storable(name, (*loc, name)):
-                    tree[name] = self._free(name, sent, (*loc, name), merging=True)
+                    tree[name] = self._free(name, sent, (*loc, name), merging=not self._whole)
             else:
                 self._unknown(kind, name, (*loc, name))
         return tree
@@ -352,6 +424,12 @@ class _Reader:
         }
 
     def _free_form(self, kind: shape.FreeForm, value: Tree, loc: Location) -> Tree:
+        if kind.replace and self._whole:
+            return {
+                name: self._custom_setting(name, sent, (*loc, name))
+                for name, sent in value.items()
+                if self._storable(name, (*loc, name))
+            }
         if not self._merging:
             return self._plain_members(value, loc)
         if not kind.replace:
@@ -427,6 +505,8 @@ class _Reader:
         secret = secret or (self._names_are_ours and speaks_of_credential(name))
         if self._stored and is_reference(value):
             return value
+        if isinstance(value, Shown):
+            return value.kept()
         if value is None:
             return UNSET if merging and not self._stored else None
         if isinstance(value, dict):

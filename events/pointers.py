@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 Tree = dict[str, Any]
 MARK = "$secret"
@@ -53,6 +53,27 @@ def overlaps(one: str, other: str) -> bool:
     return covers(one, other) or covers(other, one)
 
 
+class Paths:
+    """A set of paths that tells fast whether another one overlaps any of them."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = frozenset(paths)
+        self._above = frozenset(above for path in self._paths for above in ancestors(path))
+
+    def overlap(self, path: str) -> bool:
+        """Whether the path is, covers or lies below one of these."""
+        if path in self._paths or path in self._above:
+            return True
+        return any(above in self._paths for above in ancestors(path))
+
+
+def ancestors(path: str) -> Iterator[str]:
+    """The paths that cover a path, from the nearest to the whole."""
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
 def same(one: Any, other: Any) -> bool:
     """JSON equality. Python holds 1 == 1.0 == True; on the wire these are three values."""
     if isinstance(one, dict):
@@ -64,6 +85,22 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
     return type(one) is type(other) and bool(one == other)
+
+
+def at(tree: Any, path: str) -> Any:
+    """What a tree holds at a path; UNSET where it holds nothing. Lists have no inside."""
+    for name in split(path):
+        if not _is_object(tree) or name not in tree:
+            return UNSET
+        tree = tree[name]
+    return tree
+
+
+def put(tree: Tree, path: str, value: Any) -> Tree:
+    """The tree with the path set to a value, or without it where that is UNSET."""
+    if value is UNSET and at(tree, path) is UNSET:
+        return tree  # and what stands where an object on the way would stays
+    return _with_values(tree, iter(((path, value),)))
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,6 +168,6 @@ def _copied_parent(copied: dict[tuple[str, ...], Tree], at: tuple[str, ...]) -> 
     if at in copied:
         return copied[at]
     holder = _copied_parent(copied, at[:-1])
-    old = holder.get(at[-1])
-    copied[at] = holder[at[-1]] = dict(old) if isinstance(old, dict) else {}
+    old: Any = holder.get(at[-1])
+    copied[at] = holder[at[-1]] = dict(old) if _is_object(old) else {}
     return copied[at]

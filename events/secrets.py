@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET
 
 from events.errors import FieldError, InvalidSettings
-from events.pointers import MARK, Tree, is_reference
+from events.pointers import MARK, Tree, is_reference, join
 from events.shape import natural_keys
 
 if TYPE_CHECKING:
@@ -295,33 +295,47 @@ def _holds_secret(value: Any) -> bool:
 
 
 def with_secrets_of(
-    target: Any, current: Any, at: Place = (), *, restorable: frozenset[str] = frozenset()
+    target: Any,
+    current: Any,
+    at: Place = (),
+    *,
+    restorable: frozenset[str] = frozenset(),
+    adding: bool = True,
 ) -> Any:
     """``target`` as it is but for its secrets, which become those of ``current``.
 
     A place that holds a secret in either has afterwards what ``current`` has there: UNSET
     where it has nothing. Elements that only ``current`` has are gone, with their secrets.
-    References of ``target`` whose ids are ``restorable`` stay.
+    References of ``target`` whose ids are ``restorable`` stay. Without ``adding``, a place that
+    holds no secret in ``target`` gets none.
     """
     if is_reference(target) and target[MARK]["id"] in restorable:
         return target
-    if is_reference(target) or is_reference(current):
+    if is_reference(target) or (adding and is_reference(current)):
         return _current_secret(target, current)
     if isinstance(target, list):
         olds = current if isinstance(current, list) else []
         olds_of = counterparts(target, olds, at, by_position=False)
         pairs = zip(target, olds_of, strict=True)
-        kept = [with_secrets_of(one, old, at, restorable=restorable) for one, old in pairs]
+        kept = [
+            with_secrets_of(one, old, at, restorable=restorable, adding=adding)
+            for one, old in pairs
+        ]
         return [one for one in kept if one is not UNSET]
-    if isinstance(current, dict) and target is None:
+    if adding and isinstance(current, dict) and target is None:
         return _only_secrets(current) or None
     if not isinstance(target, dict):
         return target
     members_now = current if isinstance(current, dict) else {}
-    names = [*target, *(name for name in _only_secrets(members_now) if name not in target)]
+    added = _only_secrets(members_now) if adding else {}
+    names = [*target, *(name for name in added if name not in target)]
     members = {
         name: with_secrets_of(
-            target.get(name), members_now.get(name), (*at, name), restorable=restorable
+            target.get(name),
+            members_now.get(name),
+            (*at, name),
+            restorable=restorable,
+            adding=adding,
         )
         for name in names
     }
@@ -369,8 +383,11 @@ def places(value: Any, at: Path = (), bound: Path = ()) -> Iterator[Standing]:
             yield from places(item, (*at, str(position)), (*bound, "*"))
 
 
-def count_differences(one: Tree, other: Tree) -> int:
-    """At how many places the secrets of two settings differ."""
-    ours = {place.at: place.reference[MARK]["fingerprint"] for place in places(one)}
-    theirs = {place.at: place.reference[MARK]["fingerprint"] for place in places(other)}
-    return sum(1 for at in ours.keys() | theirs.keys() if ours.get(at) != theirs.get(at))
+def differing(one: Tree, other: Tree) -> list[str]:
+    """The paths at which the secrets of two settings differ."""
+    ours, theirs = _fingerprints(one), _fingerprints(other)
+    return [at for at in ours | theirs if ours.get(at) != theirs.get(at)]
+
+
+def _fingerprints(settings: Tree) -> dict[str, str]:
+    return {join(place.at): place.reference[MARK]["fingerprint"] for place in places(settings)}

@@ -396,6 +396,9 @@ def _partial(name: str, doc: str) -> type[Struct]:
         for setting in msgspec.structs.fields(Settings)
     ]
     members.append(("change_description", Reason | None | UnsetType, UNSET))
+    members.append(("base_version", int | str | None | UnsetType, UNSET))
+    members.append(("on_conflict", Literal["fail", "theirs", "yours"] | UnsetType, UNSET))
+    members.append(("dry_run", bool | UnsetType, UNSET))
     return msgspec.defstruct(
         name, members, namespace={"__doc__": doc}, module=__name__, frozen=True, kw_only=True
     )

@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import difflib
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
-from msgspec import Meta, Struct, inspect
+from msgspec import UNSET, Meta, Struct, inspect
 
 from events.settings import Settings
+
+_LONGEST_CHOICE = 100  # characters; looking for near words is slow
 
 
 class Scalar(Struct, frozen=True, kw_only=True):
@@ -148,6 +151,73 @@ def natural_keys(
     for name, member in shape.members.items():
         found |= natural_keys(member.shape, (*at, name))
     return found
+
+
+def find(place: tuple[str | int, ...]) -> Shape | None:
+    """The shape of the value at a place of the settings; None inside free-form values."""
+    found: Shape | None = SETTINGS
+    for token in place:
+        match found:
+            case Record(members=members):
+                found = members[str(token)].shape if token in members else None
+            case Listing(item=inner) | Mapping(value=inner):
+                found = inner
+            case _:
+                return None
+    return found
+
+
+def has(place: tuple[str, ...]) -> bool:
+    """Whether settings can hold anything at a place; free-form values may hold any member."""
+    found: Shape = SETTINGS
+    for token in place:
+        match found:
+            case Record(members=members) if token in members:
+                found = members[token].shape
+            case Listing(item=inner) | Mapping(value=inner):
+                found = inner
+            case FreeForm() | Record(open=True):
+                return True
+            case _:
+                return False
+    return True
+
+
+def nearest(shape: Shape | None, value: Any) -> Any:
+    """The value of a shape that is nearest to one beyond its bounds; UNSET where none is near."""
+    if not isinstance(shape, Scalar):
+        return UNSET
+    if get_origin(shape.type) is Literal:
+        close = difflib.get_close_matches(str(value)[:_LONGEST_CHOICE], get_args(shape.type), n=1)
+        return close[0] if close else UNSET
+    for bounds in getattr(shape.type, "__metadata__", ()):
+        near = _within(value, bounds)
+        if near != value and _accepts(shape, near):
+            return near
+    return UNSET
+
+
+def _accepts(shape: Scalar, value: Any) -> bool:
+    try:
+        msgspec.convert(value, shape.type)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _within(value: Any, bounds: Meta) -> Any:
+    if isinstance(value, str) and bounds.max_length is not None:
+        return value[: bounds.max_length]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _clamp(value, bounds)
+    return value
+
+
+def _clamp(value: float, bounds: Meta) -> float:
+    least, most = bounds.ge, bounds.le
+    if least is not None and value < least:
+        return least
+    return most if most is not None and value > most else value
 
 
 def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:

@@ -166,15 +166,35 @@ def read_stream(
     assistant_id: int,
     *,
     newest_first: bool = False,
+    after: int = 0,
+    until: int | None = None,
 ) -> Iterator[Event]:
-    """One assistant's events in order of version, a page of rows at a time."""
+    """One assistant's events in order of version, a page of rows at a time.
+
+    Those after a version, and up to another, which is included.
+    """
     version = events.c.version
     page = (
         rows_of(events, organization_id, version.label("at"), events.c.type, events.c.body)
-        .where(events.c.assistant_id == assistant_id, version.is_not(None))
+        .where(events.c.assistant_id == assistant_id, version > after)
         .order_by(version.desc() if newest_first else version)
     )
+    if until is not None:
+        page = page.where(version <= until)
     return _pages(connection, page, version, newest_first=newest_first)
+
+
+def read_versions(
+    connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
+) -> Iterator[Event]:
+    """Single events of one assistant's stream, in order of version."""
+    wanted = sorted(versions)
+    query = rows_of(events, organization_id, events.c.type, events.c.body)
+    query = query.where(events.c.assistant_id == assistant_id).order_by(events.c.version)
+    for start in range(0, len(wanted), _READ_AT_ONCE):
+        some = wanted[start : start + _READ_AT_ONCE]
+        for row in connection.execute(query.where(events.c.version.in_(some))):
+            yield codec.decode(row.body, row.type)  # type: ignore[misc]  # it has a version
 
 
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:
@@ -189,15 +209,24 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
 
 
 def read_log(
-    connection: sa.Connection, organization_id: int, *, after: int = 0
+    connection: sa.Connection,
+    organization_id: int,
+    *,
+    after: int = 0,
+    tags: tuple[str, ...] | None = None,
 ) -> Iterator[LogEvent]:
-    """One organization's events in order of sequence, after the one that was seen last."""
+    """One organization's events in order of sequence, after the one that was seen last.
+
+    All of them, or those of some types.
+    """
     sequence = events.c.sequence
     page = (
         rows_of(events, organization_id, sequence.label("at"), events.c.type, events.c.body)
         .where(sequence > after)
         .order_by(sequence)
     )
+    if tags is not None:
+        page = page.where(events.c.type.in_(tags))
     return _pages(connection, page, sequence, newest_first=False)
 
 

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app import policies, service
 from app.config import Config
 from app.database import writing_engine
+from app.service import Wish
 from app.unit import Caller, Unit
 from app.vault import Vault, open_vault
+from app.versions import Reference
+from events import store
 from events.changed import State
 from events.decider import (
     ChangeSettings,
     Command,
     CreateAssistant,
     DeleteAssistant,
+    OnConflict,
     RestoreSettings,
 )
 from events.errors import Refusal
@@ -32,7 +37,7 @@ from tests.conftest import make_organizations
 from tests.events.given import ACTOR, NAME, PATCH, at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ORGANIZATIONS = (1, 2, 3)
 
@@ -110,10 +115,52 @@ class Desk:
     def delete(self, organization_id: int, assistant_id: int) -> State:
         return self._handle(organization_id, assistant_id, DeleteAssistant())[1]
 
+    def revive(self, organization_id: int, assistant_id: int) -> None:
+        service.restore(self._unit, self._wish(organization_id, assistant_id))
+
+    def end_or_revive(self, organization_id: int, assistant_id: int) -> None:
+        """Delete an assistant that lives, and restore one that doesn't."""
+        if self._unit.state(organization_id, assistant_id).deleted:
+            self.revive(organization_id, assistant_id)
+        else:
+            self.delete(organization_id, assistant_id)
+
+    def undo(self, organization_id: int, assistant_id: int, number: int) -> None:
+        """Undo one of the changes that there were; what it does with conflicts, too, varies."""
+        wish = self._wish(organization_id, assistant_id)
+        how = _ON_CONFLICT[number % len(_ON_CONFLICT)]
+        service.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
+
+    def roll_back(
+        self, organization_id: int, assistant_id: int, number: int, paths: tuple[str, ...]
+    ) -> None:
+        """Restore parts of one of the states that there were."""
+        wish = self._wish(organization_id, assistant_id)
+        service.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
+
+    def label(self, organization_id: int, assistant_id: int, number: int, name: str | None) -> None:
+        """Name one of the versions that there are, or take its name away."""
+        wish = self._wish(organization_id, assistant_id)
+        service.set_label(self._unit, wish, self._version(wish, number), name)
+
+    def demand(self, organization_id: int, members: Tree) -> None:
+        """Change the organization's policy."""
+        policies.change(self._unit, _caller(organization_id), members, None)
+
+    def _version(self, wish: Wish, number: int, first: int = 1) -> Reference:
+        state = self._unit.state(wish.caller.organization_id, wish.assistant_id)
+        version = number % max(state.version - first + 1, 1) + first
+        return Reference(text=str(version), number=version)
+
+    def _wish(self, organization_id: int, assistant_id: int) -> Wish:
+        return Wish(caller=_caller(organization_id), assistant_id=assistant_id)
+
     def settings_after(self, organization_id: int, assistant_id: int, version: int) -> Tree:
         """The settings after a version, from today's backwards."""
-        state = self._unit.state(organization_id, assistant_id)
-        for event in self._unit.newest_first(organization_id, assistant_id):
+        self._unit.flush()
+        key = (organization_id, assistant_id)
+        state = self._unit.state(*key)
+        for event in store.read_stream(self._unit.connection, *key, newest_first=True):
             if event.version == version:
                 break
             state = history.before(event, state)
@@ -122,17 +169,33 @@ class Desk:
     def _handle(
         self, organization_id: int, assistant_id: int | None, command: Command
     ) -> tuple[int, State]:
-        caller = Caller(organization_id=organization_id, actor=ACTOR, request_id="r")
-        return self._unit.handle(caller, assistant_id, command)
+        return self._unit.handle(_caller(organization_id), assistant_id, command)
+
+
+_ON_CONFLICT: tuple[OnConflict, ...] = ("skip", "force", "fail")
+
+
+def _caller(organization_id: int) -> Caller:
+    return Caller(organization_id=organization_id, actor=ACTOR, request_id="r")
+
+
+_WISHES: dict[str, Callable[..., Any]] = {
+    "end or revive": Desk.end_or_revive,
+    "undo": Desk.undo,
+    "roll back": Desk.roll_back,
+    "label": Desk.label,
+}
 
 
 def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
     """Play random steps on the assistants that there are.
 
     Each step is a number that chooses, and a body to merge or to create with, the number of
-    a state to restore, or a word.
+    a state to restore, "rest", or the name of another wish with what it says.
     """
     ids = {organization: [desk.create(organization, {})] for organization in ORGANIZATIONS}
+    for organization_id, (first,) in ids.items():  # something to undo and to go back to
+        desk.patch(organization_id, first, {"llm_settings": {"temperature": 0.7}})
     for number, step in steps:
         organization_id = ORGANIZATIONS[number % len(ORGANIZATIONS)]
         known = ids[organization_id]
@@ -143,8 +206,10 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
                     known.append(desk.create(organization_id, body))
                 case "rest":
                     desk.rest()
-                case "delete":
-                    desk.delete(organization_id, assistant_id)
+                case "demand", members:
+                    desk.demand(organization_id, members)
+                case str(wish), *said:
+                    _WISHES[wish](desk, organization_id, assistant_id, *said)
                 case int():
                     desk.restore(organization_id, assistant_id, step)
                 case _:

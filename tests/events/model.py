@@ -62,6 +62,10 @@ class Model:
         self.copies.append(copy.deepcopy(self.settings))
         self.deleted = True
 
+    def revive(self) -> None:
+        self.copies.append(copy.deepcopy(self.settings))
+        self.deleted = False
+
     def _become(self, settings: Tree) -> bool:
         if same(settings, self.settings):
             return False

@@ -20,6 +20,7 @@ from events.changed import (
     Actor,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     Cause,
     Event,
@@ -230,6 +231,10 @@ _CAUSES = st.builds(
     Cause,
     type=st.sampled_from(["create", "duplicate", "patch", "put", "status", "rollback", "delete"]),
     to_version=st.just(UNSET) | _COUNTS,
+    paths=st.just(UNSET) | st.lists(NAMES.map("/{}".format), max_size=2),
+    undoes=st.just(UNSET) | _COUNTS,
+    base_version=st.just(UNSET) | _COUNTS,
+    change_set_id=st.just(UNSET) | _COUNTS,
     assistant_id=st.just(UNSET) | _COUNTS,
 )
 _ACTORS = st.builds(
@@ -255,4 +260,5 @@ EVENTS: SearchStrategy[Event] = st.one_of(
     st.builds(AssistantCreated, changes=_CHANGES, **_SAID),
     st.builds(AssistantSettingsChanged, changes=_CHANGES, **_SAID),
     st.builds(AssistantDeleted, **_SAID),
+    st.builds(AssistantRestored, **_SAID),
 )

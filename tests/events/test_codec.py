@@ -20,6 +20,7 @@ from events.changed import (
     ApiKeyRevoked,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     AuditExported,
     Cause,
@@ -27,10 +28,12 @@ from events.changed import (
     Event,
     LogEvent,
     LoginRefused,
+    PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
     SecretsRevealed,
     Versioned,
+    VersionLabelled,
     fold,
 )
 from events.decider import DeleteAssistant
@@ -171,6 +174,29 @@ STORED: dict[str, LogEvent] = {
         checkpoint="backstory/organizations/3/0f\n51\ncm9vdA==\n\n\u2014 backstory c2lnbmVk\n",
         **ABOUT_NO_ASSISTANT,
     ),
+    "assistant_restored.v1": AssistantRestored(
+        sequence=53,
+        version=5,
+        occurred_at=datetime(2026, 1, 2, 4, 1, tzinfo=UTC),
+        reason="Deleted by mistake",
+        cause=Cause(type="restore", undoes=3),
+        **SAID,
+    ),
+    "version_labelled.v1": VersionLabelled(
+        sequence=54,
+        occurred_at=datetime(2026, 1, 2, 4, 2, tzinfo=UTC),
+        reason=None,
+        labelled_version=2,
+        label="vor dem Start",
+        **SAID,
+    ),
+    "policy_changed.v1": PolicyChanged(
+        sequence=55,
+        occurred_at=datetime(2026, 1, 2, 4, 3, tzinfo=UTC),
+        reason="Counsel asked for it",
+        changes={"/admin_paths": Change(before=[], after=["/recording_settings"])},
+        **ABOUT_NO_ASSISTANT,
+    ),
 }
 
 
@@ -194,6 +220,25 @@ def test_stored_bytes_mean_what_they_meant(tag: str) -> None:
     assert codec.encode(STORED[tag]) == stored(tag)
 
 
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        (
+            Cause(type="rollback", to_version=1, paths=["/tts_settings"]),
+            b'{"type":"rollback","to_version":1,"paths":["/tts_settings"]}',
+        ),
+        (
+            Cause(type="undo", undoes=2, change_set_id=9),
+            b'{"type":"undo","undoes":2,"change_set_id":9}',
+        ),
+        (Cause(type="put", base_version=3), b'{"type":"put","base_version":3}'),
+    ],
+)
+def test_a_cause_says_only_what_it_refers_to(cause: Cause, text: bytes) -> None:
+    assert msgspec.json.encode(cause) == text
+    assert msgspec.json.decode(text, type=Cause) == cause
+
+
 def test_a_member_that_is_not_understood_would_be_noticed() -> None:
     more = stored("assistant_deleted.v1")[:-1] + b',"mood":"sad"}'
     assert codec.encode(codec.decode(more, "assistant_deleted.v1")) != more
@@ -208,9 +253,9 @@ def test_every_event_that_can_be_recorded_has_stored_bytes() -> None:
 def test_a_stored_stream_folds_to_the_state_that_it_told() -> None:
     told = [codec.decode(stored(tag), tag) for tag in STORED]
     state = fold(event for event in told if isinstance(event, Versioned))
-    assert (state.version, state.deleted, state.user_id) == (4, True, 5)
+    assert (state.version, state.deleted, state.user_id) == (5, False, 5)
     assert state.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
-    assert state.updated_at == datetime(2026, 1, 2, 3, 7, tzinfo=UTC)
+    assert state.updated_at == datetime(2026, 1, 2, 4, 1, tzinfo=UTC)
     assert state.erased_version == 4
     assert state.settings["llm_settings"]["temperature"] == 0.1
     assert state.settings["llm_provider_config"]["api_key"] == secret("2d3c", "7e6f")

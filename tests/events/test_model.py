@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from events import codec
 from events.changed import fold
-from events.decider import DeleteAssistant, RestoreSettings
-from events.errors import AssistantNotFound, InvalidSettings
+from events.decider import DeleteAssistant, RestoreAssistant, RestoreSettings
+from events.errors import AssistantNotFound, InvalidSettings, NotDeleted
 from events.pointers import MARK, Tree, diff, is_reference
 from events.secrets import places
 from tests.events.given import Given, create, given, patch, read_back
@@ -45,6 +45,15 @@ def told_against_the_model(first: Tree, steps: list[Any]) -> None:
     the_past_is_as_it_was(story, model)
     story.when(patch({"name": "too late"})).refused(AssistantNotFound)
     assert story.state.deleted == model.deleted
+    revival = RestoreAssistant(undoes=model.version)
+    story = story.after(revival)
+    model.revive()
+    the_past_is_as_it_was(story, model)
+    story.when(revival).refused(NotDeleted)
+    assert story.state.deleted == model.deleted
+    assert model.patch({"name": "in time"})
+    story = story.after(patch({"name": "in time"}))
+    the_past_is_as_it_was(story, model)
 
 
 def the_past_is_as_it_was(story: Given, model: Model) -> None:

@@ -1,0 +1,241 @@
+"""JSON Patch (RFC 6902) over the settings as their readers see them: masked.
+
+The library ``jsonpatch`` carries the operations out. What it leaves open stands here: how much
+they may carry, that an answer names every one that is not well-formed, and what becomes of masks.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import jsonpatch
+import msgspec
+from msgspec import UNSET
+
+from events import pointers
+from events.errors import FieldError, InvalidSettings, Location, Refusal
+from events.merging import merge
+from events.parsing import MAX_DEPTH
+from events.patch import SettingsPatch, Shown, read_whole
+from events.pointers import MARK, Tree, is_reference
+from events.secrets import mask, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_MOST_OPERATIONS = 1000
+_MOST_ERRORS = 100  # one answer names no more
+# Bytes of JSON: of the document in the end, and of all that operations put into it on the way.
+_LARGEST = 2 * 1024 * 1024
+_MEMBERS = {
+    "add": ("path", "value"),
+    "remove": ("path",),
+    "replace": ("path", "value"),
+    "move": ("from", "path"),
+    "copy": ("from", "path"),
+    "test": ("path", "value"),
+}
+_WRONG_ESCAPE = re.compile("~(?![01])")
+
+
+class PatchTestFailed(Refusal):
+    """The operation at a position tests for a value that its path does not hold."""
+
+    def __init__(self, position: int, path: str) -> None:
+        super().__init__(position, path)
+        self.position = position
+        self.path = path
+
+
+def read_json_patch(
+    body: Any, settings: Tree, erased_version: int = 0, *, strict: bool = False
+) -> SettingsPatch:
+    """What the operations make of stored settings, as a patch of the members that they change.
+
+    ``body`` is JSON as ``events.parsing`` lets it in; neither it nor ``settings`` is changed.
+    Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
+    ``("body", 2, "path")``, or those of the settings that would result.
+    """
+    before = _shown(settings, erased_version)
+    after = _applied(_operations(body), _shown(settings, erased_version))
+    if _size(after) > max(_LARGEST, _size(before)):
+        raise _invalid((("body",), *_TOO_LARGE))
+    changed = {
+        name: after.get(name, UNSET)
+        for name in before | after
+        if not pointers.same(before.get(name, UNSET), after.get(name, UNSET))
+    }
+    patch = read_whole(changed, strict=strict)
+    _check_masks(after, _result(settings, erased_version, patch.tree))
+    return patch
+
+
+def _shown(value: Any, erased_version: int) -> Any:
+    """A copy that shows what anybody may see, and remembers which secret a mask stands for."""
+    if is_reference(value):
+        return Shown(mask(value, erased_version), value)
+    if isinstance(value, dict):
+        return {name: _shown(member, erased_version) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_shown(item, erased_version) for item in value]
+    return value
+
+
+# -- operations
+
+_Rule = tuple[Location, str, str]  # the place where it is broken, its type and its message
+_TOO_LARGE = ("too_large", f"The settings would be larger than {_LARGEST} bytes")
+_TOO_MUCH = ("too_large", f"The operations put more than {_LARGEST} bytes in place")
+_TOO_DEEP = ("too_deep", f"The settings would be nested deeper than {MAX_DEPTH} levels")
+_NO_PLACE = ("no_such_path", "There is no such place, or none for this operation")
+_NO_OBJECT = ("model_attributes_type", "Input should be a valid object")
+
+
+def _operations(body: Any) -> list[Tree]:
+    if not isinstance(body, list):
+        raise _invalid((("body",), "list_type", "Input should be a valid list of operations"))
+    if len(body) > _MOST_OPERATIONS:
+        message = f"A patch may hold at most {_MOST_OPERATIONS} operations"
+        raise _invalid((("body",), "too_long", message))
+    broken = (rule for i, sent in enumerate(body) for rule in _broken(sent, ("body", i)))
+    if found := tuple(itertools.islice(broken, _MOST_ERRORS)):
+        raise _invalid(*found)
+    return body
+
+
+def _broken(sent: Any, at: Location) -> Iterator[_Rule]:
+    if not isinstance(sent, dict):
+        yield at, *_NO_OBJECT
+        return
+    kind = sent.get("op", UNSET)
+    if kind is UNSET:
+        yield (*at, "op"), "missing", "Field required"
+    elif not isinstance(kind, str) or kind not in _MEMBERS:
+        yield (*at, "op"), "literal_error", f"Input should be {' or '.join(map(repr, _MEMBERS))}"
+    else:
+        for name in _MEMBERS[kind]:
+            yield from _broken_member(sent, name, (*at, name))
+
+
+def _broken_member(sent: Tree, name: str, at: Location) -> Iterator[_Rule]:
+    if name not in sent:
+        yield at, "missing", "Field required"
+    elif name != "value" and not isinstance(sent[name], str):
+        yield at, "string_type", "Input should be a valid string"
+    elif name != "value" and not _is_pointer(sent[name]):
+        yield at, "json_pointer", "Input should be a JSON Pointer, such as /llm_settings/top_p"
+
+
+def _is_pointer(text: str) -> bool:
+    return (not text or text[0] == "/") and not _WRONG_ESCAPE.search(text)
+
+
+def _applied(operations: list[Tree], document: Tree) -> Tree:
+    """The document, changed in place, or what an operation put in its place."""
+    room = _LARGEST
+    for position, operation in enumerate(operations):
+        at = ("body", position)
+        room -= _bytes_put(operation, document, at)
+        if room < 0:
+            raise _invalid((at, *_TOO_MUCH))
+        document = _after(operation, document, at)
+    return document
+
+
+def _bytes_put(operation: Tree, document: Tree, at: Location) -> int:
+    """How much an operation puts in place: copies must not double what is there time after time."""
+    if operation["op"] == "remove":
+        return 0
+    if operation["op"] == "test":
+        _value_at(operation["path"], document, (*at, "path"))
+        return 0
+    value = operation.get("value")
+    if operation["op"] in ("move", "copy"):
+        value = _value_at(operation["from"], document, (*at, "from"))
+    if not _fits(value, MAX_DEPTH - operation["path"].count("/")):
+        raise _invalid((at, *_TOO_DEEP))
+    return _size(value)
+
+
+def _value_at(path: str, document: Tree, at: Location) -> Any:
+    try:
+        pointer = jsonpatch.JsonPointer(path)
+        holder, name = pointer.to_last(document)
+        if name == "-" and isinstance(holder, list):  # the place after the last element
+            raise _invalid((at, *_NO_PLACE))
+        return holder if name is None else pointer.walk(holder, name)
+    except jsonpatch.JsonPointerException:
+        raise _invalid((at, *_NO_PLACE)) from None
+
+
+def _after(operation: Tree, document: Tree, at: Location) -> Tree:
+    # What the library says of an error holds the document itself: it goes no further.
+    try:
+        document = jsonpatch.apply_patch(document, [operation], in_place=True)
+    except jsonpatch.JsonPatchTestFailed:
+        raise PatchTestFailed(int(at[-1]), operation["path"]) from None
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
+        raise _invalid(((*at, "path"), *_NO_PLACE)) from None
+    if not isinstance(document, dict):
+        raise _invalid((at, *_NO_OBJECT))
+    return document
+
+
+def _fits(value: Any, levels: int) -> bool:
+    """Whether a value is nested in no more than so many levels."""
+    if not isinstance(value, dict | list):
+        return True
+    members: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    return levels > 0 and all(_fits(member, levels - 1) for member in members)
+
+
+def _size(value: Any) -> int:
+    return len(msgspec.json.encode(value, enc_hook=str))
+
+
+# -- masks
+
+
+def _result(settings: Tree, erased_version: int, tree: Tree) -> Tree:
+    """The settings as a patch would leave them, but for what the server adds."""
+    current = {name: settings[name] for name in tree}
+    settled: Tree = settle(merge(current, tree), current, erased_version=erased_version)
+    return settings | settled
+
+
+def _check_masks(document: Tree, result: Tree) -> None:
+    """Refuse what would leave a mask without its secret, or with another one.
+
+    A mask keeps the secret of its own place. Operations say which mask they move, copy or remove,
+    but the result does not: of two elements that look alike it cannot tell which one is gone.
+    """
+    message = "The mask would not stand for its secret here; send the value"
+    strays = itertools.islice(_strays(document, result, ("body",)), _MOST_ERRORS)
+    if found := [(at, "secret_mask_unmatched", message) for at in strays]:
+        raise _invalid(*found)
+
+
+def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
+    if isinstance(shown, Shown):
+        if not _stand_for_the_same(shown.reference, result):
+            yield at
+    elif isinstance(shown, dict):
+        members = result if isinstance(result, dict) else {}
+        for name, member in shown.items():
+            yield from _strays(member, members.get(name), (*at, name))
+    elif isinstance(shown, list):
+        items = result if isinstance(result, list) else []
+        for i, (item, kept) in enumerate(itertools.zip_longest(shown, items)):
+            yield from _strays(item, kept, (*at, i))
+
+
+def _stand_for_the_same(reference: Tree, other: Any) -> bool:
+    if not is_reference(other):
+        return False
+    return bool(reference[MARK]["fingerprint"] == other[MARK]["fingerprint"])
+
+
+def _invalid(*broken: _Rule) -> InvalidSettings:
+    return InvalidSettings(tuple(FieldError(loc=at, type=kind, msg=m) for at, kind, m in broken))

@@ -1,0 +1,190 @@
+"""What an organization demands of changes, and what is suspicious about one.
+
+A demand that is not met refuses the change. A warning does not: the change is made, and whoever
+made it is told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from events.errors import Refusal
+from events.pointers import Paths, Tree, at, is_reference, same
+from events.secrets import URL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Pointer = Annotated[str, Meta(pattern="^/", min_length=2, max_length=1000)]
+Pointers = Annotated[list[Pointer], Meta(max_length=100)]
+ReasonRule = Literal["require_reason", "require_reason_for"]
+Rule = Literal[
+    "prompt-repeats-itself", "prompt-shrinks", "recording-switched-off", "disclosure-switched-off",
+    "transfer-numbers-changed", "tools-emptied",
+]  # fmt: skip
+
+PROMPT = "/llm_settings/system_prompt"
+RECORDING = "/recording_settings/enabled"
+DISCLOSURE = "/recording_settings/disclosure_enabled"
+TRANSFER_NUMBERS = "/tools_settings/transfer_call/transfer_numbers"
+TOOLS = ("/tools_settings/enabled_tools", "/tools_settings/custom_tools")
+_WATCHED = Paths((PROMPT, RECORDING, DISCLOSURE, TRANSFER_NUMBERS, *TOOLS))
+
+_SHORTEST_REPEATED = 40  # characters; shorter texts repeat by chance
+_SHORTEST_SHRINKING = 100  # characters; shorter prompts are rewritten whole
+_SHRUNK_TO_ONE_OF = 5  # less than a fifth is left
+
+
+class Policy(Struct, frozen=True, kw_only=True):
+    """What an organization demands of every change.
+
+    Paths are JSON Pointers. Each stands for itself, for all below it and, since a change there
+    changes it too, for all above it.
+    """
+
+    require_condition: bool = False  # every change of an assistant must be conditional
+    require_reason: bool = False  # a reason for every change
+    require_reason_for: Pointers = field(default_factory=list)  # a reason where it touches these
+    admin_paths: Pointers = field(default_factory=list)  # only admins may change these
+
+
+class Warned(Struct, frozen=True, kw_only=True):
+    """Something suspicious about a change, which is made all the same.
+
+    ``message`` is a sentence for an operator. It holds counts, but never a value of a setting.
+    """
+
+    rule: Rule
+    path: str
+    message: str
+
+
+class ReasonRequired(Refusal):
+    """The policy wants a reason; ``paths`` are those of the change that ask for it, if not all."""
+
+    def __init__(self, rule: ReasonRule, paths: tuple[str, ...] = ()) -> None:
+        super().__init__(rule, paths)
+        self.rule = rule
+        self.paths = paths
+
+
+class PathProtected(Refusal):
+    """The change touches, at these of its paths, what only admins may change."""
+
+    rule = "admin_paths"
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        super().__init__(paths)
+        self.paths = paths
+
+
+def check(policy: Policy, changed: Iterable[str], reason: str | None, *, is_admin: bool) -> None:
+    """Hold a change, by the paths that it changes, against the policy.
+
+    Raises ``PathProtected`` before ``ReasonRequired``. Admins, too, must say why. An event that
+    changes no path, such as a deletion, needs a reason where every change does.
+    """
+    paths = tuple(changed)
+    if not is_admin and (touched := _touched(policy.admin_paths, paths)):
+        raise PathProtected(touched)
+    if reason is not None and reason.strip():
+        return
+    if policy.require_reason:
+        raise ReasonRequired("require_reason")
+    if touched := _touched(policy.require_reason_for, paths):
+        raise ReasonRequired("require_reason_for", touched)
+
+
+def _touched(rules: list[str], paths: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = Paths(rules)
+    return tuple(path for path in paths if wanted.overlap(path))
+
+
+def is_watched(changed: Iterable[str]) -> bool:
+    """Whether a change, by its paths, can be suspicious at all: most are not looked at closer."""
+    return any(map(_WATCHED.overlap, changed))
+
+
+def warnings(before: Tree, after: Tree) -> list[Warned]:
+    """What is suspicious about a change of settings, always in the same order.
+
+    Only what the change itself did: a prompt that repeated itself before and still does,
+    untouched, is no news. Takes time in proportion to the prompts.
+    """
+    return [
+        *_prompt_repeats(_text(before), _text(after)),
+        *_prompt_shrinks(_text(before), _text(after)),
+        *_recording_off(before, after),
+        *_disclosure_off(before, after),
+        *_numbers_changed(before, after),
+        *(warned for path in TOOLS for warned in _tools_emptied(before, after, path)),
+    ]
+
+
+def _text(settings: Tree) -> str:
+    prompt = at(settings, PROMPT)
+    if is_reference(prompt):  # a prompt that is nothing but a URL with user information
+        prompt = prompt.get(URL)
+    return prompt if isinstance(prompt, str) else ""
+
+
+def _items(settings: Tree, path: str) -> list[Any]:
+    value = at(settings, path)
+    return value if isinstance(value, list) else []
+
+
+def _prompt_repeats(old: str, new: str) -> Iterator[Warned]:
+    if new != old and (_is_doubled(new.strip()) or _holds_twice(new, old.strip())):
+        message = "The system prompt holds the same text twice; was it pasted by mistake?"
+        yield Warned(rule="prompt-repeats-itself", path=PROMPT, message=message)
+
+
+def _is_doubled(text: str) -> bool:
+    """Whether a text without blanks around it is another one twice, blanks between or not.
+
+    The other text then ends where the blanks around the middle start. So there is only one
+    candidate to compare, whatever the text is.
+    """
+    half = len(text) // 2
+    first, middle, second = text[:half], text[half:-half], text[-half:]
+    first = first.rstrip()
+    return len(first) >= _SHORTEST_REPEATED and not middle.strip() and first == second.lstrip()
+
+
+def _holds_twice(text: str, part: str) -> bool:
+    # Since Python 3.10, counting takes time in proportion to the text, not to text times part.
+    return len(part) >= _SHORTEST_REPEATED and text.count(part) > 1
+
+
+def _prompt_shrinks(old: str, new: str) -> Iterator[Warned]:
+    if len(old) >= _SHORTEST_SHRINKING and len(new) * _SHRUNK_TO_ONE_OF < len(old):
+        message = f"The system prompt shrank from {len(old)} to {len(new)} characters."
+        yield Warned(rule="prompt-shrinks", path=PROMPT, message=message)
+
+
+def _recording_off(before: Tree, after: Tree) -> Iterator[Warned]:
+    if at(before, RECORDING) is True and at(after, RECORDING) is False:
+        message = "Calls are no longer recorded."
+        yield Warned(rule="recording-switched-off", path=RECORDING, message=message)
+
+
+def _disclosure_off(before: Tree, after: Tree) -> Iterator[Warned]:
+    if at(before, DISCLOSURE) is True and at(after, DISCLOSURE) is not True:
+        message = "Callers are no longer told that calls are recorded."
+        yield Warned(rule="disclosure-switched-off", path=DISCLOSURE, message=message)
+
+
+def _numbers_changed(before: Tree, after: Tree) -> Iterator[Warned]:
+    old, new = _items(before, TRANSFER_NUMBERS), _items(after, TRANSFER_NUMBERS)
+    if not same(old, new):
+        message = f"Calls are transferred to other numbers (before: {len(old)}, now: {len(new)})."
+        yield Warned(rule="transfer-numbers-changed", path=TRANSFER_NUMBERS, message=message)
+
+
+def _tools_emptied(before: Tree, after: Tree, path: str) -> Iterator[Warned]:
+    old = _items(before, path)
+    if old and not _items(after, path):
+        message = f"The assistant has none of these tools any more (before: {len(old)})."
+        yield Warned(rule="tools-emptied", path=path, message=message)
