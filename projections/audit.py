@@ -16,14 +16,17 @@ from events.changed import (
     ApiKeyRevoked,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     AuditExported,
     CheckpointRecorded,
     LogEvent,
     LoginRefused,
+    PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
     SecretsRevealed,
+    VersionLabelled,
 )
 from events.codec import tag_of
 from events.secrets import mask
@@ -86,6 +89,9 @@ _KINDS: dict[type[LogEvent], Kind] = {
     AssistantCreated: Kind("assistant", "create", "An assistant was created or copied"),
     AssistantSettingsChanged: Kind("assistant", "update", "Settings were changed or rolled back"),
     AssistantDeleted: Kind("assistant", "delete", "An assistant was deleted"),
+    AssistantRestored: Kind("assistant", "restore", "A deleted assistant was restored"),
+    VersionLabelled: Kind("assistant", "label", "A version was named, or its name taken away"),
+    PolicyChanged: Kind("policy", "update", "What is demanded of changes was changed"),
     SecretsErased: Kind("assistant", "erase", "Sealed secrets were destroyed"),
     SecretsRevealed: Kind("assistant", "reveal", "Secrets were read back"),
     ApiKeyCreated: Kind("api_key", "create", "An API key was made"),

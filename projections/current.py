@@ -109,6 +109,19 @@ def select(
     return [(row.assistant_id, _state(row)) for row in connection.execute(query)]
 
 
+def created_by(
+    connection: sa.Connection, organization_id: int, moment: datetime
+) -> Iterator[tuple[int, State]]:
+    """The assistants that were created at or before a moment, deleted ones too, newest first."""
+    query = (
+        rows_of(assistants, organization_id)
+        .where(assistants.c.created_at <= to_micros(moment))
+        .order_by(assistants.c.assistant_id.desc())
+    )
+    for row in connection.execute(query):
+        yield row.assistant_id, _state(row)
+
+
 def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
     """How many assistants ``select`` would give."""
     query = rows_of(assistants, organization_id, sa.func.count()).where(*_conditions(selection))

@@ -28,15 +28,18 @@ from events.changed import (
     ApiKeyRevoked,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     AuditExported,
     Cause,
     CheckpointRecorded,
     LogEvent,
     LoginRefused,
+    PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
     SecretsRevealed,
+    VersionLabelled,
 )
 from events.merkle import HASH_BYTES
 from projections.history import is_by
@@ -379,6 +382,9 @@ _KINDS: Mapping[type[LogEvent], Kind] = {
     AssistantCreated: Kind(1, "Create", "assistant", "created assistant"),
     AssistantSettingsChanged: Kind(3, "Update", "assistant", "changed assistant"),
     AssistantDeleted: Kind(4, "Delete", "assistant", "deleted assistant"),
+    AssistantRestored: Kind(_OTHER, "Restore", "assistant", "restored assistant"),
+    VersionLabelled: Kind(3, "Update", "assistant", "labelled a version of assistant"),
+    PolicyChanged: Kind(3, "Update", "policy", "changed the policy of organization"),
     SecretsErased: Kind(4, "Delete", "secrets", "erased the secrets of assistant", 2),
     SecretsRevealed: Kind(2, "Read", "secrets", "revealed secrets of assistant", 2),
     ApiKeyCreated: Kind(1, "Create", "api_key", "created API key"),
@@ -458,9 +464,9 @@ def _entity(event: LogEvent, kind: Kind) -> dict[str, Any]:
             entity["name"] = event.key_prefix
         case LoginRefused():
             entity["uid"] = str(event.key_id)
-        case SecretKeysRotated() | AuditExported() | CheckpointRecorded():
+        case SecretKeysRotated() | AuditExported() | CheckpointRecorded() | PolicyChanged():
             entity["uid"] = str(event.organization_id)
-        case SecretsRevealed():
+        case SecretsRevealed() | VersionLabelled():
             entity["uid"] = str(event.assistant_id)
         case _:
             entity |= {"uid": str(event.assistant_id), "version": str(event.version)}

@@ -17,18 +17,20 @@ from events.changed import (
     Actor,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     Cause,
     Event,
     SecretsErased,
     State,
+    changes_of,
 )
-from events.pointers import Tree
+from events.pointers import Changes, Tree
 from events.secrets import mask
 from events.settings import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Mapping
 
 
 class ChangedBy(Struct, frozen=True, kw_only=True):
@@ -63,6 +65,43 @@ class Entry(Struct, frozen=True, kw_only=True):
     change_description: str | None
     cause: Cause
     created_at: Moment
+    reverts: list[int]
+    reverted_by: list[int]
+
+
+class VersionEntry(Struct, frozen=True, kw_only=True):
+    """One version: what made it, by whom and why. The creation is version 1."""
+
+    version: int
+    label: str | None
+    event: str
+    created_at: Moment
+    changed_by: ChangedBy
+    change_description: str | None
+    cause: Cause
+    changed_paths: list[str]
+    reverts: list[int]
+    reverted_by: list[int]
+
+
+class ChangeSummary(Struct, frozen=True, kw_only=True):
+    """A change as one is told of it: who, when, why and where, but not what."""
+
+    version: int
+    actor: Actor
+    reason: str | None
+    created_at: Moment
+    paths: list[str]
+
+
+class Links(Struct, frozen=True):
+    """Which versions each version took back, and which took it back."""
+
+    reverts: Mapping[int, list[int]]
+    reverted_by: Mapping[int, list[int]]
+
+
+NO_LINKS = Links({}, {})
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -86,20 +125,22 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def entries(
-    state: State, newest_first: Iterable[Event], wanted: Filter, emails: dict[int, str | None]
-) -> Iterator[Entry]:
-    """The wanted entries, from the newest state backwards; stop taking when you have enough.
+    state: State, newest_first: Iterable[Event], wanted: Filter, limit: int
+) -> list[tuple[Event, State]]:
+    """The newest wanted events, each with the state before it.
 
-    ``newest_first`` must be the whole stream's events, so that each can be taken back.
+    ``newest_first`` are the events that led to the state, so that each can be taken back.
     """
+    found: list[tuple[Event, State]] = []
     for event in newest_first:
-        if isinstance(event, AssistantCreated):
-            return
-        if _beyond(event, wanted):
-            return
+        if isinstance(event, AssistantCreated) or _beyond(event, wanted):
+            break
         state = before(event, state)
         if wanted.takes(event):
-            yield _entry(event, state, emails)
+            found.append((event, state))
+        if len(found) == limit:
+            break
+    return found
 
 
 def before(event: Event, state: State) -> State:
@@ -110,8 +151,9 @@ def before(event: Event, state: State) -> State:
             return msgspec.structs.replace(state, version=event.version - 1, settings=settings)
         case SecretsErased():  # what was destroyed then is not there in earlier states either
             return msgspec.structs.replace(state, version=event.version - 1)
-        case AssistantDeleted():
-            return msgspec.structs.replace(state, version=event.version - 1, deleted=False)
+        case AssistantDeleted() | AssistantRestored():
+            was_deleted = isinstance(event, AssistantRestored)
+            return msgspec.structs.replace(state, version=event.version - 1, deleted=was_deleted)
         case AssistantCreated():
             raise ValueError("there is no state before the first event")
         case _:
@@ -123,8 +165,11 @@ def _beyond(event: Event, wanted: Filter) -> bool:
     return wanted.since is not None and event.occurred_at < wanted.since
 
 
-def _entry(event: Event, state: State, emails: dict[int, str | None]) -> Entry:
-    changes = event.changes if isinstance(event, AssistantSettingsChanged) else {}
+def entry(
+    event: Event, state: State, emails: Mapping[int, str | None], links: Links = NO_LINKS
+) -> Entry:
+    """An event's entry; ``state`` is the one before it."""
+    changes = changes_of(event)
     return Entry(
         id=event.sequence,
         version_id=event.version,
@@ -133,23 +178,63 @@ def _entry(event: Event, state: State, emails: dict[int, str | None]) -> Entry:
         event=type(event).__name__,
         settings_snapshot=mask(state.settings, state.erased_version),
         changed_fields=list(dict.fromkeys(pointers.split(path)[0] for path in changes)),
-        changes=[
-            ChangedPath(
-                path=path,
-                before=mask(change.before, state.erased_version),
-                after=mask(change.after, state.erased_version),
-            )
-            for path, change in changes.items()
-        ],
-        changed_by=ChangedBy(
-            user_id=event.actor.user_id,
-            email=emails.get(event.actor.user_id),
-            type=event.actor.type,
-            name=event.actor.name,
-        ),
+        changes=changed_paths(changes, state.erased_version),
+        changed_by=_changed_by(event, emails),
         change_description=event.reason,
         cause=event.cause,
         created_at=event.occurred_at,
+        reverts=links.reverts.get(event.version, []),
+        reverted_by=links.reverted_by.get(event.version, []),
+    )
+
+
+def version_entry(
+    event: Event, label: str | None, emails: Mapping[int, str | None], links: Links
+) -> VersionEntry:
+    """An event as the version that it made."""
+    return VersionEntry(
+        version=event.version,
+        label=label,
+        event=type(event).__name__,
+        created_at=event.occurred_at,
+        changed_by=_changed_by(event, emails),
+        change_description=event.reason,
+        cause=event.cause,
+        changed_paths=list(changes_of(event)),
+        reverts=links.reverts.get(event.version, []),
+        reverted_by=links.reverted_by.get(event.version, []),
+    )
+
+
+def summary(event: Event) -> ChangeSummary:
+    """An event in short."""
+    return ChangeSummary(
+        version=event.version,
+        actor=event.actor,
+        reason=event.reason,
+        created_at=event.occurred_at,
+        paths=list(changes_of(event)),
+    )
+
+
+def changed_paths(changes: Changes, erased_version: int) -> list[ChangedPath]:
+    """Changes as they are shown: masked, in order."""
+    return [
+        ChangedPath(
+            path=path,
+            before=mask(change.before, erased_version),
+            after=mask(change.after, erased_version),
+        )
+        for path, change in changes.items()
+    ]
+
+
+def _changed_by(event: Event, emails: Mapping[int, str | None]) -> ChangedBy:
+    return ChangedBy(
+        user_id=event.actor.user_id,
+        email=emails.get(event.actor.user_id),
+        type=event.actor.type,
+        name=event.actor.name,
     )
 
 
@@ -159,5 +244,5 @@ def is_by(actor: Actor, wanted: str) -> bool:
 
 
 def _touches(event: Event, path: str) -> bool:
-    changes = event.changes if isinstance(event, AssistantSettingsChanged) else {}
+    changes = changes_of(event)
     return any(pointers.overlaps(path, changed) for changed in changes)

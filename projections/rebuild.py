@@ -8,21 +8,32 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events.changed import NOTHING, State, evolve
-from events.store import organization_ids, read_streams
+from events import store
+from events.changed import NOTHING, PolicyChanged, VersionLabelled, evolve
+from events.policy import Policy
 from events.tables import rows_of
-from projections import current
+from projections import blame, current, keyframes, labels, policies, reversals
+from projections.views import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from events.changed import Event
+    from projections.blame import Blame
     from projections.current import Key
 
 _ROWS_AT_ONCE = 200
+_LABELLED = str(VersionLabelled.__struct_config__.tag)
+_POLICY_CHANGED = str(PolicyChanged.__struct_config__.tag)
+
+Row = tuple[sa.Table, dict[str, Any]]
 
 
 class Difference(Struct, frozen=True, kw_only=True):
-    """One column of a view's row that is not what folding the log gives."""
+    """One column of a view's row that is not what folding the log gives.
+
+    Columns of other views than the current one are named with their table and key.
+    """
 
     organization_id: int
     assistant_id: int
@@ -33,72 +44,112 @@ class Difference(Struct, frozen=True, kw_only=True):
 
 def folded(
     connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
-) -> Iterator[tuple[Key, State]]:
-    """The state of each assistant of an organization, one at a time; counts events as it goes."""
-    stream = read_streams(connection, organization_id)
+) -> Iterator[Row]:
+    """Every row of every view of an organization; counts events as it goes."""
+    stream = store.read_streams(connection, organization_id)
     for assistant_id, recorded in groupby(stream, key=lambda event: event.assistant_id):
-        state = NOTHING
-        for event in recorded:
-            state = evolve(state, event)
-        progress(state.version)
-        yield (organization_id, assistant_id), state
+        yield from _of_stream((organization_id, assistant_id), recorded, progress)
+    yield from _labels(connection, organization_id)
+    yield from _policy(connection, organization_id)
+
+
+def _of_stream(
+    key: Key, recorded: Iterable[Event], progress: Callable[[int], None]
+) -> Iterator[Row]:
+    state = NOTHING
+    blamed: Blame = {}
+    for event in recorded:
+        state = evolve(state, event)
+        blame.evolve(blamed, event)
+        if keyframes.is_due(state):
+            blamed = blame.bound(blamed, state.settings)
+            yield keyframes.keyframes, keyframes.row_of(key, state, blamed)
+        if reversal := reversals.row_of(event):
+            yield reversals.reversals, reversal
+    progress(state.version)
+    yield current.assistants, current.row_of(key, state)
+
+
+def _labels(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
+    named: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in store.read_log(connection, organization_id, tags=(_LABELLED,)):
+        if isinstance(event, VersionLabelled):
+            named.pop((event.assistant_id, event.labelled_version), None)
+            if event.label is not None:
+                named[event.assistant_id, event.labelled_version] = labels.row_of(event)
+    yield from ((labels.labels, row) for row in named.values())
+
+
+def _policy(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
+    policy = Policy()
+    row = None
+    for event in store.read_log(connection, organization_id, tags=(_POLICY_CHANGED,)):
+        if isinstance(event, PolicyChanged):
+            policy = policies.evolve(policy, event)
+            row = policies.row_of(event, policy)
+    if row is not None:
+        yield policies.policies, row
 
 
 def differences(connection: sa.Connection, progress: Callable[[int], None]) -> Iterator[Difference]:
     """Where the views differ from the log: a missing row, an extra row, a wrong column."""
     for organization_id in _organization_ids(connection):
-        unseen = set(
-            connection.scalars(
-                rows_of(current.assistants, organization_id, current.assistants.c.assistant_id)
-            )
-        )
-        for key, state in folded(connection, organization_id, progress):
-            unseen.discard(key[1])
-            yield from _differences(key, _stored(connection, key), current.row_of(key, state))
-        for assistant_id in sorted(unseen):
-            key = (organization_id, assistant_id)
-            yield from _differences(key, _stored(connection, key), {})
+        unseen = {table: _stored_keys(connection, organization_id, table) for table in TABLES}
+        for table, row in folded(connection, organization_id, progress):
+            key = tuple(row[column.name] for column in table.primary_key)
+            unseen[table].discard(key)
+            yield from _differences(table, key, _stored(connection, table, key), row)
+        for table, keys in unseen.items():
+            for key in sorted(keys):
+                yield from _differences(table, key, _stored(connection, table, key), {})
 
 
 def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
     """Drop the rows of the views and write them again from the log."""
     for organization_id in _organization_ids(connection):
-        connection.execute(
-            sa.delete(current.assistants).where(
-                current.assistants.c.organization_id == organization_id
-            )
-        )
-        batch: dict[Key, State] = {}
-        for key, state in folded(connection, organization_id, progress):
-            batch[key] = state
-            if len(batch) == _ROWS_AT_ONCE:
-                current.project(connection, batch)
-                batch.clear()
-        current.project(connection, batch)
+        for table in TABLES:
+            connection.execute(sa.delete(table).where(table.c.organization_id == organization_id))
+        waiting: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in TABLES}
+        for table, row in folded(connection, organization_id, progress):
+            waiting[table].append(row)
+            if len(waiting[table]) == _ROWS_AT_ONCE:
+                connection.execute(sa.insert(table), waiting[table])
+                waiting[table].clear()
+        for table, rows in waiting.items():
+            if rows:
+                connection.execute(sa.insert(table), rows)
 
 
 def _organization_ids(connection: sa.Connection) -> list[int]:
     """Also those that only a view's row speaks of: it must not be there."""
-    shown = connection.scalars(sa.select(current.assistants.c.organization_id).distinct())
-    return sorted({*organization_ids(connection), *shown})
+    shown = (connection.scalars(sa.select(table.c.organization_id).distinct()) for table in TABLES)
+    return sorted({*store.organization_ids(connection), *(one for ids in shown for one in ids)})
 
 
-def _stored(connection: sa.Connection, key: Key) -> dict[str, Any]:
-    query = rows_of(current.assistants, key[0]).where(current.assistants.c.assistant_id == key[1])
-    row = connection.execute(query).mappings().one_or_none()
+def _stored_keys(
+    connection: sa.Connection, organization_id: int, table: sa.Table
+) -> set[tuple[int, ...]]:
+    query = rows_of(table, organization_id, *table.primary_key)
+    return {tuple(row) for row in connection.execute(query)}
+
+
+def _stored(connection: sa.Connection, table: sa.Table, key: tuple[int, ...]) -> dict[str, Any]:
+    is_it = [column == one for column, one in zip(table.primary_key, key, strict=True)]
+    row = connection.execute(rows_of(table, key[0]).where(*is_it)).mappings().one_or_none()
     return {} if row is None else dict(row)
 
 
 def _differences(
-    key: Key, stored: dict[str, Any], folded_row: dict[str, Any]
+    table: sa.Table, key: tuple[int, ...], stored: dict[str, Any], folded_row: dict[str, Any]
 ) -> Iterator[Difference]:
-    for column in [one.name for one in current.assistants.columns]:
+    place = "" if table is current.assistants else f"{table.name}[{','.join(map(str, key[1:]))}]."
+    for column in [one.name for one in table.columns]:
         one, other = stored.get(column), folded_row.get(column)
         if one != other:
             yield Difference(
                 organization_id=key[0],
-                assistant_id=key[1],
-                column=column,
+                assistant_id=key[1] if len(key) > 1 else 0,
+                column=place + column,
                 stored=one,
                 folded=other,
             )

@@ -30,6 +30,8 @@ from app.config import Config
 from app.database import hold, migrate, reading_engine, writing_engine
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
+from projections import rebuild
+from projections.keyframes import EVERY
 from tests.conftest import ASSISTANTS
 from tests.end_to_end.processes import client, run, serving, url_of
 
@@ -43,8 +45,9 @@ TAGS = (
     "secrets_erased.v1",
 )
 # Organizations and how many events they have: the copy reads 500 at a time. The golden events
-# are those of organization 3, with the sequences 41 to 45.
-COUNTS = {1: 1203, 2: 500, 3: 45, 4: 0, 5: 1, 6: 501, 7: 1000}
+# are those of organization 3, with the sequences 41 to 45. In one there is one long stream.
+LONG = 8
+COUNTS = {1: 1203, 2: 500, 3: 45, 4: 0, 5: 1, 6: 501, 7: 1000, LONG: 2 * EVERY + 1}
 ASSISTANTS_BEFORE = 300  # in each organization; the golden one has the number 12
 IMMUTABLE = "events are immutable"
 CREATED_AT = 1_750_000_000_000_000
@@ -70,6 +73,9 @@ def golden_row(tag: str) -> Row:
 
 def old_row(organization_id: int, sequence: int) -> Row:
     assistant, place = divmod(sequence - 1, len(TAGS))
+    version = place + 1 - TAGS[:place].count("secrets_revealed.v1")
+    if organization_id == LONG:
+        assistant, place, version = 0, min(sequence - 1, 1), sequence
     event = json.loads((GOLDEN / f"{TAGS[place]}.json").read_bytes())
     moment = datetime.fromisoformat("2026-01-01T00:00:00Z") + timedelta(seconds=sequence)
     event |= {
@@ -80,7 +86,7 @@ def old_row(organization_id: int, sequence: int) -> Row:
     }
     event["actor"] |= {"user_id": sequence % 7 + 1}
     if "version" in event:
-        event["version"] = TAGS.index(event["type"]) + 1
+        event["version"] = version
     return row_of(event, json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode())
 
 
@@ -263,6 +269,37 @@ def test_another_copy_of_the_same_database_is_another_log(
     migrate(other)
     statement = "SELECT origin FROM organizations"
     assert not {*query(migrated, statement)} & {*query(other, statement)}
+
+
+def shown(path: Path) -> tuple[list[rebuild.Difference], dict[int, list[int]]]:
+    """Where the views are not what the log says, and the versions of each one's keyframes."""
+    engine = reading_engine(path)
+    with engine.connect() as connection:
+        found = list(rebuild.differences(connection, lambda _: None))
+    engine.dispose()
+    frames: dict[int, list[int]] = {}
+    for organization_id, version in query(
+        path, "SELECT organization_id, version FROM keyframes ORDER BY version"
+    ):
+        frames.setdefault(organization_id, []).append(version)
+    return found, frames
+
+
+def test_the_views_are_written_from_the_log_those_that_are_new_too(migrated: Path) -> None:
+    assert shown(migrated) == ([], {LONG: [EVERY, 2 * EVERY]})
+    rolled_back = "SELECT count(*) FROM reversals WHERE organization_id = ?"
+    assert query(migrated, rolled_back, LONG) == [(2 * EVERY,)]
+
+
+def test_control_without_that_the_views_would_differ(
+    old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "rebuild", lambda *_: None)
+    path = Path(shutil.copytree(old.parent, tmp_path / "copy"), old.name)
+    upgrade(path, "head")
+    found, frames = shown(path)
+    assert frames == {}
+    assert "keyframes[20,64].state" in {difference.column for difference in found}
 
 
 def test_migrating_again_changes_nothing(copied: Path) -> None:

@@ -29,15 +29,18 @@ from events.changed import (
     ApiKeyRevoked,
     AssistantCreated,
     AssistantDeleted,
+    AssistantRestored,
     AssistantSettingsChanged,
     AuditExported,
     Cause,
     CheckpointRecorded,
     LogEvent,
     LoginRefused,
+    PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
     SecretsRevealed,
+    VersionLabelled,
 )
 from events.pointers import Change, Changes
 from events.store import Stored
@@ -118,6 +121,12 @@ EXAMPLES: list[LogEvent] = [
         checkpoint="backstory/1\n11\nAAAA\n\n— backstory/1 AAAA\n",
         **said(12, assistant_id=None, actor=NOBODY),
     ),
+    AssistantRestored(version=5, cause=Cause(type="restore", undoes=4), **said(13)),
+    VersionLabelled(labelled_version=2, label="Für später", **said(14)),
+    PolicyChanged(
+        changes={"/require_reason": Change(before=False, after=True)},
+        **said(15, assistant_id=None, actor=SOMEONE),
+    ),
 ]
 
 
@@ -167,6 +176,14 @@ LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
         **_SAID,
     ),
     st.builds(SecretsRevealed, assistant_id=st.integers(1, 9), paths=st.lists(TEXTS), **_SAID),
+    st.builds(
+        VersionLabelled,
+        assistant_id=st.integers(1, 9),
+        labelled_version=st.integers(1, 9),
+        label=st.none() | TEXTS,
+        **_SAID,
+    ),
+    st.builds(PolicyChanged, assistant_id=st.none(), changes=_CHANGES, **_SAID),
     st.builds(ApiKeyCreated, changes=_CHANGES, **_SAID, **_KEY),
     st.builds(ApiKeyChanged, changes=_CHANGES, **_SAID, **_KEY),
     st.builds(ApiKeyRevoked, changes=_CHANGES, **_SAID, **_KEY),
@@ -512,7 +529,11 @@ def test_a_cloudevent_without_its_id_would_be_noticed() -> None:
 
 def test_a_cloudevent_says_what_it_is_about() -> None:
     subjects = [event.get("subject") for event in cloudevents(LOG)]
-    assert subjects == ["assistants/4"] * 5 + ["api-keys/8"] * 3 + [None] * 4
+    assert subjects == ["assistants/4"] * 5 + ["api-keys/8"] * 3 + [None] * 4 + [
+        "assistants/4",
+        "assistants/4",
+        None,
+    ]
 
 
 def test_a_cloudevent_holds_the_stored_bytes() -> None:
@@ -626,6 +647,9 @@ def test_a_record_says_what_was_done_to_what() -> None:
         ("Update", "secret_keys", "Backstory rotated the secret keys of organization 1"),
         ("Read", "audit_log", "Émile exported the audit log of organization 1"),
         ("Sign", "audit_log", "Backstory signed the audit log of organization 1"),
+        ("Restore", "assistant", "Front office restored assistant 4"),
+        ("Update", "assistant", "Front office labelled a version of assistant 4"),
+        ("Update", "policy", "Émile changed the policy of organization 1"),
     ]
 
 
@@ -673,12 +697,12 @@ def test_without_a_filter_every_event_is_taken() -> None:
 
 
 def test_events_are_taken_by_assistant() -> None:
-    assert taken(assistant_id=ASSISTANT) == [1, 2, 3, 4, 5]
+    assert taken(assistant_id=ASSISTANT) == [1, 2, 3, 4, 5, 13, 14]
     assert taken(assistant_id=ASSISTANT + 1) == []
 
 
 def test_events_are_taken_by_actor() -> None:
-    assert taken(actor="user:3") == taken(actor="USER:3") == taken(actor="éMILE") == [3, 11]
+    assert taken(actor="user:3") == taken(actor="USER:3") == taken(actor="éMILE") == [3, 11, 15]
     assert taken(actor="system:0") == [9, 10, 12]
     assert taken(actor="3") == []
 
@@ -693,7 +717,7 @@ def test_events_are_taken_by_path() -> None:
     assert taken(path="/llm_settings/temperature") == taken(path="/llm_settings/temperature/a")
     assert taken(path="/llm_settings/temp") == []
     assert taken(path="/api_keys/a~1b") == [3]
-    assert taken(path="") == [1, 2, 3, 6, 7, 8]
+    assert taken(path="") == [1, 2, 3, 6, 7, 8, 15]
 
 
 def test_an_event_must_be_wanted_in_every_respect() -> None:

@@ -12,11 +12,12 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from events.changed import Actor, AssistantSettingsChanged, Cause, Event, fold
-from events.decider import ChangeSettings, DeleteAssistant, RestoreSettings
+from events.decider import ChangeSettings, DeleteAssistant, RestoreAssistant, RestoreSettings
 from events.errors import InvalidSettings
 from events.pointers import Tree, covers, diff
 from events.secrets import MASK, mask
-from projections.history import Entry, Filter, before, entries
+from projections.history import Entry, Filter, Links, before, entries, version_entry
+from projections.history import entry as entry_of
 from tests.events.given import (
     ACTOR,
     ASSISTANT,
@@ -40,8 +41,9 @@ KEY = "/llm_provider_config/api_key"
 
 
 def shown(story: Given, wanted: Filter = EVERYTHING) -> list[Entry]:
-    newest_first = reversed(story.events)
-    return list(entries(story.state, newest_first, wanted, {ACTOR.user_id: "front@example.com"}))
+    emails = {ACTOR.user_id: "front@example.com"}
+    found = entries(story.state, reversed(story.events), wanted, len(story.events))
+    return [entry_of(event, before, emails) for event, before in found]
 
 
 def versions(story: Given, **wanted: Any) -> list[int]:
@@ -78,6 +80,8 @@ def test_an_entry_shows_a_change_and_the_settings_before_it() -> None:
         "change_description": None,
         "cause": {"type": "patch"},
         "created_at": "2026-01-02T03:06:00Z",
+        "reverts": [],
+        "reverted_by": [],
     }
 
 
@@ -118,12 +122,26 @@ def test_an_address_that_is_not_known_is_null() -> None:
     assert (entry.changed_by.email, entry.changed_by.name) == (None, "Émile")
 
 
+def test_an_entry_says_what_it_took_back_and_what_took_it_back() -> None:
+    story = given(created(), changed({"/name": (NAME, "B")}), changed({"/name": ("B", "C")}))
+    links = Links({3: [2, 1]}, {2: [3, 7]})
+    found = entries(story.state, reversed(story.events), EVERYTHING, 9)
+    shown = [entry_of(event, state, {}, links) for event, state in found]
+    shown_as_versions = [version_entry(event, None, {}, links) for event in story.events]
+    for one in (shown, reversed(shown_as_versions[1:])):
+        assert [(entry.reverts, entry.reverted_by) for entry in one] == [([2, 1], []), ([], [3, 7])]
+    assert shown_as_versions[0].reverted_by == []
+
+
 # -- backwards
 
 
 def test_each_event_can_be_taken_back() -> None:
     story = given(created(), changed({"/name": (NAME, "B")}), deleted())
-    state = before(story.events[2], story.state)
+    story = story.after(RestoreAssistant(undoes=3))
+    state = before(story.events[3], story.state)
+    assert (state.deleted, state.version, state.settings["name"]) == (True, 3, "B")
+    state = before(story.events[2], state)
     assert (state.deleted, state.version, state.settings["name"]) == (False, 2, "B")
     state = before(story.events[1], state)
     assert (state.version, state.settings) == (1, given(created()).state.settings)
@@ -149,6 +167,9 @@ def backwards_is_forwards(first: Tree, steps: list[Any], *, ends: bool) -> None:
     if ends:
         model.delete()
         story = story.after(DeleteAssistant())
+        if not len(steps) % 2:
+            model.revive()
+            story = story.after(RestoreAssistant(undoes=model.version - 1))
     state = copy.deepcopy(story.state)
     found = shown(story)
     assert [entry.version_id for entry in found] == list(range(model.version, 1, -1))
@@ -305,10 +326,10 @@ def test_nothing_older_than_wanted_is_read() -> None:
             read.append(event.version)
             yield event
 
-    assert list(entries(STORY.state, newest_first(), Filter(since=at(6)), {}))
+    assert entries(STORY.state, newest_first(), Filter(since=at(6)), 9)
     assert min(read) == 5
     del read[:]
-    next(entries(STORY.state, newest_first(), EVERYTHING, {}))
+    assert len(entries(STORY.state, newest_first(), EVERYTHING, 1)) == 1
     assert read == [7]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from hypothesis import strategies as st
 from app.unit import Caller, Unit
 from app.vault import sealed_secrets
 from events import store
-from events.changed import AssistantCreated, AssistantSettingsChanged, Cause
+from events.changed import AssistantCreated, AssistantSettingsChanged, Cause, Versioned, fold
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
 from events.pointers import MARK, Tree
 from events.secrets import places
-from projections import current
+from projections import current, keyframes, labels, policies, reversals
 from projections.rebuild import Difference, differences, rebuild
+from projections.views import TABLES
 from tests.events.given import ACTOR, at
 from tests.events.log import ORGANIZATIONS, Desk, Log, opened, play, rows
 from tests.events.strategies import bodies, few, many, secret_bodies
@@ -30,9 +32,31 @@ WISHES = st.one_of(
     secret_bodies(),
     st.integers(0, 20),
     st.tuples(st.just("create"), bodies() | secret_bodies()),
-    st.sampled_from(["rest", "rest", "rest", "delete"]),
+    st.tuples(st.just("undo"), st.integers(0, 20)),
+    st.tuples(
+        st.just("roll back"),
+        st.integers(0, 20),
+        st.lists(st.sampled_from(["", "/llm_settings", "/api_keys", "/name"]), min_size=1).map(
+            tuple
+        ),
+    ),
+    st.tuples(st.just("label"), st.integers(0, 20), st.sampled_from(["one", "two", None])),
+    st.tuples(
+        st.just("demand"),
+        st.sampled_from(
+            [
+                {"require_reason": True},
+                {"require_reason": False, "admin_paths": []},
+                {"admin_paths": ["/llm_settings"], "require_condition": True},
+                {"require_condition": False},
+            ]
+        ),
+    ),
+    st.just(("end or revive",)),
+    st.just("rest"),
 )
 STEPS = st.lists(st.tuples(st.integers(0, 5), WISHES), max_size=16)
+OFTEN = 3  # a keyframe at every third version, so that short streams have some
 
 
 def unheard(_: int) -> None:
@@ -43,16 +67,21 @@ def found(connection: sa.Connection) -> list[Difference]:
     return list(differences(connection, unheard))
 
 
+def every_view(connection: sa.Connection) -> dict[str, list[Any]]:
+    return {table.name: rows(connection, table) for table in TABLES}
+
+
 # -- the law
 
 
 def rebuilt_is_live(log: Log, steps: list[tuple[int, Any]]) -> None:
-    with log.undone() as connection:
+    with log.undone() as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyframes, "EVERY", OFTEN)
         play(Desk(log, connection), steps)
-        live = rows(connection)
+        live = every_view(connection)
         assert found(connection) == []
         rebuild(connection, unheard)
-        assert rows(connection) == live
+        assert every_view(connection) == live
 
 
 @few
@@ -81,12 +110,113 @@ def test_the_log_of_an_organization_has_no_gaps(log: Log, steps: list[tuple[int,
         for organization_id in ORGANIZATIONS:
             told = list(store.read_log(connection, organization_id))
             assert [event.sequence for event in told] == list(range(1, len(told) + 1))
-            assert store.count_events(connection, organization_id) == len(told)
+            of_streams = [event for event in told if isinstance(event, Versioned)]
+            assert store.count_events(connection, organization_id) == len(of_streams)
             moments = [event.occurred_at for event in told]
             assert moments == sorted(moments)
 
 
+@few
+@for_all(STEPS)
+def test_a_state_from_the_nearest_keyframe_is_the_fold_of_its_events(
+    log: Log, steps: list[tuple[int, Any]]
+) -> None:
+    with log.undone() as connection, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyframes, "EVERY", OFTEN)
+        play(Desk(log, connection), steps)
+        for organization_id, assistant_id, version, *_ in rows(connection):
+            key = (organization_id, assistant_id)
+            stream = list(store.read_stream(connection, *key))
+            for one in range(1, version + 1):
+                then = keyframes.state_at(connection, *key, one)
+                assert then == fold(stream[:one])
+                assert (
+                    keyframes.state_at_time(connection, *key, stream[one - 1].occurred_at) == then
+                )
+
+
+def test_the_law_is_held_against_rows_of_every_view(viewed: sa.Connection) -> None:
+    live = every_view(viewed)
+    assert [name for name, kept in live.items() if not kept] == []
+    assert found(viewed) == []
+    for table in TABLES:
+        viewed.execute(sa.delete(table))
+    assert all(not kept for kept in every_view(viewed).values())
+    rebuild(viewed, unheard)
+    assert every_view(viewed) == live
+
+
 # -- differences
+
+
+@pytest.fixture
+def viewed(log: Log) -> Iterator[sa.Connection]:
+    """Views of an organization with a long stream, and with labels, reversals and a policy."""
+    with log.undone() as connection:
+        desk = Desk(log, connection)
+        desk.create(1, {})
+        for number in range(2, 2 * keyframes.EVERY + 3):
+            desk.patch(1, 1, {"custom_settings": {f"n{number % 5}": number}})
+        desk.undo(1, 1, keyframes.EVERY - 1)  # version 65, which others changed since: forced
+        desk.roll_back(1, 1, 70, ("/custom_settings",))
+        desk.label(1, 1, 0, "first")
+        desk.label(1, 1, 1, "second")
+        desk.delete(1, 1)
+        desk.revive(1, 1)
+        desk.demand(1, {"require_reason": True})
+        desk.rest()
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "place", "tampered"),
+    [
+        (keyframes.keyframes, "state", "keyframes[1,64].", b"{}"),
+        (keyframes.keyframes, "blame", "keyframes[1,64].", b"{}"),
+        (keyframes.keyframes, "occurred_at", "keyframes[1,64].", 0),
+        (labels.labels, "label", "labels[1,1].", "third"),
+        (reversals.reversals, "first_version", "reversals[1,131].", 9),
+        (reversals.reversals, "last_version", "reversals[1,131].", 9),
+        (reversals.reversals, "paths", "reversals[1,131].", b"[]"),
+        (policies.policies, "policy", "policies[].", b"{}"),
+        (policies.policies, "sequence", "policies[].", 1),
+    ],
+    ids=lambda value: str(value) if isinstance(value, sa.Table | str) else "",
+)
+def test_a_tampered_column_of_another_view_is_found(
+    viewed: sa.Connection, table: sa.Table, column: str, place: str, tampered: Any
+) -> None:
+    live = every_view(viewed)
+    key = next(iter(rows(viewed, table)))[: len(table.primary_key)]
+    the_row = [one == value for one, value in zip(table.primary_key, key, strict=True)]
+    (folded,) = viewed.execute(sa.select(table.c[column]).where(*the_row)).one()
+    viewed.execute(sa.update(table).where(*the_row).values({column: tampered}))
+    assert found(viewed) == [
+        Difference(
+            organization_id=1,
+            assistant_id=1 if "assistant_id" in table.c else 0,
+            column=place + column,
+            stored=tampered,
+            folded=folded,
+        )
+    ]
+    rebuild(viewed, unheard)
+    assert every_view(viewed) == live
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+def test_a_missing_and_an_extra_row_of_any_view_are_found(
+    viewed: sa.Connection, table: sa.Table
+) -> None:
+    (first, *_) = viewed.execute(sa.select(table)).mappings()
+    the_row = [one == first[one.name] for one in table.primary_key]
+    viewed.execute(sa.delete(table).where(*the_row))
+    assert {d.stored for d in found(viewed)} == {None}
+    viewed.execute(sa.insert(table), dict(first))
+    assert found(viewed) == []
+    extra = dict(first) | {table.primary_key.columns.values()[-1].name: 777}
+    viewed.execute(sa.insert(table), extra | ({"label": "other"} if "label" in first else {}))
+    assert {d.folded for d in found(viewed)} == {None}
 
 
 @pytest.fixture
@@ -363,7 +493,8 @@ def test_a_unit_that_is_never_flushed_has_written_nothing(log: Log) -> None:
         assert rows(connection) == []
         assert rows(connection, sealed_secrets) == []
         assert list(store.read_log(connection, 1)) == []
-        assert len(list(unit.newest_first(1, assistant_id))) == 1
+        unit.flush()
+        assert len(list(store.read_stream(connection, 1, assistant_id))) == 1
 
 
 def test_commands_of_one_unit_see_what_those_before_them_left(log: Log) -> None:
@@ -376,6 +507,6 @@ def test_commands_of_one_unit_see_what_those_before_them_left(log: Log) -> None:
             body = read_patch({"name": str(number)}).tree
             command = ChangeSettings(patch=body, cause=Cause(type="put"))
             assert unit.handle(caller, assistant_id, command)[1].version == number + 1
-        assert [e.version for e in unit.newest_first(1, assistant_id)] == [4, 3, 2, 1]
+        assert list(store.read_stream(connection, 1, assistant_id)) == []
         unit.flush()
         assert [e.version for e in store.read_stream(connection, 1, assistant_id)] == [1, 2, 3, 4]

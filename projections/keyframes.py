@@ -1,0 +1,135 @@
+"""Keyframes: the state of an assistant at every 64th version, so that any version is near one.
+
+Written in the event's own transaction, droppable: a state is folded from the nearest keyframe,
+or from the first event where there is none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from events import store
+from events.changed import NOTHING, State, evolve
+from events.tables import metadata, rows_of, to_micros
+from projections import blame
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from projections.blame import Blame
+    from projections.current import Key
+
+EVERY = 64  # versions
+
+keyframes = sa.Table(
+    "keyframes",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("assistant_id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("occurred_at", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),
+    sa.Column("blame", sa.LargeBinary, nullable=False),
+    sa.Index("keyframes_by_time", "organization_id", "assistant_id", "occurred_at", "version"),
+)
+
+
+def is_due(state: State) -> bool:
+    """Whether a state is one that is kept."""
+    return state.version % EVERY == 0
+
+
+def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
+    """A keyframe as its row."""
+    if state.updated_at is None:
+        raise ValueError("a state without events is no keyframe")
+    return {
+        "organization_id": key[0],
+        "assistant_id": key[1],
+        "version": state.version,
+        "occurred_at": to_micros(state.updated_at),
+        "state": msgspec.json.encode(state),
+        "blame": msgspec.json.encode(blamed),
+    }
+
+
+def project(connection: sa.Connection, frames: Iterable[tuple[Key, State]]) -> None:
+    """Keep states whose events are stored."""
+    for key, state in frames:
+        blamed = blame.bound(blame_at(connection, *key, state.version), state.settings)
+        connection.execute(sa.insert(keyframes), [row_of(key, state, blamed)])
+
+
+def state_at(
+    connection: sa.Connection, organization_id: int, assistant_id: int, version: int
+) -> State:
+    """The state after the event of a version."""
+    frame = _newest(connection, organization_id, assistant_id, keyframes.c.version <= version)
+    return _folded(connection, organization_id, assistant_id, frame, until=version)
+
+
+def state_at_time(
+    connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
+) -> State:
+    """The state after the last event that occurred at or before a moment; maybe ``NOTHING``."""
+    occurred_at = keyframes.c.occurred_at
+    frame = _newest(
+        connection, organization_id, assistant_id, occurred_at <= to_micros(moment), occurred_at
+    )
+    return _folded(connection, organization_id, assistant_id, frame, moment=moment)
+
+
+def blame_at(
+    connection: sa.Connection, organization_id: int, assistant_id: int, version: int
+) -> Blame:
+    """Which version each path was last changed by, up to a version."""
+    column = keyframes.c
+    frame = _newest(connection, organization_id, assistant_id, column.version <= version)
+    blamed: Blame = msgspec.json.decode(frame.blame) if frame else {}
+    after = frame.version if frame else 0
+    for event in store.read_stream(
+        connection, organization_id, assistant_id, after=after, until=version
+    ):
+        blame.evolve(blamed, event)
+    return blamed
+
+
+def _newest(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    condition: sa.ColumnElement[bool],
+    *order: sa.ColumnElement[Any],
+) -> sa.Row[Any] | None:
+    columns = [*order, keyframes.c.version]
+    query = (
+        rows_of(keyframes, organization_id)
+        .where(keyframes.c.assistant_id == assistant_id, condition)
+        .order_by(*(column.desc() for column in columns))
+        .limit(1)
+    )
+    return connection.execute(query).one_or_none()
+
+
+def _folded(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    frame: sa.Row[Any] | None,
+    *,
+    until: int | None = None,
+    moment: datetime | None = None,
+) -> State:
+    state = msgspec.json.decode(frame.state, type=State) if frame else NOTHING
+    after = state.version
+    for event in store.read_stream(
+        connection, organization_id, assistant_id, after=after, until=until
+    ):
+        if moment is not None and event.occurred_at > moment:
+            break
+        state = evolve(state, event)
+    return state

@@ -1,0 +1,69 @@
+"""Labels: the names that versions have now. Each is unique for its assistant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from events.tables import metadata, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from events.changed import VersionLabelled
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("assistant_id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.UniqueConstraint("organization_id", "assistant_id", "label", name="labels_label"),
+)
+
+
+def row_of(event: VersionLabelled) -> dict[str, Any]:
+    """A label as its row."""
+    return {
+        "organization_id": event.organization_id,
+        "assistant_id": event.assistant_id,
+        "version": event.labelled_version,
+        "label": event.label,
+    }
+
+
+def project(connection: sa.Connection, event: VersionLabelled) -> None:
+    """Write which name a version has from now on."""
+    connection.execute(
+        sa.delete(labels).where(
+            labels.c.organization_id == event.organization_id,
+            labels.c.assistant_id == event.assistant_id,
+            labels.c.version == event.labelled_version,
+        )
+    )
+    if event.label is not None:
+        connection.execute(sa.insert(labels), [row_of(event)])
+
+
+def version_of(
+    connection: sa.Connection, organization_id: int, assistant_id: int, label: str
+) -> int | None:
+    """Which version has a label; None for no version."""
+    query = rows_of(labels, organization_id, labels.c.version)
+    version: int | None = connection.scalar(
+        query.where(labels.c.assistant_id == assistant_id, labels.c.label == label)
+    )
+    return version
+
+
+def of(
+    connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
+) -> dict[int, str]:
+    """The labels of versions, by version."""
+    query = rows_of(labels, organization_id, labels.c.version, labels.c.label)
+    rows = connection.execute(
+        query.where(labels.c.assistant_id == assistant_id, labels.c.version.in_(list(versions)))
+    )
+    return {row.version: row.label for row in rows}

@@ -1,0 +1,111 @@
+"""Reversals: which events took back what earlier ones did, so that history links both ways."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import UNSET, Struct
+
+from events.changed import changes_of
+from events.pointers import Paths
+from events.tables import metadata, rows_of
+
+if TYPE_CHECKING:
+    from events.changed import Event
+
+_MOST = 1000  # of one answer
+
+reversals = sa.Table(
+    "reversals",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("assistant_id", sa.Integer, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True),  # of the event that takes back
+    # The versions among which it took back what its own changes overlap.
+    sa.Column("first_version", sa.BigInteger, nullable=False),
+    sa.Column("last_version", sa.BigInteger, nullable=False),
+    sa.Column("paths", sa.LargeBinary, nullable=False),  # at or below which alone; [""] for all
+)
+
+
+def row_of(event: Event) -> dict[str, Any] | None:
+    """A reversal as its row; None for an event that takes nothing back."""
+    cause = event.cause
+    if cause.undoes is not UNSET:
+        first, last = cause.undoes, cause.undoes
+    elif cause.to_version is not UNSET:
+        first, last = cause.to_version + 1, event.version - 1
+    else:
+        return None
+    return {
+        "organization_id": event.organization_id,
+        "assistant_id": event.assistant_id,
+        "version": event.version,
+        "first_version": first,
+        "last_version": last,
+        "paths": msgspec.json.encode([""] if cause.paths is UNSET else cause.paths),
+    }
+
+
+def project(connection: sa.Connection, event: Event) -> None:
+    """Write what an event took back, if anything."""
+    if row := row_of(event):
+        connection.execute(sa.insert(reversals), [row])
+
+
+class Reversal(Struct, frozen=True, kw_only=True):
+    """An event, by its version, and the range of versions in which it took back some paths."""
+
+    version: int
+    first_version: int
+    last_version: int
+    paths: tuple[str, ...]
+
+    def takes_back(self, event: Event) -> bool:
+        """Whether it took back what an event did."""
+        if not self.first_version <= event.version <= self.last_version:
+            return False
+        if self.first_version == self.last_version:
+            return True
+        wanted = Paths(self.paths)
+        return any(map(wanted.overlap, changes_of(event)))
+
+
+def reaching(
+    connection: sa.Connection, organization_id: int, assistant_id: int, first: int, last: int
+) -> list[Reversal]:
+    """The reversals that reach into a range of versions, oldest first."""
+    column = reversals.c
+    query = (
+        rows_of(reversals, organization_id)
+        .where(
+            column.assistant_id == assistant_id,
+            column.first_version <= last,
+            column.last_version >= first,
+        )
+        .order_by(column.version)
+        .limit(_MOST)
+    )
+    return [_reversal(row) for row in connection.execute(query)]
+
+
+def of(
+    connection: sa.Connection, organization_id: int, assistant_id: int, version: int
+) -> Reversal | None:
+    """What the event of a version took back; None where it took back nothing."""
+    query = rows_of(reversals, organization_id).where(
+        reversals.c.assistant_id == assistant_id, reversals.c.version == version
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _reversal(row)
+
+
+def _reversal(row: sa.Row[Any]) -> Reversal:
+    return Reversal(
+        version=row.version,
+        first_version=row.first_version,
+        last_version=row.last_version,
+        paths=tuple(msgspec.json.decode(row.paths)),
+    )
