@@ -41,6 +41,7 @@ class Config(Struct, frozen=True, kw_only=True):
     audit_key_file: str | None = None
     checkpoint_interval: str = "1h"
     checkpoint_dir: str | None = None
+    idempotency_ttl: str = "24h"
 
     @property
     def grace(self) -> timedelta:
@@ -51,6 +52,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def between_checkpoints(self) -> timedelta:
         """How often the tree of each log that has grown is signed and kept."""
         return _duration("CHECKPOINT_INTERVAL", self.checkpoint_interval)
+
+    @property
+    def idempotency_lifetime(self) -> timedelta:
+        """How long the answer to a request with an ``Idempotency-Key`` is kept."""
+        return _duration("IDEMPOTENCY_TTL", self.idempotency_ttl)
 
     @property
     def database_path(self) -> Path:
@@ -85,7 +91,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
     _check_database_url(config.database_url)
-    _ = config.grace, config.between_checkpoints
+    _ = config.grace, config.between_checkpoints, config.idempotency_lifetime
     return config
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import shlex
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app import accounts, keys
+from app import accounts, keys, service
 from app.accounts import Role
 from app.main import open_services
+from app.service import Wish
 from app.unit import Caller, system
 from events.changed import Cause
 from events.patch import read_create, read_patch
 
 if TYPE_CHECKING:
     from app.config import Config
+    from app.service import Outcome
     from app.unit import Unit
+    from events.patch import SettingsPatch
 
 ORGANIZATION = "Northwind Dental"
 _PEOPLE = {
@@ -148,14 +152,22 @@ async def _seed(config: Config) -> str:
         callers, token = await made_of.writer.write(_people)
         ids = {}
         for name, (person, settings) in _CREATED.items():
-            created = await made_of.assistants.create(
-                callers[person], read_create(settings | {"name": name})
-            )
+            patch = read_create(settings | {"name": name})
+            created = await made_of.writer.write(partial(_create, callers[person], patch))
             ids[name] = created.id
         for name, (person, settings, reason) in _interleaved():
             patch = read_patch(settings | {"change_description": reason})
-            await made_of.assistants.change(callers[person], ids[name], patch, Cause(type="patch"))
+            wish = Wish(caller=callers[person], assistant_id=ids[name])
+            await made_of.writer.write(partial(_change, wish, patch))
     return token
+
+
+def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> Outcome:
+    return service.create(unit, caller, patch)
+
+
+def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> Outcome:
+    return service.change(unit, wish, patch, Cause(type="patch"))
 
 
 def _interleaved() -> list[tuple[str, Change]]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from app.auth import Authenticator
     from app.database import Database
     from app.unit import Caller, Unit
-    from app.writer import Writer
     from events.pointers import Tree
 
 _RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
@@ -85,37 +84,13 @@ def _members(key: ApiKey) -> Tree:
 
 
 class ApiKeys:
-    """The keys of the caller's organization. Whatever changes one takes effect at once."""
+    """The keys of the caller's organization, to read."""
 
-    def __init__(self, database: Database, writer: Writer, authenticator: Authenticator) -> None:
+    def __init__(self, database: Database, authenticator: Authenticator) -> None:
         self._database = database
-        self._writer = writer
         self._authenticator = authenticator
 
     async def list(self, organization_id: int) -> list[ApiKey]:
         """Every key, oldest first, with the uses that were counted until now."""
         keys = await self._database.read(accounts.list_keys, organization_id)
         return [self._authenticator.with_usage(organization_id, key) for key in keys]
-
-    async def create(
-        self, caller: Caller, name: str, role: Role, permissions: dict[str, bool]
-    ) -> tuple[ApiKey, str]:
-        """Make a key for the caller's user: as it is shown, and the token itself."""
-
-        def work(unit: Unit) -> tuple[ApiKey, str]:
-            return create(
-                unit,
-                caller,
-                user_id=caller.actor.user_id,
-                name=name,
-                role=role,
-                permissions=permissions,
-            )
-
-        return await self._writer.write(work)
-
-    async def change(self, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
-        """Change a key; raises ``KeyNotFound``."""
-        changed = await self._writer.write(lambda unit: change(unit, caller, key_id, values))
-        self._authenticator.forget(caller.organization_id, key_id)
-        return changed

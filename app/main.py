@@ -17,12 +17,26 @@ from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.database import Database, hold, migrate
+from app.idempotency import Idempotency
 from app.keys import ApiKeys
+from app.reading import Assistants
 from app.refusals import Refusals
 from app.requests import MAX_BODY
-from app.routes import assistants, audit, export, history, keys, secrets, service
+from app.routes import (
+    assistants,
+    audit,
+    change_sets,
+    changing,
+    export,
+    history,
+    keys,
+    policy,
+    reverting,
+    secrets,
+    service,
+    versions,
+)
 from app.secrets import Secrets
-from app.service import Assistants
 from app.vault import Vault
 from app.writer import Writer
 from events.store import organization_ids
@@ -34,7 +48,10 @@ if TYPE_CHECKING:
 
     from app.config import Config
 
-_ROUTES = (assistants, history, audit, export, secrets, keys, service)
+_ROUTES = (
+    assistants, changing, history, versions, reverting, change_sets, policy, audit, export,
+    secrets, keys, service,
+)  # fmt: skip
 _log = structlog.get_logger(__name__)
 _USAGE_SECONDS = 30.0
 _PURGE_SECONDS = 3600.0
@@ -47,6 +64,7 @@ class Services(Struct, frozen=True):
     database: Database
     vault: Vault
     writer: Writer
+    idempotency: Idempotency
     authenticator: Authenticator
     refusals: Refusals
     assistants: Assistants
@@ -83,10 +101,11 @@ async def open_services(
                 database,
                 safe,
                 writer,
+                Idempotency(writer, clock, config.idempotency_lifetime),
                 authenticator,
                 refusals,
-                Assistants(database, writer),
-                ApiKeys(database, writer, authenticator),
+                Assistants(database),
+                ApiKeys(database, authenticator),
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
             )
@@ -143,6 +162,7 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
 async def _purge(made_of: Services, grace: timedelta) -> None:
     organizations = await made_of.database.read(organization_ids)
     await made_of.secrets.purge(organizations, grace)
+    await made_of.idempotency.forget(organizations)
 
 
 async def _repeat(chore: Callable[[], Awaitable[None]], seconds: float) -> None:

@@ -30,6 +30,7 @@ from litestar.openapi.spec import (
     Tag,
 )
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import QueryParameter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,24 +41,57 @@ _PROBLEM = "application/problem+json"
 _BEARER = "bearer"
 
 _ERRORS = {
+    304: "You have it already",
     400: "The request cannot be read",
     401: "No API key, or one that is unknown or revoked",
     403: "The key's role does not reach",
     404: "Missing, or another organization's",
+    409: "Others changed the same since, or something else stands against it as it is now",
     410: "Destroyed for good",
+    412: "It is not what the request holds it to be",
     413: "The body is larger than 1 MiB",
     415: "The body is not JSON in UTF-8",
     422: "A rule is broken; every one that was found is listed",
+    428: "The organization's policy wants the request to be conditional",
     503: "The database cannot be written; with Retry-After, nothing was changed",
 }
 
-PREFER_STRICT = Parameter(
-    name="Prefer",
-    param_in="header",
-    schema=Schema(type=OpenAPIType.STRING),
-    description="`handling=strict` makes unknown members errors instead of ignoring them.",
-    examples={"strict": Example(value="handling=strict")},
+
+def _header(name: str, description: str, example: str) -> Parameter:
+    return Parameter(
+        name=name,
+        param_in="header",
+        schema=Schema(type=OpenAPIType.STRING),
+        description=description,
+        examples={"example": Example(value=example)},
+    )
+
+
+PREFER = _header(
+    "Prefer",
+    "`handling=strict` makes unknown members errors, `return=minimal` answers 204, `dry-run` "
+    "tells what would happen.",
+    "handling=strict",
 )
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    "The same request with the same key gets the same answer, and happens once.",
+    "8e03978e-40d5-43dd-bc93-6894a57f9324",
+)
+IF_MATCH = _header("If-Match", "The `ETag` that the change is to be made over.", '"7"')
+IF_NONE_MATCH = _header("If-None-Match", "304 where this is the current `ETag`.", '"7"')
+ACCEPT_DATETIME = _header(
+    "Accept-Datetime", "As it was then (RFC 7089).", "Sun, 01 Mar 2026 09:00:00 GMT"
+)
+WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
+
+VERSION = QueryParameter(description="`7`, `latest`, `-1` (the one before), or `label:NAME`.")
+BASE_VERSION = QueryParameter(
+    description="The version that you had read: what others changed since is kept."
+)
+ON_CONFLICT = QueryParameter(description="`fail` (409), `theirs` or `yours`, with `base_version`.")
+DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
+DESCRIPTION = QueryParameter(description="Why: the reason that the history shows.")
 
 
 @dataclass(frozen=True)
@@ -65,10 +99,21 @@ class Answer:
     """One way in which an operation succeeds. ``schema`` is a Struct or a schema of its own."""
 
     schema: type[msgspec.Struct] | Schema
+    or_else: tuple[type[msgspec.Struct], ...] = ()
     example: Any = None
     many: bool = False
     media_type: str = _JSON
     headers: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Form:
+    """A body in another media type than JSON."""
+
+    media_type: str
+    schema: type[msgspec.Struct]
+    example: Any
+    many: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +123,7 @@ class Body:
     schema: type[msgspec.Struct]
     example: Any
     required: bool = True
+    others: tuple[Form, ...] = ()
 
 
 class Page(OpenAPIRenderPlugin):
@@ -145,6 +191,8 @@ def config(version: str) -> OpenAPIConfig:
         tags=[
             Tag(name="Assistants", description="Create, read, change and delete assistants."),
             Tag(name="History", description="What changed, who did it and why; going back."),
+            Tag(name="Change sets", description="One change of several assistants, all or none."),
+            Tag(name="Policy", description="What the organization demands of changes; for admins."),
             Tag(name="Audit", description="The log, its exports, and proof; for admins."),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
@@ -169,6 +217,8 @@ def _success(status: int, answers: tuple[Answer, ...]) -> OpenAPIResponse:
 
 def _content(answer: Answer) -> OpenAPIMediaType:
     schema = answer.schema if isinstance(answer.schema, Schema) else _reference(answer.schema)
+    if answer.or_else:
+        schema = Schema(any_of=[schema, *map(_reference, answer.or_else)])
     schema = Schema(type=OpenAPIType.ARRAY, items=schema) if answer.many else schema
     examples: dict[str, Example | Reference] | None = (
         {"example": Example(value=answer.example)} if answer.example is not None else None
@@ -180,11 +230,22 @@ def _request_body(body: Body) -> RequestBody:
     schema: Schema | Reference = _reference(body.schema)
     if not body.required:
         schema = Schema(any_of=[schema, Schema(type=OpenAPIType.NULL)])
-    content = OpenAPIMediaType(schema=schema, examples={"example": Example(value=body.example)})
-    return RequestBody(required=body.required, content={_JSON: content})
+    content = {_JSON: _example_of(schema, body.example)}
+    for form in body.others:
+        other: Schema | Reference = _reference(form.schema)
+        if form.many:
+            other = Schema(type=OpenAPIType.ARRAY, items=other)
+        content[form.media_type] = _example_of(other, form.example)
+    return RequestBody(required=body.required, content=content)
+
+
+def _example_of(schema: Schema | Reference, example: Any) -> OpenAPIMediaType:
+    return OpenAPIMediaType(schema=schema, examples={"example": Example(value=example)})
 
 
 def _error(code: int) -> OpenAPIResponse:
+    if code == HTTPStatus.NOT_MODIFIED:
+        return OpenAPIResponse(description=_ERRORS[code])
     media_type = _JSON if code == HTTPStatus.UNPROCESSABLE_ENTITY else _PROBLEM
     content = OpenAPIMediaType(schema=Reference(ref=REFERENCE.format(name="Problem")))
     return OpenAPIResponse(description=_ERRORS[code], content={media_type: content})

@@ -19,6 +19,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts import KeyNotFound
 from app.audit import BeyondLog
+from app.change_sets import ChangeSetNotFound, RefusedFor, SetMoved
+from app.idempotency import IdempotencyKeyReused, RequestRunning
+from app.preconditions import etag
+from app.service import (
+    ChangesClash,
+    LabelTaken,
+    NotUndoable,
+    PreconditionFailed,
+    PreconditionRequired,
+)
 from app.vault import SecretUnreadable
 from app.writer import Busy, WriterStopped
 from events.errors import (
@@ -27,11 +37,14 @@ from events.errors import (
     InvalidSettings,
     MalformedJSON,
     NoSecret,
+    NotDeleted,
     Refusal,
     SecretsGone,
     VersionNotFound,
 )
+from events.json_patch import PatchTestFailed
 from events.patch import describe
+from events.policy import PathProtected, ReasonRequired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,6 +54,7 @@ if TYPE_CHECKING:
 
 _PROBLEM_JSON = "application/problem+json"
 _RETRY_SECONDS = "1"
+_LONGEST_NAME = 100
 _log = structlog.get_logger(__name__)
 
 
@@ -95,8 +109,9 @@ def problem(
     code: str,
     detail: str | Iterable[FieldError],
     headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> Response[bytes]:
-    """An error's answer."""
+    """An error's answer; ``members`` say more of it."""
     body = Problem(
         type=f"urn:backstory:problem:{code}",
         title=status.phrase,
@@ -104,7 +119,7 @@ def problem(
         detail=detail if isinstance(detail, str) else list(detail),
     )
     return Response(
-        msgspec.json.encode(body),
+        msgspec.json.encode(msgspec.structs.asdict(body) | members),
         status_code=status,
         media_type=_PROBLEM_JSON if isinstance(detail, str) else "application/json",
         headers=headers,
@@ -126,8 +141,121 @@ def _(refusal: AssistantNotFound) -> Response[bytes]:
 @answer_refusal.register
 def _(refusal: VersionNotFound) -> Response[bytes]:
     history = f"the settings history of assistant {refusal.assistant_id}"
-    text = f"Version {refusal.version} not found in {history}"
+    text = f"Version {str(refusal.version)[:_LONGEST_NAME]} not found in {history}"
     return problem(HTTPStatus.NOT_FOUND, "version-not-found", text)
+
+
+@answer_refusal.register
+def _(refusal: NotDeleted) -> Response[bytes]:
+    text = f"Assistant with ID {refusal.assistant_id} is not deleted: there is nothing to restore"
+    return problem(HTTPStatus.CONFLICT, "not-deleted", text)
+
+
+@answer_refusal.register
+def _(refusal: PreconditionFailed) -> Response[bytes]:
+    text = f"The assistant is at version {refusal.version} by now; nothing was changed"
+    return problem(
+        HTTPStatus.PRECONDITION_FAILED,
+        "precondition-failed",
+        text,
+        {"etag": etag(refusal.version)},
+        version=refusal.version,
+        changed_since=refusal.changes,
+    )
+
+
+@answer_refusal.register
+def _(refusal: SetMoved) -> Response[bytes]:
+    text = "The assistants are not as they were when this was planned; nothing was changed"
+    headers = {"etag": etag(refusal.tag)}
+    return problem(HTTPStatus.PRECONDITION_FAILED, "precondition-failed", text, headers)
+
+
+@answer_refusal.register
+def _(refusal: PreconditionRequired) -> Response[bytes]:
+    text = "The organization's policy wants If-Match or base_version on every change"
+    status = HTTPStatus.PRECONDITION_REQUIRED
+    return problem(status, "precondition-required", text, rule=refusal.rule)
+
+
+@answer_refusal.register
+def _(refusal: ChangesClash) -> Response[bytes]:
+    text = (
+        f"{len(refusal.clashes)} of the paths were changed by others since; nothing was changed."
+        " Read 'conflicts', or say with on_conflict which side wins"
+    )
+    return problem(
+        HTTPStatus.CONFLICT,
+        "conflict",
+        text,
+        {"etag": etag(refusal.version)},
+        version=refusal.version,
+        conflicts=refusal.clashes,
+    )
+
+
+@answer_refusal.register
+def _(refusal: PatchTestFailed) -> Response[bytes]:
+    text = f"Operation {refusal.position} tests {refusal.path}, which holds another value"
+    return problem(HTTPStatus.CONFLICT, "test-failed", text, position=refusal.position)
+
+
+@answer_refusal.register
+def _(refusal: NotUndoable) -> Response[bytes]:
+    rule = f"Version {refusal.version} was made by {refusal.kind}: only changes are undone"
+    error = FieldError(loc=("body", "version"), msg=rule, type="not_undoable")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-undoable", [error])
+
+
+@answer_refusal.register
+def _(refusal: LabelTaken) -> Response[bytes]:
+    text = f"Version {refusal.version} has the label {refusal.label!r}; take it from there first"
+    return problem(HTTPStatus.CONFLICT, "label-taken", text, version=refusal.version)
+
+
+@answer_refusal.register
+def _(refusal: PathProtected) -> Response[bytes]:
+    text = f"Only admins may change {', '.join(refusal.paths)}"
+    status = HTTPStatus.FORBIDDEN
+    return problem(status, "path-protected", text, rule=refusal.rule, paths=refusal.paths)
+
+
+@answer_refusal.register
+def _(refusal: ReasonRequired) -> Response[bytes]:
+    at = f" of {', '.join(refusal.paths)}" if refusal.paths else ""
+    rule = f"The organization's policy wants a reason for every change{at}"
+    error = FieldError(loc=("body", "change_description"), msg=rule, type=refusal.rule)
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, "reason-required", [error], rule=refusal.rule, paths=refusal.paths)
+
+
+@answer_refusal.register
+def _(_: IdempotencyKeyReused) -> Response[bytes]:
+    rule = "This key was used for another request; a new request needs a new key"
+    error = FieldError(loc=("header", "Idempotency-Key"), msg=rule, type="idempotency_key_reused")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", [error])
+
+
+@answer_refusal.register
+def _(_: RequestRunning) -> Response[bytes]:
+    text = "The request with this key is being carried out; ask again for its answer"
+    headers = {"retry-after": _RETRY_SECONDS}
+    return problem(HTTPStatus.CONFLICT, "request-running", text, headers)
+
+
+@answer_refusal.register
+def _(refusal: ChangeSetNotFound) -> Response[bytes]:
+    text = f"Change set with ID {refusal.change_set_id} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "change-set-not-found", text)
+
+
+@answer_refusal.register
+def _(refusal: RefusedFor) -> Response[bytes]:
+    """One assistant of several stands in the way of all."""
+    response = answer_refusal(refusal.refusal)
+    body = msgspec.json.decode(response.content) | {"assistant_id": refusal.assistant_id}
+    response.content = msgspec.json.encode(body)
+    return response
 
 
 @answer_refusal.register

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar.params import PathParameter
+from msgspec import Struct
 
-from app.accounts import Principal, Role
+from app.accounts import MAX_ID, Principal, Role
+from app.idempotency import Once, fingerprint
+from app.preconditions import read_condition
 from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
+from app.service import Wish
 from app.unit import Caller
 from events import parsing
-from events.errors import FieldError, InvalidSettings
-from events.patch import describe
+from events.errors import AssistantNotFound, FieldError, InvalidSettings
+from events.patch import REASON, clean_reason, describe
+from events.settings import MAX_REASON
 
 if TYPE_CHECKING:
-    from litestar import Request
+    from collections.abc import Callable
+
+    from litestar import Request, Response
 
     from app.main import Services
+    from app.unit import Unit
 
     AnyRequest = Request[Any, Any, Any]
 
 _INTEGER = re.compile(r"-?[0-9]+")
+_IDEMPOTENCY_KEY = re.compile(
+    r'"([\x20-\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e][\x20-\x7e]{0,254})'
+)
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 _LONGEST_SEQUENCE = 18  # digits
 MAX_BODY = 1024 * 1024
@@ -51,8 +63,57 @@ def caller(request: AnyRequest, at_least: Role) -> Caller:
     return Caller(
         organization_id=who.organization_id,
         actor=who.actor,
+        is_admin=who.role >= Role.admin,
         request_id=request.scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
+        idempotency_key=_idempotency_key(request),
     )
+
+
+def _idempotency_key(request: AnyRequest) -> str | None:
+    """The key of a request that must not be carried out twice; a quoted one is the same."""
+    sent = request.headers.getall("idempotency-key", [])
+    if not sent:
+        return None
+    found = _IDEMPOTENCY_KEY.fullmatch(sent[0].strip())
+    if found is None or len(sent) > 1:
+        message = "Input should be one key of 1 to 255 printable ASCII characters"
+        loc = ("header", "Idempotency-Key")
+        raise InvalidSettings((FieldError(loc=loc, msg=message, type="idempotency_key"),))
+    return found[1] or found[2]
+
+
+async def carry_out(
+    request: AnyRequest,
+    who: Caller,
+    work: Callable[[Unit], Response[bytes]],
+    *,
+    dry_run: bool = False,
+) -> Response[bytes]:
+    """The answer of a write, once it is durable; of a dry run, without any write."""
+    if dry_run:
+        return await services(request).writer.preview(work)
+    refuse_dry_run(request)
+    once = None
+    if who.idempotency_key is not None:
+        query = request.url.query
+        once = Once(
+            key=who.idempotency_key,
+            fingerprint=fingerprint(
+                request.method,
+                f"{request.url.path}?{query}",
+                request.headers.get("content-type", ""),
+                await request.body(),
+            ),
+        )
+    return await services(request).idempotency.carry_out(who, once, work)
+
+
+def refuse_dry_run(request: AnyRequest) -> None:
+    """Raise ``InvalidSettings`` where a dry run is asked of a request that has none."""
+    if preferences(request).dry_run:
+        message = "This request has no dry run; nothing was changed"
+        loc = ("header", "Prefer")
+        raise InvalidSettings((FieldError(loc=loc, msg=message, type="no_dry_run"),))
 
 
 Number = Annotated[
@@ -68,6 +129,46 @@ def number(text: str, name: str) -> int:
     return int(text[:_LONGEST_NUMBER])
 
 
+def known_id(text: str) -> int:
+    """An id that can exist; raises ``AssistantNotFound`` for one beyond 32 bits."""
+    assistant_id = number(text, "assistant_id")
+    if not 0 < assistant_id <= MAX_ID:
+        raise AssistantNotFound(assistant_id)
+    return assistant_id
+
+
+def wish_of(
+    request: AnyRequest,
+    assistant_id: str,
+    reason: str | None,
+    *,
+    dry_run: bool = False,
+    at_least: Role = Role.editor,
+) -> Wish:
+    """What every request that changes an assistant says beside its body."""
+    return Wish(
+        caller=caller(request, at_least),
+        assistant_id=known_id(assistant_id),
+        reason=reason,
+        condition=read_condition(request.headers),
+        dry_run=preferences(request, dry_run=dry_run).dry_run,
+    )
+
+
+def description(text: str | None) -> str | None:
+    """The reason that the query gives; raises ``InvalidSettings``."""
+    if text is not None and len(text) > MAX_REASON:
+        kind, message = describe(f"Expected `str` of length <= {MAX_REASON}")
+        loc = ("query", REASON)
+        raise InvalidSettings((FieldError(loc=loc, msg=message, type=kind),))
+    return clean_reason(text)
+
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
 async def read_json(request: AnyRequest, *, optional: bool = False) -> Any:
     """The body as a JSON value; None for an absent one where it is ``optional``.
 
@@ -76,11 +177,17 @@ async def read_json(request: AnyRequest, *, optional: bool = False) -> Any:
     body = await request.body()
     if not body and optional:
         return None
+    media_type(request, JSON)
+    return parsing.parse(body)
+
+
+def media_type(request: AnyRequest, *accepted: str) -> str:
+    """What the body is sent as, one of those accepted; raises ``UnsupportedMediaType``."""
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if kind.strip().lower() != "application/json" or charset not in ("", "utf-8"):
-        raise UnsupportedMediaType(accepted="application/json")
-    return parsing.parse(body)
+    if kind.strip().lower() not in accepted or charset not in ("", "utf-8"):
+        raise UnsupportedMediaType(accepted=", ".join(accepted))
+    return kind.strip().lower()
 
 
 def pointer(path: str | None) -> str | None:
@@ -90,7 +197,7 @@ def pointer(path: str | None) -> str | None:
     raise invalid("path", "Input should be a JSON Pointer, which starts with '/'")
 
 
-def moment(name: str, text: str | None) -> datetime | None:
+def moment(name: str, text: str | None, where: str = "query") -> datetime | None:
     """A moment of the query, UTC where it names no zone; raises ``InvalidSettings``."""
     if text is None:
         return None
@@ -98,7 +205,8 @@ def moment(name: str, text: str | None) -> datetime | None:
         found = msgspec.convert(text.replace(" ", "+"), datetime)
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
-        raise invalid(name, "Input should be an RFC 3339 date and time") from None
+        rule = "Input should be an RFC 3339 date and time"
+        raise _wrong(name, rule, "value_error", where) from None
 
 
 def query_number(request: AnyRequest, name: str) -> int:
@@ -116,14 +224,67 @@ def invalid(name: str, message: str) -> InvalidSettings:
     return _wrong(name, message, "value_error")
 
 
-def _wrong(name: str, message: str, kind: str) -> InvalidSettings:
-    return InvalidSettings((FieldError(loc=("query", name), msg=message, type=kind),))
+def _wrong(name: str, message: str, kind: str, where: str = "query") -> InvalidSettings:
+    return InvalidSettings((FieldError(loc=(where, name), msg=message, type=kind),))
 
 
-def is_strict(request: AnyRequest) -> bool:
-    """Whether the client prefers unknown members to be errors (RFC 7240)."""
-    preferences = ",".join(request.headers.getall("prefer", []))
-    return any(
-        preference.replace(" ", "").replace('"', "").lower() == "handling=strict"
-        for preference in preferences.replace(";", ",").split(",")
+class Preferences(Struct, frozen=True, kw_only=True):
+    """What the client prefers (RFC 7240)."""
+
+    strict: bool = False  # unknown members are errors
+    minimal: bool = False  # no body in the answer
+    dry_run: bool = False  # tell what would happen, and do nothing
+
+    @property
+    def applied(self) -> dict[str, str]:
+        """The header that says which preferences were honoured."""
+        said = [
+            text
+            for honoured, text in (
+                (self.strict, "handling=strict"),
+                (self.minimal and not self.dry_run, "return=minimal"),
+                (self.dry_run, "dry-run"),
+            )
+            if honoured
+        ]
+        return {"preference-applied": ", ".join(said)} if said else {}
+
+
+def preferences(request: AnyRequest, *, dry_run: bool = False) -> Preferences:
+    """The preferences that this service knows; others are ignored, as they may be.
+
+    A dry run may also be asked for elsewhere.
+    """
+    sent = ",".join(request.headers.getall("prefer", []))
+    said = {
+        preference.partition(";")[0].replace(" ", "").replace('"', "").lower()
+        for preference in sent.split(",")
+    }
+    return Preferences(
+        strict="handling=strict" in said,
+        minimal="return=minimal" in said,
+        dry_run=dry_run or "dry-run" in said,
     )
+
+
+def query_text(request: AnyRequest, name: str) -> str | None:
+    """A text of the query whose name no argument can have."""
+    text: str | None = request.query_params.get(name)
+    return text
+
+
+def accept_datetime(request: AnyRequest) -> datetime | None:
+    """The moment that the header ``Accept-Datetime`` (RFC 7089) asks for."""
+    text = request.headers.get("accept-datetime")
+    if text is None:
+        return None
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        found = None
+    if found is None or not text.rstrip().endswith("GMT"):
+        message = "Input should be an HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
+        loc = ("header", "Accept-Datetime")
+        raise InvalidSettings((FieldError(loc=loc, msg=message, type="http_date"),))
+    # To the end of the second, so that a Memento-Datetime leads back to what it was sent with.
+    return found.astimezone(UTC).replace(microsecond=999_999)

@@ -108,41 +108,16 @@ class Secrets:
         self._revealed.remember(values.values())
         return values
 
-    async def erase(self, caller: Caller, assistant_id: int, reason: str | None) -> int:
-        """Destroy an assistant's sealed values, on disk as well; how many there were."""
-
-        def work(unit: Unit) -> int:
-            return erase_assistant(unit, caller, assistant_id, reason, Cause(type="erase"))
-
-        count = await self._writer.write(work)
-        await self._scrub()
-        return count
-
-    async def erase_all(self, caller: Caller, reason: str | None) -> int:
-        """Destroy the organization's sealed values and keys; how many values there were."""
-
-        def work(unit: Unit) -> int:
-            return erase_organization(unit, caller, reason, Cause(type="erase"))
-
-        count = await self._writer.write(work)
-        await self._scrub()
-        return count
-
-    async def rotate(self, caller: Caller, *, data_keys: bool) -> None:
-        """Rotate while others read and write."""
-        await self._writer.write(lambda unit: rotate(unit, caller, data_keys=data_keys))
-        await self._scrub()
-
     async def purge(self, organization_ids: list[int], grace: timedelta) -> int:
         """Purge each organization in a transaction of its own; how many values were destroyed."""
         count = 0
         for organization_id in organization_ids:
             count += await self._writer.write(partial(purge, organization_id, grace))
         if count or self._scrub_is_due:
-            await self._scrub()
+            await self.scrub()
         return count
 
-    async def _scrub(self) -> None:
+    async def scrub(self) -> None:
         """What was erased is erased; where a reader holds its bytes back, they go later."""
         self._scrub_is_due = not await self._database.scrub()
         if self._scrub_is_due:

@@ -1,39 +1,92 @@
-"""What Backstory does for a caller.
+"""What callers do to assistants. The functions work in the transaction of a ``Unit``.
 
-Every write goes through ``Writer``, every read through ``Database.read``, and both name the
-caller's organization.
+Every wish goes the same way: is it conditional, and does the condition hold; what would it do;
+does the organization's policy allow that; then it is recorded, or, as a dry run, only told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
-from app import accounts
+from app import versions
+from app.preconditions import NONE, Condition
 from app.vault import existing
-from events import store
-from events.changed import AssistantCreated, Cause, State
-from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
-from events.errors import AssistantNotFound, VersionNotFound
-from events.secrets import count_differences, with_secrets_of
-from projections import current, history
+from events import pointers, policy, store
+from events.changed import (
+    AssistantDeleted,
+    AssistantSettingsChanged,
+    Cause,
+    Event,
+    State,
+    VersionLabelled,
+    changes_of,
+    evolve,
+)
+from events.decider import (
+    ChangeSettings,
+    Command,
+    CreateAssistant,
+    DeleteAssistant,
+    OnConflict,
+    RestoreAssistant,
+    RestoreSettings,
+    UndoChange,
+    refuse,
+)
+from events.errors import (
+    AssistantNotFound,
+    FieldError,
+    InvalidSettings,
+    Refusal,
+    VersionNotFound,
+)
+from events.merging import Conflict, MergeConflict
+from events.patch import NotAccepted, SettingsPatch
+from events.policy import PathProtected, ReasonRequired, Warned
+from events.secrets import differing, mask, with_secrets_of
+from projections import history, keyframes, labels
+from projections.blame import newest_at
+from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
+    from collections.abc import Iterable, Iterator
 
-    from app.database import Database
-    from app.unit import Caller, Unit
-    from app.writer import Writer
-    from events.patch import SettingsPatch
+    from app.unit import Caller, Proposed, Unit
+    from app.versions import Reference
     from events.pointers import Tree
-    from projections.current import Selection
-    from projections.history import Entry, Filter
 
 _COPY = " (Copy)"
 _NAME_LENGTH = 100
+_MOST_TOLD = 100  # changes that an answer lists
+
+# A patch that was read, or how to read one against the settings that it is about.
+Patch = SettingsPatch | Callable[[State], SettingsPatch]
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What somebody wants of one assistant, but for what it is."""
+
+    caller: Caller
+    assistant_id: int
+    reason: str | None = None
+    condition: Condition = NONE
+    dry_run: bool = False
+
+
+class Clash(Struct, frozen=True, kw_only=True):
+    """A path that was changed by others, too: what it was, is, and was meant to be, masked."""
+
+    path: str
+    base: Any | UnsetType = UNSET
+    theirs: Any | UnsetType = UNSET
+    yours: Any | UnsetType = UNSET
+    changed_by: ChangeSummary | None = None
 
 
 class Assistant(Struct, frozen=True, kw_only=True):
@@ -44,165 +97,454 @@ class Assistant(Struct, frozen=True, kw_only=True):
     state: State
 
 
-class Assistants:
-    """The assistants of the caller's organization, and their history."""
+class Outcome(Assistant, frozen=True, kw_only=True):
+    """What came of a wish, or would: ``state`` is the one after it."""
 
-    def __init__(self, database: Database, writer: Writer) -> None:
-        self._database = database
-        self._writer = writer
+    before: State
+    event: Event | None
+    warnings: tuple[Warned, ...] = ()
+    base_version: int | None = None
+    came_between: tuple[ChangeSummary, ...] = ()
+    clashes: tuple[Clash, ...] = ()
+    lost: tuple[ChangeSummary, ...] = ()
+    not_accepted: tuple[NotAccepted, ...] = ()
+    secrets_kept: tuple[str, ...] = ()
+    refused: Refusal | None = None  # by the policy; a dry run tells it
+    applicable: bool = True  # nothing stands against it
+    ignored: tuple[str, ...] = ()
 
-    # -- writing
 
-    async def create(self, caller: Caller, patch: SettingsPatch) -> Assistant:
-        """Create an assistant from the defaults and a patch."""
+class PreconditionFailed(Refusal):
+    """The assistant is not what the caller held it to be."""
 
-        def work(unit: Unit) -> Assistant:
-            command = CreateAssistant(patch=patch.tree)
-            return _assistant(caller, unit.handle(caller, None, command, patch.reason))
+    def __init__(self, version: int, changes: tuple[ChangeSummary, ...]) -> None:
+        super().__init__(version)
+        self.version = version
+        self.changes = changes
 
-        return await self._writer.write(work)
 
-    async def change(
-        self, caller: Caller, assistant_id: int, patch: SettingsPatch, cause: Cause
-    ) -> Assistant:
-        """Merge a patch; a change that changes nothing records nothing."""
+class PreconditionRequired(Refusal):
+    """The organization's policy wants every change to be conditional."""
 
-        def work(unit: Unit) -> Assistant:
-            command = ChangeSettings(patch=patch.tree, cause=cause)
-            return _assistant(caller, unit.handle(caller, assistant_id, command, patch.reason))
+    rule = "require_condition"
 
-        return await self._writer.write(work)
 
-    async def duplicate(self, caller: Caller, assistant_id: int) -> Assistant:
-        """Create an assistant with another's settings; secrets are not copied."""
+class ChangesClash(Refusal):
+    """Others changed the same paths since."""
 
-        def work(unit: Unit) -> Assistant:
-            source = unit.state(caller.organization_id, assistant_id)
-            if not source.version or source.deleted:
-                raise AssistantNotFound(assistant_id)
-            command = CreateAssistant(
-                patch=_copied(source.settings),
-                cause=Cause(type="duplicate", assistant_id=assistant_id),
-            )
-            return _assistant(caller, unit.handle(caller, None, command))
+    def __init__(self, version: int, clashes: tuple[Clash, ...]) -> None:
+        super().__init__(version)
+        self.version = version
+        self.clashes = clashes
 
-        return await self._writer.write(work)
 
-    async def delete(self, caller: Caller, assistant_id: int) -> Assistant:
-        """Delete an assistant; its history stays."""
+class NotUndoable(Refusal):
+    """The version was not made by a change of settings."""
 
-        def work(unit: Unit) -> Assistant:
-            return _assistant(caller, unit.handle(caller, assistant_id, DeleteAssistant()))
+    def __init__(self, version: int, kind: str) -> None:
+        super().__init__(version)
+        self.version = version
+        self.kind = kind
 
-        return await self._writer.write(work)
 
-    async def roll_back(
-        self,
-        caller: Caller,
-        assistant_id: int,
-        version: int,
-        reason: str | None,
-        *,
-        restore_secrets: bool = False,
-    ) -> tuple[Assistant, int]:
-        """Restore the settings as they were before the change that made ``version``.
+class LabelTaken(Refusal):
+    """Another version of the assistant has this label."""
 
-        The answer also counts the secrets that differ from what they were then, because the
-        current ones are kept, or with ``restore_secrets`` because the old ones are gone.
-        """
+    def __init__(self, label: str, version: int) -> None:
+        super().__init__(label)
+        self.label = label
+        self.version = version
 
-        def work(unit: Unit) -> tuple[Assistant, int]:
-            state = unit.state(caller.organization_id, assistant_id)
-            if not state.version or state.deleted:
-                raise AssistantNotFound(assistant_id)
-            settings = _settings_before(unit, caller.organization_id, assistant_id, version)
-            restorable: frozenset[str] = frozenset()
-            if restore_secrets:
-                unit.flush()
-                restorable = existing(unit.connection, caller.organization_id, assistant_id)
-            command = RestoreSettings(
-                settings=settings, to_version=version - 1, restorable=restorable
-            )
-            handled = unit.handle(caller, assistant_id, command, reason)
-            kept = count_differences(settings, handled[1].settings)
-            return _assistant(caller, handled), kept
 
-        return await self._writer.write(work)
+# -- wishes
 
-    # -- reading
 
-    async def get(self, organization_id: int, assistant_id: int) -> Assistant:
-        """One living assistant; raises ``AssistantNotFound``."""
-        state = await self._database.read(current.load, organization_id, assistant_id)
-        if state is None or state.deleted:
-            raise AssistantNotFound(assistant_id)
-        return Assistant(organization_id=organization_id, id=assistant_id, state=state)
+def create(unit: Unit, caller: Caller, patch: SettingsPatch, *, dry_run: bool = False) -> Outcome:
+    """Create an assistant from the defaults and a patch."""
+    command = CreateAssistant(patch=patch.tree)
+    outcome = _created(unit, caller, command, patch.reason, dry_run=dry_run)
+    return msgspec.structs.replace(outcome, ignored=patch.ignored)
 
-    async def select(
-        self,
-        organization_id: int,
-        selection: Selection,
-        *,
-        skip: int = 0,
-        limit: int | None = None,
-    ) -> list[Assistant]:
-        """The chosen living assistants, newest first."""
-        found = await self._database.read(
-            current.select, organization_id, selection, skip=skip, limit=limit
+
+def duplicate(unit: Unit, caller: Caller, assistant_id: int, *, dry_run: bool = False) -> Outcome:
+    """Create an assistant with another's settings; secrets are not copied."""
+    source = living(unit, caller, assistant_id)
+    command = CreateAssistant(
+        patch=_copied(source.settings), cause=Cause(type="duplicate", assistant_id=assistant_id)
+    )
+    return _created(unit, caller, command, None, dry_run=dry_run)
+
+
+def change(
+    unit: Unit,
+    wish: Wish,
+    patch: Patch,
+    cause: Cause,
+    *,
+    base: Reference | None = None,
+    on_conflict: OnConflict = "fail",
+) -> Outcome:
+    """Merge a patch; with ``base``, the version that its author had read, a three-way merge."""
+    state = _checked(unit, wish, is_conditional=base is not None)
+    read = state
+    if base is not None:
+        version = _resolve(unit, wish, state, base)
+        cause = msgspec.structs.replace(cause, base_version=version)
+        read = state_at(unit, wish, version, state)
+    patch = patch(read) if callable(patch) else patch
+    command = ChangeSettings(
+        patch=patch.tree,
+        cause=cause,
+        base=None if base is None else read.settings,
+        on_conflict=on_conflict,
+    )
+    wish = msgspec.structs.replace(wish, reason=patch.reason or wish.reason)
+    outcome = _carry_out(unit, wish, command, None if base is None else read.version)
+    return msgspec.structs.replace(outcome, ignored=patch.ignored)
+
+
+def roll_back(
+    unit: Unit,
+    wish: Wish,
+    target: Reference | datetime,
+    *,
+    paths: tuple[str, ...] | None = None,
+    restore_secrets: bool = False,
+    before: bool = False,
+) -> Outcome:
+    """Restore the settings of a version or a moment, whole or at and below some paths.
+
+    The current secrets are kept, or those of then, where their values still are. ``before``
+    restores the version before the named one.
+    """
+    state = _checked(unit, wish)
+    version = _target(unit, wish, state, target)
+    if before:
+        version -= 1
+    if not version:
+        raise _no_version(wish, target)
+    then = state_at(unit, wish, version, state)
+    _check_paths(paths, then.settings, state.settings)
+    command = RestoreSettings(
+        settings=then.settings,
+        to_version=version,
+        paths=paths,
+        restorable=_restorable(unit, wish, wanted=restore_secrets),
+    )
+    outcome = _carry_out(unit, wish, command)
+    wanted = [""] if paths is None else paths
+    kept = [
+        path
+        for path in differing(then.settings, outcome.state.settings)
+        if any(pointers.overlaps(path, one) for one in wanted)
+    ]
+    lost = _lost(unit, wish, version, outcome) if wish.dry_run else ()
+    return msgspec.structs.replace(outcome, secrets_kept=tuple(kept), lost=lost)
+
+
+def undo(
+    unit: Unit,
+    wish: Wish,
+    wanted: Reference,
+    *,
+    on_conflict: OnConflict = "fail",
+    restore_secrets: bool = False,
+    cause: Cause | None = None,
+) -> Outcome:
+    """Take back what one change did, and keep what came later."""
+    state = _checked(unit, wish)
+    version = _resolve(unit, wish, state, wanted)
+    command = undoing(unit, wish, version, on_conflict, cause, restore_secrets=restore_secrets)
+    return undone(command, _carry_out(unit, wish, command, version))
+
+
+def undone(command: UndoChange, outcome: Outcome) -> Outcome:
+    """What came of an undo, with the secrets of the change that are not as they were before it."""
+    still = differing(command.before, outcome.state.settings)
+    kept = [path for path in differing(command.before, command.after) if path in still]
+    return msgspec.structs.replace(outcome, secrets_kept=tuple(kept))
+
+
+def delete(unit: Unit, wish: Wish) -> Outcome:
+    """Delete an assistant; its history stays."""
+    _checked(unit, wish)
+    return _carry_out(unit, wish, DeleteAssistant())
+
+
+def restore(unit: Unit, wish: Wish) -> Outcome:
+    """Bring a deleted assistant back, with its id and its whole history."""
+    state = unit.state(wish.caller.organization_id, wish.assistant_id)
+    if not state.version:
+        raise AssistantNotFound(wish.assistant_id)
+    _check_condition(unit, wish, state)
+    deletion = next(
+        (e.version for e in _newest_first(unit, wish) if isinstance(e, AssistantDeleted)), 0
+    )
+    return _carry_out(unit, wish, RestoreAssistant(undoes=deletion))
+
+
+def set_label(unit: Unit, wish: Wish, wanted: Reference, label: str | None) -> int:
+    """Name a version, or take its name away; the version. It changes no state."""
+    state = living(unit, wish.caller, wish.assistant_id)
+    _check_condition(unit, wish, state)
+    version = _resolve(unit, wish, state, wanted)
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    if label is not None:
+        taken = labels.version_of(unit.connection, *key, label)
+        if taken not in (None, version):
+            raise LabelTaken(label, taken or 0)
+    if labels.of(unit.connection, *key, [version]).get(version) != label:
+        unit.record(
+            wish.caller,
+            VersionLabelled,
+            wish.reason,
+            assistant_id=wish.assistant_id,
+            labelled_version=version,
+            label=label,
         )
-        return [Assistant(organization_id=organization_id, id=i, state=s) for i, s in found]
-
-    async def count(self, organization_id: int, selection: Selection) -> int:
-        """How many assistants ``select`` would give."""
-        return await self._database.read(current.count, organization_id, selection)
-
-    async def history(
-        self,
-        organization_id: int,
-        assistant_id: int,
-        wanted: Filter,
-        limit: int,
-        *,
-        include_deleted: bool = False,
-    ) -> list[Entry]:
-        """The newest ``limit`` wanted entries of the settings history."""
-
-        def work(connection: sa.Connection) -> list[Entry]:
-            state = current.load(connection, organization_id, assistant_id)
-            if state is None or (state.deleted and not include_deleted):
-                raise AssistantNotFound(assistant_id)
-            events = store.read_stream(connection, organization_id, assistant_id, newest_first=True)
-            emails = accounts.emails(connection, organization_id)
-            return list(islice(history.entries(state, events, wanted, emails), limit))
-
-        return await self._database.snapshot(work)
+    return version
 
 
-def _assistant(caller: Caller, handled: tuple[int, State]) -> Assistant:
-    assistant_id, state = handled
-    return Assistant(organization_id=caller.organization_id, id=assistant_id, state=state)
+# -- what wishes share
+
+
+def living(unit: Unit, caller: Caller, assistant_id: int) -> State:
+    """The state of an assistant that there is; raises ``AssistantNotFound``."""
+    state = unit.state(caller.organization_id, assistant_id)
+    if not state.version or state.deleted:
+        raise AssistantNotFound(assistant_id)
+    return state
+
+
+def state_at(unit: Unit, wish: Wish, version: int, current: State) -> State:
+    """The state after a version, as today sees it: what was erased since is erased in it."""
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    then = keyframes.state_at(unit.connection, *key, version)
+    return msgspec.structs.replace(then, erased_version=current.erased_version)
+
+
+def undoing(
+    unit: Unit,
+    wish: Wish,
+    version: int,
+    on_conflict: OnConflict,
+    cause: Cause | None = None,
+    *,
+    restore_secrets: bool = False,
+) -> UndoChange:
+    """The command that takes back the change of a version; raises ``NotUndoable``."""
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    (event,) = store.read_stream(unit.connection, *key, after=version - 1, until=version)
+    if not isinstance(event, AssistantSettingsChanged):
+        raise NotUndoable(version, type(event).__name__)
+    after = keyframes.state_at(unit.connection, *key, version).settings
+    return UndoChange(
+        undoes=version,
+        before=pointers.unapply(event.changes, after),
+        after=after,
+        cause=cause or Cause(type="undo", undoes=version),
+        on_conflict=on_conflict,
+        restorable=_restorable(unit, wish, wanted=restore_secrets),
+    )
+
+
+def judge(
+    unit: Unit, wish: Wish, command: Command, proposed: Proposed, base: int | None = None
+) -> Outcome:
+    """What a proposal would come to: its warnings, clashes, and what the policy says to it."""
+    caller, proposal, state = wish.caller, proposed.proposal, proposed.state
+    event = proposal.event
+    after = state if event is None else evolve(state, event)
+    changes = changes_of(event)
+    warnings: tuple[Warned, ...] = ()
+    if policy.is_watched(changes):
+        warnings = tuple(policy.warnings(state.settings, after.settings))
+    outcome = Outcome(
+        organization_id=caller.organization_id,
+        id=proposed.assistant_id,
+        before=state,
+        state=after,
+        event=event,
+        warnings=warnings,
+        base_version=base,
+        came_between=_came_between(unit, wish, base, state),
+        clashes=tuple(_clashes(unit, wish, proposal.conflicts, base or 0, state)),
+        not_accepted=proposal.not_accepted,
+        refused=None if event is None else _refused(unit, wish, event),
+    )
+    try:
+        stop(command, proposed, outcome)
+    except Refusal:
+        return msgspec.structs.replace(outcome, applicable=False)
+    return outcome
+
+
+def _created(
+    unit: Unit, caller: Caller, command: CreateAssistant, reason: str | None, *, dry_run: bool
+) -> Outcome:
+    assistant_id = unit.next_id(caller.organization_id)
+    proposed = unit.propose(caller, assistant_id, command, reason)
+    event = proposed.proposal.event
+    state = proposed.state if event is None else evolve(proposed.state, event)
+    if not dry_run:
+        state = unit.accept(proposed)
+    return Outcome(
+        organization_id=caller.organization_id,
+        id=assistant_id,
+        before=proposed.state,
+        state=state,
+        event=event,
+    )
+
+
+def _carry_out(unit: Unit, wish: Wish, command: Command, base: int | None = None) -> Outcome:
+    proposed = unit.propose(wish.caller, wish.assistant_id, command, wish.reason)
+    outcome = judge(unit, wish, command, proposed, base)
+    if not wish.dry_run:
+        stop(command, proposed, outcome)
+        unit.accept(proposed)
+    return outcome
+
+
+def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
+    """Raise whatever stands against what was proposed."""
+    try:
+        refuse(command, proposed.proposal)
+    except MergeConflict:
+        raise ChangesClash(outcome.before.version, outcome.clashes) from None
+    if outcome.refused is not None:
+        raise outcome.refused
+
+
+def _checked(unit: Unit, wish: Wish, *, is_conditional: bool = False) -> State:
+    """The state to decide over; raises where the caller's condition does not hold for it."""
+    state = living(unit, wish.caller, wish.assistant_id)
+    _check_condition(unit, wish, state)
+    is_conditional = is_conditional or wish.dry_run or wish.condition.if_match is not None
+    if not is_conditional and unit.policy(wish.caller.organization_id).require_condition:
+        raise PreconditionRequired
+    return state
+
+
+def _check_condition(unit: Unit, wish: Wish, state: State) -> None:
+    if not wish.condition.holds(str(state.version)):
+        raise PreconditionFailed(state.version, _since(unit, wish, wish.condition, state))
+
+
+def _since(unit: Unit, wish: Wish, condition: Condition, state: State) -> tuple[ChangeSummary, ...]:
+    """What happened since the newest version that the caller knew."""
+    tags = condition.if_match.strong if condition.if_match else ()
+    known = [int(tag) for tag in tags if tag.isdecimal() and len(tag) < 16]  # noqa: PLR2004
+    older = [version for version in known if version < state.version]
+    return _came_between(unit, wish, max(older), state) if older else ()
+
+
+def _came_between(
+    unit: Unit, wish: Wish, base: int | None, state: State
+) -> tuple[ChangeSummary, ...]:
+    if base is None or base == state.version:
+        return ()
+    newest = islice(_newest_first(unit, wish, after=base), _MOST_TOLD)
+    return tuple(history.summary(event) for event in newest)
+
+
+def _newest_first(unit: Unit, wish: Wish, after: int = 0) -> Iterator[Event]:
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    return store.read_stream(unit.connection, *key, newest_first=True, after=after)
+
+
+def _clashes(
+    unit: Unit, wish: Wish, conflicts: tuple[Conflict, ...], base: int, state: State
+) -> Iterator[Clash]:
+    if not conflicts:
+        return
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    blamed = keyframes.blame_at(unit.connection, *key, state.version)
+    told: dict[int, ChangeSummary] = {}
+    for conflict in conflicts[:_MOST_TOLD]:
+        version = max(newest_at(blamed, conflict.path), base + 1)
+        if version not in told:
+            for event in store.read_stream(unit.connection, *key, after=version - 1, until=version):
+                told[version] = history.summary(event)
+        yield Clash(
+            path=conflict.path,
+            base=mask(conflict.base, state.erased_version),
+            theirs=mask(conflict.theirs, state.erased_version),
+            yours=mask(conflict.yours, state.erased_version),
+            changed_by=told.get(version),
+        )
+
+
+def _refused(unit: Unit, wish: Wish, event: Event) -> Refusal | None:
+    changed = changes_of(event)
+    rules = unit.policy(wish.caller.organization_id)
+    try:
+        policy.check(rules, changed, wish.reason, is_admin=wish.caller.is_admin)
+    except (PathProtected, ReasonRequired) as refusal:
+        return refusal
+    return None
+
+
+def _resolve(unit: Unit, wish: Wish, state: State, wanted: Reference) -> int:
+    if wanted.label is not None:
+        unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    return versions.resolve(unit.connection, *key, state.version, wanted)
+
+
+def _target(unit: Unit, wish: Wish, state: State, target: Reference | datetime) -> int:
+    if not isinstance(target, datetime):
+        return _resolve(unit, wish, state, target)
+    unit.flush()
+    key = (wish.caller.organization_id, wish.assistant_id)
+    return keyframes.state_at_time(unit.connection, *key, target).version
+
+
+def _no_version(wish: Wish, target: Reference | datetime) -> Refusal:
+    text = target.isoformat() if isinstance(target, datetime) else target.text
+    return VersionNotFound(wish.assistant_id, text)
+
+
+def _check_paths(paths: Iterable[str] | None, then: Tree, now: Tree) -> None:
+    errors = [
+        FieldError(
+            loc=("body", "paths", position),
+            msg="There is nothing at this path, then or now; a list is one value",
+            type="no_such_path",
+        )
+        for position, path in enumerate(paths or ())
+        if pointers.at(then, path) is UNSET and pointers.at(now, path) is UNSET
+    ]
+    if errors:
+        raise InvalidSettings(tuple(errors))
+
+
+def _restorable(unit: Unit, wish: Wish, *, wanted: bool) -> frozenset[str]:
+    if not wanted:
+        return frozenset()
+    unit.flush()
+    return existing(unit.connection, wish.caller.organization_id, wish.assistant_id)
+
+
+def _lost(unit: Unit, wish: Wish, version: int, outcome: Outcome) -> tuple[ChangeSummary, ...]:
+    """The later changes of what a rollback changes."""
+    event = outcome.event
+    changed = pointers.Paths(changes_of(event))
+    later = _newest_first(unit, wish, after=version)
+    touching = (
+        one
+        for one in later
+        if isinstance(one, AssistantSettingsChanged) and any(map(changed.overlap, one.changes))
+    )
+    return tuple(history.summary(one) for one in islice(touching, _MOST_TOLD))
 
 
 def _copied(settings: Tree) -> Tree:
     copied: Tree = with_secrets_of(settings, {})
     name = copied["name"][: _NAME_LENGTH - len(_COPY)] + _COPY
     return copied | {"name": name}
-
-
-def _settings_before(unit: Unit, organization_id: int, assistant_id: int, version: int) -> Tree:
-    """The settings before the change that made ``version``, from today's backwards."""
-    state = unit.state(organization_id, assistant_id)
-    for event in unit.newest_first(organization_id, assistant_id):
-        if isinstance(event, AssistantCreated):
-            break
-        state = history.before(event, state)
-        if event.version == version:
-            return state.settings
-    raise VersionNotFound(assistant_id, version)
-
-
-def encode(assistant: Assistant) -> bytes:
-    """An assistant as it is answered."""
-    return msgspec.json.encode(
-        current.represent(assistant.organization_id, assistant.id, assistant.state)
-    )

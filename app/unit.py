@@ -15,12 +15,22 @@ from msgspec import Struct
 from app import vault
 from app.vault import Keys, Sealed, make_reference
 from events import store
-from events.changed import NOTHING, Actor, Event, LogEvent, State, evolve
-from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide, reveal
+from events.changed import NOTHING, Actor, Event, LogEvent, PolicyChanged, State, changes_of, evolve
+from events.decider import (
+    ChangeSettings,
+    Command,
+    CreateAssistant,
+    Envelope,
+    Proposal,
+    propose,
+    refuse,
+    reveal,
+)
 from events.merging import seal
-from events.pointers import MARK, Changes, Tree
+from events.pointers import MARK, Tree
+from events.policy import Policy
 from events.secrets import Path, Plain, places
-from projections import current
+from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,13 +46,24 @@ class Caller(Struct, frozen=True, kw_only=True):
 
     organization_id: int
     actor: Actor
+    is_admin: bool = False
     request_id: str | None = None
+    idempotency_key: str | None = None
+
+
+class Proposed(Struct, frozen=True, kw_only=True):
+    """A command that was decided and is not recorded yet, with the secrets that it brings."""
+
+    assistant_id: int
+    state: State  # before it
+    proposal: Proposal
+    sealed: dict[str, Sealed]
 
 
 def system(organization_id: int, name: str) -> Caller:
     """The server or its operator, as events name them."""
     actor = Actor(type="system", id=0, name=name, user_id=0)
-    return Caller(organization_id=organization_id, actor=actor)
+    return Caller(organization_id=organization_id, actor=actor, is_admin=True)
 
 
 class Unit:
@@ -57,9 +78,11 @@ class Unit:
         self._counters: dict[int, store.Counter] = {}
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
+        self._frames: list[tuple[current.Key, State]] = []
         self._events: dict[int, list[LogEvent]] = {}
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
         self._keys: dict[int, Keys] = {}
+        self._policies: dict[int, Policy] = {}
         self.count = 0  # of events that were recorded
 
     def counter(self, organization_id: int) -> store.Counter:
@@ -80,6 +103,13 @@ class Unit:
             self._states[key] = NOTHING if stored is None else stored
         return self._states[key]
 
+    def policy(self, organization_id: int) -> Policy:
+        """What the organization demands of changes, as the work before this left it."""
+        if organization_id not in self._policies:
+            self.flush()
+            self._policies[organization_id] = policies.load(self.connection, organization_id)[1]
+        return self._policies[organization_id]
+
     def handle(
         self,
         caller: Caller,
@@ -91,18 +121,39 @@ class Unit:
 
         ``assistant_id`` None takes the next free one.
         """
-        counter = self.counter(caller.organization_id)
-        target = counter.last_assistant_id + 1 if assistant_id is None else assistant_id
-        state = self.state(caller.organization_id, target)
+        target = assistant_id
+        if target is None:
+            target = self.next_id(caller.organization_id)
+        proposed = self.propose(caller, target, command, reason)
+        refuse(command, proposed.proposal)
+        return target, self.accept(proposed)
+
+    def propose(
+        self, caller: Caller, assistant_id: int, command: Command, reason: str | None
+    ) -> Proposed:
+        """Decide a command, and record nothing."""
+        state = self.state(caller.organization_id, assistant_id)
         sealed: dict[str, Sealed] = {}
-        envelope = self._envelope(caller, target, reason)
         if isinstance(command, CreateAssistant | ChangeSettings):
             patch = self._seal(caller.organization_id, command.patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
-        event = decide(command, state, envelope)
-        if event is not None:
-            state = self._record(event, state, sealed)
-        return target, state
+        envelope = self._envelope(caller, assistant_id, reason)
+        proposal = propose(command, state, envelope)
+        return Proposed(assistant_id=assistant_id, state=state, proposal=proposal, sealed=sealed)
+
+    def accept(self, proposed: Proposed) -> State:
+        """Record what was proposed, if it is anything: the state now."""
+        event = proposed.proposal.event
+        if event is None:
+            return proposed.state
+        sequence = self.counter(event.organization_id).sequence + 1
+        if event.sequence != sequence:  # others were accepted since it was proposed
+            event = msgspec.structs.replace(event, sequence=sequence)
+        return self._record(event, proposed.state, proposed.sealed)
+
+    def next_id(self, organization_id: int) -> int:
+        """The id that the next assistant of an organization gets."""
+        return self.counter(organization_id).last_assistant_id + 1
 
     def reveal(
         self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
@@ -125,15 +176,9 @@ class Unit:
         reason: str | None = None,
         **members: Any,
     ) -> None:
-        """Record an event of the organization's log that is about no assistant."""
+        """Record an event of the organization's log that is in no assistant's stream."""
         said = msgspec.structs.asdict(self._envelope(caller, 0, reason)) | {"assistant_id": None}
-        self._append(kind(**said, **members))
-
-    def newest_first(self, organization_id: int, assistant_id: int) -> Iterator[Event]:
-        """An assistant's events, those of this unit included."""
-        key = (organization_id, assistant_id)
-        self.flush()
-        yield from store.read_stream(self.connection, *key, newest_first=True)
+        self._append(kind(**said | members))
 
     def flush(self) -> None:
         """Write everything that was recorded since the last time."""
@@ -143,8 +188,10 @@ class Unit:
         for organization_id, secrets in self._secrets.items():
             data = self.keys(organization_id).data
             vault.store(self.connection, organization_id, data, secrets)
-        current.project(self.connection, self._touched)
+        recorded = [event for one in self._events.values() for event in one]
+        views.project(self.connection, recorded, self._touched, self._frames)
         self._events.clear()
+        self._frames.clear()
         self._secrets.clear()
         self._touched.clear()
 
@@ -171,6 +218,7 @@ class Unit:
             actor=caller.actor,
             reason=reason,
             request_id=caller.request_id,
+            idempotency_key=caller.idempotency_key,
         )
 
     def _seal(
@@ -190,7 +238,9 @@ class Unit:
         counter = self._counters[event.organization_id]
         counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
         self._append(event)
-        self._states[key] = self._touched[key] = evolve(state, event)
+        self._states[key] = self._touched[key] = evolved = evolve(state, event)
+        if keyframes.is_due(evolved):
+            self._frames.append((key, evolved))
         secrets = self._secrets.setdefault(event.organization_id, [])
         for secret_id in _new_secret_ids(event):
             if secret_id in sealed:  # an equal secret keeps the reference that it had
@@ -202,11 +252,12 @@ class Unit:
         counter.sequence = event.sequence
         counter.last_occurred_at = event.occurred_at
         self._events.setdefault(event.organization_id, []).append(event)
+        if isinstance(event, PolicyChanged):
+            self._policies.pop(event.organization_id, None)
         self.count += 1
 
 
 def _new_secret_ids(event: Event) -> Iterator[str]:
-    changes: Changes = getattr(event, "changes", {})
-    for change in changes.values():
+    for change in changes_of(event).values():
         for place in places(change.after):
             yield place.reference[MARK]["id"]

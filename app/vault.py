@@ -395,6 +395,28 @@ def destroy(connection: sa.Connection, organization_id: int, assistant_id: int) 
     )
 
 
+def seal_answer(keys: Keys, text: bytes, *bound: str | int) -> bytes:
+    """A stored answer, sealed and bound to its request.
+
+    Under a key that is made of the pepper: rotation and erasure must not let a retry run twice.
+    """
+    nonce = entropy.token_bytes(_NONCE_BYTES)
+    return nonce + _answers_key(keys).encrypt(nonce, text, _bind("answer", *bound))
+
+
+def open_answer(keys: Keys, sealed: bytes, *bound: str | int) -> bytes:
+    """A stored answer again; raises ``SecretUnreadable``."""
+    nonce, text = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    try:
+        return _answers_key(keys).decrypt(nonce, text, _bind("answer", *bound))
+    except InvalidTag:
+        raise SecretUnreadable("answer") from None
+
+
+def _answers_key(keys: Keys) -> AESGCM:
+    return AESGCM(hmac.digest(keys.pepper.secret, b"backstory stored answers", "sha256"))
+
+
 def digest(pepper: Key, token: str) -> bytes:
     """An API key as it is stored: HMAC-SHA256 under the organization's pepper."""
     return hmac.digest(pepper.secret, token.encode(), "sha256")

@@ -101,6 +101,12 @@ class Writer:
         await self._queue.put(_Waiting(work, answer))
         return await answer
 
+    async def preview(self, work: Callable[[Unit], T]) -> T:
+        """Run ``work``, which records nothing, on a snapshot: nobody waits for it."""
+        return await self._database.snapshot(
+            lambda connection: work(Unit(connection, self._vault, self._clock))
+        )
+
     async def _serve(self) -> None:
         while (first := await self._queue.get()) is not None:
             batch = [first]

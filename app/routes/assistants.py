@@ -5,43 +5,74 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, patch, post, put
+from litestar import Request, Response, delete, get, post
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app import openapi
+from app import openapi, service
 from app.accounts import MAX_ID, Role
+from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
-from app.requests import Number, caller, is_strict, number, principal, read_json, services
-from app.routes.examples import ASSISTANT, CREATE, PATCH
-from app.service import Assistant, encode
-from events.changed import Cause
-from events.errors import AssistantNotFound, FieldError, InvalidSettings
-from events.patch import SettingsPatch, describe, read_create, read_patch
+from app.requests import (
+    Number,
+    accept_datetime,
+    caller,
+    carry_out,
+    description,
+    invalid,
+    known_id,
+    moment,
+    preferences,
+    principal,
+    read_json,
+    services,
+    wish_of,
+)
+from app.routes import answers
+from app.routes.answers import (
+    CHANGED,
+    ETAG,
+    ONE,
+    WRITE_ERRORS,
+    APIResponse,
+    ChangedAssistant,
+    Plan,
+    done,
+)
+from app.routes.examples import ASSISTANT, CREATE
+from app.service import Assistant
+from app.versions import read_reference
+from events.errors import FieldError, InvalidSettings
+from events.patch import (
+    describe,
+    read_create,
+)
 from events.secrets import mask
-from events.settings import AssistantCreate, AssistantPatch, AssistantResponse, AssistantUpdate
+from events.settings import (
+    AssistantCreate,
+    AssistantResponse,
+)
 from projections.current import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from app.unit import Unit
+
 AnyRequest = Request[Any, Any, Any]
 
 PREFIX = "/api/v1/assistants"
-_MAX_HEADER = 4000
 _FORMATS = "^(csv|json)$"
 _STATUSES = "^(active|inactive|all)?$"
-_HEADERS = {
-    "ETag": 'The version, as a strong validator: `"7"`.',
-    "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
-}
-_ONE = openapi.Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": _HEADERS["ETag"]})
-_CHANGED = openapi.Answer(AssistantResponse, example=ASSISTANT, headers=_HEADERS)
+_AS_OF = QueryParameter(
+    description="RFC 3339: as it was then.", schema_extra={"format": "date-time"}
+)
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +89,6 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     user_id: int
     user_email: str | None
     user_role: str
-
-
-class APIResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """A done deed without an object to show."""
-
-    success: bool
-    message: str
-    data: Any = None
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,54 +128,9 @@ class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 COMPONENTS = (
-    AssistantCreate, AssistantPatch, AssistantUpdate, AssistantResponse, Count, Organization,
-    APIResponse, Providers, ClonedVoices, ExportRow,
+    AssistantCreate, AssistantResponse, Count, Organization,
+    APIResponse, Providers, ClonedVoices, ExportRow, ChangedAssistant, Plan,
 )  # fmt: skip
-
-
-def known_id(text: str) -> int:
-    """An id that can exist; raises ``AssistantNotFound`` for one beyond 32 bits."""
-    assistant_id = number(text, "assistant_id")
-    if not 0 < assistant_id <= MAX_ID:
-        raise AssistantNotFound(assistant_id)
-    return assistant_id
-
-
-def answer(
-    assistant: Assistant,
-    *,
-    status: int = 200,
-    ignored: Iterable[str] = (),
-    headers: dict[str, str] | None = None,
-) -> Response[bytes]:
-    """An assistant with its validators, and what was ignored to make it."""
-    headers = {"etag": f'"{assistant.state.version}"'} | (headers or {})
-    if names := _header_list(ignored):
-        headers["x-ignored-fields"] = names
-    return Response(
-        encode(assistant), status_code=status, media_type="application/json", headers=headers
-    )
-
-
-def _header_list(pointers: Iterable[str]) -> str:
-    """JSON Pointers as one header value: percent-encoded as RFC 6901 does in a URI."""
-    listed: list[str] = []
-    room = _MAX_HEADER
-    for pointer in pointers:
-        if len(pointer) <= room and len(quoted := _quote(pointer)) <= room:
-            listed.append(quoted)
-            room -= len(quoted) + 2
-    return ", ".join(listed)
-
-
-def _quote(pointer: str) -> str:
-    return "".join(
-        c if c.isascii() and (c.isalnum() or c in "/_-.~") else _percent(c) for c in pointer
-    )
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
 @post(
@@ -160,16 +138,20 @@ def _percent(character: str) -> str:
     tags=["Assistants"],
     summary="Create an assistant",
     operation_class=openapi.operation(
-        _CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE),
-        parameters=(openapi.PREFER_STRICT,),
+        CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE), errors=(409,),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY),
     ),
 )  # fmt: skip
 async def create_assistant(request: AnyRequest) -> Response[bytes]:
     """Only ``name`` is required; what is not sent has its default."""
-    who = caller(request, Role.editor)
-    settings = read_create(await read_json(request), strict=is_strict(request))
-    created = await services(request).assistants.create(who, settings)
-    return answer(created, status=201, ignored=settings.ignored)
+    who, prefers = caller(request, Role.editor), preferences(request)
+    settings = read_create(await read_json(request), strict=prefers.strict)
+
+    def work(unit: Unit) -> Response[bytes]:
+        created = service.create(unit, who, settings, dry_run=prefers.dry_run)
+        return answers.changed(created, prefers, status=201)
+
+    return await carry_out(request, who, work, dry_run=prefers.dry_run)
 
 
 @get(
@@ -177,13 +159,15 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     tags=["Assistants"],
     summary="List assistants",
     operation_class=openapi.operation(
-        openapi.Answer(AssistantResponse, example=[ASSISTANT], many=True), errors=(422,)
+        openapi.Answer(AssistantResponse, example=[ASSISTANT], many=True), errors=(304, 422),
+        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
-)
+)  # fmt: skip
 async def list_assistants(
     request: AnyRequest,
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    as_of: Annotated[str | None, _AS_OF] = None,
     *,
     active_only: FromQuery[bool] = False,
     my_assistants_only: FromQuery[bool] = False,
@@ -191,18 +175,27 @@ async def list_assistants(
         bool, QueryParameter(description="Accepted; this service counts no calls.")
     ] = False,
 ) -> Response[bytes]:
-    """The organization's assistants, newest first, as a bare array."""
+    """The organization's assistants, newest first, as a bare array; also as of a moment."""
     del include_stats
     who = principal(request)
     selection = Selection(
         active=True if active_only else None,
         user_id=who.user_id if my_assistants_only else None,
     )
-    found = await services(request).assistants.select(
-        who.organization_id, selection, skip=skip, limit=limit
-    )
-    body = b"[" + b",".join(map(encode, found)) + b"]"
-    return Response(body, media_type="application/json")
+    then = _moment(request, as_of)
+    assistants = services(request).assistants
+    if then is None:
+        found = await assistants.select(who.organization_id, selection, skip=skip, limit=limit)
+    else:
+        found = await assistants.select_at(
+            who.organization_id, then, selection, skip=skip, limit=limit
+        )
+    return answers.listed(found, read_condition(request.headers), then)
+
+
+def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
+    """The moment that is asked for, by the query or by the header."""
+    return moment("as_of", as_of) or accept_datetime(request)
 
 
 @get(
@@ -370,7 +363,7 @@ async def show_organization(request: AnyRequest) -> Organization:
     f"{PREFIX}/by-phone/{{phone_number:str}}",
     tags=["Assistants"],
     summary="Find an assistant by its phone number",
-    operation_class=openapi.operation(_ONE, errors=(404,)),
+    operation_class=openapi.operation(ONE, errors=(404,)),
 )
 async def find_by_phone(request: AnyRequest, phone_number: FromPath[str]) -> Response[bytes]:
     """Always 404 for now: this service does not hold phone numbers yet."""
@@ -382,71 +375,37 @@ async def find_by_phone(request: AnyRequest, phone_number: FromPath[str]) -> Res
     f"{PREFIX}/{{assistant_id:str}}",
     tags=["Assistants"],
     summary="Get an assistant",
-    operation_class=openapi.operation(_ONE, errors=(404, 422)),
-)
-async def get_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
-    """The current settings; secrets are shown as ``********``."""
-    who = principal(request)
-    return answer(
-        await services(request).assistants.get(who.organization_id, known_id(assistant_id))
-    )
-
-
-@put(
-    f"{PREFIX}/{{assistant_id:str}}",
-    tags=["Assistants"],
-    summary="Update an assistant",
     operation_class=openapi.operation(
-        _CHANGED, body=openapi.Body(AssistantUpdate, PATCH), errors=(404, 422),
-        parameters=(openapi.PREFER_STRICT,),
+        openapi.Answer(
+            AssistantResponse,
+            example=ASSISTANT,
+            headers={
+                "ETag": ETAG,
+                "Memento-Datetime": "Of a past state: when it came to be (RFC 7089).",
+            },
+        ),
+        errors=(304, 404, 422),
+        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
-)  # fmt: skip
-async def update_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
-    """Merges like PATCH: what is not sent is kept, inside nested objects too."""
-    return await _change(request, assistant_id, Cause(type="put"))
-
-
-@patch(
-    f"{PREFIX}/{{assistant_id:str}}",
-    tags=["Assistants"],
-    summary="Change settings of an assistant",
-    operation_class=openapi.operation(
-        _CHANGED, body=openapi.Body(AssistantPatch, PATCH), errors=(404, 422),
-        parameters=(openapi.PREFER_STRICT,),
-    ),
-)  # fmt: skip
-async def patch_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
-    """JSON Merge Patch: objects merge, lists and scalars replace, null clears."""
-    return await _change(request, assistant_id, Cause(type="patch"))
-
-
-async def _change(request: AnyRequest, assistant_id: str, cause: Cause) -> Response[bytes]:
-    who = caller(request, Role.editor)
-    settings = read_patch(await read_json(request), strict=is_strict(request))
-    changed = await services(request).assistants.change(
-        who, known_id(assistant_id), settings, cause
-    )
-    return answer(changed, ignored=settings.ignored)
-
-
-@patch(
-    f"{PREFIX}/{{assistant_id:str}}/status",
-    tags=["Assistants"],
-    summary="Switch an assistant on or off",
-    operation_class=openapi.operation(_ONE, errors=(404, 422)),
 )
-async def change_status(
+async def get_assistant(
     request: AnyRequest,
     assistant_id: Number,
-    *,
-    is_active: Annotated[bool, QueryParameter()],
+    version: Annotated[str | None, openapi.VERSION] = None,
+    as_of: Annotated[str | None, _AS_OF] = None,
 ) -> Response[bytes]:
-    """Takes no body; an empty one with a JSON content type is fine."""
-    settings = SettingsPatch(tree={"is_active": is_active})
-    changed = await services(request).assistants.change(
-        caller(request, Role.editor), known_id(assistant_id), settings, Cause(type="status")
-    )
-    return answer(changed)
+    """The settings as they are, or were; secrets are shown as ``********``."""
+    who = principal(request)
+    known, condition = known_id(assistant_id), read_condition(request.headers)
+    then = _moment(request, as_of)
+    assistants = services(request).assistants
+    if version is not None and as_of is not None:
+        raise invalid("as_of", "Input should not be given beside version")
+    wanted = read_reference(version, ("query", "version")) if version is not None else then
+    if wanted is None:
+        return answers.read(await assistants.get(who.organization_id, known), condition)
+    past = await assistants.at(who.organization_id, known, wanted)
+    return answers.past(past, condition, f"{PREFIX}/{known}")
 
 
 @delete(
@@ -454,33 +413,55 @@ async def change_status(
     status_code=200,
     tags=["Assistants"],
     summary="Delete an assistant",
-    operation_class=openapi.operation(openapi.Answer(APIResponse), errors=(404, 422)),
-)
-async def delete_assistant(request: AnyRequest, assistant_id: Number) -> APIResponse:
-    """Ends the assistant; its history stays readable to admins."""
-    deleted = await services(request).assistants.delete(
-        caller(request, Role.editor), known_id(assistant_id)
+    operation_class=openapi.operation(
+        openapi.Answer(APIResponse, or_else=(Plan,)), errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)  # fmt: skip
+async def delete_assistant(
+    request: AnyRequest,
+    assistant_id: Number,
+    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+) -> Response[bytes]:
+    """Ends the assistant; its history stays, and it can be restored."""
+    wish, prefers = (
+        wish_of(request, assistant_id, description(change_description)),
+        preferences(request),
     )
-    name = mask(deleted.state.settings["name"])
-    return APIResponse(success=True, message=f"Assistant {name} deleted successfully")
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = service.delete(unit, wish)
+        if wish.dry_run:
+            return answers.changed(outcome, prefers)
+        name = mask(outcome.state.settings["name"])
+        return done(f"Assistant {name} deleted successfully")
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
 
 
 @post(
     f"{PREFIX}/{{assistant_id:str}}/duplicate",
     tags=["Assistants"],
     summary="Duplicate an assistant",
-    operation_class=openapi.operation(_ONE, status=201, errors=(404, 422)),
-)
+    operation_class=openapi.operation(
+        CHANGED, status=201, errors=(404, 409, 422),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY),
+    ),
+)  # fmt: skip
 async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """A new assistant with the same settings, named ``<name> (Copy)``; secrets are not copied."""
-    copied = await services(request).assistants.duplicate(
-        caller(request, Role.editor), known_id(assistant_id)
-    )
-    return answer(copied, status=201)
+    who, prefers = caller(request, Role.editor), preferences(request)
+    known = known_id(assistant_id)
+
+    def work(unit: Unit) -> Response[bytes]:
+        copied = service.duplicate(unit, who, known, dry_run=prefers.dry_run)
+        return answers.changed(copied, prefers, status=201)
+
+    return await carry_out(request, who, work, dry_run=prefers.dry_run)
 
 
 HANDLERS = [
     create_assistant, list_assistants, count_assistants, export_assistants, list_cloned_voices,
-    list_providers, show_organization, find_by_phone, get_assistant, update_assistant,
-    patch_assistant, change_status, delete_assistant, duplicate_assistant,
+    list_providers, show_organization, find_by_phone, get_assistant, delete_assistant,
+    duplicate_assistant,
 ]  # fmt: skip

@@ -51,7 +51,98 @@ ENTRY: dict[str, Any] = {
     "change_description": "Callers said that answers wander",
     "cause": {"type": "patch"},
     "created_at": "2026-03-02T10:30:00Z",
+    "reverts": [],
+    "reverted_by": [6],
 }  # fmt: skip
+
+JSON_PATCH_EXAMPLE: list[dict[str, Any]] = [
+    {"op": "test", "path": "/llm_settings/temperature", "value": 0.5},
+    {"op": "replace", "path": "/llm_settings/temperature", "value": 0.2},
+]
+
+_ACTOR: dict[str, Any] = {"type": "api_key", "id": 2, "name": "Ada's laptop", "user_id": 1}
+_SUMMARY: dict[str, Any] = {
+    "version": 4,
+    "actor": _ACTOR,
+    "reason": "Callers said that answers wander",
+    "created_at": "2026-03-02T10:30:00Z",
+    "paths": ["/llm_settings/temperature"],
+}
+_CHANGES = [{"path": "/llm_settings/temperature", "before": 0.5, "after": 0.2}]
+
+VERSION_ENTRY: dict[str, Any] = {
+    "version": 4,
+    "label": "before-launch",
+    "event": "AssistantSettingsChanged",
+    "created_at": "2026-03-02T10:30:00Z",
+    "changed_by": ENTRY["changed_by"],
+    "change_description": "Callers said that answers wander",
+    "cause": {"type": "patch"},
+    "changed_paths": ["/llm_settings/temperature"],
+    "reverts": [],
+    "reverted_by": [6],
+}
+
+DIFF_ENTRY: dict[str, Any] = {
+    "path": "/llm_settings/temperature",
+    "op": "replace",
+    "before": 0.5,
+    "after": 0.2,
+    "changed_by": [4],
+}
+
+BLAME_ENTRY: dict[str, Any] = {
+    "path": "/llm_settings/temperature", "changed_by": _SUMMARY, "value": 0.2,
+}  # fmt: skip
+
+PLAN: dict[str, Any] = {
+    "dry_run": True,
+    "assistant_id": 1,
+    "version": 5,
+    "etag": '"5"',
+    "applicable": True,
+    "changes": [{"path": "/llm_settings/temperature", "before": 0.2, "after": 0.5}],
+    "warnings": [],
+    "lost": [_SUMMARY],
+    "came_between": [],
+    "conflicts": [],
+    "not_accepted": [],
+    "secrets_kept": [],
+    "refused": [],
+    "ignored": [],
+}
+
+POLICY: dict[str, Any] = {
+    "require_condition": False,
+    "require_reason": False,
+    "require_reason_for": ["/llm_settings/system_prompt"],
+    "admin_paths": ["/tools_settings/transfer_call"],
+}
+
+SET_OUTCOME: dict[str, Any] = {
+    "change_set_id": 57,
+    "assistants": [
+        {
+            "assistant_id": 1, "version": 4, "etag": '"4"', "changes": _CHANGES, "warnings": [],
+            "secrets_kept": [],
+        }
+    ],
+    "unchanged": [2],
+    "skipped": [],
+}  # fmt: skip
+
+CHANGE_SET: dict[str, Any] = {
+    "change_set_id": 57,
+    "type": "change_set",
+    "created_at": "2026-03-02T10:30:00Z",
+    "actor": _ACTOR,
+    "change_description": "Calmer everywhere",
+    "assistants": [
+        {"assistant_id": 1, "version": 4, "changed_paths": ["/llm_settings/temperature"]}
+    ],
+}
+
+CHANGE_SET_DIFF: dict[str, Any] = {"assistant_id": 1, "version": 4, "diff": [DIFF_ENTRY]}
 
 KEY: dict[str, Any] = {
     "id": 2,

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.params import QueryParameter
 
-from app import openapi
+from app import openapi, service
 from app.accounts import Role
 from app.paging import next_link, read_cursor
 from app.requests import (
     Number,
-    caller,
+    carry_out,
+    known_id,
     moment,
     number,
     pointer,
+    preferences,
     principal,
     read_json,
     services,
+    wish_of,
 )
-from app.routes.assistants import PREFIX, answer, known_id
+from app.routes import answers
+from app.routes.answers import WRITE_ERRORS, ChangedAssistant, Plan
+from app.routes.assistants import PREFIX
 from app.routes.examples import ASSISTANT, ENTRY
+from app.versions import read_reference
 from events.errors import VersionNotFound
 from events.patch import clean_reason, read_struct
-from events.settings import AssistantResponse, Reason
+from events.settings import Reason
 from projections.history import Entry, Filter
+
+if TYPE_CHECKING:
+    from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -43,6 +52,7 @@ class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_on
 
     change_description: Reason | None = None
     restore_secrets: bool = False
+    dry_run: bool = False
 
 
 COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
@@ -140,7 +150,8 @@ async def get_history_entry(
     summary="Roll an assistant back",
     operation_class=openapi.operation(
         openapi.Answer(
-            AssistantResponse,
+            ChangedAssistant,
+            or_else=(Plan,),
             example=ASSISTANT,
             headers={"X-Secrets-Kept": "How many secrets differ from what they were then."},
         ),
@@ -149,26 +160,35 @@ async def get_history_entry(
             {"change_description": "The new prompt confused callers"},
             required=False,
         ),
-        errors=(404, 422),
+        errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
     ),
 )
-async def roll_back(
+async def roll_back_to_entry(
     request: AnyRequest, assistant_id: Number, version_id: Number
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
     principal(request, Role.editor)
     body = await read_json(request, optional=True)
     wanted = read_struct(AssistantSettingsHistoryRollbackRequest, {} if body is None else body)
-    who = caller(request, Role.admin if wanted.restore_secrets else Role.editor)
-    known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
-    restored, kept = await services(request).assistants.roll_back(
-        who,
-        known,
-        version,
+    wish = wish_of(
+        request,
+        assistant_id,
         clean_reason(wanted.change_description),
-        restore_secrets=wanted.restore_secrets,
+        dry_run=wanted.dry_run,
+        at_least=Role.admin if wanted.restore_secrets else Role.editor,
     )
-    return answer(restored, headers={"x-secrets-kept": str(kept)})
+    entry = read_reference(_known_version(assistant_id, version_id), ("path", "version_id"))
+    prefers = preferences(request, dry_run=wanted.dry_run)
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = service.roll_back(
+            unit, wish, entry, before=True, restore_secrets=wanted.restore_secrets
+        )
+        kept = {"x-secrets-kept": str(len(outcome.secrets_kept))}
+        return answers.changed(outcome, prefers, headers=kept)
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
 
 
 def _known_version(assistant_id: str, version_id: str) -> int:
@@ -178,4 +198,4 @@ def _known_version(assistant_id: str, version_id: str) -> int:
     return version
 
 
-HANDLERS = [list_history, get_history_entry, roll_back]
+HANDLERS = [list_history, get_history_entry, roll_back_to_entry]

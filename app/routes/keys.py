@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
 from msgspec import UNSET, Meta, UnsetType
 
-from app import openapi
+from app import keys, openapi
 from app.accounts import MAX_ID, REVEAL, ApiKey, KeyNotFound, Role
-from app.requests import Number, caller, number, principal, read_json, services
-from app.routes.assistants import APIResponse
+from app.requests import JSON, Number, caller, carry_out, number, principal, read_json, services
+from app.routes.answers import APIResponse, done
 from app.routes.examples import KEY
 from events.patch import read_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.unit import Caller, Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -72,21 +77,33 @@ async def list_keys(request: AnyRequest) -> list[ApiKey]:
     operation_class=openapi.operation(
         openapi.Answer(ApiKeyCreated, example={"api_key": KEY, "key": "bks_..."}),
         body=openapi.Body(ApiKeyCreate, {"name": "CI", "role": "editor"}),
+        errors=(409,),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
     ),
 )
 async def create_key(request: AnyRequest) -> Response[bytes]:
     """The key is shown once; only its hash is kept."""
     who = caller(request, Role.admin)
     wanted = read_struct(ApiKeyCreate, await read_json(request))
-    made, token = await services(request).keys.create(
-        who, wanted.name, Role[wanted.role], _narrowing(wanted.permissions) | _given(wanted.scopes)
-    )
-    return Response(
-        msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
-        status_code=200,
-        media_type="application/json",
-        headers={"cache-control": "no-store"},
-    )
+    permissions = _narrowing(wanted.permissions) | _given(wanted.scopes)
+
+    def work(unit: Unit) -> Response[bytes]:
+        made, token = keys.create(
+            unit,
+            who,
+            user_id=who.actor.user_id,
+            name=wanted.name,
+            role=Role[wanted.role],
+            permissions=permissions,
+        )
+        return Response(
+            msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
+            status_code=200,
+            media_type=JSON,
+            headers={"cache-control": "no-store"},
+        )
+
+    return await carry_out(request, who, work)
 
 
 @put(
@@ -96,10 +113,11 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     operation_class=openapi.operation(
         openapi.Answer(ApiKey, example=KEY),
         body=openapi.Body(ApiKeyUpdate, {"name": "CI (old)", "is_active": False}),
-        errors=(404, 422),
+        errors=(404, 409, 422),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
     ),
 )
-async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
+async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
     who = caller(request, Role.admin)
     wanted = read_struct(ApiKeyUpdate, await read_json(request))
@@ -110,7 +128,13 @@ async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
     }
     if "permissions" in values:
         values["permissions"] = _narrowing(values["permissions"])
-    return await services(request).keys.change(who, _known(key_id), values)
+    return await _change(
+        request,
+        who,
+        _known(key_id),
+        values,
+        lambda key: Response(msgspec.json.encode(key), status_code=200, media_type=JSON),
+    )
 
 
 @delete(
@@ -118,13 +142,36 @@ async def update_key(request: AnyRequest, key_id: Number) -> ApiKey:
     status_code=200,
     tags=["API keys"],
     summary="Revoke an API key",
-    operation_class=openapi.operation(openapi.Answer(APIResponse), errors=(404, 422)),
+    operation_class=openapi.operation(
+        openapi.Answer(APIResponse), errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+    ),
 )
-async def revoke_key(request: AnyRequest, key_id: Number) -> APIResponse:
+async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """The next request with this key is refused."""
     who = caller(request, Role.admin)
-    revoked = await services(request).keys.change(who, _known(key_id), {"is_active": False})
-    return APIResponse(success=True, message=f"API key {revoked.key_prefix} revoked successfully")
+    return await _change(
+        request,
+        who,
+        _known(key_id),
+        {"is_active": False},
+        lambda key: done(f"API key {key.key_prefix} revoked successfully"),
+    )
+
+
+async def _change(
+    request: AnyRequest,
+    who: Caller,
+    key_id: int,
+    values: dict[str, Any],
+    answer: Callable[[ApiKey], Response[bytes]],
+) -> Response[bytes]:
+    def work(unit: Unit) -> Response[bytes]:
+        return answer(keys.change(unit, who, key_id, values))
+
+    try:
+        return await carry_out(request, who, work)
+    finally:
+        services(request).authenticator.forget(who.organization_id, key_id)
 
 
 def _narrowing(permissions: dict[str, bool] | None) -> dict[str, bool]:

@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, post
 from msgspec import Meta
 
-from app import openapi
+from app import openapi, secrets
 from app.accounts import REVEAL, Role
 from app.problems import ScopeMissing
-from app.requests import Number, caller, principal, read_json, services
-from app.routes.assistants import PREFIX, APIResponse, known_id
+from app.requests import (
+    Number,
+    caller,
+    carry_out,
+    known_id,
+    principal,
+    read_json,
+    refuse_dry_run,
+    services,
+)
+from app.routes.answers import APIResponse, done
+from app.routes.assistants import PREFIX
+from events.changed import Cause
 from events.patch import clean_reason, read_struct
 from events.settings import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.unit import Caller, Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -72,6 +88,7 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
     """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
     if not principal(request).may(REVEAL):
         raise ScopeMissing(REVEAL)
+    refuse_dry_run(request)
     wanted = read_struct(Reveal, await read_json(request))
     values = await services(request).secrets.reveal(
         caller(request, Role.viewer),
@@ -92,15 +109,20 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
     status_code=200,
     tags=["Secrets"],
     summary="Erase an assistant's secrets",
-    operation_class=openapi.operation(_ERASED, body=_ERASE, errors=(404, 422)),
+    operation_class=openapi.operation(
+        _ERASED, body=_ERASE, errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+    ),
 )
-async def erase_secrets(request: AnyRequest, assistant_id: Number) -> APIResponse:
+async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
     who = caller(request, Role.admin)
-    count = await services(request).secrets.erase(
-        who, known_id(assistant_id), await _reason(request)
+    known, reason = known_id(assistant_id), await _reason(request)
+    cause = Cause(type="erase")
+    return await _carry_out(
+        request,
+        who,
+        lambda unit: _erased(secrets.erase_assistant(unit, who, known, reason, cause)),
     )
-    return _erased(count)
 
 
 @delete(
@@ -108,12 +130,18 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> APIRespons
     status_code=200,
     tags=["Secrets"],
     summary="Erase all secrets of the organization",
-    operation_class=openapi.operation(_ERASED, body=_ERASE, errors=(422,)),
+    operation_class=openapi.operation(
+        _ERASED, body=_ERASE, errors=(409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+    ),
 )
-async def erase_all_secrets(request: AnyRequest) -> APIResponse:
+async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
     """Destroys every sealed value and the keys that sealed them. Irrevocable."""
     who = caller(request, Role.admin)
-    return _erased(await services(request).secrets.erase_all(who, await _reason(request)))
+    reason = await _reason(request)
+    cause = Cause(type="erase")
+    return await _carry_out(
+        request, who, lambda unit: _erased(secrets.erase_organization(unit, who, reason, cause))
+    )
 
 
 @post(
@@ -122,16 +150,32 @@ async def erase_all_secrets(request: AnyRequest) -> APIResponse:
     tags=["Secrets"],
     summary="Rotate the organization's keys",
     operation_class=openapi.operation(
-        openapi.Answer(APIResponse), body=openapi.Body(Rotate, {"data_keys": True}, required=False)
+        openapi.Answer(APIResponse),
+        body=openapi.Body(Rotate, {"data_keys": True}, required=False),
+        errors=(409,),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
     ),
 )
-async def rotate_keys(request: AnyRequest) -> APIResponse:
+async def rotate_keys(request: AnyRequest) -> Response[bytes]:
     """Wraps the organization's keys under the newest master key, while others read and write."""
     who = caller(request, Role.admin)
     body = await read_json(request, optional=True)
     wanted = read_struct(Rotate, {} if body is None else body)
-    await services(request).secrets.rotate(who, data_keys=wanted.data_keys)
-    return APIResponse(success=True, message="Keys rotated")
+
+    def work(unit: Unit) -> Response[bytes]:
+        secrets.rotate(unit, who, data_keys=wanted.data_keys)
+        return done("Keys rotated")
+
+    return await _carry_out(request, who, work)
+
+
+async def _carry_out(
+    request: AnyRequest, who: Caller, work: Callable[[Unit], Response[bytes]]
+) -> Response[bytes]:
+    """Carry out what destroys; answered once it is gone from the disk, too."""
+    response = await carry_out(request, who, work)
+    await services(request).secrets.scrub()
+    return response
 
 
 async def _reason(request: AnyRequest) -> str | None:
@@ -139,8 +183,8 @@ async def _reason(request: AnyRequest) -> str | None:
     return clean_reason(read_struct(Erase, {} if body is None else body).reason)
 
 
-def _erased(count: int) -> APIResponse:
-    return APIResponse(success=True, message=f"{count} secrets erased")
+def _erased(count: int) -> Response[bytes]:
+    return done(f"{count} secrets erased")
 
 
 HANDLERS = [reveal_secrets, erase_secrets, erase_all_secrets, rotate_keys]

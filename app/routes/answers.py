@@ -1,0 +1,256 @@
+"""How assistants, and what came or would come of a wish, are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Response
+from msgspec import UNSET, Struct, UnsetType, field
+
+from app import openapi
+from app.policies import rule_of
+from app.preconditions import digest, etag
+from app.routes.examples import ASSISTANT
+from app.service import Clash, Outcome
+from events.changed import changes_of
+from events.policy import Warned
+from events.secrets import mask
+from events.settings import AssistantResponse
+from projections.current import represent
+from projections.history import ChangedPath, ChangeSummary, changed_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from app.preconditions import Condition
+    from app.requests import Preferences
+    from app.service import Assistant
+
+_MAX_HEADER = 4000
+JSON = "application/json"
+
+
+class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value that today's rules refuse; ``nearest`` is one that they do not, if one is near."""
+
+    path: str
+    type: str
+    msg: str
+    nearest: Any | UnsetType = UNSET
+
+
+class RefusedRule(Struct, frozen=True, kw_only=True):
+    """A rule of the organization's policy that stands against a change."""
+
+    rule: str
+    paths: list[str] = field(default_factory=list)
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a change would do: nothing was recorded. Apply it with ``If-Match: <etag>``.
+
+    ``changes`` are those of the event that would be recorded, as the history would show them.
+    """
+
+    dry_run: bool
+    assistant_id: int
+    version: int
+    etag: str
+    applicable: bool
+    changes: list[ChangedPath]
+    warnings: list[Warned]
+    lost: list[ChangeSummary]
+    came_between: list[ChangeSummary]
+    conflicts: list[Clash]
+    not_accepted: list[NotAcceptedPath]
+    secrets_kept: list[str]
+    refused: list[RefusedRule]
+    ignored: list[str]
+
+
+class Merge(Struct, frozen=True, kw_only=True):
+    """What came between the version that the author had read and the current one."""
+
+    base_version: int
+    came_between: list[ChangeSummary]
+    conflicts: list[Clash]
+
+
+class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
+    """An assistant after a change; beside it, what is to be said of the change."""
+
+    warnings: list[Warned] | UnsetType = UNSET
+    merge: Merge | UnsetType = UNSET
+
+
+class APIResponse(Struct, frozen=True, kw_only=True):
+    """A done deed without an object to show."""
+
+    success: bool
+    message: str
+    data: Any = None
+
+
+ETAG = 'The version, as a strong validator: `"7"`.'
+_HEADERS = {
+    "ETag": ETAG,
+    "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
+}
+ONE = openapi.Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})
+CHANGED = openapi.Answer(ChangedAssistant, example=ASSISTANT, headers=_HEADERS)
+CHANGED_OR_PLAN = openapi.Answer(
+    ChangedAssistant, or_else=(Plan,), example=ASSISTANT, headers=_HEADERS
+)
+WRITE_ERRORS = (404, 409, 412, 422, 428)
+
+
+def encode(assistant: Assistant, **members: Any) -> bytes:
+    """An assistant as it is answered."""
+    shown = represent(assistant.organization_id, assistant.id, assistant.state)
+    return msgspec.json.encode(shown | members)
+
+
+def read(
+    assistant: Assistant,
+    condition: Condition,
+    *,
+    tag: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    """An assistant to a reader, or 304 to one who has it."""
+    tag = tag or str(assistant.state.version)
+    said = {"etag": etag(tag), "vary": "Accept-Datetime"} | dict(headers or {})
+    if condition.if_none_match is not None and condition.if_none_match.match(tag):
+        return Response(b"", status_code=304, headers=said)
+    return Response(encode(assistant), media_type=JSON, headers=said)
+
+
+def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
+    """A done deed without an object to show."""
+    body = msgspec.json.encode(APIResponse(success=True, message=message))
+    return Response(body, status_code=200, media_type=JSON, headers=headers)
+
+
+def past(assistant: Assistant, condition: Condition, address: str) -> Response[bytes]:
+    """An assistant as it was: a memento (RFC 7089) of the one at an address."""
+    state = assistant.state
+    headers = {
+        "memento-datetime": memento(state.updated_at),
+        "content-location": f"{address}?version={state.version}",
+        "link": f'<{address}>; rel="original timegate"',
+    }
+    return read(assistant, condition, tag=past_tag(assistant), headers=headers)
+
+
+def listed(
+    found: Iterable[Assistant], condition: Condition, then: datetime | None
+) -> Response[bytes]:
+    """Assistants to a reader, or 304 to one who has them."""
+    body = b"[" + b",".join(map(encode, found)) + b"]"
+    tag = digest(body)
+    said = {"etag": etag(tag), "vary": "Accept-Datetime"}
+    if then is not None:
+        said["memento-datetime"] = memento(then)
+    if condition.if_none_match is not None and condition.if_none_match.match(tag):
+        return Response(b"", status_code=304, headers=said)
+    return Response(body, media_type=JSON, headers=said)
+
+
+def past_tag(assistant: Assistant) -> str:
+    """The tag of a past version; an erasure changes what every version shows."""
+    state = assistant.state
+    is_erased = state.erased_version > state.version
+    return f"{state.version}-{state.erased_version}" if is_erased else str(state.version)
+
+
+def memento(moment: datetime | None) -> str:
+    """A moment as RFC 7089 has it: an HTTP date."""
+    return "" if moment is None else f"{moment:%a, %d %b %Y %H:%M:%S} GMT"
+
+
+def changed(
+    outcome: Outcome,
+    preferences: Preferences,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+) -> Response[bytes]:
+    """What came of a wish: the assistant, or with a dry run the plan."""
+    said = {"etag": etag(outcome.before.version if preferences.dry_run else outcome.state.version)}
+    said |= preferences.applied | (headers or {})
+    if names := header_list(outcome.ignored):
+        said["x-ignored-fields"] = names
+    if preferences.dry_run:
+        body = msgspec.json.encode(plan(outcome))
+        return Response(body, status_code=200, media_type=JSON, headers=said)
+    if preferences.minimal:
+        return Response(b"", status_code=204, headers=said)
+    return Response(
+        encode(outcome, **_beside(outcome)), status_code=status, media_type=JSON, headers=said
+    )
+
+
+def _beside(outcome: Outcome) -> dict[str, Any]:
+    said: dict[str, Any] = {}
+    if outcome.warnings:
+        said["warnings"] = outcome.warnings
+    if outcome.base_version is not None:
+        said["merge"] = Merge(
+            base_version=outcome.base_version,
+            came_between=list(outcome.came_between),
+            conflicts=list(outcome.clashes),
+        )
+    return said
+
+
+def plan(outcome: Outcome) -> Plan:
+    """What would come of a wish."""
+    changes = changes_of(outcome.event)
+    erased_version = outcome.state.erased_version
+    return Plan(
+        dry_run=True,
+        assistant_id=outcome.id,
+        version=outcome.before.version,
+        etag=etag(outcome.before.version),
+        applicable=outcome.applicable,
+        changes=changed_paths(changes, erased_version),
+        warnings=list(outcome.warnings),
+        lost=list(outcome.lost),
+        came_between=list(outcome.came_between),
+        conflicts=list(outcome.clashes),
+        not_accepted=[
+            NotAcceptedPath(
+                path=one.path,
+                type=one.error.type,
+                msg=one.error.msg,
+                nearest=mask(one.nearest, erased_version),
+            )
+            for one in outcome.not_accepted
+        ],
+        secrets_kept=list(outcome.secrets_kept),
+        refused=[] if outcome.refused is None else [RefusedRule(**rule_of(outcome.refused))],
+        ignored=list(outcome.ignored),
+    )
+
+
+def header_list(pointers: Iterable[str]) -> str:
+    """JSON Pointers as one header value: percent-encoded as RFC 6901 does in a URI."""
+    listed: list[str] = []
+    room = _MAX_HEADER
+    for pointer in pointers:
+        if len(pointer) <= room and len(quoted := _quote(pointer)) <= room:
+            listed.append(quoted)
+            room -= len(quoted) + 2
+    return ", ".join(listed)
+
+
+def _quote(pointer: str) -> str:
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "/_-.~") else _percent(c) for c in pointer
+    )
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())

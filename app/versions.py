@@ -1,0 +1,64 @@
+"""How a caller names a version: ``7``, ``latest``, ``-1`` (the one before it) or ``label:NAME``."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from events.errors import FieldError, InvalidSettings, Location, VersionNotFound
+from projections import labels
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+LATEST = "latest"
+LABEL = "label:"
+LONGEST_LABEL = 80
+RULE = "Input should be a version: a number, 'latest', '-1' (the one before) or 'label:NAME'"
+_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
+_LONGEST_NUMBER = 18  # digits; beyond every version, so that a longer one is as missing
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """A version as it was named; which one that is, is known when the assistant is read."""
+
+    text: str
+    number: int | None = None
+    before_latest: int | None = None
+    label: str | None = None
+
+
+def read_reference(value: int | str, loc: Location) -> Reference:
+    """What a caller named; raises ``InvalidSettings``."""
+    text = str(value)
+    if text == LATEST:
+        return Reference(text=text, before_latest=0)
+    if text.startswith(LABEL):
+        return Reference(text=text, label=text.removeprefix(LABEL))
+    if not _NUMBER.fullmatch(text):
+        raise InvalidSettings((FieldError(loc=loc, msg=RULE, type="version"),))
+    number = int(text[:_LONGEST_NUMBER])
+    if number < 0:
+        return Reference(text=text, before_latest=-number)
+    return Reference(text=text, number=number)
+
+
+def resolve(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    newest: int,
+    wanted: Reference,
+) -> int:
+    """Which version is meant; raises ``VersionNotFound`` where there is none such."""
+    if wanted.label is not None:
+        found = labels.version_of(connection, organization_id, assistant_id, wanted.label) or 0
+    elif wanted.before_latest is not None:
+        found = newest - wanted.before_latest
+    else:
+        found = wanted.number or 0
+    if not 0 < found <= newest:
+        raise VersionNotFound(assistant_id, wanted.text)
+    return found
