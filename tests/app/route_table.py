@@ -18,11 +18,13 @@ from app.main import create_app
 if TYPE_CHECKING:
     import httpx
 
+ASSISTANTS = "/api/v1/assistants"
+CHANGE_SETS = "/api/v1/change-sets"
 KEYS = "/api/v1/users/me/api-keys"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "x"}
+_QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "1"}  # a text is a version
 # What a tenant owns, by the name of its path parameter: another tenant must not reach it.
-OWNED = frozenset(("assistant_id", "version_id", "key_id"))
+OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id"))
 FILLABLE = OWNED | {"phone_number", "path"}
 
 
@@ -49,11 +51,21 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def is_for_admins(self) -> bool:
         erases = self.verb == "DELETE" and self.path.endswith("/secrets")
-        return erases or self.path.startswith((KEYS, "/api/v1/vault", "/api/v1/audit"))
+        places = (KEYS, "/api/v1/vault", "/api/v1/audit", "/api/v1/policy")
+        return erases or self.path.startswith(places)
 
     @property
     def needs_a_scope(self) -> bool:
         return self.path.endswith("/reveal")
+
+    def prepare(self, client: httpx.Client, ids: dict[str, Any]) -> None:
+        """Bring what the request is about into the one state in which it is granted."""
+        assistant = f"{ASSISTANTS}/{ids['assistant_id']}"
+        if self.path.endswith("/restore"):
+            assert client.delete(assistant).is_success
+        elif self.path.endswith("/label") and self.verb == "DELETE":
+            label = f"{assistant}/versions/{ids['version']}/label"
+            assert client.put(label, json={"label": "for now"}).is_success
 
     def send(self, client: httpx.Client, ids: dict[str, Any], **options: Any) -> httpx.Response:
         """Send the request; ``ids`` fill the path."""
@@ -64,11 +76,16 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 def application() -> Litestar:
+    """The routed application."""
+    return routes_of(create_app(Config()))
+
+
+def routes_of(app: Any) -> Litestar:
     """The routed application inside its middlewares."""
-    app: Any = create_app(Config())
-    while not isinstance(app, Litestar):
-        app = app._app  # noqa: SLF001  # the middlewares keep what they wrap to themselves
-    return app
+    inner = app
+    while not isinstance(inner, Litestar):
+        inner = inner._app  # noqa: SLF001  # the middlewares keep what they wrap to themselves
+    return inner
 
 
 def _operations() -> list[Operation]:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 AUDIT = "/api/v1/audit"
 LOGS = f"{AUDIT}/logs"
 KEYS = "/api/v1/users/me/api-keys"
+POLICY = "/api/v1/policy"
 _NEXT = re.compile(r'<([^>]+)>; rel="next"')
 _JSON = {"content-type": "application/json"}
 # The published contract's AuditLogEntry.
@@ -176,6 +177,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
         editor.delete(path)
         admin.post("/api/v1/vault/rotate", json={"data_keys": True})
         admin.get(f"{AUDIT}/export", params={"format": "csv", "event_type": "api_key_revoked"})
+        editor.post(f"{path}/restore", json={"change_description": "Deleted by mistake"})
+        label = {"label": "calm", "change_description": "It was calmer"}
+        editor.put(f"{path}/versions/2/label", json=label)
+        admin.put(POLICY, json={"require_reason": True, "change_description": "For audits"})
         yield server, organization
 
 
@@ -267,6 +272,20 @@ _EXPECTED: dict[str, dict[str, Any]] = {
         "by": "authentication", "resource_id": "5", "api_key_id": 5, "ip_address": "127.0.0.1",
         "status": "failure", "error_message": "The API key is unknown or revoked",
         "details": {"key_id": 5, "unrecorded": 0},
+    },
+    "assistant_restored": {
+        "by": "editor", "resource_id": "2", "resource_name": "Front desk",
+        "details": {
+            "version": 5, "cause": {"type": "restore", "undoes": 4}, "reason": "Deleted by mistake",
+        },
+    },
+    "version_labelled": {
+        "by": "editor", "resource_id": "2", "resource_name": "Front desk",
+        "details": {"labelled_version": 2, "label": "calm", "reason": "It was calmer"},
+    },
+    "policy_changed": {
+        "details": {"reason": "For audits"},
+        "old_values": {"/require_reason": False}, "new_values": {"/require_reason": True},
     },
     "secret_keys_rotated": {"details": {"data_keys": True}},
     "audit_exported": {

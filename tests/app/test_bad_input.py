@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests.app import stored
-from tests.app.route_table import OPERATIONS, OWNED, Operation, application
+from tests.app.route_table import CHANGE_SETS, OPERATIONS, OWNED, Operation, application
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,16 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
     """What the requests are about: none of them may change it."""
     assert admin.post(ASSISTANTS, json={"name": "Front desk"}).json()["id"] == 1
     assert admin.patch(f"{ASSISTANTS}/1", json={"description": "Answers"}).json()["version"] == 2
-    return {"assistant_id": 1, "version_id": 2, "key_id": 1, "phone_number": "+1", "path": "x"}
+    wish = {"assistant_ids": [1], "patch": {"tts_limit": 7}}
+    return {
+        "assistant_id": 1,
+        "version_id": 2,
+        "version": 2,
+        "change_set_id": admin.post(CHANGE_SETS, json=wish).json()["change_set_id"],
+        "key_id": 1,
+        "phone_number": "+1",
+        "path": "x",
+    }
 
 
 @pytest.fixture
@@ -434,11 +443,12 @@ def test_to_be_strict_costs_little_more_than_to_be_lenient(spare: httpx.Client) 
 def test_a_number_that_is_no_id_is_not_found(
     admin: httpx.Client, ids: dict[str, Any], operation: Operation
 ) -> None:
-    for number in ("0", "-1", "2147483648", "9007199254740993", "9" * 400):
-        for name in operation.parameters:
+    for name in operation.parameters:
+        below = "-9" if name == "version" else "-1"  # -1 is the version before the latest
+        for number in ("0", below, "2147483648", "9007199254740993", "9" * 400):
             answer = operation.send(admin, ids | {name: number})
             assert answer.status_code == 404, number
-            assert number in answer.json()["detail"]
+            assert number[:100] in answer.json()["detail"]
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -590,11 +600,20 @@ _HOSTILE = [
     ("verb", "path", "parameter"), _QUERIES, ids=[f"{q[0]} {q[1]}?{q[2]['name']}" for q in _QUERIES]
 )
 def test_no_query_breaks_the_server(
-    admin: httpx.Client, ids: dict[str, Any], verb: str, path: str, parameter: dict[str, Any]
+    admin: httpx.Client,
+    spare: httpx.Client,
+    ids: dict[str, Any],
+    verb: str,
+    path: str,
+    parameter: dict[str, Any],
 ) -> None:
+    client, about = admin, ids
     for value in _HOSTILE:
-        url = f"{path.format(**ids)}?{parameter['name']}={value}"
-        answer = admin.request(verb, url)
+        if verb == "DELETE":  # it may be granted
+            client, created = spare, spare.post(ASSISTANTS, json={"name": "Doomed"}).json()
+            about = ids | {"assistant_id": created["id"]}
+        url = f"{path.format(**about)}?{parameter['name']}={value}"
+        answer = client.request(verb, url)
         assert answer.status_code < 500, value[:40]
         assert "x-evil" not in answer.headers
         # The control: the answer is one of ours.
@@ -704,9 +723,27 @@ def test_what_is_no_http_is_turned_away(server: Server, request_line: bytes) -> 
 
 _NAMES = [
     "accept", "accept-encoding", "content-encoding", "cookie", "expect", "forwarded",
-    "if-match", "if-none-match", "origin", "prefer", "range", "referer", "te", "user-agent",
+    "origin", "prefer", "range", "referer", "te", "user-agent",
     "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-http-method-override",
 ]  # fmt: skip
+_JUNK = (b"", b"x", b"\xff\xfe", b";;,=", b'"', b"*/*;q=x", b"DELETE", b"a" * 8000)
+_NO_TAGS = (*_JUNK, b"7", b'w/"7"', b'"7" "8"', b'*, "7"', b'"7";', b",".join([b'"7"'] * 101))
+_NO_HTTP_DATE = (*_JUNK, b"2026-03-01T09:00:00Z", b"Sun, 31 Feb 2026 09:00:00 GMT", b"1772355600")
+_NO_KEY = (b"", b'"', b'""', b"\xff\xfe", b"\xc3\xa9", b'"a"b"', b'"a', b"a\tb", b"a" * 256)
+_MALFORMED = {
+    ("GET", "If-Match"): _NO_TAGS,
+    ("PATCH", "If-Match"): _NO_TAGS,
+    ("GET", "If-None-Match"): _NO_TAGS,
+    ("PATCH", "If-None-Match"): _NO_TAGS,
+    ("GET", "Accept-Datetime"): _NO_HTTP_DATE,
+    ("PATCH", "Idempotency-Key"): _NO_KEY,
+}
+_WELL_FORMED = {
+    "If-Match": b'"3", W/"9"',
+    "If-None-Match": b'"4"',
+    "Accept-Datetime": b"Thu, 01 Jan 2099 00:00:00 GMT",
+    "Idempotency-Key": b'"a key"',
+}
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -715,11 +752,36 @@ def test_no_header_breaks_the_server_or_gets_around_its_rules(
     server: Server, admin: httpx.Client, path: str, name: str
 ) -> None:
     with server.client(None) as nobody:
-        for value in (b"", b"x", b"\xff\xfe", b";;,=", b'"', b"*/*;q=x", b"DELETE", b"a" * 8000):
+        for value in _JUNK:
             headers: Any = {name: value}
             assert admin.get(path, headers=headers).status_code == 200
             assert admin.patch(path, json={}, headers=headers).status_code == 200
             assert nobody.get(path, headers=headers).status_code == 401
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(("verb", "name"), _MALFORMED)
+def test_a_header_that_is_read_and_means_nothing_is_refused(
+    server: Server, admin: httpx.Client, path: str, verb: str, name: str
+) -> None:
+    body = msgspec.json.encode({"name": "Other"})
+    with server.client(None) as nobody:
+        for value in _MALFORMED[verb, name]:
+            headers: Any = JSON | {name: value}
+            answer = admin.request(verb, path, content=body, headers=headers)
+            assert places(answer) == [["header", name]], value[:40]
+            assert nobody.request(verb, path, content=body, headers=headers).status_code == 401
+
+
+@pytest.mark.parametrize(("verb", "name"), _MALFORMED)
+def test_a_header_that_means_something_is_no_obstacle(
+    spare: httpx.Client, verb: str, name: str
+) -> None:
+    url = f"{ASSISTANTS}/{spare.post(ASSISTANTS, json={'name': 'Headers'}).json()['id']}"
+    for number in (2, 3):
+        spare.patch(url, json={"tts_limit": number})
+    headers: Any = JSON | {name: _WELL_FORMED[name]}
+    assert spare.request(verb, url, content=b'{"tts_limit":4}', headers=headers).is_success
 
 
 @pytest.mark.parametrize(

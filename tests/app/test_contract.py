@@ -28,12 +28,19 @@ _NAMES = {
 _ADDED = {
     ("AssistantCreate", "change_description"): "6.30: accepted on creation",
     ("AssistantCreate", "webhook_headers"): "0.4: clients send it",
+    ("AssistantPatch", "base_version"): "a three-way merge: the version that was read",
+    ("AssistantPatch", "dry_run"): "a plan instead of a change",
     ("AssistantPatch", "messaging_service_sid"): "0.4: clients send it",
+    ("AssistantPatch", "on_conflict"): "a three-way merge: which side wins",
     ("AssistantPatch", "recording_settings"): "0.4: clients send it",
     ("AssistantPatch", "webhook_headers"): "0.4: clients send it",
     ("AssistantResponse", "version"): "0.8: the version beside the ETag",
+    ("AssistantSettingsHistoryRollbackRequest", "dry_run"): "a plan instead of a change",
     ("AssistantSettingsHistoryRollbackRequest", "restore_secrets"): "bring old secrets back",
     ("AssistantResponse", "webhook_headers"): "0.4: clients read it",
+    ("AssistantUpdate", "base_version"): "a three-way merge: the version that was read",
+    ("AssistantUpdate", "dry_run"): "a plan instead of a change",
+    ("AssistantUpdate", "on_conflict"): "a three-way merge: which side wins",
     ("AssistantUpdate", "webhook_headers"): "0.4: clients send it",
     ("STTSettings", "vad_turnoff"): "0.4: clients send it",
     ("LLMFallbackProvider", "config"): "0.4: the form that the runtime reads",
@@ -188,6 +195,14 @@ def test_what_we_add_is_in_the_table(published: dict[str, Any], served: dict[str
         if member not in schemas(published)[name]["properties"]
     }
     assert added == set(_ADDED)
+
+
+def test_what_a_change_answers_is_an_assistant_and_perhaps_more(served: dict[str, Any]) -> None:
+    assistant, changed = (schemas(served)[n] for n in ("AssistantResponse", "ChangedAssistant"))
+    assert changed["required"] == assistant["required"]
+    beside = {"warnings", "merge"}
+    assert set(changed["properties"]) - set(assistant["properties"]) == beside
+    assert assistant["properties"].items() <= changed["properties"].items()
 
 
 def test_every_row_of_the_table_is_still_needed(

@@ -7,7 +7,7 @@ import pytest
 
 from app.accounts import MAX_ID
 from tests.app import stored
-from tests.app.route_table import FILLABLE, KEYS, OPERATIONS, OWNED, Operation
+from tests.app.route_table import CHANGE_SETS, FILLABLE, KEYS, OPERATIONS, OWNED, Operation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,17 +60,23 @@ def ids(server: Server, owner: Organization) -> dict[str, Any]:
         "assistant_id": counters["last_assistant_id"] + 1,
         "key_id": last_key + 1,
         "version_id": 2,
+        "version": 2,
+        "change_set_id": counters["sequence"] + 4,
     }
 
 
 def make(owning: httpx.Client, ids: dict[str, Any]) -> None:
-    """Make the assistant, its version 2 and the key that the ids promise."""
+    """Make the assistant, its version 2, the key and the change set that the ids promise."""
     created = owning.post(ASSISTANTS, json={"name": MARK, "is_active": False} | SECRET).json()
     assert created["id"] == ids["assistant_id"]
     path = f"{ASSISTANTS}/{created['id']}"
-    assert owning.patch(path, json={"description": MARK}).json()["version"] == 2
+    body = {"description": MARK, "llm_settings": {"temperature": 0.9}}
+    assert owning.patch(path, json=body).json()["version"] == 2
     made = owning.post(KEYS, json={"name": MARK}).json()
     assert made["api_key"]["id"] == ids["key_id"]
+    wish = {"assistant_ids": [created["id"]], "patch": {"tts_limit": 7}}
+    changed = owning.post(CHANGE_SETS, json=wish).json()
+    assert changed["change_set_id"] == ids["change_set_id"]
 
 
 def everything(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -103,6 +109,7 @@ def test_another_organizations_things_answer_like_missing_ones_and_stay_as_they_
 ) -> None:
     missing = operation.send(foreign, ids, headers=_SAME_REQUEST)
     make(owning, ids)
+    operation.prepare(owning, ids)
     before = stored.rows(server.database, owner.id)
 
     answer = operation.send(foreign, ids, headers=_SAME_REQUEST)
@@ -125,6 +132,7 @@ def test_the_owner_changes_what_the_stranger_could_not(
     operation: Operation,
 ) -> None:
     make(owning, ids)
+    operation.prepare(owning, ids)
     before = stored.rows(server.database, owner.id)
     assert operation.send(owning, ids).is_success
     assert stored.rows(server.database, owner.id) != before

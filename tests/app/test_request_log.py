@@ -60,6 +60,8 @@ def logged(
         ids = {
             "assistant_id": 1,
             "version_id": 2,
+            "version": 2,
+            "change_set_id": 1,
             "key_id": 1,
             "phone_number": "+14155551234",
             "path": "x",

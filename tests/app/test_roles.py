@@ -11,10 +11,9 @@ from msgspec import structs
 
 from app import accounts
 from app.config import Config
-from app.main import Services, open_services
-from app.unit import Caller
+from app.main import create_app
 from tests.app import stored
-from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
 from tests.conftest import make_organizations
 
 if TYPE_CHECKING:
@@ -46,13 +45,17 @@ def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def ids(boss: httpx.Client) -> dict[str, Any]:
-    """Things that are there to be reached: an assistant, its version 2 and a spare key."""
+    """Things that are there to be reached: an assistant, its versions, a set, a spare key."""
     assistant = boss.post(ASSISTANTS, json={"name": "Front desk"}).json()
     boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
+    wish = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
+    changed = boss.post(CHANGE_SETS, json=wish).json()
     key, _ = make_key(boss)
     return {
         "assistant_id": assistant["id"],
         "version_id": 2,
+        "version": 2,
+        "change_set_id": changed["change_set_id"],
         "key_id": key["id"],
         "phone_number": "+14155551234",
         "path": "nothing",
@@ -84,6 +87,7 @@ def test_a_viewers_key_writes_nothing(
     ids: dict[str, Any],
     operation: Operation,
 ) -> None:
+    operation.prepare(boss, ids)
     before = stored.rows(server.database, tenant.id)
     answer = operation.send(boss, ids, headers=with_key(tenant.viewer))
     needed = "admin" if operation.is_for_admins else "editor"
@@ -106,6 +110,7 @@ def test_a_viewers_key_reads_everything_but_keys(
 def test_an_editors_key_writes_settings(
     tenant: Organization, boss: httpx.Client, ids: dict[str, Any], operation: Operation
 ) -> None:
+    operation.prepare(boss, ids)
     assert operation.send(boss, ids, headers=with_key(tenant.editor)).is_success
 
 
@@ -168,6 +173,7 @@ def test_nothing_but_the_providers_is_open_below_api() -> None:
 def test_a_key_without_write_is_a_viewers_whatever_its_role(
     boss: httpx.Client, ids: dict[str, Any], operation: Operation
 ) -> None:
+    operation.prepare(boss, ids)
     _, token = make_key(boss, role="admin", permissions={"write": False})
     needed = "admin" if operation.is_for_admins else "editor"
     assert refused(operation.send(boss, ids, headers=with_key(token)), needed, "viewer")
@@ -281,26 +287,30 @@ def hammer(
 def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
     (tenant,) = make_organizations(database, 1)
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    app: Any = create_app(Config(database_url=f"sqlite+aiosqlite:///{database}"))
+    routes = routes_of(app)
 
-    async def revoke_and_look_up(made_of: Services, after: int) -> None:
-        who = await made_of.authenticator.principal(tenant.admin)
-        assert isinstance(who, accounts.Principal)
-        boss = Caller(organization_id=tenant.id, actor=who.actor)
-        key, token = await made_of.keys.create(boss, "spare", accounts.Role.viewer, {})
-        off = {"is_active": False}
-        revoking = asyncio.create_task(made_of.keys.change(boss, key.id, off))
+    async def revoke_and_look_up(boss: httpx.AsyncClient, after: int) -> None:
+        authenticator = routes.state.services.authenticator
+        made = (await boss.post(KEYS, json={"name": "spare"})).json()
+        revoking = asyncio.create_task(boss.delete(f"{KEYS}/{made['api_key']['id']}"))
         for _ in range(after):  # so many turns of the loop, to meet it at every moment
             await asyncio.sleep(0)
-        await made_of.authenticator.principal(token)
-        await revoking
-        refused = await made_of.authenticator.principal(token)
-        assert refused == accounts.Stranger(organization_id=tenant.id, key_id=key.id)
+        await authenticator.principal(made["key"])
+        assert (await revoking).is_success
+        refused = await authenticator.principal(made["key"])
+        assert refused == accounts.Stranger(organization_id=tenant.id, key_id=made["api_key"]["id"])
 
     async def try_every_moment() -> None:
-        async with open_services(config) as made_of:
+        transport = httpx.ASGITransport(app)
+        async with (
+            routes.lifespan(),
+            httpx.AsyncClient(
+                base_url="http://here", transport=transport, headers=with_key(tenant.admin)
+            ) as boss,
+        ):
             for after in range(0, 120, 2):
-                await revoke_and_look_up(made_of, after)
+                await revoke_and_look_up(boss, after)
 
     asyncio.run(try_every_moment())
 

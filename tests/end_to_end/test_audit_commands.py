@@ -1,7 +1,6 @@
 """``export``, ``archive`` and ``audit`` as an operator runs them, beside a server and without.
 
-Starting a process is what costs time here: databases, the bytes that a server answers, and
-archives are made once and copied.
+Databases, the bytes that a server answers, and archives are made once and copied.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +29,18 @@ from click.testing import CliRunner
 from msgspec import Struct
 from pyarrow import parquet
 
-from app import audit_verify
+from app import audit_verify, service
 from app.cli import cli
 from app.config import Config
 from app.database import writing_engine
 from app.main import open_services
-from app.unit import Caller
+from app.service import Wish
+from app.unit import Caller, Unit
 from events.changed import Actor, Cause
-from events.patch import read_create, read_patch
+from events.patch import SettingsPatch, read_create, read_patch
 from events.tables import organizations
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.end_to_end.processes import Running, client, environment, run, serving, url_of
+from tests.end_to_end.processes import Running, client, run, serving, start, url_of
 from tests.end_to_end.test_cli import FILE, query, said
 
 LINES = ("ndjson", "csv", "cloudevents", "ocsf")
@@ -98,23 +97,32 @@ async def _fill(database: Path, big: int, small: int) -> None:
     ada = Actor(type="api_key", id=1, name="admin key", user_id=1)
     emile = Actor(type="user", id=2, name="Émile", user_id=2)
     async with open_services(Config(database_url=url_of(database)), clock) as made_of:
-        patched = Cause(type="patch")
         for day in range(DAYS):
             now = datetime(2026, 1, 1 + day, 8, tzinfo=UTC)
             caller = Caller(organization_id=big, actor=(ada, emile)[day % 2])
-            one = await made_of.assistants.create(caller, read_create({"name": f"Line {day}"}))
+            named = read_create({"name": f"Line {day}"})
+            one = await made_of.writer.write(partial(_create, caller, named))
             for number, reason in enumerate(REASONS * 2):
                 body = {
                     "description": f"day {day}\nnumber {number}",
                     "llm_settings": {"temperature": number / 10},
                     "change_description": reason,
                 }
-                await made_of.assistants.change(caller, one.id, read_patch(body), patched)
+                wish = Wish(caller=caller, assistant_id=one)
+                await made_of.writer.write(partial(_change, wish, read_patch(body)))
             await made_of.audit.keep_checkpoints(timedelta(), None)
         now = datetime(2026, 1, 3, tzinfo=UTC)
         caller = Caller(organization_id=small, actor=ada)
         for name in ("One", "Two"):
-            await made_of.assistants.create(caller, read_create({"name": name}))
+            await made_of.writer.write(partial(_create, caller, read_create({"name": name})))
+
+
+def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> int:
+    return service.create(unit, caller, patch).id
+
+
+def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> None:
+    service.change(unit, wish, patch, Cause(type="patch"))
 
 
 @pytest.fixture
@@ -212,16 +220,7 @@ def verified(text: bytes, keys: bytes) -> audit_verify.Verified:
 
 def unguarded(folder: Path, guard: str, *arguments: str) -> Ended:
     """Run a command with one of its guards off."""
-    program = f"from app import archive, cli_audit\n{guard}\nfrom app.cli import main\nmain()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run(folder, *arguments, preamble=f"from app import archive, cli_audit\n{guard}")
 
 
 # -- export writes what the server answers
@@ -296,10 +295,9 @@ def test_a_file_that_was_cut_is_continued_to_the_same_bytes(
     for file, cut in zip(files, cuts, strict=True):
         file.write_bytes(whole[:cut])
     flags = until(filled, "--format", name)
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(lambda file: export(server.database.parent, file, *flags), files))
-    for file, one in zip(files, ended, strict=True):
-        assert succeeded(one).stdout == f"{file}: up to sequence {filled.last}\n"
+    for file in files:
+        ended = succeeded(export(server.database.parent, file, *flags))
+        assert ended.stdout == f"{file}: up to sequence {filled.last}\n"
         assert file.read_bytes() == whole, file.name
 
 
@@ -344,7 +342,7 @@ def test_a_complete_file_grows_by_the_new_events_alone_and_then_no_more(
     file.write_bytes(answers.formats["ndjson"])
     flags = ("--output", str(file), "--organization", BIG)
     assert run(database.parent, "vault", "rotate").returncode == 0
-    succeeded(run(database.parent, "export", *flags))
+    succeeded(start(database.parent, "export", *flags))
     once = file.read_bytes()
     assert once.startswith(answers.formats["ndjson"])
     assert verified(once, answers.keys).events == filled.last + 1
@@ -798,7 +796,7 @@ def archived(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a database, and an archive of its first day."""
     folder = tmp_path_factory.mktemp("archived")
     filled.copy(folder)
-    ended = succeeded(archive(folder, "2026-01-02"))
+    ended = succeeded(start(folder, "archive", "--to", "archive", "--before", "2026-01-02"))
     assert ended.stdout.splitlines() == [
         f"archive/organization-1: sequences 1 to {ARCHIVED}, verified",
         "archive/organization-2: nothing new before 2026-01-02",

@@ -14,6 +14,8 @@ import pytest
 
 from tests.conftest import ASSISTANTS, make_organizations, serving_process
 
+CHANGE_SETS = "/api/v1/change-sets"
+
 # What a guard that is off would do: the value takes the place of its reference.
 _VAULT_OFF = """
 import app.unit
@@ -115,6 +117,10 @@ def _walk_through(client: httpx.Client, canaries: Canaries) -> Iterator[httpx.Re
     yield client.patch(path, json=canaries.settings() | {"description": "x" * 1_100_000})
     yield client.patch(f"{ASSISTANTS}/9999", json=canaries.settings())
 
+    yield from _change_safely(client, path, canaries)
+    yield from _change_several(client, path, canaries)
+    yield from _look_back(client, path)
+
     yield client.get(path)
     yield client.get(ASSISTANTS)
     yield client.get(f"{ASSISTANTS}/export")
@@ -122,6 +128,70 @@ def _walk_through(client: httpx.Client, canaries: Canaries) -> Iterator[httpx.Re
     yield client.get(f"{path}/settings-history")
     yield client.delete(path)
     yield client.get(f"{path}/settings-history", params={"include_deleted": True})
+    yield client.post(f"{path}/restore")
+
+
+def _change_safely(client: httpx.Client, path: str, canaries: Canaries) -> Iterator[httpx.Response]:
+    """Plans, merges, conflicts, patches of JSON, retries: what they answer shows both sides."""
+    based = {"base_version": 1}
+    yield client.patch(path, json=canaries.settings() | {"dry_run": True})
+    yield client.patch(path, json=canaries.settings() | based | {"dry_run": True})
+    yield client.patch(path, json=canaries.settings() | based)
+    yield client.patch(path, json=canaries.settings() | based | {"on_conflict": "yours"})
+    yield client.patch(path, json=canaries.settings(), headers={"if-match": '"1"'})
+    for operations in (
+        [{"op": "add", "path": "/api_keys/added", "value": canaries()}],
+        [{"op": "replace", "path": "/custom_settings", "value": {"password": canaries()}}],
+        [{"op": "test", "path": "/api_keys/other", "value": canaries()}],
+        [{"op": "add", "path": "/no/such/place", "value": canaries()}],
+        [{"op": "move", "from": "/api_keys/added", "path": "/webhook_headers/X-Moved"}],
+        [{"op": "copy", "from": "/api_keys/other", "path": "/description"}],
+        [{"op": canaries(), "path": "/name", "value": canaries()}],
+    ):
+        kind = {"content-type": "application/json-patch+json"}
+        yield client.patch(path, content=json.dumps(operations), headers=kind)
+    once = {"idempotency-key": "canary"}
+    settings = canaries.settings()
+    for body in (settings, settings, canaries.settings()):
+        yield client.patch(path, json=body, headers=once)
+    for version in ("latest", "-1", 2):
+        for how in ({"dry_run": True}, {}, {"on_conflict": "force", "restore_secrets": True}):
+            yield client.post(f"{path}/undo", json={"version": version} | how)
+    back = {"to_version": 2, "paths": ["/api_keys", "/llm_provider_config/base_url"]}
+    for more in ({"dry_run": True}, {}, {"restore_secrets": True}):
+        yield client.post(f"{path}/rollback", json=back | more)
+
+
+def _change_several(
+    client: httpx.Client, path: str, canaries: Canaries
+) -> Iterator[httpx.Response]:
+    other = client.post(f"{path}/duplicate").json()["id"]
+    chosen = {"assistant_ids": [int(path.rpartition("/")[2]), other]}
+    wish = chosen | {"patch": canaries.settings()}
+    yield client.post(CHANGE_SETS, json=wish | {"dry_run": True})
+    made = client.post(CHANGE_SETS, json=wish)
+    yield made
+    yield client.post(CHANGE_SETS, json=chosen | {"patch": {"api_keys": [canaries()]}})
+    by_value = {"settings": {"/api_keys/other": canaries(), canaries(): 1}}
+    yield client.post(CHANGE_SETS, json={"filter": by_value, "patch": {"tts_limit": 7}})
+    the_set = f"{CHANGE_SETS}/{made.json()['change_set_id']}"
+    yield client.get(the_set)
+    yield client.get(f"{the_set}/diff")
+    yield client.patch(path, json=canaries.settings())
+    yield client.post(f"{the_set}/revert")
+    yield client.post(f"{the_set}/revert", json={"on_conflict": "force", "restore_secrets": True})
+
+
+def _look_back(client: httpx.Client, path: str) -> Iterator[httpx.Response]:
+    yield client.get(f"{path}/versions")
+    for version in (1, 2, "latest"):
+        yield client.get(f"{path}/versions/{version}")
+        yield client.get(path, params={"version": version})
+        for kind in ("application/json", "application/json-patch+json"):
+            ends = {"from": version, "to": "-1", "words": True}
+            yield client.get(f"{path}/diff", params=ends, headers={"accept": kind})
+        yield client.get(f"{path}/blame", params={"version": version})
+    yield client.get(f"{path}/blame", params={"path": "/api_keys"})
 
 
 def _search(folder: Path, preamble: str) -> dict[str, set[str]]:
@@ -143,7 +213,7 @@ def _search(folder: Path, preamble: str) -> dict[str, set[str]]:
         answers = list(_walk_through(client, canaries))
         for place in ("canary.db", "canary.db-wal"):
             found[place] = canaries.found_in((folder / place).read_bytes())
-    assert {answer.status_code for answer in answers} == {200, 201, 404, 413, 415, 422}
+    assert {answer.status_code for answer in answers} == {200, 201, 404, 409, 412, 413, 415, 422}
     said = b"\n".join(
         b"\n".join((str(answer.headers).encode(), answer.content)) for answer in answers
     )

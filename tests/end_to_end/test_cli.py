@@ -1,6 +1,7 @@
 """The ``backstory`` command as an operator meets it: what it prints, where, and how it ends.
 
-Starting a process is what costs time here, so those that several tests look at are shared.
+Starting a process is what costs time here, so those that several tests look at are shared, and
+few tests start the installed command itself.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +26,16 @@ import pytest
 from click.testing import CliRunner
 from msgspec import Struct
 
+from app import service
 from app.cli import cli
 from app.config import Config
 from app.main import open_services
-from app.unit import Caller
+from app.service import Wish
+from app.unit import Caller, Unit
 from events.changed import Actor, Cause
-from events.patch import read_create, read_patch
+from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving, started, url_of
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving, start, started, url_of
 
 KEY = re.compile(r"bks_[0-9A-Za-z]{36}")
 COMMANDS = ("serve", "demo", "check", "rebuild", "keys")
@@ -55,7 +59,7 @@ def query(database: Path, statement: str) -> list[Any]:
 
 
 def test_help_explains_every_command(tmp_path: Path) -> None:
-    helped = run(tmp_path, "--help")
+    helped = start(tmp_path, "--help")
     assert helped.returncode == 0
     for command in COMMANDS:
         assert re.search(rf"^\W*{command}\s+[A-Z]\w+.*\w", helped.stdout, re.MULTILINE)
@@ -104,7 +108,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     create = ("keys", "create", "--organization", "Acme", "--role")
     return Made(
         folder,
-        run(folder, *create, "admin"),
+        start(folder, *create, "admin"),
         run(folder, *create, "editor", "--name", "Ada", "--email", "ada@example.com"),
     )
 
@@ -237,9 +241,17 @@ async def _fill(database: Path, organization: Organization) -> None:
     caller = Caller(organization_id=organization.id, actor=actor)
     async with open_services(Config(database_url=url_of(database))) as made_of:
         for number in range(3):
-            one = await made_of.assistants.create(caller, read_create({"name": f"Line {number}"}))
+            named = read_create({"name": f"Line {number}"})
             patch = read_patch({"llm_settings": {"temperature": 0.25}})
-            await made_of.assistants.change(caller, one.id, patch, Cause(type="patch"))
+            await made_of.writer.write(partial(_create_and_change, caller, named, patch))
+
+
+def _create_and_change(
+    caller: Caller, named: SettingsPatch, patch: SettingsPatch, unit: Unit
+) -> None:
+    one = service.create(unit, caller, named)
+    wish = Wish(caller=caller, assistant_id=one.id)
+    service.change(unit, wish, patch, Cause(type="patch"))
 
 
 @pytest.fixture
@@ -274,7 +286,7 @@ def test_check_shows_rows_that_are_no_fold_of_the_log_and_rebuild_repairs_them(
     intact = rows(database)
     for statement in damage:
         query(database, statement)
-    checked = run(tmp_path, "check", PYTHONHASHSEED="1")
+    checked = run(tmp_path, "check")
     assert checked.returncode == 1
     for shown in damage.values():
         assert shown in checked.stdout
@@ -310,7 +322,7 @@ def test_a_database_of_an_older_release_is_said_to_be_one(
 
 def test_two_checks_of_the_same_damage_print_the_same(database: Path, tmp_path: Path) -> None:
     query(database, "DELETE FROM assistants WHERE assistant_id = 3")
-    one, other = (run(tmp_path, "check", PYTHONHASHSEED=seed).stdout for seed in ("1", "2"))
+    one, other = (start(tmp_path, "check", PYTHONHASHSEED=seed).stdout for seed in ("1", "2"))
     assert one == other
 
 
@@ -318,7 +330,7 @@ def test_control_an_untouched_view_is_rebuilt_to_the_same_bytes(
     database: Path, tmp_path: Path
 ) -> None:
     intact = rows(database)
-    rebuilt = run(tmp_path, "rebuild")
+    rebuilt = start(tmp_path, "rebuild")
     assert (rebuilt.returncode, rebuilt.stdout) == (0, "equal to what was there\n")
     assert rows(database) == intact
 

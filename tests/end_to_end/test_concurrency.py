@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
+from app import service
 from app.config import Config
 from app.main import Services, open_services, utc_now
 from app.unit import Caller, Unit
@@ -176,7 +177,8 @@ def with_services(database: Path, scenario: Callable[[Services], Awaitable[T]]) 
 
     async def opened() -> T:
         async with open_services(Config(database_url=url_of(database))) as made_of:
-            await made_of.assistants.create(CALLER, read_create({"name": "Front desk"}))
+            named = read_create({"name": "Front desk"})
+            await made_of.writer.write(lambda unit: service.create(unit, CALLER, named))
             return await scenario(made_of)
 
     return asyncio.run(opened())
