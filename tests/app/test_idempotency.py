@@ -81,7 +81,10 @@ def create(client: httpx.Client, key: str, name: str = "Front desk") -> httpx.Re
 
 def count(server: Server, organization: Organization) -> int:
     """The events of an organization."""
-    return len(stored.rows(server.database, organization.id)["events"])
+    query = "SELECT count(*) FROM events WHERE organization_id = ?"
+    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as connection:
+        (events,) = connection.execute(query, [organization.id]).fetchone()
+        return int(events)
 
 
 # -- every write

@@ -77,6 +77,16 @@ def rows(server: Server, organization: Organization) -> Callable[[], Any]:
 
 @pytest.fixture
 def path(editor: httpx.Client, admin: httpx.Client) -> str:
+    return with_a_past(editor, admin)
+
+
+@pytest.fixture(scope="module")
+def still(editor: httpx.Client, admin: httpx.Client) -> str:
+    """For the tests that change nothing."""
+    return with_a_past(editor, admin)
+
+
+def with_a_past(editor: httpx.Client, admin: httpx.Client) -> str:
     """An assistant with a past.
 
     Version 2: a description and the temperature, 3: the temperature again (an admin),
@@ -169,10 +179,10 @@ def test_a_rollback_may_name_a_label(editor: httpx.Client, path: str) -> None:
     ],
 )
 def test_a_rollback_names_exactly_one_place_to_go_to(
-    editor: httpx.Client, path: str, rows: Callable[[], Any], body: dict[str, Any]
+    editor: httpx.Client, still: str, rows: Callable[[], Any], body: dict[str, Any]
 ) -> None:
     before = rows()
-    assert errors(roll_back(editor, path, **body)) == [(["body"], "one_of")]
+    assert errors(roll_back(editor, still, **body)) == [(["body"], "one_of")]
     assert rows() == before
 
 
@@ -188,10 +198,10 @@ def test_a_rollback_names_exactly_one_place_to_go_to(
     ],
 )
 def test_there_is_no_way_to_a_version_that_never_was(
-    editor: httpx.Client, path: str, body: dict[str, Any]
+    editor: httpx.Client, still: str, body: dict[str, Any]
 ) -> None:
     for dry_run in (False, True):
-        answer = roll_back(editor, path, dry_run=dry_run, **body)
+        answer = roll_back(editor, still, dry_run=dry_run, **body)
         assert answer.status_code == 404
         assert answer.json()["type"] == "urn:backstory:problem:version-not-found"
 
@@ -213,18 +223,18 @@ def test_there_is_no_way_to_a_version_that_never_was(
     ],
 )
 def test_a_rollback_that_cannot_be_read_is_refused_by_its_place(
-    editor: httpx.Client, path: str, rows: Callable[[], Any], body: dict[str, Any], loc: list[Any]
+    editor: httpx.Client, still: str, rows: Callable[[], Any], body: dict[str, Any], loc: list[Any]
 ) -> None:
     before = rows()
-    assert [place for place, _ in errors(roll_back(editor, path, **body))] == [loc]
+    assert [place for place, _ in errors(roll_back(editor, still, **body))] == [loc]
     assert rows() == before
 
 
 def test_a_rollback_to_what_is_records_nothing(
-    editor: httpx.Client, path: str, rows: Callable[[], Any]
+    editor: httpx.Client, still: str, rows: Callable[[], Any]
 ) -> None:
-    before, shown = rows(), editor.get(path)
-    answer = roll_back(editor, path, to_version="latest", change_description="Just in case")
+    before, shown = rows(), editor.get(still)
+    answer = roll_back(editor, still, to_version="latest", change_description="Just in case")
     assert ok(answer) == shown.json()
     assert answer.headers["etag"] == shown.headers["etag"] == '"5"'
     assert rows() == before
@@ -296,13 +306,13 @@ def test_a_path_that_holds_nothing_then_or_now_is_refused_by_its_position(
 
 
 def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
-    editor: httpx.Client, path: str, rows: Callable[[], Any]
+    editor: httpx.Client, still: str, rows: Callable[[], Any]
 ) -> None:
     before = rows()
-    answer = roll_back(editor, path, to_version=2, dry_run=True)
+    answer = roll_back(editor, still, to_version=2, dry_run=True)
     plan = ok(answer)
     assert rows() == before
-    made = {one["version"]: one for one in versions(editor, path)}
+    made = {one["version"]: one for one in versions(editor, still)}
     assert answer.headers["etag"] == plan.pop("etag") == '"5"'
     assert answer.headers["preference-applied"] == "dry-run"
     assert answer.headers["x-secrets-kept"] == "0"
@@ -327,7 +337,7 @@ def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
     ]
     assert plan == {
         "dry_run": True,
-        "assistant_id": int(path.rpartition("/")[2]),
+        "assistant_id": int(still.rpartition("/")[2]),
         "version": 5,
         "applicable": True,
         "changes": [
@@ -345,8 +355,8 @@ def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
     }
 
 
-def test_only_changes_of_what_a_rollback_changes_are_lost(editor: httpx.Client, path: str) -> None:
-    plan = ok(roll_back(editor, path, to_version=1, paths=["/llm_settings"], dry_run=True))
+def test_only_changes_of_what_a_rollback_changes_are_lost(editor: httpx.Client, still: str) -> None:
+    plan = ok(roll_back(editor, still, to_version=1, paths=["/llm_settings"], dry_run=True))
     assert [one["version"] for one in plan["lost"]] == [3, 2]
 
 
@@ -666,9 +676,9 @@ def test_only_changes_are_undone(
     ],
 )
 def test_an_undo_that_cannot_be_read_is_refused_by_its_place(
-    editor: httpx.Client, path: str, body: dict[str, Any], loc: list[str]
+    editor: httpx.Client, still: str, body: dict[str, Any], loc: list[str]
 ) -> None:
-    assert [place for place, _ in errors(undo(editor, path, **body))] == [loc]
+    assert [place for place, _ in errors(undo(editor, still, **body))] == [loc]
 
 
 # -- links in the history

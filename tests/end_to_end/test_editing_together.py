@@ -183,7 +183,7 @@ def _with_base_version(server: Server, turns: int) -> None:
 def test_24_clients_edit_one_assistant_over_what_they_had_read_and_nothing_is_lost(
     server: Server,
 ) -> None:
-    _with_base_version(server, turns=4)
+    _with_base_version(server, turns=3)
 
 
 @pytest.mark.long
@@ -223,12 +223,12 @@ def test_24_clients_edit_one_assistant_240_times_with_if_match_and_nothing_is_lo
 def test_control_the_same_changes_without_a_condition_lose_what_others_added(
     server: Server,
 ) -> None:
-    edited = asyncio.run(edit(server, _nothing, 4, sharing=0.5))
+    edited = asyncio.run(edit(server, _nothing, 3, sharing=0.5))
     assert edited.refusals == []
     lost = {shared: set(edited.added(shared)) - set(edited.kept(shared)) for shared in _SHARED}
     assert all(lost.values())
     with pytest.raises(AssertionError):
-        prove_nothing_lost(server, edited, 4)
+        prove_nothing_lost(server, edited, 3)
     # What was lost was accepted, and the history has it: only the state is without it.
     log = log_of(server.database, edited.organization.id)
     prove(

@@ -45,7 +45,7 @@ KEYS = "/api/v1/users/me/api-keys"
 LISTED = "/custom_settings/rows"
 JSON_PATCH = {"content-type": "application/json-patch+json"}
 _SEED = 20_262
-_PAUSE = 0.01  # seconds, while the request that was cut off is still being carried out
+_PAUSE = 0.03  # seconds, while the request that was cut off is still being carried out
 _PATIENCE = 60  # seconds
 
 

@@ -759,6 +759,20 @@ def test_a_fallback_that_is_moved_takes_its_secret_along() -> None:
     assert new[1:] == [one, two, three]
 
 
+def test_a_url_that_is_moved_in_a_list_takes_its_credentials_along() -> None:
+    told = story({"custom_settings": {"hooks": ["https://a:b@c.example", "https://a:c@d.example"]}})
+    one, two = told.state.settings["custom_settings"]["hooks"]
+    settings = after(told, move("/custom_settings/hooks/1", "/custom_settings/hooks/0"))
+    assert settings["custom_settings"]["hooks"] == [two, one]
+
+
+def test_the_names_in_a_schema_are_those_of_data_to_come() -> None:
+    told = story({"custom_settings": {"structured_data_schema": {"api_key": "string"}}})
+    settings = after(told, op("add", "/custom_settings/structured_data_schema/token", "string"))
+    schema = settings["custom_settings"]["structured_data_schema"]
+    assert schema == {"api_key": "string", "token": "string"}
+
+
 def test_a_secret_does_not_go_to_another_provider_of_its_place() -> None:
     told = with_fallbacks(fallback("openai"), fallback("groq"))
     assert errors(told, op("replace", f"{FALLBACKS}/0/provider", "elsewhere")) == [
