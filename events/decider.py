@@ -28,7 +28,7 @@ from events.changed import (
 from events.errors import AssistantNotFound, InvalidSettings, NoSecret, NotDeleted, SecretsGone
 from events.merging import Conflict, MergeConflict, merge, three_way
 from events.patch import COMPUTED, NotAccepted, derive, not_accepted
-from events.pointers import MARK, Change, Tree
+from events.pointers import MARK, Change, Tree, is_reference
 from events.secrets import Standing, is_erased, places, settle, with_secrets_of
 from events.settings import SETTING_NAMES
 from events.shape import SETTINGS, with_defaults
@@ -168,7 +168,9 @@ def propose(command: Command, state: State, envelope: Envelope) -> Proposal:
         case ChangeSettings():
             return _merge(state, _wanted(command, state), command, envelope)
         case UndoChange():
-            before = with_secrets_of(command.before, command.after, restorable=command.restorable)
+            before: Tree = with_defaults(
+                with_secrets_of(command.before, command.after, restorable=command.restorable)
+            )
             return _merge(state, (command.after, before), command, envelope)
         case RestoreSettings():
             return _restore(state, command, envelope)
@@ -252,7 +254,7 @@ def _merge(
     def insist(conflict: Conflict) -> Any:
         """Yours, but for secrets that it only kept: those are the current ones."""
         if conflict.yours is UNSET:
-            return UNSET
+            return conflict.theirs if is_undo and is_reference(conflict.theirs) else UNSET
         at = pointers.split(conflict.path)
         return with_secrets_of(
             conflict.yours, conflict.theirs, at, restorable=new_secrets, adding=is_undo

@@ -316,7 +316,10 @@ def with_secrets_of(
     if isinstance(target, list):
         olds = current if isinstance(current, list) else []
         olds_of = counterparts(target, olds, at, by_position=False)
-        pairs = zip(target, olds_of, strict=True)
+        pairs = [
+            (one, old if _servers(one) == _servers(old) else None)
+            for one, old in zip(target, olds_of, strict=True)
+        ]
         kept = [
             with_secrets_of(one, old, at, restorable=restorable, adding=adding)
             for one, old in pairs
@@ -340,6 +343,18 @@ def with_secrets_of(
         for name in names
     }
     return {name: member for name, member in members.items() if member is not UNSET}
+
+
+def _servers(element: Any) -> list[str]:
+    """The hosts that an element speaks of: a secret is not for others than those."""
+    if is_reference(element):
+        return [_origin(element[URL])] if URL in element else []
+    if isinstance(element, dict):
+        return sorted(host for member in element.values() for host in _servers(member))
+    if isinstance(element, list):
+        return [host for item in element for host in _servers(item)]
+    is_url = isinstance(element, str) and _SCHEME.match(element.strip())
+    return [_origin(element.strip())] if is_url else []
 
 
 def _current_secret(target: Any, current: Any) -> Any:

@@ -1008,3 +1008,42 @@ def test_a_viewer_takes_nothing_back(
     assert viewer.post(f"{path}/{place}", json=body).status_code == 403
     assert rows() == before
     assert editor.post(f"{path}/{place}", json=body).status_code == 200
+
+
+@pytest.mark.parametrize("on_conflict", ["fail", "force"])
+def test_an_undo_of_a_removal_leaves_the_secret_that_was_set_since(
+    editor: httpx.Client, runtime: httpx.Client, on_conflict: str
+) -> None:
+    place = {"llm_provider_config": {"api_key": "sk-first"}}
+    created = editor.post(ASSISTANTS, json={"name": "Front desk"} | place).json()
+    path = f"{ASSISTANTS}/{created['id']}"
+    for value in (None, "sk-now"):
+        ok(editor.patch(path, json={"llm_provider_config": {"api_key": value}}))
+    ok(editor.post(f"{path}/undo", json={"version": 2, "on_conflict": on_conflict}))
+    asked = {"paths": ["/llm_provider_config"]}
+    shown = ok(runtime.post(f"{path}/secrets/reveal", json=asked))["secrets"]
+    assert shown == {"/llm_provider_config/api_key": "sk-now"}
+
+
+@pytest.mark.parametrize("place", ["rollback", "undo"])
+def test_a_secret_does_not_follow_its_element_back_to_another_host(
+    editor: httpx.Client, runtime: httpx.Client, place: str
+) -> None:
+    tool = {"tool_id": "t", "url": "https://old.example/x"}
+    settings = {"name": "Front desk", "tools_settings": {"custom_tools": [tool]}}
+    created = editor.post(ASSISTANTS, json=settings).json()
+    path = f"{ASSISTANTS}/{created['id']}"
+    new = {"tool_id": "t", "url": "https://new.example/x", "token": "tok-now"}
+    ok(editor.patch(path, json={"tools_settings": {"custom_tools": [new]}}))
+    body = {"to_version": 1} if place == "rollback" else {"version": 2}
+    ok(editor.post(f"{path}/{place}", json=body))
+    shown = ok(editor.get(path))["tools_settings"]["custom_tools"]
+    assert shown == [tool]
+    # Control: on the host that it was set for, it is kept.
+    ok(editor.patch(path, json={"tools_settings": {"custom_tools": [new | {"more": 1}]}}))
+    ok(editor.patch(path, json={"tools_settings": {"custom_tools": [new | {"more": 2}]}}))
+    body = {"to_version": 4} if place == "rollback" else {"version": 5}
+    ok(editor.post(f"{path}/{place}", json=body))
+    asked = {"paths": ["/tools_settings"]}
+    revealed = ok(runtime.post(f"{path}/secrets/reveal", json=asked))["secrets"]
+    assert revealed == {"/tools_settings/custom_tools/0/token": "tok-now"}
