@@ -181,7 +181,7 @@ def _(refusal: PreconditionRequired) -> Response[bytes]:
 @answer_refusal.register
 def _(refusal: ChangesClash) -> Response[bytes]:
     text = (
-        f"{len(refusal.clashes)} of the paths were changed by others since; nothing was changed."
+        f"{refusal.count} of the paths were changed by others since; nothing was changed."
         " Read 'conflicts', or say with on_conflict which side wins"
     )
     return problem(

@@ -312,7 +312,7 @@ def _touching(event: Event, path: str, head: State) -> Iterator[BlameEntry]:
         summary = history.summary(event)
         yield BlameEntry(
             path=path,
-            changed_by=msgspec.structs.replace(summary, paths=list(touched)),
+            changed_by=msgspec.structs.replace(summary, paths=list(touched), more_paths=0),
             changes=history.changed_paths(touched, head.erased_version),
         )
 
@@ -422,7 +422,7 @@ def _summaries(
 
 
 def _blame_entry(found: BlamedPath, told: dict[int, ChangeSummary], head: State) -> BlameEntry:
-    summary = msgspec.structs.replace(told[found.version], paths=[found.path])
+    summary = msgspec.structs.replace(told[found.version], paths=[found.path], more_paths=0)
     return BlameEntry(
         path=found.path, value=mask(found.value, head.erased_version), changed_by=summary
     )

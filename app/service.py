@@ -132,10 +132,11 @@ class PreconditionRequired(Refusal):
 class ChangesClash(Refusal):
     """Others changed the same paths since."""
 
-    def __init__(self, version: int, clashes: tuple[Clash, ...]) -> None:
+    def __init__(self, version: int, clashes: tuple[Clash, ...], count: int) -> None:
         super().__init__(version)
         self.version = version
-        self.clashes = clashes
+        self.clashes = clashes  # the first of all that there are
+        self.count = count
 
 
 class NotUndoable(Refusal):
@@ -413,8 +414,9 @@ def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
     """Raise whatever stands against what was proposed."""
     try:
         refuse(command, proposed.proposal)
-    except MergeConflict:
-        raise ChangesClash(outcome.before.version, outcome.clashes) from None
+    except MergeConflict as conflict:
+        count = len(conflict.conflicts)
+        raise ChangesClash(outcome.before.version, outcome.clashes, count) from None
     if outcome.refused is not None:
         raise outcome.refused
 
@@ -465,18 +467,19 @@ def _clashes(
     unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
     blamed = keyframes.blame_at(unit.connection, *key, state.version)
-    told: dict[int, ChangeSummary] = {}
-    for conflict in conflicts[:_MOST_TOLD]:
-        version = max(newest_at(blamed, conflict.path), base + 1)
-        if version not in told:
-            for event in store.read_stream(unit.connection, *key, after=version - 1, until=version):
-                told[version] = history.summary(event)
+    some = conflicts[:_MOST_TOLD]
+    newest = newest_at(blamed, [conflict.path for conflict in some])
+    versions = {max(version, base + 1) for version in newest.values()}
+    events = store.read_versions(unit.connection, *key, versions)
+    told = {event.version: history.summary(event) for event in events}
+    for conflict in some:
+        by = told.get(max(newest[conflict.path], base + 1))
         yield Clash(
             path=conflict.path,
             base=mask(conflict.base, state.erased_version),
             theirs=mask(conflict.theirs, state.erased_version),
             yours=mask(conflict.yours, state.erased_version),
-            changed_by=told.get(version),
+            changed_by=by and msgspec.structs.replace(by, paths=[conflict.path], more_paths=0),
         )
 
 

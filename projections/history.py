@@ -7,6 +7,7 @@ from the newest state backwards, each event is taken back once.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
 
 import msgspec
@@ -31,6 +32,9 @@ from events.settings import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+
+_MOST_PATHS = 1000  # of a change in short; the history entry has them all
 
 
 class ChangedBy(Struct, frozen=True, kw_only=True):
@@ -69,7 +73,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     reverted_by: list[int]
 
 
-class VersionEntry(Struct, frozen=True, kw_only=True):
+class VersionEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One version: what made it, by whom and why. The creation is version 1."""
 
     version: int
@@ -80,11 +84,12 @@ class VersionEntry(Struct, frozen=True, kw_only=True):
     change_description: str | None
     cause: Cause
     changed_paths: list[str]
+    more_paths: int = 0  # that were left out of too many
     reverts: list[int]
     reverted_by: list[int]
 
 
-class ChangeSummary(Struct, frozen=True, kw_only=True):
+class ChangeSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A change as one is told of it: who, when, why and where, but not what."""
 
     version: int
@@ -92,6 +97,7 @@ class ChangeSummary(Struct, frozen=True, kw_only=True):
     reason: str | None
     created_at: Moment
     paths: list[str]
+    more_paths: int = 0  # that were left out of too many
 
 
 class Links(Struct, frozen=True):
@@ -200,7 +206,8 @@ def version_entry(
         changed_by=_changed_by(event, emails),
         change_description=event.reason,
         cause=event.cause,
-        changed_paths=list(changes_of(event)),
+        changed_paths=list(islice(changes_of(event), _MOST_PATHS)),
+        more_paths=_left_out(event),
         reverts=links.reverts.get(event.version, []),
         reverted_by=links.reverted_by.get(event.version, []),
     )
@@ -213,8 +220,13 @@ def summary(event: Event) -> ChangeSummary:
         actor=event.actor,
         reason=event.reason,
         created_at=event.occurred_at,
-        paths=list(changes_of(event)),
+        paths=list(islice(changes_of(event), _MOST_PATHS)),
+        more_paths=_left_out(event),
     )
+
+
+def _left_out(event: Event) -> int:
+    return max(len(changes_of(event)) - _MOST_PATHS, 0)
 
 
 def changed_paths(changes: Changes, erased_version: int) -> list[ChangedPath]:

@@ -158,7 +158,7 @@ async def get_version(
         who.organization_id, known, _in_path(version), include_deleted=include_deleted
     )
     body = msgspec.json.encode(
-        msgspec.structs.asdict(shown.entry)
+        msgspec.to_builtins(shown.entry)
         | {"assistant": represent(who.organization_id, known, shown.assistant.state)}
     )
     # A label, and what a version is taken back by, may come later: the tag is of all that.

@@ -1097,3 +1097,21 @@ def test_another_organizations_versions_answer_like_those_of_no_assistant(
     told_id = told.rpartition("/")[2]
     assert answer.status_code == missing.status_code == 404
     assert answer.text == missing.text.replace("99999", told_id)
+
+
+def test_a_change_of_very_many_paths_is_told_in_short(editor: httpx.Client) -> None:
+    path = f"{ASSISTANTS}/{editor.post(ASSISTANTS, json={'name': 'Front desk'}).json()['id']}"
+    for value in ("theirs", "again"):
+        many = {"custom_settings": {f"n{number}": value for number in range(3000)}}
+        assert editor.patch(path, json=many).is_success
+    (newest, *_) = editor.get(f"{path}/versions?limit=1").json()
+    assert (len(newest["changed_paths"]), newest["more_paths"]) == (1000, 2000)
+    mine = {"custom_settings": {f"n{number}": "yours" for number in range(3000)}}
+    refused = editor.patch(path, json=mine | {"base_version": 2})
+    assert refused.status_code == 409
+    assert refused.json()["detail"].startswith("3000 of the paths")
+    assert len(refused.json()["conflicts"]) == 100
+    assert len(refused.content) < 100_000
+    for conflict in refused.json()["conflicts"]:
+        assert conflict["changed_by"]["paths"] == [conflict["path"]]
+        assert conflict["changed_by"]["version"] == 3

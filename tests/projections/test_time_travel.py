@@ -300,7 +300,7 @@ def test_the_newest_change_of_a_path_is_one_at_above_or_below_it(
             newest = max(
                 n for n, some in enumerate(changed, 1) if any(overlaps(path, p) for p in some)
             )
-            assert blame.newest_at(blamed, path) == newest
+            assert blame.newest_at(blamed, [path]) == {path: newest}
 
 
 def test_a_keyframe_that_lies_is_believed(told: tuple[sa.Connection, Past]) -> None:
