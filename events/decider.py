@@ -25,12 +25,19 @@ from events.changed import (
     SecretsRevealed,
     State,
 )
-from events.errors import AssistantNotFound, InvalidSettings, NoSecret, NotDeleted, SecretsGone
+from events.errors import (
+    AssistantNotFound,
+    FieldError,
+    InvalidSettings,
+    NoSecret,
+    NotDeleted,
+    SecretsGone,
+)
 from events.merging import Conflict, MergeConflict, merge, three_way
 from events.patch import COMPUTED, NotAccepted, derive, not_accepted
 from events.pointers import MARK, Change, Tree, is_reference
 from events.secrets import Standing, is_erased, places, settle, with_secrets_of
-from events.settings import SETTING_NAMES
+from events.settings import LARGEST, SETTING_NAMES
 from events.shape import SETTINGS, with_defaults
 
 # What becomes of paths that were changed again since: refuse all, leave them, or set them.
@@ -222,6 +229,7 @@ def reveal(paths: tuple[str, ...], state: State, envelope: Envelope) -> Revelati
 def _create(command: CreateAssistant, envelope: Envelope) -> Event:
     merged = merge({}, command.patch)
     settings = derive(with_defaults(settle(merged, {})))
+    _check_size(settings, {})
     changes = {path: Change(after=value) for path, value in pointers.flatten(settings).items()}
     return AssistantCreated(cause=command.cause, changes=changes, **_said(NOTHING, envelope))
 
@@ -304,7 +312,16 @@ def _changed(
     changes = pointers.diff(before, touched)
     if not changes:
         return None
+    _check_size(state.settings | touched, state.settings)
     return AssistantSettingsChanged(cause=cause, changes=changes, **_said(state, envelope))
+
+
+def _check_size(settings: Tree, before: Tree) -> None:
+    """Every change writes the settings whole: they may not grow without end."""
+    size = len(msgspec.json.encode(settings))
+    if size > LARGEST and size > len(msgspec.json.encode(before)):
+        message = f"The settings would be larger than {LARGEST} bytes"
+        raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_large"),))
 
 
 def _said(state: State, envelope: Envelope) -> dict[str, Any]:

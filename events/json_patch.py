@@ -21,14 +21,13 @@ from events.parsing import MAX_DEPTH
 from events.patch import SettingsPatch, Shown, read_whole
 from events.pointers import MARK, Tree, is_reference
 from events.secrets import mask, settle
+from events.settings import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MOST_OPERATIONS = 1000
 _MOST_ERRORS = 100  # one answer names no more
-# Bytes of JSON: of the document in the end, and of all that operations put into it on the way.
-_LARGEST = 2 * 1024 * 1024
 _MEMBERS = {
     "add": ("path", "value"),
     "remove": ("path",),
@@ -60,7 +59,7 @@ def read_json_patch(
     """
     before = _shown(settings, erased_version)
     after = _applied(_operations(body), _shown(settings, erased_version))
-    if _size(after) > max(_LARGEST, _size(before)):
+    if _size(after) > max(LARGEST, _size(before)):
         raise _invalid((("body",), *_TOO_LARGE))
     changed = {
         name: after.get(name, UNSET)
@@ -86,8 +85,8 @@ def _shown(value: Any, erased_version: int) -> Any:
 # -- operations
 
 _Rule = tuple[Location, str, str]  # the place where it is broken, its type and its message
-_TOO_LARGE = ("too_large", f"The settings would be larger than {_LARGEST} bytes")
-_TOO_MUCH = ("too_large", f"The operations put more than {_LARGEST} bytes in place")
+_TOO_LARGE = ("too_large", f"The settings would be larger than {LARGEST} bytes")
+_TOO_MUCH = ("too_large", f"The operations put more than {LARGEST} bytes in place")
 _TOO_DEEP = ("too_deep", f"The settings would be nested deeper than {MAX_DEPTH} levels")
 _NO_PLACE = ("no_such_path", "There is no such place, or none for this operation")
 _NO_OBJECT = ("model_attributes_type", "Input should be a valid object")
@@ -134,7 +133,7 @@ def _is_pointer(text: str) -> bool:
 
 def _applied(operations: list[Tree], document: Tree) -> Tree:
     """The document, changed in place, or what an operation put in its place."""
-    room = _LARGEST
+    room = LARGEST
     for position, operation in enumerate(operations):
         at = ("body", position)
         room -= _bytes_put(operation, document, at)

@@ -636,7 +636,7 @@ def test_the_settings_do_not_grow_beyond_two_mebibytes() -> None:
 
 def test_settings_that_are_larger_may_still_shrink() -> None:
     large = {f"{i}": "x" * MIB for i in range(3)}
-    told = story({"custom_settings": large})
+    told = given(created({"custom_settings": large}))
     settings = after(told, op("remove", "/custom_settings/0"), op("add", "/description", "x"))
     assert settings["custom_settings"].keys() == {"1", "2"}
 
