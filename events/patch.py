@@ -122,7 +122,23 @@ def read_struct(kind: type[T], body: Any) -> T:
             errors = [FieldError(loc=("body",), msg=message, type="model_attributes_type")]
         else:
             errors = [e for m in msgspec.structs.fields(kind) for e in _member_errors(m, body)]
+            errors += _unknown_members(kind, body)
         raise InvalidSettings(tuple(errors) or (_error_of(error, ("body",), kind),)) from None
+
+
+def _unknown_members(kind: type[Struct], body: Tree) -> Iterator[FieldError]:
+    """What is misspelt, where a Struct forbids what it does not know."""
+    if kind.__struct_config__.forbid_unknown_fields:
+        for name in islice(
+            (one for one in body if one not in kind.__struct_fields__), _MOST_ERRORS
+        ):
+            message = f"Unknown member{_hint(name, kind.__struct_fields__)}"
+            yield FieldError(loc=("body", name), msg=message, type="extra_forbidden")
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    nearest = difflib.get_close_matches(name[:_LONGEST_NAME], known, n=1)
+    return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
 def _member_errors(member: msgspec.structs.FieldInfo, body: Tree) -> Iterator[FieldError]:
@@ -502,7 +518,8 @@ class _Reader:
         self, name: str, value: Any, loc: Location, *, merging: bool, secret: bool = False
     ) -> Any:
         """A value that nobody typed. While ``merging``, null removes; elsewhere it is a value."""
-        secret = secret or (self._names_are_ours and speaks_of_credential(name))
+        if name and not secret:
+            secret = self._names_are_ours and speaks_of_credential(name)
         if self._stored and is_reference(value):
             return value
         if isinstance(value, Shown):
@@ -555,9 +572,7 @@ class _Reader:
             return
         if len(self.errors) >= _MOST_ERRORS:  # looking for near names is slow
             return
-        nearest = difflib.get_close_matches(name[:_LONGEST_NAME], kind.members, n=1)
-        hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
-        self.error(loc, "extra_forbidden", f"Unknown member{hint}")
+        self.error(loc, "extra_forbidden", f"Unknown member{_hint(name, kind.members)}")
 
 
 def _named_credential(pair: Tree) -> str | None:

@@ -21,7 +21,7 @@ from app.requests import (
     wish_of,
 )
 from app.routes import answers
-from app.routes.answers import CHANGED, WRITE_ERRORS, ChangedAssistant, Plan
+from app.routes.answers import CHANGED_OR_PLAN, WRITE_ERRORS, ChangedAssistant, Plan
 from app.routes.assistants import PREFIX
 from app.routes.examples import ASSISTANT
 from app.versions import LABEL, LONGEST_LABEL, Reference, read_reference
@@ -47,7 +47,7 @@ _CHANGED_OR_PLAN = openapi.Answer(
 )
 
 
-class Rollback(msgspec.Struct, frozen=True, kw_only=True):
+class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to go back to: exactly one of the three; ``paths`` takes subtrees, else all."""
 
     to_version: int | str | None = None
@@ -59,7 +59,7 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-class Undo(msgspec.Struct, frozen=True, kw_only=True):
+class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which change to take back, and what becomes of paths that were changed again since."""
 
     version: int | str
@@ -69,7 +69,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-class Restore(msgspec.Struct, frozen=True, kw_only=True):
+class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why the assistant is to live again. The whole body may be absent or null."""
 
     change_description: Reason | None = None
@@ -165,10 +165,10 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
     tags=["History"],
     summary="Bring a deleted assistant back",
     operation_class=openapi.operation(
-        CHANGED,
+        CHANGED_OR_PLAN,
         body=openapi.Body(Restore, {"change_description": "Deleted by mistake"}, required=False),
-        errors=(404, 409, 422),
-        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY),
+        errors=(404, 409, 412, 422),
+        parameters=openapi.WRITING,
     ),
 )
 async def restore_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
