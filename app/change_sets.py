@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app import service
-from app.preconditions import NONE, Condition, digest
+from app.preconditions import NONE, Condition, Moved, digest
 from app.service import Outcome, Wish
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from events.patch import SettingsPatch
 
 MOST = 500  # assistants of one set
+MOST_LOOKED_AT = 2000  # assistants whose settings are compared with a filter
+_READ_AT_ONCE = 32
 
 
 class ChangeSetNotFound(Refusal):
@@ -50,14 +52,6 @@ class RefusedFor(Refusal):
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
         self.refusal = refusal
-
-
-class SetMoved(Refusal):
-    """The assistants are not in the versions that the caller held them to be in."""
-
-    def __init__(self, tag: str) -> None:
-        super().__init__(tag)
-        self.tag = tag
 
 
 class SetWish(Struct, frozen=True, kw_only=True):
@@ -162,7 +156,9 @@ def read(
     connection: sa.Connection, organization_id: int, change_set_id: int
 ) -> list[AssistantSettingsChanged]:
     """The events of a change set; raises ``ChangeSetNotFound``."""
-    log = store.read_log(connection, organization_id, after=change_set_id - 1)
+    log = store.read_log(
+        connection, organization_id, after=change_set_id - 1, at_once=_READ_AT_ONCE
+    )
     found = [
         event
         for event in takewhile(lambda event: _set_of(event) == change_set_id, log)
@@ -191,7 +187,7 @@ def _carry_out(
     cause = msgspec.structs.replace(cause, change_set_id=change_set_id)
     tag = _tag(unit, wish.caller, ids)
     if not wish.condition.holds(tag):
-        raise SetMoved(tag)
+        raise Moved(tag)
     _require_condition(unit, wish, is_revert=bases is not None)
     proposals: list[tuple[Proposed, Outcome]] = []
     for assistant_id in ids:
@@ -222,7 +218,7 @@ def _propose(
     unit: Unit, wish: Wish, command: Command, base: int | None
 ) -> tuple[Proposed, Outcome]:
     proposed = unit.propose(wish.caller, wish.assistant_id, command, wish.reason)
-    outcome = service.judge(unit, wish, command, proposed, base)
+    outcome = service.judge(unit, wish, command, proposed, base, tells_between=wish.dry_run)
     if isinstance(command, UndoChange):
         outcome = service.undone(command, outcome)
     if not wish.dry_run:
@@ -232,7 +228,7 @@ def _propose(
 
 def _require_condition(unit: Unit, wish: SetWish, *, is_revert: bool) -> None:
     """A set is conditional by its tag; taking one back keeps what came later by itself."""
-    free = is_revert or wish.dry_run or wish.condition.if_match is not None
+    free = is_revert or wish.dry_run or wish.condition.names_a_state
     if not free and unit.policy(wish.caller.organization_id).require_condition:
         raise service.PreconditionRequired
 

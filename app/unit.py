@@ -146,9 +146,13 @@ class Unit:
         event = proposed.proposal.event
         if event is None:
             return proposed.state
-        sequence = self.counter(event.organization_id).sequence + 1
-        if event.sequence != sequence:  # others were accepted since it was proposed
-            event = msgspec.structs.replace(event, sequence=sequence)
+        counter = self.counter(event.organization_id)
+        if event.sequence != counter.sequence + 1:  # others were accepted since it was proposed
+            event = msgspec.structs.replace(
+                event,
+                sequence=counter.sequence + 1,
+                occurred_at=max(event.occurred_at, counter.last_occurred_at),
+            )
         return self._record(event, proposed.state, proposed.sealed)
 
     def next_id(self, organization_id: int) -> int:

@@ -44,7 +44,6 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     undoes: int | UnsetType = UNSET  # undo, restore: the version whose change is taken back
     base_version: int | UnsetType = UNSET  # a three-way merge: what its author had read
     change_set_id: int | UnsetType = UNSET  # one change of several assistants in one transaction
-    secrets_restored: int | UnsetType = UNSET  # rollback: how many old secrets came back with it
     assistant_id: int | UnsetType = UNSET  # duplicate: the assistant that was copied
 
 

@@ -168,10 +168,11 @@ def read_stream(
     newest_first: bool = False,
     after: int = 0,
     until: int | None = None,
+    at_once: int = _READ_AT_ONCE,
 ) -> Iterator[Event]:
     """One assistant's events in order of version, a page of rows at a time.
 
-    Those after a version, and up to another, which is included.
+    Those after a version, and up to another, which is included. Who needs few takes few at once.
     """
     version = events.c.version
     page = (
@@ -181,7 +182,7 @@ def read_stream(
     )
     if until is not None:
         page = page.where(version <= until)
-    return _pages(connection, page, version, newest_first=newest_first)
+    return _pages(connection, page, version, newest_first=newest_first, at_once=at_once)
 
 
 def read_versions(
@@ -214,6 +215,7 @@ def read_log(
     *,
     after: int = 0,
     tags: tuple[str, ...] | None = None,
+    at_once: int = _READ_AT_ONCE,
 ) -> Iterator[LogEvent]:
     """One organization's events in order of sequence, after the one that was seen last.
 
@@ -227,7 +229,7 @@ def read_log(
     )
     if tags is not None:
         page = page.where(events.c.type.in_(tags))
-    return _pages(connection, page, sequence, newest_first=False)
+    return _pages(connection, page, sequence, newest_first=False, at_once=at_once)
 
 
 def _pages(
@@ -236,16 +238,17 @@ def _pages(
     key: sa.ColumnElement[int],
     *,
     newest_first: bool,
+    at_once: int = _READ_AT_ONCE,
 ) -> Iterator[Any]:
     """Keyset pages, so that memory stays flat and no cursor stays open between them."""
-    rows = connection.execute(page.limit(_READ_AT_ONCE)).all()
+    rows = connection.execute(page.limit(at_once)).all()
     while rows:
         for row in rows:
             yield codec.decode(row.body, row.type)
-        if len(rows) < _READ_AT_ONCE:
+        if len(rows) < at_once:
             return
         beyond = key < rows[-1].at if newest_first else key > rows[-1].at
-        rows = connection.execute(page.where(beyond).limit(_READ_AT_ONCE)).all()
+        rows = connection.execute(page.where(beyond).limit(at_once)).all()
 
 
 def first_unproven(

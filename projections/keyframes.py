@@ -127,7 +127,7 @@ def _folded(
     state = msgspec.json.decode(frame.state, type=State) if frame else NOTHING
     after = state.version
     for event in store.read_stream(
-        connection, organization_id, assistant_id, after=after, until=until
+        connection, organization_id, assistant_id, after=after, until=until, at_once=EVERY
     ):
         if moment is not None and event.occurred_at > moment:
             break

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, field
 
 from app import change_sets, openapi
 from app.accounts import MAX_ID, Role
-from app.change_sets import MOST, ChangeSetNotFound, RefusedFor, SetOutcome, SetWish
+from app.change_sets import MOST, MOST_LOOKED_AT, ChangeSetNotFound, RefusedFor, SetOutcome, SetWish
 from app.preconditions import etag, read_condition
 from app.reading import DiffEntry, operation
 from app.requests import (
@@ -33,6 +33,7 @@ from events.patch import clean_reason, read_patch, read_struct
 from events.policy import Warned
 from events.secrets import mask
 from events.settings import Moment, Reason
+from projections import current
 from projections.current import Selection
 from projections.history import ChangedPath, changed_paths
 
@@ -61,10 +62,10 @@ class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     is_active: bool | None = None
     search: Annotated[str, Meta(max_length=200)] = ""
-    settings: dict[Pointer, Any] = field(default_factory=dict)
+    settings: Annotated[dict[Pointer, Any], Meta(max_length=50)] = field(default_factory=dict)
 
 
-class ChangeSetRequest(Struct, frozen=True, kw_only=True):
+class ChangeSetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change, of which assistants: ``assistant_ids`` or a ``filter``; ``{}`` means all."""
 
     patch: dict[str, Any]
@@ -74,7 +75,7 @@ class ChangeSetRequest(Struct, frozen=True, kw_only=True):
     dry_run: bool = False
 
 
-class RevertRequest(Struct, frozen=True, kw_only=True):
+class RevertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why, and what becomes of paths that were changed again since."""
 
     change_description: Reason | None = None
@@ -162,6 +163,7 @@ _OUTCOME = openapi.Answer(
     operation_class=openapi.operation(
         _OUTCOME,
         status=201,
+        plan=ChangeSetPlan,
         body=openapi.Body(
             ChangeSetRequest,
             {
@@ -232,20 +234,28 @@ def _chosen(unit: Unit, organization_id: int, wanted: ChangeSetRequest) -> list[
         return _bounded(sorted(set(wanted.assistant_ids)), wanted, "assistant_ids")
     chosen = wanted.filter or ChangeSetFilter()
     selection = Selection(active=chosen.is_active, search=chosen.search)
+    _check_count(
+        current.count(unit.connection, organization_id, selection),
+        MOST_LOOKED_AT if chosen.settings else MOST,
+        "filter",
+    )
     ids = change_sets.choose(unit, organization_id, selection, chosen.settings)
     return _bounded(ids, wanted, "filter")
 
 
 def _bounded(ids: list[int], wanted: ChangeSetRequest, name: str) -> list[int]:
     """All of a set is decided and written at once: it must not hold up everybody for long."""
-    message = None
-    if len(ids) > MOST:
-        message = f"{len(ids)} assistants are chosen; a set holds at most {MOST}"
-    elif len(ids) * len(msgspec.json.encode(wanted.patch)) > _MOST_BYTES:
+    _check_count(len(ids), MOST, name)
+    if len(ids) * len(msgspec.json.encode(wanted.patch)) > _MOST_BYTES:
         message = f"The patches of a set may take at most {_MOST_BYTES} bytes in all"
-    if message is not None:
         raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
     return ids
+
+
+def _check_count(count: int, most: int, name: str) -> None:
+    if count > most:
+        message = f"{count} assistants are chosen; it may be at most {most}"
+        raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
 
 
 @get(
