@@ -145,10 +145,18 @@ def operation(
     errors: tuple[int, ...] = (),
     parameters: tuple[Parameter, ...] = (),
     public: bool = False,
+    plan: type[msgspec.Struct] | None = None,
 ) -> type[Operation]:
-    """An operation as the description shows it; several answers are media types of one status."""
+    """An operation as the description shows it; several answers are media types of one status.
+
+    ``plan`` is what a dry run answers, with 200, where the deed itself answers otherwise.
+    """
     expected = (*errors, *(() if public else (401, 403, 503)), *((413, 415, 422) if body else ()))
     said = {str(status): _success(status, answers)}
+    if plan is not None:
+        said["200"] = _success(HTTPStatus.OK, (Answer(plan),))
+    if PREFER in parameters:
+        said["204"] = OpenAPIResponse(description="As asked with `Prefer: return=minimal`")
     said |= {str(code): _error(code) for code in sorted(set(expected))}
     extra = list(parameters)
 

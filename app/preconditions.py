@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from events.errors import FieldError, InvalidSettings
+from events.errors import FieldError, InvalidSettings, Refusal
 
 if TYPE_CHECKING:
     from litestar.datastructures import Headers
@@ -40,6 +40,11 @@ class Condition(Struct, frozen=True, kw_only=True):
     if_match: Tags | None = None
     if_none_match: Tags | None = None
 
+    @property
+    def names_a_state(self) -> bool:
+        """Whether it says over which state a write is to be made: ``*`` means any."""
+        return self.if_match is not None and bool(self.if_match.strong)
+
     def holds(self, tag: str) -> bool:
         """Whether a write may go on, over the state with this tag."""
         if self.if_match is not None and not self.if_match.match_strongly(tag):
@@ -48,6 +53,14 @@ class Condition(Struct, frozen=True, kw_only=True):
 
 
 NONE = Condition()
+
+
+class Moved(Refusal):
+    """What has no version of its own is not as the caller holds it to be."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
 
 
 def etag(tag: str | int) -> str:

@@ -19,9 +19,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts import KeyNotFound
 from app.audit import BeyondLog
-from app.change_sets import ChangeSetNotFound, RefusedFor, SetMoved
+from app.change_sets import ChangeSetNotFound, RefusedFor
 from app.idempotency import IdempotencyKeyReused, RequestRunning
-from app.preconditions import etag
+from app.preconditions import Moved, etag
 from app.service import (
     ChangesClash,
     LabelTaken,
@@ -165,8 +165,8 @@ def _(refusal: PreconditionFailed) -> Response[bytes]:
 
 
 @answer_refusal.register
-def _(refusal: SetMoved) -> Response[bytes]:
-    text = "The assistants are not as they were when this was planned; nothing was changed"
+def _(refusal: Moved) -> Response[bytes]:
+    text = "It is not as it was when it was read or planned; nothing was changed"
     headers = {"etag": etag(refusal.tag)}
     return problem(HTTPStatus.PRECONDITION_FAILED, "precondition-failed", text, headers)
 

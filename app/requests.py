@@ -279,12 +279,12 @@ def accept_datetime(request: AnyRequest) -> datetime | None:
     if text is None:
         return None
     try:
-        found = parsedate_to_datetime(text)
-    except ValueError:
+        found = parsedate_to_datetime(text).astimezone(UTC)
+    except (ValueError, OverflowError):
         found = None
     if found is None or not text.rstrip().endswith("GMT"):
         message = "Input should be an HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
         loc = ("header", "Accept-Datetime")
         raise InvalidSettings((FieldError(loc=loc, msg=message, type="http_date"),))
     # To the end of the second, so that a Memento-Datetime leads back to what it was sent with.
-    return found.astimezone(UTC).replace(microsecond=999_999)
+    return found.replace(microsecond=999_999)

@@ -186,7 +186,8 @@ def change(
     on_conflict: OnConflict = "fail",
 ) -> Outcome:
     """Merge a patch; with ``base``, the version that its author had read, a three-way merge."""
-    state = _checked(unit, wish, is_conditional=base is not None)
+    # What is relative to the latest version holds nothing to be known of it.
+    state = _checked(unit, wish, is_conditional=base is not None and not base.is_relative)
     read = state
     if base is not None:
         version = _resolve(unit, wish, state, base)
@@ -277,7 +278,7 @@ def restore(unit: Unit, wish: Wish) -> Outcome:
     state = unit.state(wish.caller.organization_id, wish.assistant_id)
     if not state.version:
         raise AssistantNotFound(wish.assistant_id)
-    _check_condition(unit, wish, state)
+    check_condition(unit, wish, state)
     deletion = next(
         (e.version for e in _newest_first(unit, wish) if isinstance(e, AssistantDeleted)), 0
     )
@@ -287,7 +288,7 @@ def restore(unit: Unit, wish: Wish) -> Outcome:
 def set_label(unit: Unit, wish: Wish, wanted: Reference, label: str | None) -> int:
     """Name a version, or take its name away; the version. It changes no state."""
     state = living(unit, wish.caller, wish.assistant_id)
-    _check_condition(unit, wish, state)
+    check_condition(unit, wish, state)
     version = _resolve(unit, wish, state, wanted)
     unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
@@ -353,9 +354,18 @@ def undoing(
 
 
 def judge(
-    unit: Unit, wish: Wish, command: Command, proposed: Proposed, base: int | None = None
+    unit: Unit,
+    wish: Wish,
+    command: Command,
+    proposed: Proposed,
+    base: int | None = None,
+    *,
+    tells_between: bool = True,
 ) -> Outcome:
-    """What a proposal would come to: its warnings, clashes, and what the policy says to it."""
+    """What a proposal would come to: its warnings, clashes, and what the policy says to it.
+
+    With ``base``, over which version it was made; what came in between is told on demand.
+    """
     caller, proposal, state = wish.caller, proposed.proposal, proposed.state
     event = proposal.event
     after = state if event is None else evolve(state, event)
@@ -371,7 +381,7 @@ def judge(
         event=event,
         warnings=warnings,
         base_version=base,
-        came_between=_came_between(unit, wish, base, state),
+        came_between=_came_between(unit, wish, base, state) if tells_between else (),
         clashes=tuple(_clashes(unit, wish, proposal.conflicts, base or 0, state)),
         not_accepted=proposal.not_accepted,
         refused=None if event is None else _refused(unit, wish, event),
@@ -424,14 +434,15 @@ def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
 def _checked(unit: Unit, wish: Wish, *, is_conditional: bool = False) -> State:
     """The state to decide over; raises where the caller's condition does not hold for it."""
     state = living(unit, wish.caller, wish.assistant_id)
-    _check_condition(unit, wish, state)
-    is_conditional = is_conditional or wish.dry_run or wish.condition.if_match is not None
+    check_condition(unit, wish, state)
+    is_conditional = is_conditional or wish.dry_run or wish.condition.names_a_state
     if not is_conditional and unit.policy(wish.caller.organization_id).require_condition:
         raise PreconditionRequired
     return state
 
 
-def _check_condition(unit: Unit, wish: Wish, state: State) -> None:
+def check_condition(unit: Unit, wish: Wish, state: State) -> None:
+    """Raise ``PreconditionFailed`` where the state is not the one that the caller read."""
     if not wish.condition.holds(str(state.version)):
         raise PreconditionFailed(state.version, _since(unit, wish, wish.condition, state))
 
@@ -456,7 +467,9 @@ def _came_between(
 def _newest_first(unit: Unit, wish: Wish, after: int = 0) -> Iterator[Event]:
     unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
-    return store.read_stream(unit.connection, *key, newest_first=True, after=after)
+    return store.read_stream(
+        unit.connection, *key, newest_first=True, after=after, at_once=_MOST_TOLD
+    )
 
 
 def _clashes(

@@ -29,6 +29,11 @@ class Reference(Struct, frozen=True, kw_only=True):
     before_latest: int | None = None
     label: str | None = None
 
+    @property
+    def is_relative(self) -> bool:
+        """Whether it means another version as soon as there is a newer one."""
+        return self.before_latest is not None
+
 
 def read_reference(value: int | str, loc: Location) -> Reference:
     """What a caller named; raises ``InvalidSettings``."""

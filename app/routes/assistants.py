@@ -139,7 +139,7 @@ COMPONENTS = (
     summary="Create an assistant",
     operation_class=openapi.operation(
         CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE), errors=(409,),
-        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
 async def create_assistant(request: AnyRequest) -> Response[bytes]:
@@ -445,7 +445,7 @@ async def delete_assistant(
     summary="Duplicate an assistant",
     operation_class=openapi.operation(
         CHANGED, status=201, errors=(404, 409, 422),
-        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
 async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, delete, post
 from msgspec import Meta
 
-from app import openapi, secrets
+from app import openapi, secrets, service
 from app.accounts import REVEAL, Role
 from app.problems import ScopeMissing
 from app.requests import (
@@ -20,6 +20,7 @@ from app.requests import (
     read_json,
     refuse_dry_run,
     services,
+    wish_of,
 )
 from app.routes.answers import APIResponse, done
 from app.routes.assistants import PREFIX
@@ -110,19 +111,27 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
     tags=["Secrets"],
     summary="Erase an assistant's secrets",
     operation_class=openapi.operation(
-        _ERASED, body=_ERASE, errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+        _ERASED,
+        body=_ERASE,
+        errors=(404, 409, 412, 422),
+        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
     ),
 )
 async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
-    who = caller(request, Role.admin)
-    known, reason = known_id(assistant_id), await _reason(request)
-    cause = Cause(type="erase")
-    return await _carry_out(
-        request,
-        who,
-        lambda unit: _erased(secrets.erase_assistant(unit, who, known, reason, cause)),
-    )
+    principal(request, Role.admin)
+    wish = wish_of(request, assistant_id, await _reason(request), at_least=Role.admin)
+
+    def work(unit: Unit) -> Response[bytes]:
+        state = unit.state(wish.caller.organization_id, wish.assistant_id)
+        service.check_condition(unit, wish, state)
+        return _erased(
+            secrets.erase_assistant(
+                unit, wish.caller, wish.assistant_id, wish.reason, Cause(type="erase")
+            )
+        )
+
+    return await _carry_out(request, wish.caller, work)
 
 
 @delete(

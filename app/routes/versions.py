@@ -74,7 +74,7 @@ class VersionShown(VersionEntry, frozen=True, kw_only=True):
     assistant: AssistantResponse
 
 
-class Label(msgspec.Struct, frozen=True, kw_only=True):
+class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The name of a version, unique for its assistant."""
 
     label: Annotated[str, Meta(min_length=1, max_length=LONGEST_LABEL)]
@@ -176,8 +176,8 @@ async def get_version(
     operation_class=openapi.operation(
         openapi.Answer(APIResponse),
         body=openapi.Body(Label, {"label": "before-launch"}),
-        errors=(404, 409, 422),
-        parameters=(openapi.IDEMPOTENCY_KEY,),
+        errors=(404, 409, 412, 422),
+        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
     ),
 )
 async def label_version(
@@ -202,7 +202,9 @@ async def label_version(
     tags=["History"],
     summary="Take a version's name away",
     operation_class=openapi.operation(
-        openapi.Answer(APIResponse), errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+        openapi.Answer(APIResponse),
+        errors=(404, 409, 412, 422),
+        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
     ),
 )
 async def unlabel_version(

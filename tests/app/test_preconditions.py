@@ -388,7 +388,7 @@ def test_a_dry_run_needs_no_condition(editor: httpx.Client, demanding: str, what
 
 @pytest.mark.parametrize("verb", ["PATCH", "PUT"])
 def test_a_base_version_is_a_condition(editor: httpx.Client, demanding: str, verb: str) -> None:
-    for number, base in enumerate([3, 2, "latest", "-1", "label:first"]):
+    for number, base in enumerate([3, 2, "label:first"]):
         body = {"name": f"{base}", "base_version": base, "on_conflict": "yours"}
         changed = editor.request(verb, demanding, json=body)
         assert changed.json()["version"] == 4 + 2 * number
@@ -396,6 +396,18 @@ def test_a_base_version_is_a_condition(editor: httpx.Client, demanding: str, ver
         body = {"description": f"{base}"}
         changed = editor.request(verb, demanding, params=query, json=body)
         assert changed.json()["version"] == 5 + 2 * number
+
+
+@pytest.mark.parametrize("verb", ["PATCH", "PUT"])
+@pytest.mark.parametrize("base", ["latest", "-1"])
+def test_what_always_means_the_newest_is_no_condition(
+    editor: httpx.Client, demanding: str, verb: str, base: str
+) -> None:
+    refused = editor.request(verb, demanding, json={"name": "Mine", "base_version": base})
+    assert refused.status_code == 428
+    any_state = {"if-match": "*"}
+    refused = editor.request(verb, demanding, json={"name": "Mine"}, headers=any_state)
+    assert refused.status_code == 428
 
 
 @pytest.mark.parametrize("what", OTHERS)
