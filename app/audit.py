@@ -537,7 +537,9 @@ class Audit:
         export = await self._database.snapshot(
             plan_export, self._signer, caller.organization_id, form, wish
         )
-        await self._writer.write(lambda unit: record_export(unit, caller, export))
+        await self._writer.write(
+            caller.organization_id, lambda unit: record_export(unit, caller, export)
+        )
         return export
 
     async def chunks(self, export: Export) -> AsyncIterator[bytes]:
@@ -598,7 +600,7 @@ class Audit:
         due = await self._database.read(store.checkpoints_due, self._clock() - every)
         for organization_id in due:
             made = await self._writer.write(
-                partial(record_checkpoint, self._signer, organization_id)
+                organization_id, partial(record_checkpoint, self._signer, organization_id)
             )
             if made is not None and folder is not None:
                 await self._copy(Path(folder), made)

@@ -1,13 +1,16 @@
 """Authentication: an ASGI middleware, because a guard for each route costs half the throughput.
 
 A key that was seen is remembered, so that the next request needs no query. Revocation takes
-effect at once: it forgets the key before it is answered.
+effect at once: it forgets the key before it is answered. Where other processes revoke keys, too,
+each is read anew when it was read longer ago than reads may be stale.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import secrets as entropy
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -20,14 +23,12 @@ from app.refusals import Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
     from app.accounts import ApiKey
     from app.database import Database
     from app.refusals import Refusals
-    from app.unit import Unit
     from app.vault import Vault
     from app.writer import Writer
 
@@ -36,6 +37,7 @@ _REMEMBERED = 10_000
 
 class _Known(Struct):
     principal: Principal
+    read_at: datetime
     uses: int = 0
     last_used: datetime | None = None
 
@@ -43,8 +45,15 @@ class _Known(Struct):
 class Authenticator:
     """Tells whose a key is, and counts its uses."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Callable[[], datetime],
+        staleness: timedelta = timedelta(0),
+    ) -> None:
         self._database = database
+        self._staleness = staleness
         self._vault = vault
         self._clock = clock
         self._known: dict[bytes, _Known] = {}
@@ -56,19 +65,29 @@ class Authenticator:
         if accounts.organization_of(token) is None:
             return None
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
-        known = self._known.get(digest) or await self._look_up(token, digest)
-        if not isinstance(known, _Known):
-            return known
+        now = self._clock()
+        known = self._known.get(digest)
+        if known is None or self._is_stale(known, now):
+            looked_up = await self._look_up(token, digest, now)
+            if not isinstance(looked_up, _Known):
+                return looked_up
+            known = looked_up
         known.uses += 1
-        known.last_used = self._clock()
+        known.last_used = now
         return known.principal
 
-    async def _look_up(self, token: str, digest: bytes) -> _Known | Stranger | None:
+    def _is_stale(self, known: _Known, now: datetime) -> bool:
+        return not self._database.is_embedded and now - known.read_at >= self._staleness
+
+    async def _look_up(self, token: str, digest: bytes, now: datetime) -> _Known | Stranger | None:
         forgotten = self._forgotten
         found = await self._database.read(accounts.authenticate, self._vault, token)
         if not isinstance(found, Principal):
             return found
-        known = _Known(found)
+        if (known := self._known.get(digest)) is not None:  # whose uses are counted already
+            known.principal, known.read_at = found, now
+            return known
+        known = _Known(found, now)
         # What was read before a key was forgotten may be that key: answer, don't remember.
         if forgotten == self._forgotten and len(self._known) < _REMEMBERED:
             self._known[digest] = known
@@ -84,21 +103,8 @@ class Authenticator:
 
     async def save_usage(self, writer: Writer) -> None:
         """Write the uses that were counted since the last time."""
-        counted = [(known, known.uses) for known in self._known.values() if known.uses]
-        if not counted:
-            return
-
-        def work(unit: Unit) -> None:
-            for known, uses in counted:
-                who = known.principal
-                if known.last_used is not None:
-                    accounts.add_usage(
-                        unit.connection, who.organization_id, who.key_id, uses, known.last_used
-                    )
-
-        await writer.write(work)
-        for known, uses in counted:
-            known.uses -= uses
+        counted = [known for known in self._known.values() if known.uses]
+        await asyncio.gather(*(_save(writer, known, known.uses) for known in counted))
 
     def with_usage(self, organization_id: int, key: ApiKey) -> ApiKey:
         """A key with the uses that are not written yet."""
@@ -109,6 +115,18 @@ class Authenticator:
                     key, usage_count=key.usage_count + known.uses, last_used_at=known.last_used
                 )
         return key
+
+
+async def _save(writer: Writer, known: _Known, uses: int) -> None:
+    who, last = known.principal, known.last_used
+    if last is not None:
+        await writer.write(
+            who.organization_id,
+            lambda unit: accounts.add_usage(
+                unit.connection, who.organization_id, who.key_id, uses, last
+            ),
+        )
+        known.uses -= uses
 
 
 class Authentication:
@@ -131,13 +149,20 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its principal, None where no good key came with it."""
         if scope["type"] == ScopeType.HTTP:
-            token = _token(scope)
-            who = await self._authenticator().principal(token)
-            if isinstance(who, Stranger):
-                self._refusals().note(_attempt(scope, token, who))
-                who = None
-            scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
+            scope["principal"] = None  # type: ignore[typeddict-unknown-key]  # ours
+            try:
+                await self._find(scope)
+            except Exception as error:  # noqa: BLE001  # answered where problems are
+                scope["principal_unknown"] = error  # type: ignore[typeddict-unknown-key]  # ours
         await self._app(scope, receive, send)
+
+    async def _find(self, scope: Scope) -> None:
+        token = _token(scope)
+        who = await self._authenticator().principal(token)
+        if isinstance(who, Stranger):
+            self._refusals().note(_attempt(scope, token, who))
+        else:
+            scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
 
 
 def _attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:

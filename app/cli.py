@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 import sqlalchemy as sa
 import uvicorn
+from uvicorn.supervisors import Multiprocess
 
 from app import accounts, cli_audit, demo, log, operating, secrets, signing, vault
 from app import keys as api_keys
-from app.config import Config, ConfigError
+from app.config import Config, ConfigError, as_variables
 from app.continuation import NotAnExport
-from app.database import DatabaseHeld, hold, migrate
+from app.database import NotMigrated, migrate, prepare
+from app.engines import POSTGRESQL, DatabaseHeld, engines
 from app.main import create_app, utc_now
 from app.signing import AuditKeyMissing
 from app.trailers import TrailersProtocol
@@ -31,8 +36,21 @@ from projections import rebuild as rebuilding
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from litestar.types import ASGIApp
+
+# What ends a command and is said in one line.
+_REASONS = (
+    MasterKeyError,
+    AuditKeyMissing,
+    DatabaseHeld,
+    NotMigrated,
+    NotACopy,
+    NotAnExport,
+    OSError,
+)
 _SHOWN_DIFFERENCES = 20
 _DRAIN_SECONDS = 10
+_LOOKS_SECONDS = 0.05
 _KEYS = "/api/v1/users/me/api-keys"
 _HOST = click.option("--host", metavar="HOST", help="Address to listen on; 127.0.0.1 by default.")
 _PORT = click.option("--port", metavar="PORT", help="Port to listen on; 8000 by default.")
@@ -54,7 +72,7 @@ def main() -> None:
         cli()
     except ConfigError as error:
         operating.fail(str(error), 2)
-    except (MasterKeyError, AuditKeyMissing, DatabaseHeld, NotAnExport, OSError) as error:
+    except _REASONS as error:
         operating.fail(str(error), 1)
     except AssistantNotFound as error:
         operating.fail(f"there is no assistant {error.assistant_id}", 1)
@@ -63,11 +81,32 @@ def main() -> None:
 @cli.command()
 @_HOST
 @_PORT
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes; 1 by default.")
 @operating.DATABASE
-def serve(host: str | None, port: str | None, database: str | None) -> None:
+def serve(host: str | None, port: str | None, workers: int, database: str | None) -> None:
     """Serve the API; prints its URL once it listens. One process holds an SQLite file at a time."""
     config = operating.configure(host=host, port=port, database_url=database)
-    _serve(config, ready=click.echo)
+    if workers == 1:
+        _serve(config, ready=click.echo)
+    elif engines(config.url).is_embedded:
+        operating.fail(
+            "--workers: an SQLite file is written by one process; for more, use PostgreSQL:"
+            f" --database {POSTGRESQL}://USER@HOST/NAME",
+            2,
+        )
+    else:
+        _serve_by_several(config, workers)
+
+
+@cli.command("migrate")
+@operating.DATABASE
+def bring_up(database: str | None) -> None:
+    """Bring a database up to this release's schema; a file migrates itself when it is served."""
+    config = operating.configure(database_url=database)
+    log.configure(config)
+    with operating.naming_the_database(config), engines(config.url).hold("backstory migrate"):
+        migrate(config.url)
+    click.echo(f"{engines(config.url).name} is up to date")
 
 
 @cli.command("demo")
@@ -111,6 +150,7 @@ def create_key(
         organization_id = accounts.ensure_organization(
             unit.connection, unit.vault, organization, utc_now()
         )
+        unit.lock([organization_id])
         user_id = accounts.ensure_user(unit.connection, organization_id, name or role, email)
         _, token = api_keys.create(
             unit,
@@ -236,6 +276,7 @@ def rebuild(database: str | None) -> None:
     config = operating.configure(database_url=database)
     with operating.writing(config, None) as unit:
         connection = unit.connection
+        unit.lock(store.organization_ids(connection))  # a server may be writing beside
         total = operating.count_all(connection)
         with operating.progress("checking", total, "events") as advance:
             found = sum(1 for _ in rebuilding.differences(connection, advance))
@@ -302,19 +343,26 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._ready is not None and self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            self._ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+            self._ready(_url(self.servers[0].sockets[0]))
 
 
-def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _check(config: Config) -> None:
+    """Clear what would stop the start while it can still be said in one line."""
     log.configure(config)
-    # Clear what would stop the start while it can still be said in one line.
-    with operating.naming_the_file(config), hold(config.database_path, "backstory serve"):
-        migrate(config.database_path)
+    with operating.naming_the_database(config), engines(config.url).hold("backstory serve"):
+        prepare(config.url)
         vault.open_vault(config)
         signing.open_signer(config)
-    settings = uvicorn.Config(
-        create_app(config),
+
+
+def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
         host=config.host,
         port=config.port,
         http=TrailersProtocol,
@@ -323,7 +371,33 @@ def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
+        **more,
     )
+
+
+def _serve_by_several(config: Config, workers: int) -> None:
+    """Serve by several processes, which share a socket and start anew when they die."""
+    _check(config)
+    os.environ |= as_variables(config)  # each reads its configuration anew
+    settings = _settings(config, "app.main:create_configured_app", factory=True, workers=workers)
+    listening = settings.bind_socket()
+    threading.Thread(target=_say_when_it_listens, args=(listening,), daemon=True).start()
+    Multiprocess(settings, [listening]).run()
+
+
+def _say_when_it_listens(bound: socket.socket) -> None:
+    """The first worker makes it listen; before, nobody can connect."""
+    while bound.fileno() >= 0:
+        with socket.socket(bound.family) as caller:
+            if caller.connect_ex(bound.getsockname()) == 0:
+                click.echo(_url(bound))
+                return
+        time.sleep(_LOOKS_SECONDS)
+
+
+def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
+    _check(config)
+    settings = _settings(config, create_app(config))
     server = _Server(settings, ready)
     # The server drains on these, then raises them again: that must not end us before our own end.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -14,7 +14,7 @@ from app import archive, audit, audit_verify, continuation, operating, signing
 from app.accounts import MAX_ID
 from app.audit import BeyondLog, Wish, find_format
 from app.continuation import NotAnExport
-from app.database import DatabaseHeld, hold, reading_engine
+from app.engines import DatabaseHeld, engines
 from app.requests import invalid, moment, pointer
 from app.routes.export import Name
 from app.unit import system
@@ -111,7 +111,7 @@ def _belongs(connection: Connection, signer: Signer, export: Export, found: Resu
 
 def _write(config: Config, export: Export, output: Path, keep: int) -> None:
     """Write on after the first bytes of a file."""
-    engine = reading_engine(config.database_path)
+    engine = engines(config.url).snapshots()
     count = export.until - export.after
     with output.open("r+b" if keep else "wb") as file:
         file.truncate(keep)
@@ -162,7 +162,7 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
             else [operating.find_organization(connection, organization)]
         )
         total = sum(store.counter_of(connection, one).sequence for one in ids)
-    engine = reading_engine(config.database_path)
+    engine = engines(config.url).snapshots()
     try:
         with _saying_what_is_wrong(), operating.progress("archiving", total, "events") as advance:
             plans = [archive.write(engine, signer, one, end, folder, advance) for one in ids]
@@ -232,7 +232,7 @@ def rotate_key(database: str | None) -> None:
     if not file.exists():
         raise signing.AuditKeyMissing(file)
     try:
-        with hold(config.database_path, "backstory audit rotate-key"):
+        with engines(config.url).hold("backstory audit rotate-key"):
             signing.rotate(file)
     except DatabaseHeld as error:
         operating.fail(f"{error}; stop it first", 1)

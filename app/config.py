@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
+import sqlalchemy as sa
 from msgspec import Meta, Struct
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from app import engines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +21,7 @@ PREFIX = "BACKSTORY_"
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
+_EXAMPLES = f"{engines.SQLITE}:///PATH or {engines.POSTGRESQL}://USER@HOST/NAME"
 _TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
 
 
@@ -42,6 +45,7 @@ class Config(Struct, frozen=True, kw_only=True):
     checkpoint_interval: str = "1h"
     checkpoint_dir: str | None = None
     idempotency_ttl: str = "24h"
+    read_staleness: str = "0s"
 
     @property
     def grace(self) -> timedelta:
@@ -59,9 +63,14 @@ class Config(Struct, frozen=True, kw_only=True):
         return _duration("IDEMPOTENCY_TTL", self.idempotency_ttl)
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file."""
-        return Path(make_url(self.database_url).database or "")
+    def staleness(self) -> timedelta:
+        """How old what is read may be where other processes write, too."""
+        return _duration("READ_STALENESS", self.read_staleness)
+
+    @property
+    def url(self) -> sa.URL:
+        """Where the database is."""
+        return sa.make_url(self.database_url)
 
 
 def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
@@ -91,8 +100,14 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
     _check_database_url(config.database_url)
-    _ = config.grace, config.between_checkpoints, config.idempotency_lifetime
+    _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     return config
+
+
+def as_variables(config: Config) -> dict[str, str]:
+    """The environment in which ``read_config`` gives this configuration."""
+    members = msgspec.structs.asdict(config).items()
+    return {PREFIX + name.upper(): str(value) for name, value in members if value is not None}
 
 
 def _duration(name: str, text: str) -> timedelta:
@@ -107,17 +122,26 @@ def _duration(name: str, text: str) -> timedelta:
 
 def _check_database_url(text: str) -> None:
     try:
-        url = make_url(text)
+        url = sa.make_url(text)
     except ArgumentError:
         raise ConfigError(
-            f"{PREFIX}DATABASE_URL: not a database URL, such as sqlite+aiosqlite:///backstory.db"
+            f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}"
         ) from None
-    if url.drivername != "sqlite+aiosqlite":
-        raise ConfigError(
-            f"{PREFIX}DATABASE_URL: '{url.drivername}' is not supported; use sqlite+aiosqlite:///PATH"
-        )
-    if url.database in (None, "", ":memory:") or url.query:
-        raise ConfigError(f"{PREFIX}DATABASE_URL: names no file, such as sqlite+aiosqlite:///PATH")
+    match url.drivername:
+        case engines.SQLITE if url.database in (None, "", ":memory:") or url.query:
+            raise ConfigError(
+                f"{PREFIX}DATABASE_URL: names no file, such as {engines.SQLITE}:///PATH"
+            )
+        case engines.POSTGRESQL if not url.database:
+            raise ConfigError(f"{PREFIX}DATABASE_URL: names no database, such as {_EXAMPLES}")
+        case engines.POSTGRESQL if find_spec("asyncpg") is None or find_spec("psycopg") is None:
+            raise ConfigError(
+                f"{PREFIX}DATABASE_URL: for PostgreSQL, install backstory with its extra [postgres]"
+            )
+        case engines.SQLITE | engines.POSTGRESQL:
+            return
+        case other:
+            raise ConfigError(f"{PREFIX}DATABASE_URL: '{other}' is not supported; use {_EXAMPLES}")
 
 
 def _explain(message: str) -> str:

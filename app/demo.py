@@ -149,16 +149,18 @@ def introduction(url: str, token: str) -> str:
 async def _seed(config: Config) -> str:
     clock = _Clock(datetime.now(UTC) - timedelta(days=_DAYS))
     async with open_services(config, clock, "backstory demo") as made_of:
-        callers, token = await made_of.writer.write(_people)
+        callers, token = await made_of.writer.write(None, _people)
         ids = {}
         for name, (person, settings) in _CREATED.items():
             patch = read_create(settings | {"name": name})
-            created = await made_of.writer.write(partial(_create, callers[person], patch))
+            caller = callers[person]
+            work = partial(_create, caller, patch)
+            created = await made_of.writer.write(caller.organization_id, work)
             ids[name] = created.id
         for name, (person, settings, reason) in _interleaved():
             patch = read_patch(settings | {"change_description": reason})
             wish = Wish(caller=callers[person], assistant_id=ids[name])
-            await made_of.writer.write(partial(_change, wish, patch))
+            await made_of.writer.write(wish.caller.organization_id, partial(_change, wish, patch))
     return token
 
 

@@ -89,20 +89,22 @@ class Idempotency:
         changed nothing, and may be granted the next time.
         """
         if once is None:
-            return await self._writer.write(work)
+            return await self._writer.write(caller.organization_id, work)
         running = (caller.organization_id, _named(caller), once.key)
         if running in self._running:
             raise RequestRunning
         self._running.add(running)
         try:
-            return await self._writer.write(lambda unit: self._once(unit, caller, once, work))
+            return await self._writer.write(
+                caller.organization_id, lambda unit: self._once(unit, caller, once, work)
+            )
         finally:
             self._running.discard(running)
 
     async def forget(self, organization_ids: list[int]) -> None:
         """Remove the answers that are older than their lifetime."""
         for organization_id in organization_ids:
-            await self._writer.write(partial(self._forget, organization_id))
+            await self._writer.write(organization_id, partial(self._forget, organization_id))
 
     def _once(self, unit: Unit, caller: Caller, once: Once, work: Work) -> Response[bytes]:
         unit.counter(caller.organization_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +17,9 @@ from msgspec import Struct
 from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
-from app.database import Database, hold, migrate
+from app.config import Config, read_config
+from app.database import Database, prepare
+from app.engines import engines
 from app.idempotency import Idempotency
 from app.keys import ApiKeys
 from app.reading import Assistants
@@ -45,8 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from litestar.types import ASGIApp
-
-    from app.config import Config
 
 _ROUTES = (
     assistants, changing, history, versions, reverting, change_sets, policy, audit, export,
@@ -86,14 +87,13 @@ async def open_services(
 
     Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
     """
-    path = config.database_path
-    with hold(path, command):
-        await asyncio.to_thread(migrate, path)
+    with engines(config.url).hold(command):
+        await asyncio.to_thread(prepare, config.url)
         safe = vault.open_vault(config)
         signer = signing.open_signer(config)
-        database = Database(path)
+        database = Database(config.url)
         writer = Writer(database, safe, clock)
-        authenticator = Authenticator(database, safe, clock)
+        authenticator = Authenticator(database, safe, clock, config.staleness)
         refusals = Refusals(writer, clock)
         writer.start()
         try:
@@ -157,6 +157,13 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
         lambda: routes.state.services.refusals,
     )
     return log.RequestLog(authenticated)
+
+
+def create_configured_app() -> ASGIApp:
+    """The application of a process that reads its own configuration: one of several workers."""
+    config = read_config(os.environ)
+    log.configure(config)
+    return create_app(config)
 
 
 async def _purge(made_of: Services, grace: timedelta) -> None:

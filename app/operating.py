@@ -19,14 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app import accounts, log, signing, vault
 from app.config import Config, read_config
-from app.database import (
-    DatabaseHeld,
-    hold,
-    is_current,
-    migrate,
-    reading_engine,
-    writing_engine,
-)
+from app.database import is_current, prepare
+from app.engines import DatabaseHeld, engines
 from app.main import utc_now
 from app.unit import Unit
 from events import store
@@ -59,15 +53,15 @@ def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
     ``DatabaseHeld``.
     """
     log.configure(config)
-    path = config.database_path
-    if not (make or path.exists()):
-        fail(f"there is no database {path}", 1)
-    with naming_the_file(config), hold(path, " ".join(["backstory", *sys.argv[1:3]])):
-        migrate(path)
+    database = engines(config.url)
+    if not (make or database.exists()):
+        fail(f"there is no database {database.name}", 1)
+    with naming_the_database(config), database.hold(" ".join(["backstory", *sys.argv[1:3]])):
+        prepare(config.url)
         safe = vault.open_vault(config)
         if make:
             signing.open_signer(config)
-        engine = writing_engine(path)
+        engine = database.commands()
         try:
             with engine.begin() as connection:
                 unit = Unit(connection, safe, utc_now)
@@ -91,26 +85,26 @@ def writing(config: Config, instead: str | None, *, make: bool = False) -> Itera
 def reading(config: Config) -> Iterator[sa.Connection]:
     """A snapshot of the database, also of one that a server holds."""
     log.configure(config)
-    path = config.database_path
-    if not path.exists():
-        fail(f"there is no database {path}", 1)
-    engine = reading_engine(path)
+    database = engines(config.url)
+    if not database.exists():
+        fail(f"there is no database {database.name}", 1)
+    engine = database.snapshots()
     try:
-        with naming_the_file(config), engine.connect() as connection:
+        with naming_the_database(config), engine.connect() as connection:
             if not is_current(connection):
-                fail(f"{path} has the schema of another release; 'backstory serve' updates it", 1)
+                fail(f"{database.name} has not this release's schema; run 'backstory migrate'", 1)
             yield connection
     finally:
         engine.dispose()
 
 
 @contextmanager
-def naming_the_file(config: Config) -> Iterator[None]:
-    """Say which file it was that the database refused."""
+def naming_the_database(config: Config) -> Iterator[None]:
+    """Say which database it was that refused."""
     try:
         yield
     except SQLAlchemyError as error:
-        fail(f"{config.database_path}: {str(error).splitlines()[0]}", 1)
+        fail(f"{engines(config.url).name}: {str(error).splitlines()[0]}", 1)
 
 
 def count_all(connection: sa.Connection) -> int:

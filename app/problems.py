@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.accounts import KeyNotFound
 from app.audit import BeyondLog
 from app.change_sets import ChangeSetNotFound, RefusedFor
+from app.database import Busy
 from app.idempotency import IdempotencyKeyReused, RequestRunning
 from app.preconditions import Moved, etag
 from app.service import (
@@ -30,7 +31,7 @@ from app.service import (
     PreconditionRequired,
 )
 from app.vault import SecretUnreadable
-from app.writer import Busy, WriterStopped
+from app.writer import OutcomeUnknown, WriterStopped
 from events.errors import (
     AssistantNotFound,
     FieldError,
@@ -363,6 +364,15 @@ def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, "writing-stopped", text)
 
 
+def _on_unknown(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    text = (
+        "The connection to the database was lost during the commit: the change may or may not be"
+        " there. Repeat the request with its Idempotency-Key, or read before you do"
+    )
+    headers = {"retry-after": _RETRY_SECONDS}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown", text, headers)
+
+
 def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     _log.error("database_failed", path=request.url.path, error=str(error))
     return _unavailable("The database could not answer; nothing was changed")
@@ -391,6 +401,7 @@ HANDLERS: ExceptionHandlersMap = {
     Busy: _on_busy,
     SecretUnreadable: _on_unreadable,
     WriterStopped: _on_stopped,
+    OutcomeUnknown: _on_unknown,
     SQLAlchemyError: _on_database,
     Exception: _on_failure,
 }

@@ -117,7 +117,7 @@ class Refusals:
             )
 
         try:
-            await self._writer.write(work)
+            await self._writer.write(who.organization_id, work)
         except Exception as error:  # noqa: BLE001  # the answer is out: say it, and go on
             allowance.unrecorded += unrecorded + 1
             allowance.last = attempt

@@ -48,7 +48,13 @@ def services(request: AnyRequest) -> Services:
 
 
 def principal(request: AnyRequest, at_least: Role = Role.viewer) -> Principal:
-    """Who calls; raises ``Unauthorized``, or ``Forbidden`` where the key's role does not reach."""
+    """Who calls; raises ``Unauthorized``, or ``Forbidden`` where the key's role does not reach.
+
+    Where the database could not tell, what it raised is raised here.
+    """
+    unknown: Exception | None = request.scope.get("principal_unknown")  # type: ignore[assignment]  # app.auth
+    if unknown is not None:
+        raise unknown
     who: Principal | None = request.scope.get("principal")  # type: ignore[assignment]  # app.auth
     if who is None:
         raise Unauthorized

@@ -103,7 +103,8 @@ class Secrets:
     ) -> dict[str, Any]:
         """The values at or below the paths; the reading is recorded before it is answered."""
         values = await self._writer.write(
-            lambda unit: unit.reveal(caller, assistant_id, paths, reason)
+            caller.organization_id,
+            lambda unit: unit.reveal(caller, assistant_id, paths, reason),
         )
         self._revealed.remember(values.values())
         return values
@@ -112,7 +113,8 @@ class Secrets:
         """Purge each organization in a transaction of its own; how many values were destroyed."""
         count = 0
         for organization_id in organization_ids:
-            count += await self._writer.write(partial(purge, organization_id, grace))
+            work = partial(purge, organization_id, grace)
+            count += await self._writer.write(organization_id, work)
         if count or self._scrub_is_due:
             await self.scrub()
         return count

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct
 
 from app import keyfiles
-from app.config import ConfigError
-from app.database import reading_engine
+from app.config import PREFIX, ConfigError
+from app.engines import engines
 from events import store
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def open_signer(config: Config, *, make: bool = True) -> Signer:
 
 def _has_signed(config: Config) -> bool:
     """Whether a log of the database, which is migrated, holds a checkpoint."""
-    engine = reading_engine(config.database_path)
+    engine = engines(config.url).snapshots()
     try:
         with engine.connect() as connection:
             return store.holds_checkpoints(connection)
@@ -120,8 +120,13 @@ def _has_signed(config: Config) -> bool:
 
 
 def _embedded_file(config: Config) -> Path:
-    path = config.database_path
-    return path.with_name(path.name + ".audit.key")
+    file = engines(config.url).key_file(".audit.key")
+    if file is None:
+        raise ConfigError(
+            f"{PREFIX}AUDIT_KEY: set it, or {PREFIX}AUDIT_KEY_FILE: a server's database has no file"
+            " beside it that could hold the key"
+        )
+    return file
 
 
 def key_file(config: Config) -> Path:

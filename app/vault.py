@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
 from app import keyfiles
-from app.database import reading_engine
+from app.engines import engines
 from events.pointers import MARK, join
 from events.secrets import URL, Path, Plain, Standing, in_url
 from events.store import organization_ids
@@ -114,13 +114,12 @@ def read_master_keys(config: Config) -> tuple[bytes, ...]:
     return _decode_keys(*found) if found else ()
 
 
-def embedded_master_keys(path: FilePath, *, make: bool) -> tuple[tuple[bytes, ...], bool]:
+def embedded_master_keys(file: FilePath, *, make: bool) -> tuple[tuple[bytes, ...], bool]:
     """The keys in ``<database>.key``, and whether the file was made just now.
 
     Raises ``MasterKeyError`` where there is no file and none may be made: a database that has
     keys already must not get a new master key.
     """
-    file = path.with_name(path.name + ".key")
     if file.exists():
         return _decode_keys(keyfiles.read(file, str(file)), str(file)), False
     if not make:
@@ -141,18 +140,24 @@ def open_vault(config: Config) -> Vault:
 
     Raises ``MasterKeyError``. The embedded default makes ``<database>.key`` on first start.
     """
-    path = config.database_path
-    engine = reading_engine(path)
+    database = engines(config.url)
+    engine = database.snapshots()
     try:
         with engine.connect() as connection:
             made = organization_ids(connection)
             masters = read_master_keys(config)
             if not masters:
-                masters, is_new = embedded_master_keys(path, make=not made)
+                file = database.key_file(".key")
+                if file is None:
+                    raise MasterKeyError(
+                        "BACKSTORY_MASTER_KEY: set it, or BACKSTORY_MASTER_KEY_FILE: a server's"
+                        " database has no file beside it that could hold the key"
+                    )
+                masters, is_new = embedded_master_keys(file, make=not made)
                 if is_new:
                     _log.warning(
                         "master_key_made",
-                        file=f"{path}.key",
+                        file=str(file),
                         advice="back it up, apart from the database: without it secrets are lost",
                     )
             vault = Vault(masters)

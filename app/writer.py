@@ -11,9 +11,8 @@ import random
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy.exc import OperationalError
 
-from app.database import CommitFailed
+from app.database import Busy, CommitFailed
 from app.unit import Unit
 from events.errors import Refusal
 
@@ -37,12 +36,15 @@ class WriterStopped(Exception):
     """A commit failed, so nothing is written any more: its outcome may be unknown."""
 
 
-class Busy(Exception):
-    """The database stayed locked by somebody else for too long; nothing was written."""
+class OutcomeUnknown(Exception):
+    """The connection was lost while a commit was under way: it may be done or not."""
 
 
 class _Waiting(Generic[T]):
-    def __init__(self, work: Callable[[Unit], T], answer: asyncio.Future[T]) -> None:
+    def __init__(
+        self, organization_id: int | None, work: Callable[[Unit], T], answer: asyncio.Future[T]
+    ) -> None:
+        self.organization_id = organization_id
         self.work = work
         self.answer = answer
         self.outcome: T | BaseException | None = None
@@ -91,20 +93,21 @@ class Writer:
         if self._task is not None:
             await self._task
 
-    async def write(self, work: Callable[[Unit], T]) -> T:
+    async def write(self, organization_id: int | None, work: Callable[[Unit], T]) -> T:
         """Run ``work`` in a transaction with whoever else waits; returns once it is durable.
 
-        Raises the ``Refusal`` that ``work`` raised, ``Busy`` or ``WriterStopped``.
+        The organization is the one that it is about; None for one that is being made. Raises the
+        ``Refusal`` that ``work`` raised, ``Busy``, ``OutcomeUnknown`` or ``WriterStopped``.
         """
         self.check()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(work, answer))
+        await self._queue.put(_Waiting(organization_id, work, answer))
         return await answer
 
     async def preview(self, work: Callable[[Unit], T]) -> T:
         """Run ``work``, which records nothing, on a snapshot: nobody waits for it."""
         return await self._database.snapshot(
-            lambda connection: work(Unit(connection, self._vault, self._clock))
+            lambda connection: work(Unit(connection, self._vault, self._clock, is_preview=True))
         )
 
     async def _serve(self) -> None:
@@ -128,9 +131,7 @@ class Writer:
         try:
             await self._attempt(batch)
         except CommitFailed as error:
-            self._failure = error
-            _log.critical("writer_stopped", error=str(error))
-            self._fail(batch, WriterStopped(str(error)))
+            self._fail(batch, self._lost(error))
         except Busy as error:
             self._fail(batch, error)
         except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to one caller
@@ -143,21 +144,29 @@ class Writer:
             for waiting in batch:
                 waiting.fulfil(waiting.outcome)
 
+    def _lost(self, error: CommitFailed) -> Exception:
+        """What a failed commit means: after it, a file is not to be trusted; a server is."""
+        if not self._database.is_embedded:
+            _log.error("commit_outcome_unknown", error=str(error))
+            return OutcomeUnknown(str(error))
+        self._failure = error
+        _log.critical("writer_stopped", error=str(error))
+        return WriterStopped(str(error))
+
     async def _attempt(self, batch: list[_Waiting[Any]]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 await self._database.write(lambda connection: self._run(batch, connection))
-            except OperationalError as error:
-                if not _is_busy(error):
-                    raise
+            except Busy:
                 if attempt == _ATTEMPTS:
-                    raise Busy from error
+                    raise
                 await asyncio.sleep(random.uniform(0.005, 0.05) * attempt)  # noqa: S311  # jitter
             else:
                 return
 
     def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> None:
         unit = Unit(connection, self._vault, self._clock)
+        unit.lock({w.organization_id for w in batch if w.organization_id is not None})
         for waiting in batch:
             waiting.run(unit)
         unit.flush()
@@ -165,10 +174,3 @@ class Writer:
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         for waiting in batch:
             waiting.fulfil(error)
-
-
-def _is_busy(error: OperationalError) -> bool:
-    return getattr(error.orig, "sqlite_errorcode", None) in _BUSY_CODES
-
-
-_BUSY_CODES = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT

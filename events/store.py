@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _READ_AT_ONCE = 500
 _FEW = 32
+_TAKEN_AT_ONCE = 8  # a round trip each where the database is a server
 _BATCH_BYTES = 256 * 1024
+# A server sends rows as they are taken, so that a million pass through a small memory.
+AS_THEY_COME = {"stream_results": True}
 _NO_LIMIT = 2**62  # SQL has no OFFSET without LIMIT everywhere
 
 
@@ -90,9 +93,14 @@ def lock(connection: sa.Connection, organization_id: int) -> Counter | None:
     return _counter(connection, rows_of(organizations, organization_id).with_for_update())
 
 
+def read_counter(connection: sa.Connection, organization_id: int) -> Counter | None:
+    """The counters as they are now, not locked. None: no such organization."""
+    return _counter(connection, rows_of(organizations, organization_id))
+
+
 def counter_of(connection: sa.Connection, organization_id: int) -> Counter:
     """The counters of an organization that there is, to read from: they are not locked."""
-    found = _counter(connection, rows_of(organizations, organization_id))
+    found = read_counter(connection, organization_id)
     if found is None:
         raise LookupError(f"no organization {organization_id}")
     return found
@@ -261,7 +269,7 @@ def first_unproven(
     counter = counter_of(connection, organization_id)
     frontier, size = b"", 0
     query = rows_of(events, organization_id).order_by(events.c.sequence)
-    for row in connection.execute(query).mappings():
+    for row in connection.execute(query, execution_options=AS_THEY_COME).mappings():
         frontier, hashes = merkle.add(frontier, size, row["body"])
         size += 1
         if (row["sequence"], row["hashes"]) != (size, hashes) or not _is_told(row):
@@ -301,13 +309,13 @@ def read_stored(
         .offset(skip or None)
         .limit(_NO_LIMIT if skip else None)
     )
-    with connection.execute(query) as result:
+    with connection.execute(query, execution_options=AS_THEY_COME) as result:
         rows: list[Stored] = []
         size = 0
-        for row in iter(result.cursor.fetchone, None):
-            rows.append(row)
-            size += len(row[1])
-            if len(rows) == _FEW or size > _BATCH_BYTES:
+        while taken := result.cursor.fetchmany(_TAKEN_AT_ONCE):
+            rows += taken
+            size += sum(len(row[1]) for row in taken)
+            if len(rows) >= _FEW or size > _BATCH_BYTES:
                 yield rows
                 rows, size = [], 0
         if rows:

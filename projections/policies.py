@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 policies = sa.Table(
     "policies",
     metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),  # of the event that set it
     sa.Column("policy", sa.LargeBinary, nullable=False),
 )

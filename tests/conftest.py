@@ -21,12 +21,34 @@ import uvicorn
 from msgspec import Struct, field
 
 from app import accounts, signing, vault
-from app.config import Config
-from app.database import hold, migrate, writing_engine
+from app.database import migrate
 from app.main import create_app, utc_now
+from tests import databases
+from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
 
 ORGANIZATIONS = 400
 ASSISTANTS = "/api/v1/assistants"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--on", choices=KINDS, default="sqlite", help="the databases of the run")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    databases.choose(config.getoption("--on"))
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"databases: {config.getoption('--on')}"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is about SQLite's files has nothing to say elsewhere."""
+    if databases.on_sqlite():
+        return
+    files = [item for item in items if item.get_closest_marker("sqlite")]
+    config.hook.pytest_deselected(items=files)
+    items[:] = [item for item in items if item not in files]
 
 
 class Organization(Struct, frozen=True, kw_only=True):
@@ -41,9 +63,9 @@ class Organization(Struct, frozen=True, kw_only=True):
 
 def make_organizations(path: Path, count: int) -> list[Organization]:
     """Fill a new database file with organizations and their keys."""
-    config = Config(database_url=f"sqlite+aiosqlite:///{path}")
-    with hold(path, "tests"):
-        migrate(path)
+    config = config_of(path)
+    with hold(path):
+        migrate(url_of(path))
         safe = vault.open_vault(config)
         signing.open_signer(config)
         engine = writing_engine(path)
@@ -105,7 +127,7 @@ class Server(Struct, frozen=True, kw_only=True):
 @contextmanager
 def serving(database: Path, waiting: list[Organization]) -> Iterator[Server]:
     """A server in a thread of this process, on a free port."""
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    config = config_of(database)
     server = uvicorn.Server(
         uvicorn.Config(create_app(config), port=0, log_config=None, access_log=False)
     )
@@ -136,10 +158,10 @@ def serving_process(
 
     ``preamble`` is Python that runs in it before: how a control switches a guard off.
     """
-    environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"} | settings
+    environment = os.environ | variables() | {"BACKSTORY_LOG_LEVEL": "warning"} | settings
     program = f"{preamble}\nfrom app.cli import main\nmain()"
     command = [sys.executable, "-c", program, "serve", "--port", "0"]
-    command += ["--database", f"sqlite+aiosqlite:///{database}"]
+    command += ["--database", text_of(database)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
     ) as process:

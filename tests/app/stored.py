@@ -10,8 +10,8 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.database import reading_engine
 from events.tables import metadata, rows_of
+from tests.databases import reading_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

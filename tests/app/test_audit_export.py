@@ -28,8 +28,6 @@ from pyarrow import parquet
 
 from app import vault
 from app.audit_verify import Failed, read_keys, read_note, verify
-from app.config import Config
-from app.database import hold, writing_engine
 from app.main import utc_now
 from app.streaming import compressed
 from app.unit import Caller, Unit
@@ -45,6 +43,7 @@ from tests.conftest import (
     serving,
     serving_process,
 )
+from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -77,8 +76,8 @@ class Filled(Struct, frozen=True, kw_only=True):
 
 def write(database: Path, *works: Callable[[Unit], None]) -> None:
     """Work on a database that no server holds, each in a transaction."""
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
-    with hold(database, "tests"):
+    config = config_of(database)
+    with hold(database):
         safe = vault.open_vault(config)
         engine = writing_engine(database)
         for work in works:

@@ -17,8 +17,6 @@ import pytest
 import uvicorn
 
 from app import accounts, audit, signing, vault
-from app.config import Config
-from app.database import hold, writing_engine
 from app.main import create_app, utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
@@ -32,6 +30,7 @@ from tests.conftest import (
     serving,
     serving_process,
 )
+from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,7 +114,7 @@ class Clock:
 @contextmanager
 def serving_at(database: Path, waiting: list[Organization], clock: Clock) -> Iterator[Server]:
     """As ``conftest.serving``, with a clock."""
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    config = config_of(database)
     app: Any = create_app(config, clock)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
@@ -145,8 +144,8 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     database = tmp_path_factory.mktemp("everything") / "backstory.db"
     waiting = make_organizations(database, 2)
     organization = waiting.pop()
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
-    with hold(database, "tests"):
+    config = config_of(database)
+    with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
             unit = Unit(connection, vault.open_vault(config), utc_now)

@@ -11,14 +11,13 @@ import httpx
 import pytest
 
 from app import vault
-from app.config import Config
-from app.database import hold, writing_engine
 from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
 from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, serving
+from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -457,8 +456,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An editor of 501 assistants."""
     database = tmp_path_factory.mktemp("many") / "backstory.db"
     (organization,) = make_organizations(database, 1)
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
-    with hold(database, "tests"):
+    config = config_of(database)
+    with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
             unit = Unit(connection, vault.open_vault(config), utc_now)

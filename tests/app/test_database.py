@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from app.database import Database, reading_engine, writing_engine
+from app.database import Database
 from events.tables import organizations
 from tests.conftest import make_organizations
+from tests.databases import reading_engine, url_of, writing_engine
 
 Read = Callable[[Database, Callable[[sa.Connection], list[int]]], Awaitable[list[int]]]
 
@@ -41,7 +42,7 @@ def counted_around_a_write(path: Path) -> Callable[[sa.Connection], list[int]]:
 
 def test_the_statements_of_a_snapshot_agree_whatever_is_written_between_them(path: Path) -> None:
     async def read() -> list[int]:
-        database = Database(path)
+        database = Database(url_of(path))
         try:
             first = await database.snapshot(counted_around_a_write(path))
             assert await database.snapshot(count) == 1  # the next one sees it

@@ -17,7 +17,6 @@ import pytest
 import uvicorn
 from msgspec import UNSET
 
-from app.config import Config
 from app.main import create_app, utc_now
 from tests.app import stored
 from tests.app.route_table import KEYS, OPERATIONS, Operation
@@ -29,6 +28,7 @@ from tests.conftest import (
     serving,
     serving_process,
 )
+from tests.databases import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -669,7 +669,7 @@ def serving_at(
     database: Path, waiting: list[Organization], clock: Clock, **settings: str
 ) -> Iterator[Server]:
     """As ``conftest.serving``, with a clock."""
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}", **settings)  # type: ignore[arg-type]  # texts
+    config = config_of(database, **settings)
     app: Any = create_app(config, clock)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)

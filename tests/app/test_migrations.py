@@ -26,14 +26,14 @@ from alembic.migration import MigrationContext
 from pymerkle import InmemoryTree
 
 from app import accounts, audit_verify, vault
-from app.config import Config
-from app.database import hold, migrate, reading_engine, writing_engine
+from app.database import migrate
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
 from projections import rebuild
 from projections.keyframes import EVERY
 from tests.conftest import ASSISTANTS
-from tests.end_to_end.processes import client, run, serving, url_of
+from tests.databases import config_of, hold, reading_engine, text_of, url_of, writing_engine
+from tests.end_to_end.processes import client, run, serving
 
 GOLDEN = Path(__file__).parents[1] / "events" / "golden"
 # What the old version could record, in the order of a stream.
@@ -117,7 +117,7 @@ def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
 
 def make_old(path: Path) -> None:
     upgrade(path, "0001")
-    safe = vault.open_vault(Config(database_url=url_of(path)))
+    safe = vault.open_vault(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
         for organization_id, log in LOGS.items():
@@ -155,8 +155,8 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def migrated(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("migrated") / old.name
     shutil.copy(old, path)
-    with hold(path, "tests"):
-        migrate(path)
+    with hold(path):
+        migrate(url_of(path))
     return path
 
 
@@ -266,7 +266,7 @@ def test_another_copy_of_the_same_database_is_another_log(
 ) -> None:
     """Else the two could grow apart under one name."""
     other = Path(shutil.copy(old, tmp_path))
-    migrate(other)
+    migrate(url_of(other))
     statement = "SELECT origin FROM organizations"
     assert not {*query(migrated, statement)} & {*query(other, statement)}
 
@@ -305,7 +305,7 @@ def test_control_without_that_the_views_would_differ(
 def test_migrating_again_changes_nothing(copied: Path) -> None:
     tables = ("organizations", "events", "sqlite_master", "alembic_version")
     before = [query(copied, f"SELECT * FROM {table}") for table in tables]
-    migrate(copied)
+    migrate(url_of(copied))
     assert [query(copied, f"SELECT * FROM {table}") for table in tables] == before
 
 
@@ -331,7 +331,7 @@ def damaged(request: pytest.FixtureRequest, old: Path, tmp_path: Path) -> Path:
 def test_a_migration_that_fails_leaves_the_database_as_it_was(damaged: Path) -> None:
     before = [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")]
     with pytest.raises((ValueError, KeyError)):
-        migrate(damaged)
+        migrate(url_of(damaged))
     assert [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")] == before
 
 
@@ -442,7 +442,7 @@ def test_a_new_database_has_the_same_schema_and_the_same_guards(
     migrated: Path, declared: dict[str, Any], tmp_path: Path
 ) -> None:
     path = tmp_path / "new.db"
-    migrate(path)
+    migrate(url_of(path))
     assert differences(path) == []
     assert schema(path) == declared
     statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
@@ -477,7 +477,7 @@ def grown(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     made = run(
         path.parent,
         *("keys", "create", "--organization", "Organization 1", "--role", "admin"),
-        *("--database", url_of(path)),
+        *("--database", text_of(path)),
     )
     assert made.returncode == 0, made.stderr
     with serving(path) as running, client(running.url, made.stdout.strip()) as admin:

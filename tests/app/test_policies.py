@@ -11,8 +11,6 @@ import pytest
 from msgspec import Struct
 
 from app import policies, service, vault
-from app.config import Config
-from app.database import hold, writing_engine
 from app.main import utc_now
 from app.service import Wish
 from app.unit import Caller, Unit
@@ -22,6 +20,7 @@ from events.policy import PathProtected, ReasonRequired
 from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
+from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -666,10 +665,10 @@ def test_a_policy_binds_the_next_change_and_its_end_frees_it(
 def test_a_policy_binds_what_follows_it_in_the_same_transaction(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
     (organization,) = make_organizations(database, 1)
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    config = config_of(database)
     actor = Actor(type="api_key", id=2, name="editor key", user_id=2)
     caller = Caller(organization_id=organization.id, actor=actor)
-    with hold(database, "tests"):
+    with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
             unit = Unit(connection, vault.open_vault(config), utc_now)

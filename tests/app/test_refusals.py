@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from app.accounts import Stranger
-from app.config import Config
 from app.main import Services, open_services
 from app.refusals import Attempt
 from tests.app import stored
 from tests.conftest import make_organizations
+from tests.databases import config_of
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def recorded(
     clock = Clock()
 
     async def serve() -> None:
-        config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+        config = config_of(database)
         async with open_services(config, clock) as made_of:
             happen(made_of, clock)
             await made_of.refusals.settle()

@@ -10,14 +10,13 @@ import httpx
 import pytest
 
 from app import vault
-from app.config import Config
-from app.database import hold, writing_engine
 from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
 from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, serving
+from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -452,8 +451,8 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clie
         "tts_settings": {"background_sound": {"volume": 7.0}},
         "tools_settings": {"transfer_call": {"transfer_type": "warmed"}},
     }
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
-    with hold(database, "tests"):
+    config = config_of(database)
+    with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
             unit = Unit(connection, vault.open_vault(config), utc_now)

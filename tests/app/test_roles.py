@@ -10,11 +10,11 @@ import pytest
 from msgspec import structs
 
 from app import accounts
-from app.config import Config
 from app.main import create_app
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
 from tests.conftest import make_organizations
+from tests.databases import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -287,7 +287,7 @@ def hammer(
 def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
     (tenant,) = make_organizations(database, 1)
-    app: Any = create_app(Config(database_url=f"sqlite+aiosqlite:///{database}"))
+    app: Any = create_app(config_of(database))
     routes = routes_of(app)
 
     async def revoke_and_look_up(boss: httpx.AsyncClient, after: int) -> None:

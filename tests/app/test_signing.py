@@ -9,13 +9,14 @@ from msgspec import structs
 from app import audit, signing
 from app.audit import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
 from app.config import Config
-from app.database import reading_engine, writing_engine
+from app.engines import engines
 from app.main import utc_now
 from app.signing import AuditKeyMissing
 from app.unit import Unit
 from app.vault import open_vault
 from events.tables import organizations
 from tests.conftest import make_organizations
+from tests.databases import config_of
 
 ORIGIN = "backstory/organizations/1/0f"
 
@@ -24,12 +25,12 @@ ORIGIN = "backstory/organizations/1/0f"
 def config(tmp_path: Path) -> Config:
     """A database with one organization, and the key that signs its log."""
     make_organizations(tmp_path / "backstory.db", 1)
-    return Config(database_url=f"sqlite+aiosqlite:///{tmp_path / 'backstory.db'}")
+    return config_of(tmp_path / "backstory.db")
 
 
 def record_a_checkpoint(config: Config) -> RecordedCheckpoint:
     signer = signing.open_signer(config)
-    engine = writing_engine(config.database_path)
+    engine = engines(config.url).commands()
     with engine.begin() as connection:
         connection.execute(sa.update(organizations).values(checkpoint_sequence=-1))
         unit = Unit(connection, open_vault(config), utc_now)
@@ -99,7 +100,7 @@ def test_two_logs_of_one_size_have_copies_of_their_own(tmp_path: Path) -> None:
 
 def test_a_recorded_checkpoint_signs_all_events_before_it(config: Config) -> None:
     made = record_a_checkpoint(config)
-    engine = reading_engine(config.database_path)
+    engine = engines(config.url).snapshots()
     with engine.connect() as connection:
         signer = signing.open_signer(config)
         assert made.checkpoint == audit.checkpoint_at(connection, signer, 1, made.size)

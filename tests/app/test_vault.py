@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from app import secrets, vault
 from app.config import Config, ConfigError, read_config
-from app.database import hold, migrate, writing_engine
+from app.database import migrate
 from app.main import utc_now
 from app.unit import Caller, Unit
 from app.vault import MasterKeyError, Vault, sealed_secrets, vault_keys
@@ -25,6 +25,7 @@ from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, Res
 from events.patch import read_create, read_patch
 from projections import rebuild
 from tests.conftest import make_organizations
+from tests.databases import config_of, hold, writing_engine
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 CALLER = Caller(
@@ -76,7 +77,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     path = tmp_path / "vault.db"
     make_organizations(path, 1)
-    safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    safe = vault.open_vault(config_of(path))
     made = Place(path, safe)
     yield made
     made.engine.dispose()
@@ -291,7 +292,7 @@ def _agree(place: Place, assistant_id: int, model: dict[str, str | None]) -> Non
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     path = tmp_path_factory.mktemp("vault") / "vault.db"
     make_organizations(path, 1)
-    made = Place(path, vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}")))
+    made = Place(path, vault.open_vault(config_of(path)))
     yield made
     made.engine.dispose()
 
@@ -330,9 +331,10 @@ def test_two_master_keys_may_be_given_in_a_file(tmp_path: Path) -> None:
 
 
 def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
-    config = Config(database_url=f"sqlite+aiosqlite:///{tmp_path / 'new.db'}")
-    with hold(config.database_path, "test"):
-        migrate(config.database_path)
+    path = tmp_path / "new.db"
+    config = config_of(path)
+    with hold(path):
+        migrate(config.url)
     vault.open_vault(config)
     file = tmp_path / "new.db.key"
     made = file.read_bytes()
@@ -344,15 +346,15 @@ def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: P
 def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -> None:
     file = place.path.with_name(place.path.name + ".key")
     file.unlink()
-    config = Config(database_url=f"sqlite+aiosqlite:///{place.path}")
+    config = config_of(place.path)
     with pytest.raises(MasterKeyError):
         vault.open_vault(config)
     assert not file.exists()
 
 
 def test_a_wrong_master_key_is_refused(place: Place) -> None:
-    config = Config(
-        database_url=f"sqlite+aiosqlite:///{place.path}",
+    config = config_of(
+        place.path,
         master_key=base64.b64encode(OLD).decode(),
     )
     with pytest.raises(MasterKeyError):

@@ -18,10 +18,10 @@ import msgspec
 import pytest
 import uvicorn
 
-from app.config import Config
 from app.main import create_app, utc_now
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
+from tests.databases import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -820,7 +820,7 @@ class Clock:
 
 @contextmanager
 def serving_at(database: Path, clock: Clock) -> Iterator[str]:
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    config = config_of(database)
     app: Any = create_app(config, clock)
     running = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=running.run)

@@ -24,12 +24,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from app import audit, signing
-from app.config import Config
-from app.database import reading_engine, writing_engine
 from events import store
 from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
 from tests.conftest import Organization, make_organizations
+from tests.databases import config_of, reading_engine, writing_engine
 from tests.end_to_end.processes import serving
 
 RUNS = 5
@@ -114,7 +113,7 @@ def to_a_file(path: Path, count: int) -> Taken:
 
 def _file(path: str, count: str) -> None:
     engine = reading_engine(Path(path))
-    signer = signing.open_signer(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    signer = signing.open_signer(config_of(Path(path)))
     with engine.connect() as connection:
         wish = audit.Wish(until_sequence=int(count))
         plan = audit.plan_export(connection, signer, 1, audit.find_format("ndjson"), wish)

@@ -14,8 +14,6 @@ from itertools import count
 from pathlib import Path
 
 from app import vault
-from app.config import Config
-from app.database import writing_engine
 from app.main import utc_now
 from app.unit import Caller, Unit
 from app.vault import Key, Sealed, make_reference
@@ -24,6 +22,7 @@ from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
 from events.secrets import Plain
 from tests.conftest import make_organizations
+from tests.databases import config_of, writing_engine
 
 RUNS = 7
 BATCH = 64
@@ -45,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.db")
         make_organizations(path, 1)
-        safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+        safe = vault.open_vault(config_of(path))
         engine = writing_engine(path)
         numbers = count()
 

@@ -20,14 +20,13 @@ from pathlib import Path
 import httpx
 
 from app import service, vault
-from app.config import Config
-from app.database import writing_engine
 from app.service import Wish
 from app.unit import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from projections import keyframes
 from tests.conftest import Organization, make_organizations
+from tests.databases import config_of, writing_engine
 from tests.end_to_end.processes import serving
 
 LENGTHS = (100, 100_000)
@@ -60,7 +59,7 @@ class _Clock:
 
 def fill(path: Path, assistant: int, versions: int) -> float:
     """Give an assistant so many versions; seconds."""
-    safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    safe = vault.open_vault(config_of(path))
     caller = Caller(organization_id=1, actor=_ACTOR, is_admin=True)
     engine, clock = writing_engine(path), _Clock()
     started = time.perf_counter()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from app.database import reading_engine
 from events import store
 from events.changed import AssistantCreated, Event, LogEvent
+from tests.databases import reading_engine
 
 
 class Acknowledged(Struct, frozen=True):

@@ -24,12 +24,15 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
+from tests.databases import text_of, variables
+
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 _SECONDS = 60
 # What is frozen is not touched by the collector, so a fork need not copy it when it ends.
 _WAITING = """
 import gc, json, os, sys
 import app.main, app.cli
+from tests.databases import text_of, variables
 gc.collect()
 gc.freeze()
 for line in sys.stdin:
@@ -58,10 +61,6 @@ class Running(Struct, frozen=True):
     database: Path
 
 
-def url_of(database: Path) -> str:
-    return f"sqlite+aiosqlite:///{database}"
-
-
 def client(url: str, key: str) -> httpx.Client:
     """A client that calls a server with a key."""
     return httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60)
@@ -70,7 +69,7 @@ def client(url: str, key: str) -> httpx.Client:
 def environment(**settings: str) -> dict[str, str]:
     """This environment, without what was set for another Backstory."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BACKSTORY_")}
-    return kept | settings
+    return kept | variables() | settings
 
 
 class _Waiting:
@@ -135,12 +134,15 @@ def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Complete
 
 
 @contextmanager
-def started(folder: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    folder: Path, *arguments: str, preamble: str = "", **settings: str
+) -> Iterator[subprocess.Popen[str]]:
     """Start a command whose logs go to ``log`` in the folder; it is gone after, come what may."""
+    patched = [sys.executable, "-c", f"{preamble}\nfrom app.cli import main\nmain()"]
     with (
         (folder / "log").open("a") as log,
         subprocess.Popen(
-            [COMMAND, *arguments],
+            [*(patched if preamble else [COMMAND]), *arguments],
             cwd=folder,
             env=environment(**settings),
             stdout=subprocess.PIPE,
@@ -155,11 +157,11 @@ def started(folder: Path, *arguments: str, **settings: str) -> Iterator[subproce
 
 
 @contextmanager
-def serving(database: Path, **settings: str) -> Iterator[Running]:
+def serving(database: Path, *, preamble: str = "", **settings: str) -> Iterator[Running]:
     """Serve a database on a free port. Unlike the fixture's, this server may be killed."""
-    arguments = ("serve", "--port", "0", "--database", url_of(database))
+    arguments = ("serve", "--port", "0", "--database", text_of(database))
     settings = {"BACKSTORY_LOG_LEVEL": "warning"} | settings
-    with started(database.parent, *arguments, **settings) as process:
+    with started(database.parent, *arguments, preamble=preamble, **settings) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), (database.parent / "log").read_text()

@@ -31,8 +31,6 @@ from pyarrow import parquet
 
 from app import audit_verify, service
 from app.cli import cli
-from app.config import Config
-from app.database import writing_engine
 from app.main import open_services
 from app.service import Wish
 from app.unit import Caller, Unit
@@ -40,7 +38,8 @@ from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from events.tables import organizations
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.end_to_end.processes import Running, client, run, serving, start, url_of
+from tests.databases import config_of, text_of, writing_engine
+from tests.end_to_end.processes import Running, client, run, serving, start
 from tests.end_to_end.test_cli import FILE, query, said
 
 LINES = ("ndjson", "csv", "cloudevents", "ocsf")
@@ -96,12 +95,12 @@ async def _fill(database: Path, big: int, small: int) -> None:
 
     ada = Actor(type="api_key", id=1, name="admin key", user_id=1)
     emile = Actor(type="user", id=2, name="Émile", user_id=2)
-    async with open_services(Config(database_url=url_of(database)), clock) as made_of:
+    async with open_services(config_of(database), clock) as made_of:
         for day in range(DAYS):
             now = datetime(2026, 1, 1 + day, 8, tzinfo=UTC)
             caller = Caller(organization_id=big, actor=(ada, emile)[day % 2])
             named = read_create({"name": f"Line {day}"})
-            one = await made_of.writer.write(partial(_create, caller, named))
+            one = await made_of.writer.write(big, partial(_create, caller, named))
             for number, reason in enumerate(REASONS * 2):
                 body = {
                     "description": f"day {day}\nnumber {number}",
@@ -109,12 +108,12 @@ async def _fill(database: Path, big: int, small: int) -> None:
                     "change_description": reason,
                 }
                 wish = Wish(caller=caller, assistant_id=one)
-                await made_of.writer.write(partial(_change, wish, read_patch(body)))
+                await made_of.writer.write(big, partial(_change, wish, read_patch(body)))
             await made_of.audit.keep_checkpoints(timedelta(), None)
         now = datetime(2026, 1, 3, tzinfo=UTC)
         caller = Caller(organization_id=small, actor=ada)
         for name in ("One", "Two"):
-            await made_of.writer.write(partial(_create, caller, read_create({"name": name})))
+            await made_of.writer.write(small, partial(_create, caller, read_create({"name": name})))
 
 
 def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> int:
@@ -500,7 +499,7 @@ def test_a_wrong_value_is_exit_code_2_and_one_line_that_names_its_flag(
 ) -> None:
     name, *flags = command.split()
     more = ("--output", "export", "--organization", BIG) if name == "export" else ()
-    ended = run(tmp_path, name, *flags, *more, BACKSTORY_DATABASE_URL=url_of(server.database))
+    ended = run(tmp_path, name, *flags, *more, BACKSTORY_DATABASE_URL=text_of(server.database))
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said(ended).startswith(f"backstory: {ONE_LINE[command]}")
     assert list(tmp_path.iterdir()) == []
@@ -597,7 +596,7 @@ MALFORMED = {
 def test_a_malformed_key_is_one_line_that_does_not_repeat_it(
     server: Running, tmp_path: Path, text: str
 ) -> None:
-    settings = {"BACKSTORY_AUDIT_KEY": text, "BACKSTORY_DATABASE_URL": url_of(server.database)}
+    settings = {"BACKSTORY_AUDIT_KEY": text, "BACKSTORY_DATABASE_URL": text_of(server.database)}
     ended = run(tmp_path, "audit", "key", "--organization", BIG, **settings)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "BACKSTORY_AUDIT_KEY" in said(ended)
@@ -876,7 +875,7 @@ def test_only_the_organization_that_is_named_is_archived(database: Path, tmp_pat
 def test_an_archive_beside_a_server_is_the_same(
     server: Running, archived: Path, tmp_path: Path
 ) -> None:
-    setting = {"BACKSTORY_DATABASE_URL": url_of(server.database)}
+    setting = {"BACKSTORY_DATABASE_URL": text_of(server.database)}
     succeeded(archive(tmp_path, "2026-01-02", "--organization", BIG, **setting))
     for name in names(archived):
         one, other = (

@@ -28,14 +28,14 @@ from msgspec import Struct
 
 from app import service
 from app.cli import cli
-from app.config import Config
 from app.main import open_services
 from app.service import Wish
 from app.unit import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving, start, started, url_of
+from tests.databases import config_of, text_of
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving, start, started
 
 KEY = re.compile(r"bks_[0-9A-Za-z]{36}")
 COMMANDS = ("serve", "demo", "check", "rebuild", "keys")
@@ -200,7 +200,7 @@ def test_a_file_is_held_by_whatever_name_it_is_called(holder: Running, tmp_path:
     link = tmp_path / "link.db"
     link.symlink_to(holder.database)
     master_key = holder.database.with_name(f"{FILE}.key").read_text().strip()
-    command = [*CREATE.split(), "--database", url_of(link)]
+    command = [*CREATE.split(), "--database", text_of(link)]
     refused = run(tmp_path, *command, BACKSTORY_MASTER_KEY=master_key)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f"is held by process {holder.process.pid} (backstory serve)" in said(refused)
@@ -239,11 +239,13 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def _fill(database: Path, organization: Organization) -> None:
     actor = Actor(type="api_key", id=1, name="admin key", user_id=1)
     caller = Caller(organization_id=organization.id, actor=actor)
-    async with open_services(Config(database_url=url_of(database))) as made_of:
+    async with open_services(config_of(database)) as made_of:
         for number in range(3):
             named = read_create({"name": f"Line {number}"})
             patch = read_patch({"llm_settings": {"temperature": 0.25}})
-            await made_of.writer.write(partial(_create_and_change, caller, named, patch))
+            await made_of.writer.write(
+                organization.id, partial(_create_and_change, caller, named, patch)
+            )
 
 
 def _create_and_change(
@@ -317,7 +319,7 @@ def test_a_database_of_an_older_release_is_said_to_be_one(
     query(database, "UPDATE alembic_version SET version_num = '0001'")
     ended = run(tmp_path, *command.split())
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "has the schema of another release; 'backstory serve' updates it" in said(ended)
+    assert "has not this release's schema; run 'backstory migrate'" in said(ended)
 
 
 def test_two_checks_of_the_same_damage_print_the_same(database: Path, tmp_path: Path) -> None:
@@ -415,7 +417,7 @@ def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, command: s
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     database = tmp_path / "file" / FILE
-    refused = run(tmp_path, "serve", "--port", "0", "--database", url_of(database))
+    refused = run(tmp_path, "serve", "--port", "0", "--database", text_of(database))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert str(database.parent) in said(refused)
 
@@ -432,7 +434,7 @@ def test_a_mistyped_name_makes_no_database(tmp_path: Path, command: str) -> None
 
 
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    refused = run(tmp_path, "serve", "--database", url_of(tmp_path / "elsewhere" / "x.db"))
+    refused = run(tmp_path, "serve", "--database", text_of(tmp_path / "elsewhere" / "x.db"))
     assert refused.returncode == 1
     assert "there is no folder" in said(refused)
     assert list(tmp_path.iterdir()) == []

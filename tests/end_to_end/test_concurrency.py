@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from app import service
-from app.config import Config
 from app.main import Services, open_services, utc_now
 from app.unit import Caller, Unit
 from app.writer import WriterStopped
@@ -26,8 +25,9 @@ from events.decider import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings
 from events.patch import read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.databases import config_of
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving, url_of
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 
 T = TypeVar("T")
 
@@ -176,9 +176,11 @@ def with_services(database: Path, scenario: Callable[[Services], Awaitable[T]]) 
     """Run a scenario that has one assistant, whose id is 1."""
 
     async def opened() -> T:
-        async with open_services(Config(database_url=url_of(database))) as made_of:
+        async with open_services(config_of(database)) as made_of:
             named = read_create({"name": "Front desk"})
-            await made_of.writer.write(lambda unit: service.create(unit, CALLER, named))
+            await made_of.writer.write(
+                CALLER.organization_id, lambda unit: service.create(unit, CALLER, named)
+            )
             return await scenario(made_of)
 
     return asyncio.run(opened())
@@ -203,7 +205,9 @@ def broken(unit: Unit) -> int:
 
 async def together(made_of: Services, *works: Callable[[Unit], int]) -> list[Any]:
     """Let work wait side by side, which puts it into one batch."""
-    return await asyncio.gather(*map(made_of.writer.write, works), return_exceptions=True)
+    return await asyncio.gather(
+        *(made_of.writer.write(1, work) for work in works), return_exceptions=True
+    )
 
 
 def reasons(database: Path) -> list[str | None]:
@@ -312,7 +316,7 @@ def test_control_writes_that_do_not_wait_together_have_a_commit_each(database: P
     async def scenario(made_of: Services) -> int:
         with counted_commits() as commits:
             for number in range(64):
-                assert await made_of.writer.write(change(number)) == number + 2
+                assert await made_of.writer.write(1, change(number)) == number + 2
         return len(commits)
 
     assert with_services(database, scenario) == 64
@@ -320,8 +324,8 @@ def test_control_writes_that_do_not_wait_together_have_a_commit_each(database: P
 
 def test_a_client_that_goes_away_leaves_its_batch_alone(database: Path) -> None:
     async def scenario(made_of: Services) -> list[Any]:
-        leaving = asyncio.create_task(made_of.writer.write(change(99)))
-        staying = asyncio.create_task(made_of.writer.write(change(1)))
+        leaving = asyncio.create_task(made_of.writer.write(1, change(99)))
+        staying = asyncio.create_task(made_of.writer.write(1, change(1)))
         leaving.cancel()
         return list(await asyncio.gather(leaving, staying, return_exceptions=True))
 
@@ -347,7 +351,7 @@ def unconfirmable(unit: Unit) -> int:
 
 def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: Path) -> None:
     async def scenario(made_of: Services) -> None:
-        assert await made_of.writer.write(change(1)) == 2
+        assert await made_of.writer.write(1, change(1)) == 2
         made_of.writer.check()
         outcomes = await together(made_of, change(2), unconfirmable, change(3))
         outcomes += await together(made_of, change(4))

@@ -20,7 +20,10 @@ PASSWORD = "of-the-database"  # noqa: S105  # to be sure that it is not printed
 
 UNUSABLE = {
     "BACKSTORY_DATABASE_URL=backstory.db": "not a database URL",
-    f"BACKSTORY_DATABASE_URL=postgresql+asyncpg://me:{PASSWORD}@db/backstory": "not supported",
+    f"BACKSTORY_DATABASE_URL=mysql+asyncmy://me:{PASSWORD}@db/backstory": "not supported",
+    f"BACKSTORY_DATABASE_URL=postgresql://me:{PASSWORD}@db/backstory": "postgresql+asyncpg://",
+    f"BACKSTORY_DATABASE_URL=postgresql+asyncpg://me:{PASSWORD}@db": "names no database",
+    "BACKSTORY_READ_STALENESS=1": "a time such as",
     "BACKSTORY_DATABASE_URL=sqlite:///backstory.db": "use sqlite+aiosqlite:///PATH",
     "BACKSTORY_DATABASE_URL=sqlite+aiosqlite://": "names no file",
     "BACKSTORY_DATABASE_URL=sqlite+aiosqlite:///:memory:": "names no file",

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from app.database import Database
 from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.databases import url_of
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 
@@ -186,7 +187,7 @@ def test_a_commit_waits_until_the_disk_has_it(database: Path, organization: Orga
     assert organization.id == 1
 
     async def settings() -> tuple[str, int]:
-        opened = Database(database)
+        opened = Database(url_of(database))
         try:
             return await opened.write(_how_durable)
         finally:

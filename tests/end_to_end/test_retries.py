@@ -30,8 +30,9 @@ from tests.conftest import (
     make_organizations,
     serving_process,
 )
+from tests.databases import text_of
 from tests.end_to_end.acknowledged import log_of
-from tests.end_to_end.processes import client, environment, serving, url_of
+from tests.end_to_end.processes import client, environment, serving
 
 Cut = Literal["behind", "both", "answered", "within"]
 
@@ -344,7 +345,7 @@ class Mortal(Struct, frozen=True):
 def mortal(database: Path) -> Iterator[Mortal]:
     """A server's process; it is gone after, come what may."""
     file = database.with_name("die")
-    arguments = ("serve", "--port", "0", "--database", url_of(database))
+    arguments = ("serve", "--port", "0", "--database", text_of(database))
     with (
         (database.parent / "log").open("a") as log,
         subprocess.Popen(

@@ -12,8 +12,6 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import policies, service
-from app.config import Config
-from app.database import writing_engine
 from app.service import Wish
 from app.unit import Caller, Unit
 from app.vault import Vault, open_vault
@@ -34,6 +32,7 @@ from events.pointers import Tree
 from events.tables import organizations
 from projections import current, history
 from tests.conftest import make_organizations
+from tests.databases import config_of, writing_engine
 from tests.events.given import ACTOR, NAME, PATCH, at
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ def opened(path: Path) -> Iterator[Log]:
     engine = writing_engine(path)
     with engine.begin() as connection:  # the tests' own time begins before they were made
         connection.execute(sa.update(organizations).values(last_occurred_at=0))
-    vault = open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    vault = open_vault(config_of(path))
     try:
         yield Log(path, engine, vault)
     finally:

@@ -5,14 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from app.migrations import guards
+
 revision = "0001"
 down_revision = None
-
-# Append-only is the database's own rule, whatever connects to it.
-_GUARDS = {
-    "events_are_not_updated": "BEFORE UPDATE",
-    "events_are_not_deleted": "BEFORE DELETE",
-}
 
 
 def upgrade() -> None:
@@ -93,18 +89,4 @@ def upgrade() -> None:
         sa.Column("ciphertext", sa.LargeBinary, nullable=False),
     )
     op.create_index("sealed_secrets_of", "sealed_secrets", ["organization_id", "assistant_id"])
-    for name, moment in _GUARDS.items():
-        op.execute(
-            f"CREATE TRIGGER {name} {moment} ON events "
-            "BEGIN SELECT RAISE(ABORT, 'events are immutable'); END"
-        )
-    # INSERT OR REPLACE deletes without firing a delete trigger.
-    op.execute(
-        "CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events WHEN EXISTS ("
-        "SELECT 1 FROM events WHERE organization_id = NEW.organization_id "
-        "AND sequence = NEW.sequence) OR EXISTS ("
-        "SELECT 1 FROM events WHERE organization_id = NEW.organization_id "
-        "AND assistant_id = NEW.assistant_id AND version = NEW.version) "
-        "OR EXISTS (SELECT 1 FROM events WHERE rowid = NEW.rowid) "
-        "BEGIN SELECT RAISE(ABORT, 'events are immutable'); END"
-    )
+    guards.create()

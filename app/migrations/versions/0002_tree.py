@@ -8,6 +8,7 @@ import secrets as entropy
 import sqlalchemy as sa
 from alembic import op
 
+from app.migrations import guards
 from events import merkle
 
 revision = "0002"
@@ -20,10 +21,6 @@ _SEARCHED = {
     "events_of_key": "key_id",
     "events_of_user": "user_id",
 }
-_GUARDS = {
-    "events_are_not_updated": "BEFORE UPDATE",
-    "events_are_not_deleted": "BEFORE DELETE",
-}
 
 
 def upgrade() -> None:
@@ -31,8 +28,10 @@ def upgrade() -> None:
     connection = op.get_bind()
     _add_to_organizations(connection)
     op.rename_table("events", "old_events")
-    for name in ("events_are_not_updated", "events_are_not_deleted", "events_are_not_replaced"):
-        op.execute(f"DROP TRIGGER {name}")
+    guards.drop("old_events")
+    if connection.dialect.name == "postgresql":  # where names of keys are the whole schema's
+        for name in ("events_pkey", "events_stream"):
+            op.execute(f"ALTER TABLE old_events RENAME CONSTRAINT {name} TO old_{name}")
     _create_events()
     organizations = connection.execute(sa.text("SELECT organization_id FROM organizations"))
     for organization_id in organizations.scalars().all():
@@ -40,7 +39,7 @@ def upgrade() -> None:
     op.drop_table("old_events")
     for name, column in _SEARCHED.items():
         op.create_index(name, "events", ["organization_id", column, "sequence"])
-    _create_guards()
+    guards.create()
 
 
 def _add_to_organizations(connection: sa.Connection) -> None:
@@ -103,22 +102,4 @@ def _copy_events(connection: sa.Connection, organization_id: int) -> None:
     connection.execute(
         sa.text("UPDATE organizations SET frontier = :frontier WHERE organization_id = :id"),
         {"frontier": frontier, "id": organization_id},
-    )
-
-
-def _create_guards() -> None:
-    for name, moment in _GUARDS.items():
-        op.execute(
-            f"CREATE TRIGGER {name} {moment} ON events "
-            "BEGIN SELECT RAISE(ABORT, 'events are immutable'); END"
-        )
-    # INSERT OR REPLACE deletes without firing a delete trigger.
-    op.execute(
-        "CREATE TRIGGER events_are_not_replaced BEFORE INSERT ON events WHEN EXISTS ("
-        "SELECT 1 FROM events WHERE organization_id = NEW.organization_id "
-        "AND sequence = NEW.sequence) OR EXISTS ("
-        "SELECT 1 FROM events WHERE organization_id = NEW.organization_id "
-        "AND assistant_id = NEW.assistant_id AND version = NEW.version) "
-        "OR EXISTS (SELECT 1 FROM events WHERE rowid = NEW.rowid) "
-        "BEGIN SELECT RAISE(ABORT, 'events are immutable'); END"
     )

@@ -43,7 +43,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "policies",
-        sa.Column("organization_id", sa.Integer, primary_key=True),
+        sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("policy", sa.LargeBinary, nullable=False),
     )

@@ -1,0 +1,353 @@
+"""The databases that the log can live in, and all in which they differ.
+
+SQLite, the embedded one: WAL with ``synchronous=FULL``, one writing connection which alone
+checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL with two), readers that cannot write, and a
+lock file, because a second process that writes the same file would undo all of this.
+
+PostgreSQL, and what speaks like it: many processes, each with one writing connection; the lock
+on an organization's counter row keeps them apart.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+SQLITE = "sqlite+aiosqlite"
+POSTGRESQL = "postgresql+asyncpg"
+_SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
+
+_SQLITE_READERS = 4
+_READERS = 10
+_SNAPSHOTS = 5
+_BUSY_SECONDS = 1.0
+_SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
+_SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
+_CONNECT_SECONDS = 5
+# What a serving process lets one statement take, in milliseconds; commands take their time.
+_SERVING = {
+    "statement_timeout": "30000",
+    "lock_timeout": "10000",
+    "idle_in_transaction_session_timeout": "60000",
+}
+_CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: done by nobody
+# Too many connections, a lock not had in time, shut down, crashed, not started yet, a timeout.
+_UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03", "57014"))
+
+
+class Holder(Struct, frozen=True, kw_only=True):
+    """Who has a database file open for writing."""
+
+    pid: int
+    command: str
+
+
+class DatabaseHeld(Exception):
+    """Another process writes this database file."""
+
+    def __init__(self, path: Path, holder: Holder | None) -> None:
+        who = f"process {holder.pid} ({holder.command})" if holder else "another process"
+        super().__init__(f"{path} is held by {who}")
+        self.path = path
+        self.holder = holder
+
+
+class Engines(Protocol):
+    """How one kind of database is opened, and what its errors mean."""
+
+    is_embedded: bool
+    """Whether it is a file, which one process holds: it migrates it, and stops for good where a
+    commit fails. Else others write beside us, so that nothing in memory is the truth."""
+    name: str
+    """What an operator calls it; without its password."""
+
+    def exists(self) -> bool:
+        """Whether there is such a database, as far as can be said without opening it."""
+        ...
+
+    def key_file(self, suffix: str) -> Path | None:
+        """Where a key lies that nobody configured; None where one must be configured."""
+        ...
+
+    def hold(self, command: str) -> Any:
+        """A context in which nobody else does what would corrupt it; raises ``DatabaseHeld``."""
+        ...
+
+    def commands(self) -> sa.Engine:
+        """For the operator's commands, which write."""
+        ...
+
+    def snapshots(self, *, serving: bool = False) -> sa.Engine:
+        """Cannot write; each connection's statements see one snapshot."""
+        ...
+
+    def writer(self) -> AsyncEngine:
+        """One connection, whose transactions are durable."""
+        ...
+
+    def readers(self) -> AsyncEngine:
+        """Cannot write; each statement sees all that was committed before it."""
+        ...
+
+    async def scrub(self, writer: AsyncEngine) -> bool:
+        """Take what was deleted out of the files, as far as that can be done at once."""
+        ...
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether somebody else was in the way, so that a transaction was undone whole."""
+        ...
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether the database could not be reached, or was lost: later it may answer."""
+        ...
+
+
+def engines(url: sa.URL) -> Engines:
+    """The engines of a database."""
+    return SQLite(url) if url.drivername == SQLITE else PostgreSQL(url)
+
+
+class SQLite:
+    """A file beside its key files and its lock file."""
+
+    is_embedded = True
+
+    def __init__(self, url: sa.URL) -> None:
+        self.path = Path(url.database or "")
+        self.name = str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the file is there."""
+        return self.path.exists()
+
+    def key_file(self, suffix: str) -> Path | None:
+        """Beside the database."""
+        return self.path.with_name(self.path.name + suffix)
+
+    @contextmanager
+    def hold(self, command: str) -> Iterator[None]:
+        """Be the only process that writes the file; raises ``DatabaseHeld``."""
+        path = self.path.resolve()  # a file has one lock, whatever it is called
+        lock = path.with_name(path.name + ".lock")
+        if not path.parent.is_dir():  # a typing error, or a disk that is not there
+            raise FileNotFoundError(f"there is no folder {path.parent}")
+        # Opened without truncation: until the lock is ours, the text in it is the holder's.
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DatabaseHeld(path, _read_holder(handle)) from None
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, msgspec.json.encode(Holder(pid=os.getpid(), command=command)), 0)
+            yield
+            os.ftruncate(handle, 0)
+        finally:
+            os.close(handle)
+
+    def commands(self) -> sa.Engine:
+        """One connection at a time, which writes through."""
+        url = sa.URL.create("sqlite", database=str(self.path))
+        # An error must not repeat the values that a statement was given.
+        engine = sa.create_engine(url, hide_parameters=True)
+        _write_through(engine)
+        return engine
+
+    def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # alike for both
+        """Read-only, and in a transaction from the first statement on."""
+        engine = sa.create_engine(self._read_only("sqlite"), hide_parameters=True)
+
+        @sa.event.listens_for(engine, "connect")
+        def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            connection.isolation_level = None  # the driver begins nothing for what only reads
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        return engine
+
+    def writer(self) -> AsyncEngine:
+        """The one writing connection."""
+        url = sa.URL.create(SQLITE, database=str(self.path))
+        engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+        _write_through(engine.sync_engine)
+        return engine
+
+    def readers(self) -> AsyncEngine:
+        """Opened read-only."""
+        return create_async_engine(
+            self._read_only(SQLITE), pool_size=_SQLITE_READERS, max_overflow=0, hide_parameters=True
+        )
+
+    async def scrub(self, writer: AsyncEngine) -> bool:
+        """Copy the log of writes into the file and empty it: what was erased is then gone.
+
+        False where readers of older snapshots did not end in time. Between the attempts the
+        writer goes on.
+        """
+        for _ in range(_SCRUB_ATTEMPTS):
+            async with writer.connect() as connection:
+                driver = (await connection.get_raw_connection()).driver_connection
+                if driver is None:
+                    raise RuntimeError("the pool gave no connection")
+                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                busy, _, _ = await cursor.fetchone()
+                await cursor.close()
+            if not busy:
+                return True
+        return False
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether the file was locked."""
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        return getattr(cause, "sqlite_errorcode", None) in _SQLITE_BUSY
+
+    def is_unavailable(self, error: Exception) -> bool:  # noqa: ARG002  # alike for both
+        """A file that cannot be read will not get better by waiting."""
+        return False
+
+    def _read_only(self, driver: str) -> sa.URL:
+        name = self.path.resolve().as_uri()
+        return sa.URL.create(driver, database=name, query={"mode": "ro", "uri": "true"})
+
+
+def _read_holder(handle: int) -> Holder | None:
+    # The holder writes its name just after it takes the lock: give it that moment.
+    for _ in range(20):
+        if text := os.pread(handle, 4096, 0):
+            return msgspec.json.decode(text, type=Holder)
+        time.sleep(0.01)
+    return None
+
+
+def _write_through(engine: sa.Engine) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not open transactions by itself: BEGIN IMMEDIATE below does.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # What is deleted is overwritten: an erased secret must not stay in a free page.
+        cursor.execute("PRAGMA secure_delete=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Lock before reading, or SQLite refuses the later write with SQLITE_BUSY.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class PostgreSQL:
+    """A server's database, which many processes write."""
+
+    is_embedded = False
+
+    def __init__(self, url: sa.URL) -> None:
+        self._url = url
+        self.name = url.render_as_string(hide_password=True)
+
+    def exists(self) -> bool:
+        """That is said when it is opened."""
+        return True
+
+    def key_file(self, suffix: str) -> Path | None:  # noqa: ARG002  # alike for both
+        """A server's database lies beside no file of ours."""
+        return None
+
+    @contextmanager
+    def hold(self, command: str) -> Iterator[None]:  # noqa: ARG002  # alike for both
+        """Whoever writes takes the lock of an organization's counter row, and no more."""
+        yield
+
+    def commands(self) -> sa.Engine:
+        """A command takes the time that it needs."""
+        return sa.create_engine(
+            self._sync_url(),
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+
+    def snapshots(self, *, serving: bool = False) -> sa.Engine:
+        """Repeatable reads, in transactions that are read-only."""
+        options = {"default_transaction_read_only": "on"} | (_SERVING if serving else {})
+        said = " ".join(f"-c {name}={value}" for name, value in options.items())
+        return sa.create_engine(
+            self._sync_url(),
+            pool_size=_SNAPSHOTS,
+            max_overflow=2 * _SNAPSHOTS,
+            pool_use_lifo=True,
+            isolation_level="REPEATABLE READ",
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS, "options": said},
+        )
+
+    def writer(self) -> AsyncEngine:
+        """Durable whatever the server's default is."""
+        return self._serving(1, {"synchronous_commit": "on"})
+
+    def readers(self) -> AsyncEngine:
+        """Each statement is a transaction of its own: one round trip."""
+        return self._serving(
+            _READERS, {"default_transaction_read_only": "on"}, isolation_level="AUTOCOMMIT"
+        )
+
+    def _serving(self, size: int, settings: dict[str, str], **options: Any) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            pool_size=size,
+            max_overflow=0,
+            pool_use_lifo=True,
+            hide_parameters=True,
+            connect_args={"timeout": _CONNECT_SECONDS, "server_settings": _SERVING | settings},
+            **options,
+        )
+
+    async def scrub(self, writer: AsyncEngine) -> bool:
+        """Nothing: when deleted rows leave the server's files is the server's matter."""
+        del writer
+        return True
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether the server undid one of two that were in each other's way."""
+        return _state(error) in _CONFLICTS
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether the server is away, was away, or had no room."""
+        if isinstance(error, OSError | PoolTimeout):  # nobody listens; no connection was free
+            return True
+        return isinstance(error, DBAPIError) and (
+            error.connection_invalidated or _state(error) in _UNAVAILABLE
+        )
+
+    def _sync_url(self) -> sa.URL:
+        query = dict(self._url.query)
+        query.pop("prepared_statement_cache_size", None)  # asyncpg's own
+        if "ssl" in query:
+            query["sslmode"] = query.pop("ssl")
+        return self._url.set(drivername=_SYNC_POSTGRESQL, query=query)
+
+
+def _state(error: Exception) -> str | None:
+    """The SQLSTATE, whichever driver it came through."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None

