@@ -17,10 +17,11 @@ import sqlalchemy as sa
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
-from app import accounts, cli_audit, demo, log, operating, secrets, signing, vault
+from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
 from app import keys as api_keys
 from app.config import Config, ConfigError, as_variables
 from app.continuation import NotAnExport
+from app.copying import NotACopy
 from app.database import NotMigrated, migrate, prepare
 from app.engines import POSTGRESQL, DatabaseHeld, engines
 from app.main import create_app, utc_now
@@ -107,6 +108,27 @@ def bring_up(database: str | None) -> None:
     with operating.naming_the_database(config), engines(config.url).hold("backstory migrate"):
         migrate(config.url)
     click.echo(f"{engines(config.url).name} is up to date")
+
+
+@cli.command("copy")
+@click.option("--from", "source", required=True, metavar="URL", help="It is only read.")
+@click.option("--to", "target", required=True, metavar="URL", help="New, or of an earlier run.")
+def copy_database(source: str, target: str) -> None:
+    """Copy an installation into another database, and prove it; stop what writes either first.
+
+    A run that was interrupted goes on when it is run again. The same master key opens the copy.
+    """
+    here, there = (operating.configure(database_url=url) for url in (source, target))
+    with operating.reading(here) as reading, operating.naming_the_database(there):
+        database = engines(there.url)
+        with database.hold("backstory copy"):
+            migrate(there.url)
+            engine = database.commands()
+            count = copying.count_events(reading)
+            with operating.progress("copying and proving", count, "events") as advance:
+                copied = copying.copy(reading, engine, advance)
+            engine.dispose()
+    click.echo(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
 
 
 @cli.command("demo")
