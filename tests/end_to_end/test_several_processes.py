@@ -1,0 +1,354 @@
+"""Several processes on one PostgreSQL: killed again and again, they lose nothing, and hide nothing.
+
+Whatever the run is on, these are on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from events import store
+from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.databases import (
+    SERVER,
+    chosen,
+    reading_engine,
+    start_postgresql,
+    text_of,
+    writing_engine,
+)
+from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving
+
+CLIENTS = 48
+PROCESSES = 3
+NAMES = tuple(f"Line {number}" for number in range(CLIENTS))
+_BETWEEN_KILLS = 2.0  # seconds: a pace, nothing waits for it
+_BACK_OFF = (0.05, 0.4)  # seconds that a client waits before it tries again
+# Every transaction takes its sequence from a sequence object, and locks no counter row.
+_WITH_A_SEQUENCE_OBJECT = """
+import app.writer
+from events import store
+app.writer._LARGEST_BATCH = 1
+def lock(connection, organization_id):
+    counter = store.read_counter(connection, organization_id)
+    counter.sequence = connection.exec_driver_sql("SELECT nextval('sequences')").scalar() - 1
+    return counter
+store.lock = lock
+store.save_counter = lambda *_: None
+"""
+
+
+@pytest.fixture(autouse=True)
+def _on_postgresql() -> Iterator[None]:
+    with chosen("postgresql"):
+        yield
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "backstory.db"
+
+
+@pytest.fixture
+def organization(database: Path) -> Organization:
+    (made,) = make_organizations(database, 1)
+    return made
+
+
+class Processes:
+    """Servers on one database, each of which can be killed and started anew."""
+
+    def __init__(self, database: Path, count: int, preamble: str = "") -> None:
+        self._database = database
+        self._preamble = preamble
+        self._all = ExitStack()
+        self.running: list[Running] = [self._start() for _ in range(count)]
+        self.kills = 0
+
+    def _start(self) -> Running:
+        return self._all.enter_context(serving(self._database, preamble=self._preamble))
+
+    def kill_and_start_anew(self, number: int) -> None:
+        self.running[number].process.send_signal(signal.SIGKILL)
+        self.running[number].process.wait(20)
+        self.kills += 1
+        self.running[number] = self._start()
+
+    def close(self) -> None:
+        self._all.close()
+
+
+@contextmanager
+def processes(database: Path, count: int = PROCESSES, preamble: str = "") -> Iterator[Processes]:
+    made = Processes(database, count, preamble)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+class Reader:
+    """Follows the log by what it saw last, as any consumer of it would."""
+
+    def __init__(self, database: Path, organization_id: int) -> None:
+        self.seen: list[int] = []
+        self._engine = reading_engine(database)
+        self._organization_id = organization_id
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._ends.is_set():
+            try:
+                self._look()
+            except OperationalError:  # the database is being started anew
+                self._ends.wait(_BACK_OFF[0])
+        self._look()
+
+    def _look(self) -> None:
+        after = self.seen[-1] if self.seen else 0
+        with self._engine.connect() as connection:
+            found = store.read_log(connection, self._organization_id, after=after)
+            self.seen += [event.sequence for event in found]
+
+    def end(self) -> list[int]:
+        self._ends.set()
+        self._thread.join()
+        self._engine.dispose()
+        return self.seen
+
+
+class Load:
+    """Clients that change, each its own assistant, and repeat what was not answered."""
+
+    def __init__(self, servers: Processes, organization: Organization, seed: int) -> None:
+        self.acknowledged: list[Acknowledged] = []
+        self.repeated = 0
+        self._servers = servers
+        self._organization = organization
+        self._random = random.Random(seed)
+        self._ends = False
+        self._wanted = sys.maxsize
+        self._enough = asyncio.Event()
+
+    async def run(self, disturb: Callable[[Load], Awaitable[None]]) -> None:
+        """Until what disturbs is done."""
+        headers = {"authorization": f"Bearer {self._organization.editor}"}
+        limits = httpx.Limits(max_connections=CLIENTS)
+        async with httpx.AsyncClient(headers=headers, timeout=60, limits=limits) as editor:
+            clients = [asyncio.create_task(self._client(editor, n)) for n in range(CLIENTS)]
+            try:
+                await disturb(self)
+            finally:
+                self._ends = True
+            await asyncio.gather(*clients)
+
+    async def _client(self, editor: httpx.AsyncClient, number: int) -> None:
+        turn = 0
+        while not self._ends:
+            reason = f"client {number}, turn {turn}"
+            body = {"description": reason, "change_description": reason}
+            answer = await self._insist(editor, f"{ASSISTANTS}/{1 + number}", body)
+            version = int(answer.headers["etag"].strip('"'))
+            self.acknowledged.append(
+                Acknowledged(self._organization.id, 1 + number, version, reason)
+            )
+            turn += 1
+            if len(self.acknowledged) >= self._wanted:
+                self._enough.set()
+
+    async def wait_for(self, count: int) -> None:
+        """Return once so many changes were acknowledged."""
+        self._wanted = count
+        await self._enough.wait()
+
+    async def _insist(
+        self, editor: httpx.AsyncClient, path: str, body: dict[str, str]
+    ) -> httpx.Response:
+        """Send one change, under one key, until it is answered."""
+        headers = {"idempotency-key": uuid4().hex}
+        while True:
+            url = self._random.choice(self._servers.running).url
+            try:
+                answer = await editor.patch(url + path, json=body, headers=headers)
+            except httpx.TransportError:
+                pass
+            else:
+                if answer.status_code == 200:
+                    return answer
+                assert answer.status_code in {409, 503}, answer.text
+            self.repeated += 1
+            await asyncio.sleep(self._random.uniform(*_BACK_OFF))
+
+
+def create_assistants(running: Running, organization: Organization) -> None:
+    with client(running.url, organization.editor) as editor:
+        for name in NAMES:
+            assert editor.post(ASSISTANTS, json={"name": name}).status_code == 201
+
+
+def kill_again_and_again(
+    database: Path, organization: Organization, kills: int
+) -> tuple[Load, list[int]]:
+    """What clients were told while processes were killed, and what a reader saw meanwhile."""
+    with processes(database) as servers:
+        create_assistants(servers.running[0], organization)
+        reader = Reader(database, organization.id)
+        load = Load(servers, organization, seed=6)
+
+        async def disturb(_: Load) -> None:
+            for number in range(kills):
+                await asyncio.sleep(_BETWEEN_KILLS)
+                await asyncio.to_thread(servers.kill_and_start_anew, number % PROCESSES)
+
+        asyncio.run(load.run(disturb))
+    return load, reader.end()
+
+
+def prove_all(database: Path, organization: Organization, load: Load, seen: list[int]) -> None:
+    log = log_of(database, organization.id)
+    prove(load.acknowledged, log)
+    reasons = [event.reason for event in log if event.reason]
+    assert len(reasons) == len(set(reasons))  # what was repeated was done once
+    assert seen == [event.sequence for event in log]
+    checked = run(database.parent, "check", "--database", text_of(database))
+    assert (checked.returncode, checked.stdout) == (0, EQUAL)
+
+
+def test_processes_that_are_killed_lose_nothing_and_no_reader_misses_an_event(
+    database: Path, organization: Organization
+) -> None:
+    load, seen = kill_again_and_again(database, organization, kills=3)
+    assert len(load.acknowledged) > CLIENTS
+    assert load.repeated
+    prove_all(database, organization, load, seen)
+
+
+@pytest.mark.long
+def test_processes_that_are_killed_for_two_minutes_lose_nothing(
+    database: Path, organization: Organization, record_property: Callable[[str, object], None]
+) -> None:
+    """The long form: ``.venv/bin/pytest -m long tests/end_to_end/test_several_processes.py``."""
+    load, seen = kill_again_and_again(database, organization, kills=60)
+    record_property("acknowledged", len(load.acknowledged))
+    record_property("repeated", load.repeated)
+    prove_all(database, organization, load, seen)
+
+
+def test_control_with_a_sequence_object_for_a_counter_row_a_reader_skips_events(
+    database: Path, organization: Organization
+) -> None:
+    with processes(database, 1) as servers:
+        create_assistants(servers.running[0], organization)
+    engine = writing_engine(database)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE SEQUENCE sequences START {len(NAMES) + 1}")
+    engine.dispose()
+    with processes(database, preamble=_WITH_A_SEQUENCE_OBJECT) as servers:
+        reader = Reader(database, organization.id)
+        load = Load(servers, organization, seed=6)
+        asyncio.run(load.run(lambda running: running.wait_for(1500)))
+        seen = reader.end()
+    assert set(seen) < {event.sequence for event in log_of(database, organization.id)}
+
+
+def test_what_one_process_was_told_every_other_shows_at_once(
+    database: Path, organization: Organization
+) -> None:
+    with processes(database) as servers, ExitStack() as all_clients:
+        editors = [
+            all_clients.enter_context(client(one.url, organization.editor))
+            for one in servers.running
+        ]
+        assert editors[0].post(ASSISTANTS, json={"name": "Front desk"}).status_code == 201
+        for turn in range(30):
+            writer, *readers = editors[turn % PROCESSES :] + editors[: turn % PROCESSES]
+            changed = writer.patch(f"{ASSISTANTS}/1", json={"description": f"turn {turn}"})
+            for reader in (*readers, writer):
+                shown = reader.get(f"{ASSISTANTS}/1")
+                assert shown.headers["etag"] == changed.headers["etag"]
+                assert shown.json()["description"] == f"turn {turn}"
+
+
+def test_a_key_that_one_process_revoked_is_refused_by_every_other_at_once(
+    database: Path, organization: Organization
+) -> None:
+    with processes(database) as servers, ExitStack() as all_clients:
+        admins = [
+            all_clients.enter_context(client(one.url, organization.admin))
+            for one in servers.running
+        ]
+        for turn in range(6):
+            admin = admins[turn % PROCESSES]
+            made = admin.post("/api/v1/users/me/api-keys", json={"name": "spare"}).json()
+            with ExitStack() as others:
+                spare = [
+                    others.enter_context(client(one.url, made["key"])) for one in servers.running
+                ]
+                for one in spare:
+                    assert one.get(f"{ASSISTANTS}/count").status_code == 200
+                gone = admin.delete(f"/api/v1/users/me/api-keys/{made['api_key']['id']}")
+                assert gone.is_success
+                for one in spare:
+                    assert one.get(f"{ASSISTANTS}/count").status_code == 401
+
+
+# -- the server that they share
+
+
+@pytest.fixture
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A server that may be killed: durable, as it comes."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    started = start_postgresql(folder)
+    yield started
+    started.cleanup()
+
+
+def test_postgresql_that_is_killed_under_load_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, own_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(SERVER, own_server.get_uri())
+    with chosen("postgresql"):
+        database = tmp_path / "backstory.db"
+        (organization,) = make_organizations(database, 1)
+        with processes(database) as servers:
+            create_assistants(servers.running[0], organization)
+            reader = Reader(database, organization.id)
+            load = Load(servers, organization, seed=6)
+
+            async def disturb(running: Load) -> None:
+                for life in range(1, 4):
+                    await running.wait_for(life * 150)
+                    await asyncio.to_thread(kill_and_start_anew, own_server)
+                await running.wait_for(len(running.acknowledged) + 150)
+
+            asyncio.run(load.run(disturb))
+            assert load.repeated
+        prove_all(database, organization, load, reader.end())
+
+
+def kill_and_start_anew(own_server: Any) -> None:
+    process = psutil.Process(own_server.get_pid())
+    backends = process.children()
+    process.kill()
+    psutil.wait_procs(backends, timeout=20)  # they notice, and end
+    # A dead process that nobody waited for looks to the server as if it ran.
+    (own_server.pgdata / "postmaster.pid").unlink()
+    own_server.ensure_postgres_running()
