@@ -293,6 +293,21 @@ def test_a_status_without_its_query_is_refused(editor: httpx.Client, path: str) 
     assert refused == [(["query", "is_active"], "bool_parsing")]
 
 
+@pytest.mark.parametrize("verb", ["PATCH", "PUT"])
+def test_settings_that_would_be_too_large_are_refused_and_nothing_is_recorded(
+    server: Server, organization: Organization, editor: httpx.Client, path: str, verb: str
+) -> None:
+    prompt = {"llm_settings": {"system_prompt": "x" * 1_000_000}}
+    assert editor.patch(path, json=prompt).is_success
+    assert editor.patch(path, json={"custom_settings": {"a": "x" * 1_000_000}}).is_success
+    before = stored.rows(server.database, organization.id)
+    more = {"custom_settings": {"b": "x" * 100_000}}
+    assert errors(editor.request(verb, path, json=more)) == [(["body"], "too_large")]
+    assert stored.rows(server.database, organization.id) == before
+    # The control: with less of something else there is room for it.
+    assert editor.request(verb, path, json=more | {"llm_settings": None}).is_success
+
+
 # -- what is not known
 
 

@@ -23,6 +23,8 @@ ASSISTANTS = "/api/v1/assistants"
 JSON = {"content-type": "application/json"}
 MEBIBYTE = 1024 * 1024
 PLAIN = "sk-live-do-not-show"
+POLICY = "/api/v1/policy"
+REASON = "change_description"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _WITH_A_BODY = [operation for operation in OPERATIONS if operation.body is not msgspec.UNSET]
 _WITH_AN_ID = [operation for operation in OPERATIONS if OWNED.intersection(operation.parameters)]
@@ -433,6 +435,47 @@ def test_to_be_strict_costs_little_more_than_to_be_lenient(spare: httpx.Client) 
     body = {f"unknown_{n}": n for n in range(10_000)}
     lenient = cost(spare, url, body, body, body)
     assert cost(spare, url, body, body, prefer="handling=strict") < 10 * lenient
+
+
+_MISSPELT: list[tuple[str, str, dict[str, Any], str, str]] = [
+    ("POST", "{one}/rollback", {"to_version": 1, "path": ["/name"]}, "path", "paths"),
+    ("POST", "{one}/undo", {"version": 2, "dryrun": True}, "dryrun", "dry_run"),
+    ("POST", "{one}/restore", {"change_descripton": "x"}, "change_descripton", REASON),
+    (
+        "POST",
+        CHANGE_SETS,
+        {"patch": {"name": "x"}, "filter": {}, "dryrun": True},
+        "dryrun",
+        "dry_run",
+    ),
+    ("POST", "{set}/revert", {"on_conflicts": "skip"}, "on_conflicts", "on_conflict"),
+    ("PUT", "{one}/versions/1/label", {"label": "x", "labels": "y"}, "labels", "label"),
+    ("PUT", POLICY, {"require_reasons": False}, "require_reasons", "require_reason"),
+]
+
+
+@pytest.mark.parametrize(("verb", "place", "body", "sent", "meant"), _MISSPELT)
+def test_a_misspelt_member_of_a_small_body_is_refused_with_the_name_that_was_meant(
+    server: Server, verb: str, place: str, body: dict[str, Any], sent: str, meant: str
+) -> None:
+    organization = server.organization()
+    with server.client(organization.admin) as client:
+        url = f"{ASSISTANTS}/{client.post(ASSISTANTS, json={'name': 'One'}).json()['id']}"
+        wish = {"filter": {}, "patch": {"description": "Two"}}
+        set_id = client.post(CHANGE_SETS, json=wish).json()["change_set_id"]
+        if place.endswith("restore"):
+            client.delete(url)
+        place = place.format(one=url, set=f"{CHANGE_SETS}/{set_id}")
+        before = stored.rows(server.database, organization.id)
+        answer = client.request(verb, place, json=body)
+        assert places(answer) == [["body", sent]]
+        (error,) = answer.json()["detail"]
+        assert error["type"] == "extra_forbidden"
+        assert error["msg"] == f"Unknown member; did you mean '{meant}'?"
+        assert stored.rows(server.database, organization.id) == before
+        # The control: as it was meant it is understood.
+        body = {name: value for name, value in body.items() if name != sent} | {meant: body[sent]}
+        assert client.request(verb, place, json=body).is_success
 
 
 # -- paths

@@ -5,15 +5,18 @@ from __future__ import annotations
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from app import vault
+from app import change_sets, vault
+from app.change_sets import SetWish
 from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
+from events.patch import read_patch
 from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, serving
@@ -21,6 +24,7 @@ from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 SETS = "/api/v1/change-sets"
 POLICY = "/api/v1/policy"
@@ -295,6 +299,30 @@ def test_sets_of_many_callers_do_not_mix(
     assert len(set(shown(editor, trio, "description"))) == 1
 
 
+def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    (organization,) = make_organizations(database, 1)
+    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
+    caller = system(organization.id, "tests")
+    now = utc_now() + timedelta(days=1)
+    times = [now, now, now, *(now + timedelta(hours=hours) for hours in (3, 2, 1))]
+    with hold(database, "tests"):
+        engine = writing_engine(database)
+        with engine.begin() as connection:
+            unit = Unit(connection, vault.open_vault(config), lambda: times.pop(0))
+            for _ in range(3):
+                unit.handle(caller, None, CreateAssistant(patch={"name": "One"}))
+            patch = read_patch({"description": "New"})
+            outcome = change_sets.apply(unit, SetWish(caller=caller), (1, 2, 3), patch)
+            unit.flush()
+        engine.dispose()
+    proposed = [one.event.occurred_at for one in outcome.outcomes if one.event]
+    assert proposed == [now + timedelta(hours=hours) for hours in (3, 2, 1)]  # the control
+    events = stored.events(database, organization.id)[-3:]
+    recorded = [datetime.fromisoformat(event["occurred_at"]) for event in events]
+    assert recorded == [now + timedelta(hours=3)] * 3
+
+
 # -- which assistants
 
 
@@ -483,6 +511,36 @@ def test_a_set_holds_at_most_500_assistants(many: httpx.Client) -> None:
     ]
     listed = ok(many.get(ASSISTANTS, params={"limit": 1000}))
     assert [one["id"] for one in listed if one["description"] != "Many"] == [7]
+
+
+def test_a_filter_compares_no_more_assistants_than_can_be_read_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+    server: Server,
+    editor: httpx.Client,
+    organization: Organization,
+) -> None:
+    one = create(editor, name="Compared", description="This one")
+    for _ in range(3):
+        create(editor, name="Compared")
+    wanted = {"search": "Compared", "settings": {"/description": "This one"}}
+    body = {"filter": wanted, "patch": {"tts_limit": 7}}
+    before = stored.rows(server.database, organization.id)
+    monkeypatch.setattr("app.routes.change_sets.MOST_LOOKED_AT", 3)
+    assert errors(editor.post(SETS, json=body)) == [(["body", "filter"], "too_many")]
+    assert stored.rows(server.database, organization.id) == before
+    # The control: among as many as that, it finds the one.
+    monkeypatch.setattr("app.routes.change_sets.MOST_LOOKED_AT", 4)
+    made = ok(editor.post(SETS, json=body), 201)
+    assert [changed["assistant_id"] for changed in made["assistants"]] == [one]
+
+
+def test_a_filter_asks_for_at_most_50_settings(editor: httpx.Client, trio: list[int]) -> None:
+    wanted = {f"/custom_settings/{number}": "x" for number in range(51)}
+    body = {"filter": {"settings": wanted}, "patch": {"description": f"Of {trio}"}}
+    ((found, _),) = errors(editor.post(SETS, json=body))
+    assert found[:2] == ["body", "filter"]
+    wanted.popitem()
+    assert ok(editor.post(SETS, json=body), 201)["assistants"] == []
 
 
 def test_the_patches_of_a_set_are_not_larger_than_can_be_written_in_time(

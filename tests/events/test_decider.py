@@ -178,6 +178,42 @@ def test_the_version_counts_the_stream_whatever_the_sequence_is() -> None:
     assert (event.sequence, event.version) == (900, 2)
 
 
+# -- how much
+
+MIB = 1024 * 1024
+
+
+def texts(count: int) -> Tree:
+    return {f"{number}": "x" * MIB for number in range(count)}
+
+
+@pytest.mark.parametrize("large", [2, 3])
+def test_a_creation_brings_no_more_than_two_mebibytes(large: int) -> None:
+    command = create({"custom_settings": texts(large)})
+    assert given().when(command).errors() == [(("body",), "too_large")]
+    assert given().when(create({"custom_settings": texts(1)})).decided()
+
+
+def test_settings_do_not_grow_beyond_two_mebibytes_whoever_changes_them() -> None:
+    story = given(created({"custom_settings": texts(1)}))
+    grown = patch({"custom_settings": {"1": "x" * MIB}})
+    over_a_base = msgspec.structs.replace(grown, base=story.state.settings)
+    rollback = RestoreSettings(settings=DEFAULTS | {"custom_settings": texts(2)}, to_version=1)
+    for command in (grown, over_a_base, rollback):
+        assert story.when(command).errors() == [(("body",), "too_large")]
+    story.when(patch({"custom_settings": {"1": "x"}})).then(
+        changed({"/custom_settings/1": (msgspec.UNSET, "x")})
+    )
+
+
+def test_settings_that_are_too_large_already_may_shrink_and_not_grow() -> None:
+    story = given(created({"custom_settings": texts(3)}))
+    story.when(patch({"custom_settings": {"0": "x"}, "description": "Less"})).then(
+        changed({"/custom_settings/0": ("x" * MIB, "x"), "/description": (None, "Less")})
+    )
+    assert story.when(patch({"description": "More"})).errors() == [(("body",), "too_large")]
+
+
 # -- secrets
 
 
