@@ -180,6 +180,10 @@ def test_a_policy_that_stays_as_it_is_is_no_event(
         ({"admin_paths": ["/name", "/llm_settings/temprature"]}, ["body", "admin_paths", 1]),
         ({"require_reason_for": ["/Name"]}, ["body", "require_reason_for", 0]),
         ({"require_reason_for": ["/name/"]}, ["body", "require_reason_for", 0]),
+        ({"require_reason_for": ["/llm_settings/"]}, ["body", "require_reason_for", 0]),
+        ({"admin_paths": ["/llm_settings/~b"]}, ["body", "admin_paths", 0]),
+        ({"admin_paths": ["/custom_settings/~"]}, ["body", "admin_paths", 0]),
+        ({"admin_paths": ["/webhook_headers/X~2Own"]}, ["body", "admin_paths", 0]),
         ({"require_reason_for": ["/name/first"]}, ["body", "require_reason_for", 0]),
         ({"require_reason_for": ["/version"]}, ["body", "require_reason_for", 0]),
         (
@@ -208,6 +212,17 @@ def test_a_misspelt_rule_or_path_is_refused_for_it_would_protect_nothing(
 
 
 @pytest.mark.parametrize(
+    "path", ["/llm_settings/~b", "/custom_settings/~", "/llm_settings/", "/llm_settings/temprature"]
+)
+def test_a_path_of_the_policy_that_is_no_setting_is_told_by_its_type(
+    admin: httpx.Client, path: str
+) -> None:
+    body = {"admin_paths": ["/name", path], "require_reason_for": [path]}
+    places = [["body", "require_reason_for", 0], ["body", "admin_paths", 1]]
+    assert errors(admin.put(POLICY, json=body)) == [(place, "no_such_path") for place in places]
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/name",
@@ -227,6 +242,37 @@ def test_every_place_that_can_hold_a_value_can_be_protected(
 ) -> None:
     changed = demand(admin_paths=[path], require_reason_for=[path])
     assert (changed["admin_paths"], changed["require_reason_for"]) == ([path], [path])
+
+
+def test_the_policy_is_not_sent_again_to_who_has_it(
+    admin: httpx.Client, demand: Callable[..., dict[str, Any]]
+) -> None:
+    tag = admin.get(POLICY).headers["etag"]
+    for tags in (tag, "*", f'"other", W/{tag}'):
+        answer = admin.get(POLICY, headers={"if-none-match": tags})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    demand(require_reason=True)
+    answer = admin.get(POLICY, headers={"if-none-match": tag})
+    assert ok(answer) == NONE | {"require_reason": True}
+    assert answer.headers["etag"] != tag
+
+
+def test_the_policy_is_changed_as_it_was_read_or_not_at_all(
+    admin: httpx.Client, demand: Callable[..., dict[str, Any]], rows: Callable[[], Any]
+) -> None:
+    read = admin.get(POLICY).headers["etag"]
+    demand(admin_paths=["/name"])
+    before = rows()
+    body = {"admin_paths": ["/llm_settings"]}
+    stale = admin.put(POLICY, json=body, headers={"if-match": read})
+    assert stale.status_code == 412
+    assert stale.json()["type"] == "urn:backstory:problem:precondition-failed"
+    assert stale.headers["etag"] == admin.get(POLICY).headers["etag"] != read
+    assert rows() == before
+    # The control: over the policy that there is, it is changed, and has a new tag.
+    changed = admin.put(POLICY, json=body, headers={"if-match": stale.headers["etag"]})
+    assert ok(changed)["admin_paths"] == ["/llm_settings"]
+    assert changed.headers["etag"] == admin.get(POLICY).headers["etag"] != stale.headers["etag"]
 
 
 def test_a_policy_has_no_dry_run(admin: httpx.Client, rows: Callable[[], Any]) -> None:

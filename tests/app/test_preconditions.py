@@ -279,6 +279,22 @@ def test_a_restoration_may_be_conditional_too(
     assert editor.post(f"{path}/restore", headers=if_match('"4"')).json()["version"] == 5
 
 
+def test_an_erasure_over_another_version_erases_nothing(
+    server: Server, organization: Organization, admin: httpx.Client, path: str
+) -> None:
+    assert admin.patch(path, json={"api_keys": {"own": "sk-1"}}).is_success
+    before = stored.rows(server.database, organization.id)
+    stale = admin.delete(f"{path}/secrets", headers=if_match('"3"'))
+    assert (stale.status_code, problem(stale)) == (412, "precondition-failed")
+    assert stale.json()["version"] == 4
+    assert [one["paths"] for one in stale.json()["changed_since"]] == [["/api_keys"]]
+    assert stored.rows(server.database, organization.id) == before
+    assert admin.get(path).json()["api_keys"] == {"own": "********"}
+    # The control: over the version that there is, they are erased.
+    assert admin.delete(f"{path}/secrets", headers=if_match('"4"')).is_success
+    assert admin.get(path).json()["api_keys"] == {"own": "erased"}
+
+
 @pytest.mark.parametrize("what", WRITES)
 def test_a_write_may_ask_that_it_be_another_version(
     server: Server, organization: Organization, editor: httpx.Client, path: str, what: str

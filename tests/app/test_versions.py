@@ -959,7 +959,18 @@ def test_the_present_is_no_memento_but_varies_by_the_moment(past: Past) -> None:
 @pytest.mark.parametrize("place", [ASSISTANTS, ANNA])
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "2026-03-01T09:00:00Z", "Sun, 01 Mar 2026 09:00:00 +0100", "Sun, 99 Mar GMT"],
+    [
+        "",
+        "yesterday",
+        "2026-03-01T09:00:00Z",
+        "Sun, 01 Mar 2026 09:00:00 +0100",
+        "Sun, 99 Mar GMT",
+        # Python has no year 10,000, nor numbers of any length for a year or a zone.
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359 GMT",
+        "Fri, 01 Jan 999999999999 00:00:00 GMT",
+        "Sun, 01 Mar 2026 09:00:00 +9999999999999999 GMT",
+    ],
 )
 def test_an_accept_datetime_that_is_no_http_date_is_refused(
     past: Past, place: str, text: str
