@@ -27,6 +27,7 @@ from app.requests import (
 )
 from app.routes.answers import WRITE_ERRORS, Plan, header_list, plan
 from app.routes.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
+from events import pointers
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal
 from events.patch import clean_reason, read_patch, read_struct
@@ -51,7 +52,6 @@ _MAX_ID = 2**53
 _MOST_BYTES = 32 * 1024 * 1024
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
-Pointer = Annotated[str, Meta(pattern="^/", max_length=1000)]
 
 
 class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +62,10 @@ class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     is_active: bool | None = None
     search: Annotated[str, Meta(max_length=200)] = ""
-    settings: Annotated[dict[Pointer, Any], Meta(max_length=50)] = field(default_factory=dict)
+    settings: Annotated[
+        dict[str, Any],
+        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": "^/"}}),
+    ] = field(default_factory=dict)
 
 
 class ChangeSetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -183,6 +186,7 @@ async def create_change_set(request: AnyRequest) -> Response[bytes]:
     if (wanted.assistant_ids is None) == (wanted.filter is None):
         message = "Input should hold either assistant_ids or filter"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="one_of"),))
+    _check_pointers(wanted.filter)
     prefers = _preferences(request, dry_run=wanted.dry_run)
     patch = _read(wanted.patch, strict=prefers.strict)
     wish = SetWish(
@@ -201,6 +205,18 @@ async def create_change_set(request: AnyRequest) -> Response[bytes]:
         return _answer(outcome, prefers.applied, dry_run=wish.dry_run, status=201)
 
     return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+def _check_pointers(chosen: ChangeSetFilter | None) -> None:
+    """Each key that is no pointer by its own place, which the type of a key cannot tell."""
+    message = "Input should be a JSON Pointer, such as /llm_settings/top_p"
+    errors = [
+        FieldError(loc=("body", "filter", "settings", key), msg=message, type="json_pointer")
+        for key in (chosen.settings if chosen else ())
+        if not key or pointers.join(pointers.split(key)) != key
+    ]
+    if errors:
+        raise InvalidSettings(tuple(errors))
 
 
 def _preferences(request: AnyRequest, *, dry_run: bool) -> Preferences:

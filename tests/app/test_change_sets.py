@@ -30,6 +30,7 @@ SETS = "/api/v1/change-sets"
 POLICY = "/api/v1/policy"
 MASK = "********"
 DRY_RUN = {"prefer": "dry-run"}
+SETTINGS = ["body", "filter", "settings"]
 FALLBACKS = {"fallbacks": [{"provider": "groq", "model": "llama", "api_key": "sk-groq"}]}
 
 
@@ -340,7 +341,10 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
         ({"filter": {"is_active": "perhaps"}}, ["body", "filter", "is_active"], ""),
         ({"filter": {"is_activ": True}}, ["body", "filter"], ""),
         ({"filter": {"search": "x" * 201}}, ["body", "filter", "search"], ""),
-        ({"filter": {"settings": {"name": "x"}}}, ["body", "filter"], ""),
+        ({"filter": {"settings": {"name": 1}}}, [*SETTINGS, "name"], "json_pointer"),
+        ({"filter": {"settings": {"/name": 1, "": 1}}}, [*SETTINGS, ""], "json_pointer"),
+        ({"filter": {"settings": {"/a~b": 1, "/": 1}}}, [*SETTINGS, "/a~b"], "json_pointer"),
+        ({"filter": {"settings": []}}, SETTINGS, ""),
         ({"filter": []}, ["body", "filter"], ""),
     ],
 )
@@ -537,8 +541,7 @@ def test_a_filter_compares_no_more_assistants_than_can_be_read_in_time(
 def test_a_filter_asks_for_at_most_50_settings(editor: httpx.Client, trio: list[int]) -> None:
     wanted = {f"/custom_settings/{number}": "x" for number in range(51)}
     body = {"filter": {"settings": wanted}, "patch": {"description": f"Of {trio}"}}
-    ((found, _),) = errors(editor.post(SETS, json=body))
-    assert found[:2] == ["body", "filter"]
+    assert [found for found, _ in errors(editor.post(SETS, json=body))] == [SETTINGS]
     wanted.popitem()
     assert ok(editor.post(SETS, json=body), 201)["assistants"] == []
 
