@@ -225,7 +225,7 @@ def _(refusal: PathProtected) -> Response[bytes]:
 def _(refusal: ReasonRequired) -> Response[bytes]:
     at = f" of {', '.join(refusal.paths)}" if refusal.paths else ""
     rule = f"The organization's policy wants a reason for every change{at}"
-    error = FieldError(loc=("body", "change_description"), msg=rule, type=refusal.rule)
+    error = FieldError(loc=refusal.loc, msg=rule, type=refusal.rule)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return problem(status, "reason-required", [error], rule=refusal.rule, paths=refusal.paths)
 

@@ -18,8 +18,9 @@ from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
 from app.service import Wish
 from app.unit import Caller
 from events import parsing
-from events.errors import AssistantNotFound, FieldError, InvalidSettings
+from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
 from events.patch import REASON, clean_reason, describe
+from events.policy import REASON_AT
 from events.settings import MAX_REASON
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _IDEMPOTENCY_KEY = re.compile(
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 _LONGEST_SEQUENCE = 18  # digits
 MAX_BODY = 1024 * 1024
+IN_QUERY: Location = ("query", REASON)  # where a request without a body for it gives its reason
 
 
 def services(request: AnyRequest) -> Services:
@@ -148,6 +150,7 @@ def wish_of(
     assistant_id: str,
     reason: str | None,
     *,
+    reason_at: Location = REASON_AT,
     dry_run: bool = False,
     at_least: Role = Role.editor,
 ) -> Wish:
@@ -156,6 +159,7 @@ def wish_of(
         caller=caller(request, at_least),
         assistant_id=known_id(assistant_id),
         reason=reason,
+        reason_at=reason_at,
         condition=read_condition(request.headers),
         dry_run=preferences(request, dry_run=dry_run).dry_run,
     )
@@ -165,8 +169,7 @@ def description(text: str | None) -> str | None:
     """The reason that the query gives; raises ``InvalidSettings``."""
     if text is not None and len(text) > MAX_REASON:
         kind, message = describe(f"Expected `str` of length <= {MAX_REASON}")
-        loc = ("query", REASON)
-        raise InvalidSettings((FieldError(loc=loc, msg=message, type=kind),))
+        raise InvalidSettings((FieldError(loc=IN_QUERY, msg=message, type=kind),))
     return clean_reason(text)
 
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from app import vault
+from app import service, vault
 from app.unit import system
 from events.changed import Cause, SecretKeysRotated
 from events.decider import EraseSecrets
-from events.errors import AssistantNotFound
 from projections import current
 
 if TYPE_CHECKING:
@@ -37,9 +36,7 @@ def erase_assistant(
 
     Where there are none, nothing is recorded.
     """
-    state = unit.state(caller.organization_id, assistant_id)
-    if not state.version:
-        raise AssistantNotFound(assistant_id)
+    service.living_or_deleted(unit, caller, assistant_id)
     unit.flush()
     there = vault.existing(unit.connection, caller.organization_id, assistant_id)
     if there:

@@ -43,6 +43,7 @@ from events.errors import (
     AssistantNotFound,
     FieldError,
     InvalidSettings,
+    Location,
     Refusal,
     VersionNotFound,
 )
@@ -75,6 +76,7 @@ class Wish(Struct, frozen=True, kw_only=True):
     caller: Caller
     assistant_id: int
     reason: str | None = None
+    reason_at: Location = policy.REASON_AT  # where the request gives it, or would
     condition: Condition = NONE
     dry_run: bool = False
 
@@ -275,9 +277,7 @@ def delete(unit: Unit, wish: Wish) -> Outcome:
 
 def restore(unit: Unit, wish: Wish) -> Outcome:
     """Bring a deleted assistant back, with its id and its whole history."""
-    state = unit.state(wish.caller.organization_id, wish.assistant_id)
-    if not state.version:
-        raise AssistantNotFound(wish.assistant_id)
+    state = living_or_deleted(unit, wish.caller, wish.assistant_id)
     check_condition(unit, wish, state)
     deletion = next(
         (e.version for e in _newest_first(unit, wish) if isinstance(e, AssistantDeleted)), 0
@@ -315,6 +315,14 @@ def living(unit: Unit, caller: Caller, assistant_id: int) -> State:
     """The state of an assistant that there is; raises ``AssistantNotFound``."""
     state = unit.state(caller.organization_id, assistant_id)
     if not state.version or state.deleted:
+        raise AssistantNotFound(assistant_id)
+    return state
+
+
+def living_or_deleted(unit: Unit, caller: Caller, assistant_id: int) -> State:
+    """The state of an assistant that there is or was; raises ``AssistantNotFound``."""
+    state = unit.state(caller.organization_id, assistant_id)
+    if not state.version:
         raise AssistantNotFound(assistant_id)
     return state
 
@@ -500,7 +508,13 @@ def _refused(unit: Unit, wish: Wish, event: Event) -> Refusal | None:
     changed = changes_of(event)
     rules = unit.policy(wish.caller.organization_id)
     try:
-        policy.check(rules, changed, wish.reason, is_admin=wish.caller.is_admin)
+        policy.check(
+            rules,
+            changed,
+            wish.reason,
+            is_admin=wish.caller.is_admin,
+            reason_at=wish.reason_at,
+        )
     except (PathProtected, ReasonRequired) as refusal:
         return refusal
     return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from events.errors import Refusal
+from events.errors import Location, Refusal
 from events.pointers import Paths, Tree, at, is_reference, same
 from events.secrets import URL
 
@@ -25,6 +25,7 @@ Rule = Literal[
     "transfer-numbers-changed", "tools-emptied",
 ]  # fmt: skip
 
+REASON_AT: Location = ("body", "change_description")
 PROMPT = "/llm_settings/system_prompt"
 RECORDING = "/recording_settings/enabled"
 DISCLOSURE = "/recording_settings/disclosure_enabled"
@@ -62,12 +63,18 @@ class Warned(Struct, frozen=True, kw_only=True):
 
 
 class ReasonRequired(Refusal):
-    """The policy wants a reason; ``paths`` are those of the change that ask for it, if not all."""
+    """The policy wants a reason; ``paths`` are those of the change that ask for it, if not all.
 
-    def __init__(self, rule: ReasonRule, paths: tuple[str, ...] = ()) -> None:
+    ``loc`` is where the request would have given it.
+    """
+
+    def __init__(
+        self, rule: ReasonRule, paths: tuple[str, ...] = (), loc: Location = REASON_AT
+    ) -> None:
         super().__init__(rule, paths)
         self.rule = rule
         self.paths = paths
+        self.loc = loc
 
 
 class PathProtected(Refusal):
@@ -80,7 +87,14 @@ class PathProtected(Refusal):
         self.paths = paths
 
 
-def check(policy: Policy, changed: Iterable[str], reason: str | None, *, is_admin: bool) -> None:
+def check(
+    policy: Policy,
+    changed: Iterable[str],
+    reason: str | None,
+    *,
+    is_admin: bool,
+    reason_at: Location = REASON_AT,
+) -> None:
     """Hold a change, by the paths that it changes, against the policy.
 
     Raises ``PathProtected`` before ``ReasonRequired``. Admins, too, must say why. An event that
@@ -92,9 +106,9 @@ def check(policy: Policy, changed: Iterable[str], reason: str | None, *, is_admi
     if reason is not None and reason.strip():
         return
     if policy.require_reason:
-        raise ReasonRequired("require_reason")
+        raise ReasonRequired("require_reason", loc=reason_at)
     if touched := _touched(policy.require_reason_for, paths):
-        raise ReasonRequired("require_reason_for", touched)
+        raise ReasonRequired("require_reason_for", touched, reason_at)
 
 
 def _touched(rules: list[str], paths: tuple[str, ...]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
 from app.requests import (
+    IN_QUERY,
     Number,
     accept_datetime,
     caller,
@@ -425,7 +426,7 @@ async def delete_assistant(
 ) -> Response[bytes]:
     """Ends the assistant; its history stays, and it can be restored."""
     wish, prefers = (
-        wish_of(request, assistant_id, description(change_description)),
+        wish_of(request, assistant_id, description(change_description), reason_at=IN_QUERY),
         preferences(request),
     )
 

@@ -11,6 +11,7 @@ from litestar.params import QueryParameter
 from app import openapi, service
 from app.accounts import Role
 from app.requests import (
+    IN_QUERY,
     JSON,
     JSON_PATCH,
     MERGE_PATCH,
@@ -30,9 +31,10 @@ from app.routes.examples import JSON_PATCH_EXAMPLE, PATCH
 from app.versions import read_reference
 from events import parsing
 from events.changed import Cause
-from events.errors import FieldError, InvalidSettings
+from events.errors import FieldError, InvalidSettings, Location
 from events.json_patch import read_json_patch
 from events.patch import SettingsPatch, read_patch, read_struct
+from events.policy import REASON_AT
 from events.settings import AssistantPatch, AssistantUpdate
 
 if TYPE_CHECKING:
@@ -133,6 +135,7 @@ async def patch_assistant(
         Cause(type="patch"),
         options,
         description(change_description),
+        IN_QUERY if kind == JSON_PATCH else REASON_AT,
     )
 
 
@@ -168,9 +171,10 @@ async def _change(
     cause: Cause,
     options: ChangeOptions,
     reason: str | None = None,
+    reason_at: Location = REASON_AT,
 ) -> Response[bytes]:
     prefers = preferences(request, dry_run=options.dry_run)
-    wish = wish_of(request, assistant_id, reason, dry_run=options.dry_run)
+    wish = wish_of(request, assistant_id, reason, reason_at=reason_at, dry_run=options.dry_run)
     base = None
     if options.base_version is not None:
         where = "query" if "base_version" in request.query_params else "body"
@@ -213,6 +217,7 @@ async def change_status(
         Cause(type="status"),
         ChangeOptions(),
         description(change_description),
+        IN_QUERY,
     )
 
 

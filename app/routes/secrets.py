@@ -24,6 +24,7 @@ from app.requests import (
 )
 from app.routes.answers import APIResponse, done
 from app.routes.assistants import PREFIX
+from events import policy
 from events.changed import Cause
 from events.patch import clean_reason, read_struct
 from events.settings import Reason
@@ -123,8 +124,9 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
     wish = wish_of(request, assistant_id, await _reason(request), at_least=Role.admin)
 
     def work(unit: Unit) -> Response[bytes]:
-        state = unit.state(wish.caller.organization_id, wish.assistant_id)
+        state = service.living_or_deleted(unit, wish.caller, wish.assistant_id)
         service.check_condition(unit, wish, state)
+        _check_reason(unit, wish.caller, wish.reason)
         return _erased(
             secrets.erase_assistant(
                 unit, wish.caller, wish.assistant_id, wish.reason, Cause(type="erase")
@@ -148,9 +150,12 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
     who = caller(request, Role.admin)
     reason = await _reason(request)
     cause = Cause(type="erase")
-    return await _carry_out(
-        request, who, lambda unit: _erased(secrets.erase_organization(unit, who, reason, cause))
-    )
+
+    def work(unit: Unit) -> Response[bytes]:
+        _check_reason(unit, who, reason)
+        return _erased(secrets.erase_organization(unit, who, reason, cause))
+
+    return await _carry_out(request, who, work)
 
 
 @post(
@@ -190,6 +195,12 @@ async def _carry_out(
 async def _reason(request: AnyRequest) -> str | None:
     body = await read_json(request, optional=True)
     return clean_reason(read_struct(Erase, {} if body is None else body).reason)
+
+
+def _check_reason(unit: Unit, who: Caller, reason: str | None) -> None:
+    """An erasure changes no path, but it is the one change that nothing takes back."""
+    rules = unit.policy(who.organization_id)
+    policy.check(rules, (), reason, is_admin=who.is_admin, reason_at=("body", "reason"))
 
 
 def _erased(count: int) -> Response[bytes]:

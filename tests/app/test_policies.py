@@ -309,6 +309,12 @@ class Way(Struct, frozen=True, kw_only=True):
     by_query: bool = False  # the reason stands in the query
     after: str = ""  # what must have been done: "deletion" or "set"
 
+    @property
+    def reason_at(self) -> list[str]:
+        """Where the reason is missed: in the query where the body has no place for one."""
+        in_query = self.by_query and not isinstance(self.body, dict)
+        return ["query" if in_query else "body", "change_description"]
+
 
 WAYS = {
     "patch": Way(verb="PATCH", place="", body={"description": "new"}),
@@ -418,7 +424,7 @@ def test_where_a_reason_is_demanded_no_way_goes_without_one(
     for client in (editor, admin):  # admins, too, must say why
         for reason in (None, "", "  \t"):
             answer = target.ask(client, one, reason)
-            assert errors(answer) == [(["body", "change_description"], "require_reason")]
+            assert errors(answer) == [(one.reason_at, "require_reason")]
             problem = answer.json()
             assert problem["type"] == "urn:backstory:problem:reason-required"
             assert problem["rule"] == "require_reason"
@@ -448,7 +454,7 @@ def test_where_a_reason_is_demanded_for_a_path_no_way_to_it_goes_without_one(
     demand(require_reason_for=["/name", str(one.touches)])
     before = rows()
     answer = target.ask(editor, one)
-    assert errors(answer) == [(["body", "change_description"], "require_reason_for")]
+    assert errors(answer) == [(one.reason_at, "require_reason_for")]
     assert answer.json()["rule"] == "require_reason_for"
     assert answer.json()["paths"] == [one.touches]
     assert rows() == before
@@ -463,6 +469,33 @@ def test_where_a_reason_is_demanded_for_other_paths_every_way_is_free(
     target = make(editor, one)
     demand(require_reason_for=["/name", "/llm_settings/max_tokens"])
     assert target.ask(editor, one).is_success
+
+
+def test_where_a_reason_is_demanded_nothing_is_erased_without_one(
+    admin: httpx.Client, demand: Callable[..., dict[str, Any]], rows: Callable[[], Any]
+) -> None:
+    secret = {"name": "Front desk", "api_keys": {"own": "sk-1"}}
+    path = f"{ASSISTANTS}/{ok(admin.post(ASSISTANTS, json=secret))['id']}"
+    demand(require_reason=True)
+    before = rows()
+    for place in (f"{path}/secrets", "/api/v1/vault/secrets"):
+        for body in ({}, {"reason": " "}):
+            answer = admin.request("DELETE", place, json=body)
+            assert errors(answer) == [(["body", "reason"], "require_reason")]
+    assert rows() == before
+    # The controls: with a reason; and a label, which changes no settings, needs none.
+    assert ok(admin.put(f"{path}/versions/1/label", json={"label": "first"}))
+    assert ok(admin.request("DELETE", f"{path}/secrets", json={"reason": "Left us"}))
+    assert ok(admin.request("DELETE", "/api/v1/vault/secrets", json={"reason": "Closed"}))
+
+
+def test_where_a_reason_is_demanded_for_paths_an_erasure_needs_none(
+    admin: httpx.Client, demand: Callable[..., dict[str, Any]]
+) -> None:
+    secret = {"name": "Front desk", "api_keys": {"own": "sk-1"}}
+    path = f"{ASSISTANTS}/{ok(admin.post(ASSISTANTS, json=secret))['id']}"
+    demand(require_reason_for=["/api_keys"])
+    assert ok(admin.delete(f"{path}/secrets"))["message"] == "1 secrets erased"
 
 
 # -- protected paths

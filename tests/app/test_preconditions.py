@@ -293,6 +293,9 @@ def test_an_erasure_over_another_version_erases_nothing(
     # The control: over the version that there is, they are erased.
     assert admin.delete(f"{path}/secrets", headers=if_match('"4"')).is_success
     assert admin.get(path).json()["api_keys"] == {"own": "erased"}
+    # What never was is missing before it is another version.
+    for headers in ({}, if_match('"1"')):
+        assert admin.delete(f"{ASSISTANTS}/99999/secrets", headers=headers).status_code == 404
 
 
 @pytest.mark.parametrize("what", WRITES)
