@@ -19,6 +19,7 @@ from events.changed import (
     AssistantRestored,
     AssistantSettingsChanged,
     AuditExported,
+    Cause,
     CheckpointRecorded,
     LogEvent,
     LoginRefused,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from events.pointers import Changes
 
 _LONGEST_TEXT = 1000  # characters of a value
-_MOST_PATHS = 20  # of a reveal
+_MOST_PATHS = 20  # of a reveal or a rollback
 _LARGEST_ENTRY = 60_000  # bytes of values
 
 
@@ -184,9 +185,10 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
         and (value := msgspec.to_builtins(getattr(event, name))) is not None
     }
     if isinstance(event, SecretsRevealed):
-        details["paths"] = [_short(path) for path in event.paths[:_MOST_PATHS]]
-        if len(event.paths) > _MOST_PATHS:
-            details["paths_left_out"] = len(event.paths) - _MOST_PATHS
+        details |= _some(event.paths)
+    cause: Cause | None = getattr(event, "cause", None)
+    if cause is not None and cause.paths is not UNSET:
+        details["cause"] = msgspec.to_builtins(cause) | _some(cause.paths)
     details["actor"] = f"{event.actor.type}:{event.actor.id}"
     details["actor_name"] = event.actor.name
     changes: Changes | None = getattr(event, "changes", None)
@@ -196,6 +198,13 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
     if left_out:
         details["paths_left_out"] = left_out
     return {"details": details, "old_values": old or None, "new_values": new or None}
+
+
+def _some(paths: list[str]) -> dict[str, Any]:
+    """The first paths, and how many there are beyond those."""
+    shown: dict[str, Any] = {"paths": [_short(path) for path in paths[:_MOST_PATHS]]}
+    left_out = len(paths) - _MOST_PATHS
+    return shown | ({"paths_left_out": left_out} if left_out > 0 else {})
 
 
 def _sides(changes: Changes, erased_version: int) -> tuple[dict[str, Any], dict[str, Any], int]:

@@ -466,6 +466,25 @@ def test_a_reveal_of_many_secrets_is_a_bounded_entry(server: Server) -> None:
     assert len(msgspec.json.encode(entry)) < 80 * 1024
 
 
+def test_a_rollback_of_many_paths_tells_its_cause_as_an_object_and_is_bounded(
+    editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}"
+    names = [f"{n:03}{'x' * 900}" for n in range(100)]
+    editor.patch(path, json={"custom_settings": dict.fromkeys(names, 1)})
+    paths = [f"/custom_settings/{name}" for name in names]
+    rolled = editor.post(f"{path}/rollback", json={"to_version": 1, "paths": paths})
+    assert rolled.status_code == 200, rolled.text[:500]
+    entry = logs(admin)[0]
+    assert entry["details"]["cause"] == {
+        "type": "rollback",
+        "to_version": 1,
+        "paths": paths[:20],
+        "paths_left_out": 80,
+    }
+    assert len(msgspec.json.encode(entry)) < 100 * 1024
+
+
 def test_an_export_with_a_long_filter_is_a_bounded_entry(
     admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
