@@ -357,6 +357,7 @@ def undoing(
         after=after,
         cause=cause or Cause(type="undo", undoes=version),
         on_conflict=on_conflict,
+        restores_secrets=restore_secrets,
         restorable=_restorable(unit, wish, wanted=restore_secrets),
     )
 

@@ -77,13 +77,18 @@ class RestoreSettings(Struct, frozen=True, kw_only=True):
 
 
 class UndoChange(Struct, frozen=True, kw_only=True):
-    """Take back what one change did, and keep what came later; the current secrets are kept."""
+    """Take back what one change did, and keep what came later; the current secrets are kept.
+
+    With ``restores_secrets`` those that the change set are taken back, too: ``restorable`` are
+    the ids of old ones whose values are still there.
+    """
 
     undoes: int  # the version that the change made
     before: Tree  # the settings before it, and after
     after: Tree
     cause: Cause
     on_conflict: OnConflict = "fail"
+    restores_secrets: bool = False
     restorable: frozenset[str] = frozenset()
 
 
@@ -175,10 +180,13 @@ def propose(command: Command, state: State, envelope: Envelope) -> Proposal:
         case ChangeSettings():
             return _merge(state, _wanted(command, state), command, envelope)
         case UndoChange():
-            before: Tree = with_defaults(
-                with_secrets_of(command.before, command.after, restorable=command.restorable)
+            before = with_secrets_of(
+                command.before,
+                command.after,
+                restorable=command.restorable,
+                adding=not command.restores_secrets,
             )
-            return _merge(state, (command.after, before), command, envelope)
+            return _merge(state, (command.after, with_defaults(before)), command, envelope)
         case RestoreSettings():
             return _restore(state, command, envelope)
         case DeleteAssistant():
@@ -257,15 +265,15 @@ def _merge(
     """Bring an edit of an older state, from and to, into the current one."""
     base, yours = edit
     new_secrets = _secret_ids(yours) - _secret_ids(base)
-    is_undo = isinstance(command, UndoChange)  # which keeps the current secrets
+    keeps_secrets = isinstance(command, UndoChange) and not command.restores_secrets
 
     def insist(conflict: Conflict) -> Any:
         """Yours, but for secrets that it only kept: those are the current ones."""
         if conflict.yours is UNSET:
-            return conflict.theirs if is_undo and is_reference(conflict.theirs) else UNSET
+            return conflict.theirs if keeps_secrets and is_reference(conflict.theirs) else UNSET
         at = pointers.split(conflict.path)
         return with_secrets_of(
-            conflict.yours, conflict.theirs, at, restorable=new_secrets, adding=is_undo
+            conflict.yours, conflict.theirs, at, restorable=new_secrets, adding=keeps_secrets
         )
 
     insists = command.on_conflict in ("yours", "force")

@@ -956,6 +956,37 @@ def test_an_undo_brings_a_removed_secret_back_for_an_admin(
     assert reveal(runtime, secretive, KEY) == {KEY: "sk-1"}
 
 
+def test_an_undo_that_restores_secrets_takes_away_one_that_the_change_added(
+    admin: httpx.Client, runtime: httpx.Client, secretive: str
+) -> None:
+    answer = undo(admin, secretive, version=3, restore_secrets=True)
+    assert (ok(answer)["name"], ok(answer)["api_keys"]) == ("Two", None)
+    assert answer.headers["x-secrets-kept"] == "0"
+    asked = {"paths": ["/api_keys"]}
+    assert runtime.post(f"{secretive}/secrets/reveal", json=asked).status_code == 422
+
+
+@pytest.mark.parametrize("place", ["/api_keys/own", KEY])
+def test_an_undo_that_restores_secrets_meets_one_that_was_rotated_since(
+    admin: httpx.Client, runtime: httpx.Client, place: str
+) -> None:
+    """One of a map, which is removed, and one of its own member, which becomes null."""
+    body = {"name": "One", "api_keys": {"other": "sk-0"}}
+    path = f"{ASSISTANTS}/{admin.post(ASSISTANTS, json=body).json()['id']}"
+    _, member, name = place.split("/")
+    for value in ("sk-1", "sk-2"):
+        ok(admin.patch(path, json={member: {name: value}}))
+    assert undo(admin, path, version=2, restore_secrets=True).status_code == 409
+    ok(undo(admin, path, version=2, restore_secrets=True, on_conflict="skip"))
+    assert reveal(runtime, path, place) == {place: "sk-2"}
+    # The control: without asking for the old secrets, by force too, the current one is kept.
+    ok(undo(admin, path, version=2, on_conflict="force"))
+    assert reveal(runtime, path, place) == {place: "sk-2"}
+    shown = ok(undo(admin, path, version=2, restore_secrets=True, on_conflict="force"))
+    assert shown[member].get(name) is None
+    assert shown["api_keys"] == {"other": MASK}
+
+
 def test_no_answer_shows_a_secret(admin: httpx.Client, secretive: str) -> None:
     body: dict[str, Any] = {"restore_secrets": True, "dry_run": True}
     answers = [
