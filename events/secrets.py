@@ -342,7 +342,16 @@ def with_secrets_of(
         )
         for name in names
     }
-    return {name: member for name, member in members.items() if member is not UNSET}
+    return {
+        name: None if _is_null_by_now(member, target.get(name), members_now, name) else member
+        for name, member in members.items()
+        if member is not UNSET
+    }
+
+
+def _is_null_by_now(restored: Any, target: Any, members_now: Tree, name: str) -> bool:
+    """Whether a map held secrets alone, none of which comes back, and is null since."""
+    return restored == {} and bool(target) and members_now.get(name, UNSET) is None
 
 
 def _servers(element: Any) -> list[str]:

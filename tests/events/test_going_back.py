@@ -399,6 +399,15 @@ def test_an_undo_keeps_the_current_secrets(sent: list[Tree], data: st.DataObject
     assert ids_of(after) <= ids_of(story.state.settings)
 
 
+def test_an_undo_of_the_removal_of_a_map_of_secrets_meets_nobody_else() -> None:
+    """Its secrets do not come back: null was all that there was to take back, and it stays."""
+    story = given().after(create({})).after(patch({"webhook_headers": {"A": "one"}}))
+    story = story.after(patch({"webhook_headers": None}))
+    story.when(undoing(story, 3)).then()
+    story = story.after(patch({"webhook_headers": {"B": "two"}}))
+    story.when(undoing(story, 3)).then()
+
+
 # -- differences
 
 
