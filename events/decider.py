@@ -34,10 +34,11 @@ from events.errors import (
     SecretsGone,
 )
 from events.merging import Conflict, MergeConflict, merge, three_way
+from events.parsing import count
 from events.patch import COMPUTED, NotAccepted, derive, not_accepted
 from events.pointers import MARK, Change, Tree, is_reference
 from events.secrets import Standing, is_erased, places, settle, with_secrets_of
-from events.settings import LARGEST, SETTING_NAMES
+from events.settings import LARGEST, MOST_VALUES, SETTING_NAMES
 from events.shape import SETTINGS, with_defaults
 
 # What becomes of paths that were changed again since: refuse all, leave them, or set them.
@@ -325,11 +326,17 @@ def _changed(
 
 
 def _check_size(settings: Tree, before: Tree) -> None:
-    """Every change writes the settings whole: they may not grow without end."""
+    """Every change writes the settings whole: they may not grow without end.
+
+    Values are counted only where there could be so many: each takes a byte at least.
+    """
     size = len(msgspec.json.encode(settings))
     if size > LARGEST and size > len(msgspec.json.encode(before)):
         message = f"The settings would be larger than {LARGEST} bytes"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_large"),))
+    if size > MOST_VALUES and MOST_VALUES < count(settings) > count(before):
+        message = f"The settings would hold more than {MOST_VALUES} values"
+        raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_many"),))
 
 
 def _said(state: State, envelope: Envelope) -> dict[str, Any]:

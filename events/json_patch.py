@@ -17,11 +17,11 @@ from msgspec import UNSET
 from events import pointers
 from events.errors import FieldError, InvalidSettings, Location, Refusal
 from events.merging import merge
-from events.parsing import MAX_DEPTH
+from events.parsing import MAX_DEPTH, count
 from events.patch import SettingsPatch, Shown, read_whole
 from events.pointers import MARK, Tree, is_reference
 from events.secrets import mask, settle
-from events.settings import LARGEST
+from events.settings import LARGEST, MOST_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -87,6 +87,7 @@ def _shown(value: Any, erased_version: int) -> Any:
 _Rule = tuple[Location, str, str]  # the place where it is broken, its type and its message
 _TOO_LARGE = ("too_large", f"The settings would be larger than {LARGEST} bytes")
 _TOO_MUCH = ("too_large", f"The operations put more than {LARGEST} bytes in place")
+_TOO_MANY = ("too_many", f"The operations put more than {MOST_VALUES} values in place")
 _TOO_DEEP = ("too_deep", f"The settings would be nested deeper than {MAX_DEPTH} levels")
 _NO_PLACE = ("no_such_path", "There is no such place, or none for this operation")
 _NO_OBJECT = ("model_attributes_type", "Input should be a valid object")
@@ -133,29 +134,33 @@ def _is_pointer(text: str) -> bool:
 
 def _applied(operations: list[Tree], document: Tree) -> Tree:
     """The document, changed in place, or what an operation put in its place."""
-    room = LARGEST
+    room, values = LARGEST, MOST_VALUES
     for position, operation in enumerate(operations):
         at = ("body", position)
-        room -= _bytes_put(operation, document, at)
-        if room < 0:
-            raise _invalid((at, *_TOO_MUCH))
+        for value in _put(operation, document, at):
+            values -= count(value)
+            if values < 0:
+                raise _invalid((at, *_TOO_MANY))
+            room -= _size(value)
+            if room < 0:
+                raise _invalid((at, *_TOO_MUCH))
         document = _after(operation, document, at)
     return document
 
 
-def _bytes_put(operation: Tree, document: Tree, at: Location) -> int:
-    """How much an operation puts in place: copies must not double what is there time after time."""
+def _put(operation: Tree, document: Tree, at: Location) -> Iterator[Any]:
+    """What an operation puts in place: copies must not double what is there time after time."""
     if operation["op"] == "remove":
-        return 0
+        return
     if operation["op"] == "test":
         _value_at(operation["path"], document, (*at, "path"))
-        return 0
+        return
     value = operation.get("value")
     if operation["op"] in ("move", "copy"):
         value = _value_at(operation["from"], document, (*at, "from"))
     if not _fits(value, MAX_DEPTH - operation["path"].count("/")):
         raise _invalid((at, *_TOO_DEEP))
-    return _size(value)
+    yield value
 
 
 def _value_at(path: str, document: Tree, at: Location) -> Any:

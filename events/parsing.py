@@ -12,6 +12,7 @@ import re
 from typing import Any, NoReturn
 
 from events.errors import MalformedJSON
+from events.settings import MOST_VALUES
 
 MAX_DEPTH = 32
 MAX_SAFE_INTEGER = 2**53  # beyond it, a JavaScript client reads another number
@@ -37,7 +38,15 @@ def parse(text: bytes, depth: int = 0) -> Any:
     except ValueError:  # an integer of more digits than Python converts
         raise MalformedJSON("an integer is beyond 2^53") from None
     _check(value, depth)
+    if count(value) > MOST_VALUES:
+        raise MalformedJSON(f"more than {MOST_VALUES} values")
     return value
+
+
+def count(value: Any) -> int:
+    """How many values a JSON value is and holds; members and elements count, names do not."""
+    members = value.values() if isinstance(value, dict) else value
+    return 1 + sum(map(count, members)) if isinstance(value, dict | list) else 1
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 MAX_REASON = 500
 LARGEST = 2 * 1024 * 1024  # bytes of an assistant's settings as JSON
+MOST_VALUES = 50_000  # in them, or in a body: small ones cost more time than their bytes say
 
 Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"x-secret": True})]
 FreeForm = Annotated[dict[str, Any], Meta(extra={"free_form": True})]

@@ -206,6 +206,20 @@ def test_settings_do_not_grow_beyond_two_mebibytes_whoever_changes_them() -> Non
     )
 
 
+def test_settings_hold_no_more_than_50000_values_whoever_adds_them() -> None:
+    most: Tree = {"a": [[]] * 49_000}
+    assert given().when(create({"custom_settings": {"a": [[]] * 50_000}})).errors() == [
+        (("body",), "too_many")
+    ]
+    story = given().after(create({"custom_settings": most}))
+    more = patch({"custom_settings": {"b": [0] * 1_000}})
+    assert story.when(more).errors() == [(("body",), "too_many")]
+    # The controls: a few more, and less of too many.
+    assert story.when(patch({"custom_settings": {"b": [0] * 100}})).decided()
+    crowded = given(created({"custom_settings": {"a": [[]] * 90_000}}))
+    assert crowded.when(patch({"custom_settings": {"a": [[]] * 89_000}})).decided()
+
+
 def test_settings_that_are_too_large_already_may_shrink_and_not_grow() -> None:
     story = given(created({"custom_settings": texts(3)}))
     story.when(patch({"custom_settings": {"0": "x"}, "description": "Less"})).then(

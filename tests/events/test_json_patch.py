@@ -650,6 +650,19 @@ def test_all_that_is_moved_and_copied_has_a_bound() -> None:
     assert errors(told, *back_and_forth * 20) == [(("body", 1), "too_large")]
 
 
+def test_all_values_that_are_put_in_place_have_a_bound() -> None:
+    told = given(created({"custom_settings": {"a": [[]] * 20_000}}))
+    copies = [move("/custom_settings/a", f"/custom_settings/{n}", "copy") for n in range(3)]
+    assert errors(told, *copies) == [(("body", 2), "too_many")]
+    sent = op("add", "/custom_settings/b", [0] * 50_000)
+    assert errors(told, sent) == [(("body", 0), "too_many")]
+    # The controls: one copy less, and a value less.
+    remove = op("remove", "/custom_settings/a")
+    assert after(told, *copies[:2], remove)["custom_settings"].keys() == {"0", "1"}
+    sent["value"].pop()
+    assert command(told, sent)
+
+
 def test_a_thousand_operations_may_change_settings_that_fill_a_body() -> None:
     held = {"text": "x" * 800_000, "list": [0] * 20_000, "map": dict.fromkeys(NUMERALS, 0)}
     told = story({"custom_settings": held})

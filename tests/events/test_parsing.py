@@ -34,6 +34,7 @@ TAKEN_BY_PYTHON = [
     (b'{"\\udfff": 1}', "surrogate"),
     (b"[" * 33 + b"]" * 33, "deeper than 32"),
     (b'{"a":' * 33 + b"1" + b"}" * 33, "deeper than 32"),
+    (b"[" + b"[]," * 49_999 + b"0]", "more than 50000 values"),
 ]
 
 BROKEN = [
@@ -74,6 +75,7 @@ def test_pythons_own_parser_would_have_taken_it(text: bytes) -> None:
     [
         (b"[" * 31 + b"1" + b"]" * 31, None),
         (b"[" * MAX_DEPTH + b"]" * MAX_DEPTH, None),
+        (b"[" + b"[]," * 49_998 + b"0]", None),
         (str(MAX_SAFE_INTEGER).encode(), MAX_SAFE_INTEGER),
         (str(-MAX_SAFE_INTEGER).encode(), -MAX_SAFE_INTEGER),
         (b'"\\ud834\\udd1e"', "\U0001d11e"),
