@@ -208,11 +208,14 @@ async def create_change_set(request: AnyRequest) -> Response[bytes]:
 
 
 def _check_pointers(chosen: ChangeSetFilter | None) -> None:
-    """Each key that is no pointer by its own place, which the type of a key cannot tell."""
-    message = "Input should be a JSON Pointer, such as /llm_settings/top_p"
+    """Each key that is no pointer, by its number: who mixed up key and value sent a secret."""
     errors = [
-        FieldError(loc=("body", "filter", "settings", key), msg=message, type="json_pointer")
-        for key in (chosen.settings if chosen else ())
+        FieldError(
+            loc=("body", "filter", "settings"),
+            msg=f"Key {number} should be a JSON Pointer, such as /llm_settings/top_p",
+            type="json_pointer",
+        )
+        for number, key in enumerate(chosen.settings if chosen else (), 1)
         if not key or pointers.join(pointers.split(key)) != key
     ]
     if errors:
