@@ -494,20 +494,28 @@ class _Reader:
     # -- free-form values
 
     def _merged_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
-        credential = _named_credential(value)
+        naming, credential = _named_credential(value)
         return {
             name: self._free(
-                name, sent, (*loc, name), merging=True, secret=secret or name == credential
+                "" if name == naming else name,
+                sent,
+                (*loc, name),
+                merging=True,
+                secret=secret or name == credential,
             )
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
         }
 
     def _plain_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
-        credential = _named_credential(value)
+        naming, credential = _named_credential(value)
         members = {
             name: self._free(
-                name, sent, (*loc, name), merging=False, secret=secret or name == credential
+                "" if name == naming else name,
+                sent,
+                (*loc, name),
+                merging=False,
+                secret=secret or name == credential,
             )
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
@@ -575,14 +583,18 @@ class _Reader:
         self.error(loc, "extra_forbidden", f"Unknown member{_hint(name, kind.members)}")
 
 
-def _named_credential(pair: Tree) -> str | None:
-    """The member of a pair such as ``{"name": "Authorization", "value": ...}`` that is secret."""
+def _named_credential(pair: Tree) -> tuple[str | None, str | None]:
+    """The members of a pair such as ``{"key": "Authorization", "value": ...}``: name, and secret.
+
+    ``key`` speaks of a credential, but here it holds the name of one: were it masked, the pair
+    that is sent back would no more say that its value is secret.
+    """
     members = {name.lower(): name for name in pair}
-    named = any(
-        isinstance(said := pair.get(members.get(name, "")), str) and speaks_of_credential(said)
-        for name in ("name", "key", "header", "id")
-    )
-    return members.get("value") if named else None
+    for naming in filter(None, map(members.get, ("name", "key", "header", "id"))):
+        said = pair[naming]
+        if "value" in members and isinstance(said, str) and speaks_of_credential(said):
+            return naming, members["value"]
+    return None, None
 
 
 def _boolean_word(text: str) -> str | bool:

@@ -272,6 +272,39 @@ def test_a_member_named_like_a_number_is_still_a_name(name: str) -> None:
     ]
 
 
+def headers(pairs: list[Tree]) -> Tree:
+    return {"tools_settings": {"custom_tools": [{"tool_id": "t", "headers": pairs}]}}
+
+
+@pytest.mark.parametrize("naming", ["key", "Key", "name", "header", "id"])
+def test_a_masked_pair_that_is_sent_back_keeps_its_secret(naming: str) -> None:
+    pairs = [{naming: "Authorization", "value": "Bearer x"}, {naming: "Accept", "value": "text"}]
+    story = given().after(create(headers(pairs)))
+    (secret_of_pair,) = [one for one in places(story.state.settings) if one.at[-1] == "value"]
+    assert secret_of_pair.at[-2] == "0"
+    (tool,) = mask(story.state.settings)["tools_settings"]["custom_tools"]
+    assert tool["headers"][0] == {naming: "Authorization", "value": "********"}
+    assert tool["headers"][1]["value"] == "text"
+    story.when(patch(headers(tool["headers"]))).then()
+    rotated = [{naming: "Authorization", "value": "Bearer y"}, tool["headers"][1]]
+    settings = story.after(patch(headers(rotated), itertools.count(7))).state.settings
+    assert "Bearer" not in every_string(settings)
+    assert len(list(places(settings))) == len(list(places(story.state.settings)))
+
+
+def test_a_member_without_a_name_names_no_credential() -> None:
+    pair = {"": "token", "value": "x"}
+    story = given().after(create(headers([pair])))
+    assert not list(places(story.state.settings))
+
+
+def test_a_key_beside_no_value_is_a_secret_whatever_it_says() -> None:
+    tool = {"tool_id": "t", "key": "my-secret", "other": {"key": "Authorization"}}
+    story = given().after(create({"tools_settings": {"custom_tools": [tool]}}))
+    names = [one.at[-2:] for one in places(story.state.settings)]
+    assert names == [("0", "key"), ("other", "key")]
+
+
 # -- the secrets of now, the rest of then
 
 
