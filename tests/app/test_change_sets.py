@@ -302,7 +302,7 @@ def test_sets_of_many_callers_do_not_mix(
 
 def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
-    (organization,) = make_organizations(database, 1)
+    config = config_of(database)
     config = Config(database_url=f"sqlite+aiosqlite:///{database}")
     caller = system(organization.id, "tests")
     now = utc_now() + timedelta(days=1)
