@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 _READ_AT_ONCE = 500
 _FEW = 32
-_TAKEN_AT_ONCE = 8  # a round trip each where the database is a server
 _BATCH_BYTES = 256 * 1024
 # A server sends rows as they are taken, so that a million pass through a small memory.
-AS_THEY_COME = {"stream_results": True}
+AS_THEY_COME = {"stream_results": True, "max_row_buffer": _FEW}
 _NO_LIMIT = 2**62  # SQL has no OFFSET without LIMIT everywhere
 
 
@@ -299,7 +298,8 @@ def read_stored(
     """The sought events, a few at a time; stop taking when you have enough.
 
     They are few so that a million rows pass through the same small memory, and a hundred large
-    ones fit in it. Rows are tuples of the driver: SQLAlchemy's cost more than the reading.
+    ones fit in it. Rows are tuples of the driver, out of the buffer before it: SQLAlchemy's own
+    cost more than the reading.
     """
     sequence = events.c.sequence
     query = (
@@ -312,10 +312,10 @@ def read_stored(
     with connection.execute(query, execution_options=AS_THEY_COME) as result:
         rows: list[Stored] = []
         size = 0
-        while taken := result.cursor.fetchmany(_TAKEN_AT_ONCE):
-            rows += taken
-            size += sum(len(row[1]) for row in taken)
-            if len(rows) >= _FEW or size > _BATCH_BYTES:
+        while row := result.cursor_strategy.fetchone(result, result.cursor):
+            rows.append(row)
+            size += len(row[1])
+            if len(rows) == _FEW or size > _BATCH_BYTES:
                 yield rows
                 rows, size = [], 0
         if rows:

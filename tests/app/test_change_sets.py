@@ -302,12 +302,12 @@ def test_sets_of_many_callers_do_not_mix(
 
 def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
+    (organization,) = make_organizations(database, 1)
     config = config_of(database)
-    config = Config(database_url=f"sqlite+aiosqlite:///{database}")
     caller = system(organization.id, "tests")
     now = utc_now() + timedelta(days=1)
     times = [now, now, now, *(now + timedelta(hours=hours) for hours in (3, 2, 1))]
-    with hold(database, "tests"):
+    with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
             unit = Unit(connection, vault.open_vault(config), lambda: times.pop(0))
