@@ -26,7 +26,7 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import seal
+from events.merging import seal, still_secret
 from events.pointers import MARK, Tree
 from events.policy import Policy
 from events.secrets import Path, Plain, places
@@ -152,7 +152,8 @@ class Unit:
         state = self.state(caller.organization_id, assistant_id)
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
-            patch = self._seal(caller.organization_id, command.patch, state.version + 1, sealed)
+            patch = still_secret(command.patch, state.settings)
+            patch = self._seal(caller.organization_id, patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope)

@@ -12,7 +12,7 @@ from msgspec import UNSET, Struct
 from events import pointers
 from events.errors import Refusal
 from events.pointers import MARK, Change, Changes, Paths, Tree, is_reference
-from events.secrets import Path, Plain
+from events.secrets import KEPT, NAMING, URL, Path, Plain, is_mask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -78,6 +78,36 @@ def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ())
     if isinstance(patch, list):
         return [seal(item, reference_to, (*at, "*")) for item in patch]
     return patch
+
+
+def still_secret(patch: Any, current: Any) -> Any:
+    """The patch, in which a value that takes a secret's place is as secret as that was.
+
+    A pair such as ``{"key": "Authorization", "value": ...}`` is known by the member that names it:
+    whoever sends the value alone means the pair that is there. With its name, it says what it is.
+    """
+    if isinstance(patch, Replace):
+        return Replace(still_secret(patch.value, current))
+    if not isinstance(patch, dict) or not isinstance(current, dict):
+        return patch
+    is_named = any(name.lower() in NAMING for name in patch)
+    return {
+        name: _as_secret(value)
+        if _hides(current.get(name)) and not is_named
+        else still_secret(value, current.get(name))
+        for name, value in patch.items()
+    }
+
+
+def _hides(current: Any) -> bool:
+    return is_reference(current) and URL not in current
+
+
+def _as_secret(value: Any) -> Any:
+    if isinstance(value, str) and is_mask(value):
+        return KEPT
+    is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return Plain(value) if is_text and value != "" else value
 
 
 def three_way(

@@ -23,6 +23,7 @@ from events.pointers import MARK, Paths, Tree, is_reference, join
 from events.secrets import (
     KEPT,
     MASK,
+    NAMING,
     URL,
     Kept,
     Plain,
@@ -590,7 +591,7 @@ def _named_credential(pair: Tree) -> tuple[str | None, str | None]:
     that is sent back would no more say that its value is secret.
     """
     members = {name.lower(): name for name in pair}
-    for naming in filter(None, map(members.get, ("name", "key", "header", "id"))):
+    for naming in filter(None, map(members.get, NAMING)):
         said = pair[naming]
         if "value" in members and isinstance(said, str) and speaks_of_credential(said):
             return naming, members["value"]

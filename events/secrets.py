@@ -74,6 +74,8 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 KEPT: Final = Kept()
+# Members of a pair that say what its ``value`` is.
+NAMING = ("name", "key", "header", "id")
 
 
 def speaks_of_credential(name: str) -> bool:

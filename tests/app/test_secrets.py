@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server
 
 SECRETS = {
@@ -358,3 +359,42 @@ def test_one_body_brings_no_more_secrets_than_can_be_opened_in_time(
     answer = editor.patch(path_of(secretive), json={"webhook_headers": headers})
     assert answer.status_code == 422
     assert [error["type"] for error in answer.json()["detail"]] == ["too_many_secrets"]
+
+
+# -- pairs that are known by a member's name
+
+
+@pytest.mark.parametrize(
+    ("sent", "revealed"),
+    [
+        ({"value": "Bearer new"}, "Bearer new"),
+        ({"value": "********"}, "Bearer old"),
+        ({"name": "Authorization", "value": "Bearer new"}, "Bearer new"),
+    ],
+)
+def test_the_value_of_a_pair_stays_secret_where_it_is_sent_alone(
+    server: Server,
+    organization: Organization,
+    editor: httpx.Client,
+    runtime: httpx.Client,
+    sent: dict[str, str],
+    revealed: str,
+) -> None:
+    pair = {"name": "Authorization", "value": "Bearer old"}
+    body = {"name": "Desk", "custom_settings": {"header": pair}}
+    made = editor.post("/api/v1/assistants", json=body).json()
+    changed = editor.patch(path_of(made), json={"custom_settings": {"header": sent}})
+    assert changed.status_code == 200
+    assert changed.json()["custom_settings"]["header"]["value"] == "********"
+    place = "/custom_settings/header/value"
+    assert reveal(runtime, made, place) == {place: revealed}
+    assert "Bearer" not in str(stored.events(server.database, organization.id))
+
+
+def test_a_pair_that_gets_another_name_says_itself_what_it_is(editor: httpx.Client) -> None:
+    pair = {"name": "Authorization", "value": "Bearer old"}
+    body = {"name": "Desk", "custom_settings": {"header": pair}}
+    made = editor.post("/api/v1/assistants", json=body).json()
+    other = {"name": "X-Region", "value": "eu"}
+    changed = editor.patch(path_of(made), json={"custom_settings": {"header": other}})
+    assert changed.json()["custom_settings"]["header"] == other
