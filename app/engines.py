@@ -44,12 +44,12 @@ _CONNECT_SECONDS = 5
 # What a serving process lets one statement take, in milliseconds; commands take their time.
 _SERVING = {
     "statement_timeout": "30000",
-    "lock_timeout": "10000",
-    "idle_in_transaction_session_timeout": "60000",
+    "lock_timeout": "2000",
+    "idle_in_transaction_session_timeout": "15000",
 }
 _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: done by nobody
-# Too many connections, a lock not had in time, shut down, crashed, not started yet, a timeout.
-_UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03", "57014"))
+# Too many connections, a lock not had in time, shut down, crashed, not started yet.
+_UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
 
 
 class Holder(Struct, frozen=True, kw_only=True):

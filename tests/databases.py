@@ -73,9 +73,10 @@ def url_of(path: Path) -> sa.URL:
     return _made(path.resolve(), kind(), server())
 
 
-def text_of(path: Path) -> str:
-    """The same as a text."""
-    return url_of(path).render_as_string(hide_password=False)
+def text_of(path: Path, *, is_empty: bool = False) -> str:
+    """The same as a text; ``is_empty`` for a database of a server that is not migrated."""
+    url = _made_empty(path.resolve()) if is_empty else url_of(path)
+    return url.render_as_string(hide_password=False)
 
 
 def config_of(path: Path, **members: Any) -> Config:
@@ -154,6 +155,13 @@ def _made(path: Path, kind: str, server: sa.URL) -> sa.URL:
     with administering(server) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {_template(kind, server)}")
     return server.set(database=name)
+
+
+def _made_empty(path: Path) -> sa.URL:
+    name = f"e_{sha256(str(path).encode()).hexdigest()[:20]}"
+    with administering(server()) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    return server().set(database=name)
 
 
 @functools.cache

@@ -21,6 +21,7 @@ from msgspec import Struct
 from app.cli import cli
 from app.config import Config
 from tests.conftest import ASSISTANTS, Server
+from tests.databases import chosen, text_of
 from tests.end_to_end.processes import environment
 
 ROOT = Path(__file__).parents[2]
@@ -187,6 +188,22 @@ def test_the_commands_that_serve_work_as_they_are_pasted(clone: Clone) -> None:
         subprocess.run(["bash", "-e", "-c", export], cwd=clone.folder, env=pristine(), check=True)
         assert (clone.folder / "audit.csv").read_text().startswith("sequence,time,assistant,")
     assert (clone.folder / "backstory.db.key").exists()
+
+
+def test_the_commands_for_postgresql_work_as_they_are_pasted(clone: Clone, tmp_path: Path) -> None:
+    with chosen("postgresql"):
+        given = text_of(tmp_path / "empty", is_empty=True)
+    script = "set -e\n" + "\n".join(blocks(section("PostgreSQL"), "sh"))
+    pasted = script.replace("postgresql+asyncpg://USER:PASSWORD@HOST/NAME", f"'{given}'")
+    assert pasted != script
+    with shell(clone.folder, pasted, BACKSTORY_PORT=str(free_port())) as process:
+        assert process.stdout is not None
+        said = [process.stdout.readline().strip() for _ in range(2)]
+        assert said[0].endswith("is up to date")
+        key = (clone.folder / "pg-key.txt").read_text().strip()
+        headers = {"authorization": f"Bearer {key}"}
+        created = httpx.post(f"{said[1]}{ASSISTANTS}", headers=headers, json={"name": "One"})
+        assert created.status_code == 201
 
 
 # -- the tables

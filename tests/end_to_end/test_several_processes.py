@@ -32,7 +32,7 @@ from tests.databases import (
     writing_engine,
 )
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving
+from tests.end_to_end.processes import EQUAL, Running, client, run, serving, started
 
 CLIENTS = 48
 PROCESSES = 3
@@ -307,6 +307,68 @@ def test_a_key_that_one_process_revoked_is_refused_by_every_other_at_once(
                 assert gone.is_success
                 for one in spare:
                     assert one.get(f"{ASSISTANTS}/count").status_code == 401
+
+
+def test_workers_share_an_address_and_one_that_dies_is_started_anew(
+    database: Path, organization: Organization
+) -> None:
+    arguments = ("serve", "--port", "0", "--workers", "2", "--database", text_of(database))
+    with started(database.parent, *arguments) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with client(url, organization.editor) as editor:
+            assert editor.post(ASSISTANTS, json={"name": "Front desk"}).status_code == 201
+        workers = servers_of(process.pid)
+        workers[0].kill()
+        workers[0].wait(20)
+        for turn in range(20):
+            with client(url, organization.editor) as editor:
+                body = {"description": f"turn {turn}"}
+                assert editor.patch(f"{ASSISTANTS}/1", json=body).status_code == 200
+        process.terminate()
+        assert process.wait(30) == 0
+    assert not any(worker.is_running() for worker in workers)
+
+
+def servers_of(supervisor: int) -> list[psutil.Process]:
+    children = psutil.Process(supervisor).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def test_workers_on_a_file_are_refused_with_the_way_to_have_them(tmp_path: Path) -> None:
+    with chosen("sqlite"):
+        ended = run(tmp_path, "serve", "--workers", "2")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "--workers" in ended.stderr
+    assert "postgresql+asyncpg://" in ended.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_does_it(
+    tmp_path: Path,
+) -> None:
+    url = text_of(tmp_path / "empty", is_empty=True)
+    for command in ("serve", "check", "rebuild"):
+        ended = run(tmp_path, command, "--database", url)
+        assert (ended.returncode, ended.stdout) == (1, "")
+        assert "backstory migrate" in ended.stderr
+    assert run(tmp_path, "migrate", "--database", url).returncode == 0
+    assert run(tmp_path, "check", "--database", url).returncode == 0
+
+
+@pytest.mark.parametrize("missing", ["BACKSTORY_MASTER_KEY", "BACKSTORY_AUDIT_KEY"])
+def test_a_key_that_is_not_configured_is_named(database: Path, missing: str) -> None:
+    ended = run(database.parent, "serve", "--database", text_of(database), **{missing: ""})
+    assert ended.returncode in {1, 2}
+    assert missing in ended.stderr
+
+
+def test_an_unreachable_server_is_one_line_without_the_password(tmp_path: Path) -> None:
+    url = "postgresql+asyncpg://me:of-the-database@127.0.0.1:9/nothing"
+    ended = run(tmp_path, "serve", "--database", url)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert "of-the-database" not in ended.stderr
 
 
 # -- the server that they share
