@@ -1,0 +1,163 @@
+"""Over HTTP: reads and changes, beside the bare handler and beside the baseline."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.benchmarks import bare, baseline, load, places
+from tests.benchmarks.load import Ask, Load, Row, at_least, at_most, ratio
+
+if TYPE_CHECKING:
+    from tests.benchmarks.places import Place
+
+ASSISTANTS = "/api/v1/assistants"
+COUNT = 100  # assistants, whom the changes go to in turn
+_JSON = {"content-type": "application/json"}
+_PATCH = '{"llm_settings": {"max_tokens": %d}, "change_description": "Callers said so"}'
+_BASELINE_PATCH = '{"settings": {"llm_settings": {"max_tokens": %d}}}'
+_MANY = tuple(f"{ASSISTANTS}/{number}" for number in range(1, COUNT + 1))
+Contender = tuple[str, Ask]  # a URL, and what is asked there
+
+
+def alternate(
+    contenders: Mapping[str, Contender], connections: int, seconds: float, rounds: int
+) -> dict[str, list[Load]]:
+    """What every contender gives, round after round; each is warmed up before the first."""
+    taken: dict[str, list[Load]] = defaultdict(list)
+    for url, ask in contenders.values():
+        load.load(url, ask, connections, 1)
+    for _ in range(rounds):
+        for name, (url, ask) in contenders.items():
+            taken[name].append(load.load(url, ask, connections, seconds))
+    return taken
+
+
+def _against(taken: dict[str, list[Load]], one: str, other: str) -> tuple[float, str]:
+    """The ratio of two contenders' rates, and the rates themselves."""
+    ones, others = ([one.rate for one in taken[name]] for name in (one, other))
+    return ratio(ones, others), f"{median(ones):,.0f}/s against {median(others):,.0f}/s"
+
+
+@contextmanager
+def _bare(place: Place, body: bytes) -> Iterator[str]:
+    file = place.folder / f"body-{len(body)}"
+    file.write_bytes(body)
+    with load.running("bare", place.url, str(file)) as url:
+        yield url
+
+
+def patch(paths: tuple[str, ...], place: Place) -> Ask:
+    """A change of one number, with a reason."""
+    return Ask(method="PATCH", paths=paths, headers=place.headers(**_JSON), body=_PATCH)
+
+
+def _body(url: str, place: Place, path: str) -> bytes:
+    answer = httpx.get(f"{url}{path}", headers=place.headers())
+    answer.raise_for_status()
+    return answer.content
+
+
+def one_assistant(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+    """GET, 304 and PATCH against the bare handler and the baseline."""
+    with places.fresh(url) as place, ExitStack() as stack:
+        places.fill(place, [2] * COUNT)
+        ours, _ = stack.enter_context(load.serving(place.folder, place.url))
+        body = _body(ours, place, _MANY[0])
+        limit = stack.enter_context(_bare(place, body))
+        file = Path(place.folder, "settings.json")
+        file.write_bytes(body)
+        usual = stack.enter_context(load.running("baseline", str(file)))
+        headers, usual_headers = place.headers(), {"authorization": f"Bearer {baseline.TOKEN}"}
+        paths = tuple(f"/assistants/{number}" for number in range(1, COUNT + 1))
+        reads: dict[str, Contender] = {
+            "bare": (limit, Ask(paths=(bare.PATH,), headers=headers)),
+            "get": (ours, Ask(paths=_MANY, headers=headers)),
+            "304": (ours, Ask(paths=_MANY, headers=headers | {"if-none-match": '"2"'})),
+            "usual get": (usual, Ask(paths=paths, headers=usual_headers)),
+        }
+        for connections in (32, 64):
+            taken = alternate(reads, connections, seconds, rounds)
+            at = f"{connections} connections"
+            value, rates = _against(taken, "get", "bare")
+            yield at_least(f"GET of {len(body):,} bytes / bare handler, {at}", value, 0.95, rates)
+            value, rates = _against(taken, "304", "bare")
+            yield at_least(f"304 / bare handler, {at}", value, 1.0, rates)
+        value, rates = _against(taken, "get", "usual get")
+        yield Row(what="GET / baseline, 64 connections", measured=f"{value:.1f}", beside=rates)
+        writes: dict[str, Contender] = {
+            "bare": reads["bare"],
+            "patch": (
+                ours,
+                patch(_MANY, place),
+            ),
+            "usual patch": (
+                usual,
+                Ask(
+                    method="PATCH",
+                    paths=paths,
+                    headers=usual_headers | _JSON,
+                    body=_BASELINE_PATCH,
+                ),
+            ),
+        }
+        for connections in (32, 64):
+            taken = alternate(writes, connections, seconds, rounds)
+            value, rates = _against(taken, "patch", "bare")
+            at = f"{connections} connections"
+            yield at_least(f"PATCH, durable / bare handler, {at}", value, 0.5, rates)
+            tail = median(one.p99 / one.median for one in taken["patch"])
+            times = (
+                median(one.median for one in taken["patch"]),
+                median(one.p99 for one in taken["patch"]),
+            )
+            yield at_most(
+                f"PATCH p99 / p50, {at}", tail, 4, "{1:.1f} ms against {0:.1f} ms".format(*times)
+            )
+        value, rates = _against(taken, "patch", "usual patch")
+        yield Row(what="PATCH / baseline, 64 connections", measured=f"{value:.1f}", beside=rates)
+
+
+def history(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+    """A page of the settings history of a short stream and of a long one."""
+    lengths = (100, 100_000)
+    with places.fresh(url) as place:
+        places.fill(place, lengths)
+        with load.serving(place.folder, place.url) as (ours, _):
+            contenders = {
+                str(length): (
+                    ours,
+                    Ask(
+                        paths=(f"{ASSISTANTS}/{number}/settings-history?limit=50",),
+                        headers=place.headers(),
+                    ),
+                )
+                for number, length in enumerate(lengths, 1)
+            }
+            taken = alternate(contenders, 32, seconds, rounds)
+    value, rates = _against(taken, *map(str, lengths))
+    what = "history page of 50, time at {1:,} versions / at {0:,}".format(*lengths)
+    yield at_most(what, value, 1.2, rates)
+
+
+def many_assistants(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+    """The list of a hundred against the same bytes from the bare handler."""
+    with places.fresh(url) as place, ExitStack() as stack:
+        places.fill(place, [2] * COUNT)
+        ours, _ = stack.enter_context(load.serving(place.folder, place.url))
+        path = f"{ASSISTANTS}?limit={COUNT}"
+        body = _body(ours, place, path)
+        limit = stack.enter_context(_bare(place, body))
+        contenders = {
+            "bare": (limit, Ask(paths=(bare.PATH,), headers=place.headers())),
+            "list": (ours, Ask(paths=(path,), headers=place.headers())),
+        }
+        taken = alternate(contenders, 32, seconds, rounds)
+        value, rates = _against(taken, "list", "bare")
+        yield at_least(f"list of {COUNT}, {len(body):,} bytes / bare handler", value, 0.5, rates)

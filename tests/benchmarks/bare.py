@@ -1,0 +1,74 @@
+"""The limit: a handler that only returns bytes, behind the same log and authentication.
+
+``python -m tests.benchmarks.bare DATABASE_URL FILE`` returns the bytes of a file, for ever.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+from litestar import Litestar, get
+
+from app import log, vault
+from app.auth import Authentication, Authenticator
+from app.config import Config
+from app.database import Database
+from app.main import utc_now
+from app.trailers import TrailersProtocol
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
+
+    from app.refusals import Refusals
+
+PATH = "/bare"
+
+
+def _nobody_is_refused() -> Refusals:
+    raise LookupError("the benchmark's keys are good")
+
+
+def create_app(config: Config, body: bytes) -> ASGIApp:
+    """The application; its database is read once, for the key."""
+    authenticator = Authenticator(Database(config.database_path), vault.open_vault(config), utc_now)
+
+    @get(PATH, media_type="application/json")
+    async def bare() -> bytes:
+        return body
+
+    routes = Litestar([bare], openapi_config=None, logging_config=None)
+    return log.RequestLog(Authentication(routes, lambda: authenticator, _nobody_is_refused))
+
+
+class Server(uvicorn.Server):
+    """Prints its URL once it listens, as ``backstory serve`` does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        print(f"http://{host}:{port}", flush=True)  # noqa: T201  # what it is run for
+
+
+def serve(app: ASGIApp) -> None:
+    """Serve as ``backstory serve`` does."""
+    settings = uvicorn.Config(
+        app,
+        port=0,
+        http=TrailersProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+    )
+    Server(settings).run()
+
+
+if __name__ == "__main__":
+    _, url, file = sys.argv
+    config = Config(database_url=url)
+    log.configure(config)
+    serve(create_app(config, Path(file).read_bytes()))

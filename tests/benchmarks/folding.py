@@ -1,0 +1,108 @@
+"""Folding the log again, beside only decoding it.
+
+``python -m tests.benchmarks.folding WHAT DATABASE_URL`` does one of them, in a process whose memory
+is its own, and prints seconds and megabytes.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from statistics import median
+
+import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app.config import Config
+from app.database import reading_engine, writing_engine
+from events import store
+from events.changed import LogEvent
+from projections import rebuild
+from tests.benchmarks import places
+from tests.benchmarks.load import Row, at_least, ratio
+
+_VERSIONS = 100
+_MEMORY = 300  # MB
+
+
+class Taken(Struct, frozen=True):
+    seconds: float
+    megabytes: float
+
+
+def folding(url: str, rounds: int, events: int) -> Iterator[Row]:
+    """``backstory check`` and ``rebuild`` against a bare decode of the same rows."""
+    with places.fresh(url) as place:
+        places.fill(place, [_VERSIONS] * (events // _VERSIONS))
+        taken: dict[str, list[Taken]] = {name: [] for name in _WORK}
+        for _ in range(rounds):
+            for name, runs in taken.items():
+                runs.append(_run(name, place.url))
+    bare = [run.seconds for run in taken["decode"]]
+    for name, runs in taken.items():
+        if name == "decode":
+            continue
+        ours = [run.seconds for run in runs]
+        rates = f"{events / median(ours):,.0f}/s against {events / median(bare):,.0f}/s"
+        yield at_least(f"{name} / bare decode, {events:,} events", ratio(bare, ours), 0.3, rates)
+        yield Row(
+            what=f"{name}, most memory",
+            measured=f"{max(run.megabytes for run in runs):.0f} MB",
+            goal=f"< {_MEMORY} MB",
+        )
+
+
+def _run(name: str, url: str) -> Taken:
+    command = [sys.executable, "-m", "tests.benchmarks.folding", name, url]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return Taken(*map(float, text.split()))
+
+
+def _nothing(_: int) -> None:
+    """Nobody looks."""
+
+
+def _decode(connection: sa.Connection) -> None:
+    decoder = msgspec.json.Decoder(LogEvent)
+    query = sa.text("SELECT body FROM events WHERE organization_id = 1 ORDER BY sequence")
+    rows = connection.execution_options(yield_per=1000).execute(query)
+    for body in iter(rows.cursor.fetchone, None):  # the driver's: SQLAlchemy's cost more
+        decoder.decode(body[0])
+
+
+def _check(connection: sa.Connection) -> None:
+    if list(rebuild.differences(connection, _nothing)):
+        raise RuntimeError("the views differ from the log")
+    if store.first_unproven(connection, 1, _nothing) is not None:
+        raise RuntimeError("the log is not what was hashed")
+
+
+def _rebuild(connection: sa.Connection) -> None:
+    rebuild.rebuild(connection, _nothing)
+
+
+_WORK: dict[str, Callable[[sa.Connection], None]] = {
+    "decode": _decode,
+    "check": _check,
+    "rebuild": _rebuild,
+}
+
+
+def main() -> None:
+    _, name, url = sys.argv
+    path = Config(database_url=url).database_path
+    engine = writing_engine(path) if name == "rebuild" else reading_engine(path)
+    with engine.begin() as connection:
+        began = time.perf_counter()
+        _WORK[name](connection)
+    seconds = time.perf_counter() - began
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    print(seconds, most)  # noqa: T201  # what it is run for
+
+
+if __name__ == "__main__":
+    main()

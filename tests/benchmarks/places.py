@@ -1,0 +1,126 @@
+"""The databases that are measured: each new, with one organization and its keys.
+
+Where another engine than the embedded one is measured, this module is what knows of it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import sqlalchemy as sa
+from msgspec import Struct
+
+from app import service, vault
+from app.config import Config
+from app.database import Database, writing_engine
+from app.service import Wish
+from app.unit import Caller, Unit
+from app.vault import Vault
+from events.changed import Actor, Cause
+from events.patch import read_create, read_patch
+from tests.conftest import Organization, make_organizations
+
+EMBEDDED = "sqlite+aiosqlite://"
+BATCH = 64
+_START = datetime(2100, 1, 1, tzinfo=UTC)  # after the organization was made
+_SECOND = timedelta(seconds=1)
+CALLER = Caller(
+    organization_id=1,
+    actor=Actor(type="api_key", id=1, name="Ada Okafor", user_id=1),
+    is_admin=True,
+)
+_PROMPT = (
+    "You are the receptionist of Northwind Dental. Greet the caller, find out what they need, "
+    "and book, move or cancel appointments. Never give medical advice."
+)
+
+
+class Place(Struct, frozen=True, kw_only=True):
+    """A database, and the keys of its organization 1."""
+
+    url: str
+    folder: Path  # for what its servers leave
+    keys: Organization
+
+    @property
+    def config(self) -> Config:
+        """What a server of it is told."""
+        return Config(database_url=self.url)
+
+    def engine(self) -> sa.Engine:
+        """An engine that writes, while no server holds it."""
+        return writing_engine(self.config.database_path)
+
+    def database(self) -> Database:
+        """What a server reads it with."""
+        return Database(self.config.database_path)
+
+    def vault(self) -> Vault:
+        """What seals its secrets."""
+        return vault.open_vault(self.config)
+
+    def headers(self, **others: str) -> dict[str, str]:
+        """The headers of a request of its editor."""
+        return {"authorization": f"Bearer {self.keys.editor}"} | others
+
+
+@contextmanager
+def fresh(url: str = EMBEDDED) -> Iterator[Place]:
+    """A new database on the engine that a URL names; it is gone after."""
+    if not url.startswith(EMBEDDED):
+        raise NotImplementedError(f"no database is made on {url}")
+    with tempfile.TemporaryDirectory(prefix="backstory-bench-") as folder:
+        path = Path(folder, "bench.db")
+        (keys,) = make_organizations(path, 1)
+        yield Place(url=f"sqlite+aiosqlite:///{path}", folder=Path(folder), keys=keys)
+
+
+class _Clock:
+    """A second for each event."""
+
+    def __init__(self) -> None:
+        self.now = _START
+
+    def __call__(self) -> datetime:
+        self.now += _SECOND
+        return self.now
+
+
+def fill(place: Place, lengths: Sequence[int]) -> None:
+    """Give a place an assistant of each length, their events mixed, as a server would write."""
+    engine, safe, clock = place.engine(), place.vault(), _Clock()
+    events = (
+        (turn, position)
+        for turn in range(max(lengths))
+        for position, length in enumerate(lengths, 1)
+        if turn < length
+    )
+    while batch := list(islice(events, BATCH)):
+        with engine.begin() as connection:
+            unit = Unit(connection, safe, clock)
+            for turn, position in batch:
+                if turn:
+                    change(unit, position, turn)
+                else:
+                    create(unit)
+            unit.flush()
+    engine.dispose()
+
+
+def create(unit: Unit) -> None:
+    """An assistant of about three kilobytes."""
+    llm = {"system_prompt": _PROMPT, "welcome_message": "Northwind Dental, hello!"}
+    body = {"name": "Front desk", "llm_settings": llm}
+    service.create(unit, CALLER, read_create(body))
+
+
+def change(unit: Unit, assistant: int, number: int) -> None:
+    """Set a number of an assistant to what it is not."""
+    patch = read_patch({"llm_settings": {"max_tokens": number}})
+    wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander")
+    service.change(unit, wish, patch, Cause(type="patch"))
