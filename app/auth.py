@@ -62,8 +62,6 @@ class Authenticator:
 
     async def principal(self, token: str) -> Principal | Stranger | None:
         """Whose key this is; None where it names no organization."""
-        if accounts.organization_of(token) is None:
-            return None
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
         now = self._clock()
         known = self._known.get(digest)
@@ -80,6 +78,8 @@ class Authenticator:
         return not self._database.is_embedded and now - known.read_at >= self._staleness
 
     async def _look_up(self, token: str, digest: bytes, now: datetime) -> _Known | Stranger | None:
+        if accounts.organization_of(token) is None:
+            return None
         forgotten = self._forgotten
         found = await self._database.read(accounts.authenticate, self._vault, token)
         if not isinstance(found, Principal):

@@ -24,6 +24,7 @@ from app.idempotency import Idempotency
 from app.keys import ApiKeys
 from app.reading import Assistants
 from app.refusals import Refusals
+from app.remembered import RememberedViews
 from app.requests import MAX_BODY
 from app.routes import (
     assistants,
@@ -40,6 +41,7 @@ from app.routes import (
     versions,
 )
 from app.secrets import Secrets
+from app.shortcut import Shortcut
 from app.vault import Vault
 from app.writer import Writer
 from events.store import organization_ids
@@ -69,6 +71,7 @@ class Services(Struct, frozen=True):
     authenticator: Authenticator
     refusals: Refusals
     assistants: Assistants
+    views: RememberedViews
     keys: ApiKeys
     secrets: Secrets
     audit: Audit
@@ -92,7 +95,9 @@ async def open_services(
         safe = vault.open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url)
-        writer = Writer(database, safe, clock)
+        found = Assistants(database)
+        views = RememberedViews(database, found, is_alone=database.is_embedded)
+        writer = Writer(database, safe, clock, views)
         authenticator = Authenticator(database, safe, clock, config.staleness)
         refusals = Refusals(writer, clock)
         writer.start()
@@ -104,7 +109,8 @@ async def open_services(
                 Idempotency(writer, clock, config.idempotency_lifetime),
                 authenticator,
                 refusals,
-                Assistants(database),
+                found,
+                views,
                 ApiKeys(database, authenticator),
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
@@ -116,7 +122,7 @@ async def open_services(
 
 
 def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
-    """The application: a request goes through its log, then authentication, then the routes."""
+    """The application: a request goes through its log, authentication, the shortcut, the routes."""
     components = tuple(struct for room in _ROUTES for struct in room.COMPONENTS)
 
     @asynccontextmanager
@@ -152,7 +158,7 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
     )
     openapi.add_components(routes.openapi_schema, (*components, problems.Problem))
     authenticated = Authentication(
-        routes,
+        Shortcut(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )

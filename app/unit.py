@@ -90,6 +90,7 @@ class Unit:
         self._keys: dict[int, Keys] = {}
         self._policies: dict[int, Policy] = {}
         self.count = 0  # of events that were recorded
+        self.changed: set[current.Key] = set()  # the assistants whose view is another one now
 
     def lock(self, organization_ids: Iterable[int]) -> None:
         """Lock several organizations, in the order in which everybody does: none waits in a ring.
@@ -261,6 +262,7 @@ class Unit:
         counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
         self._append(event)
         self._states[key] = self._touched[key] = evolved = evolve(state, event)
+        self.changed.add(key)
         if keyframes.is_due(evolved):
             self._frames.append((key, evolved))
         secrets = self._secrets.setdefault(event.organization_id, [])

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.database import Database
+    from app.remembered import RememberedViews
     from app.vault import Vault
 
 T = TypeVar("T")
@@ -70,10 +71,17 @@ class _Waiting(Generic[T]):
 class Writer:
     """Commits waiting work in batches, in the order in which it came."""
 
-    def __init__(self, database: Database, vault: Vault, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        clock: Callable[[], datetime],
+        views: RememberedViews,
+    ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
+        self._views = views
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -156,7 +164,7 @@ class Writer:
     async def _attempt(self, batch: list[_Waiting[Any]]) -> None:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                await self._database.write(lambda connection: self._run(batch, connection))
+                await self._written(batch)
             except Busy:
                 if attempt == _ATTEMPTS:
                     raise
@@ -164,12 +172,19 @@ class Writer:
             else:
                 return
 
+    async def _written(self, batch: list[_Waiting[Any]]) -> None:
+        try:
+            await self._database.write(lambda connection: self._run(batch, connection))
+        finally:
+            self._views.changed()
+
     def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> None:
         unit = Unit(connection, self._vault, self._clock)
         unit.lock({w.organization_id for w in batch if w.organization_id is not None})
         for waiting in batch:
             waiting.run(unit)
         unit.flush()
+        self._views.changing(unit.changed)
 
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         for waiting in batch:

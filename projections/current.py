@@ -81,6 +81,16 @@ def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> 
     return None if row is None else _state(row)
 
 
+def living_version(
+    connection: sa.Connection, organization_id: int, assistant_id: int
+) -> int | None:
+    """The version of one assistant that there is; None where there is none."""
+    column = assistants.c
+    query = rows_of(assistants, organization_id, column.version)
+    query = query.where(column.assistant_id == assistant_id, column.deleted.is_(False))
+    return connection.scalars(query).one_or_none()
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which of an organization's living assistants a caller wants."""
 

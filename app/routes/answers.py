@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.preconditions import Condition
+    from app.remembered import View
     from app.requests import Preferences
     from app.service import Assistant
 
@@ -125,6 +126,15 @@ def read(
     if condition.if_none_match is not None and condition.if_none_match.match(tag):
         return Response(b"", status_code=304, headers=said)
     return Response(encode(assistant), media_type=JSON, headers=said)
+
+
+def shown(view: View, condition: Condition) -> Response[bytes]:
+    """An assistant as it is to a reader, or 304 to one who has it."""
+    tag = str(view.version)
+    said = {"etag": etag(tag), "vary": "Accept-Datetime"}
+    if condition.if_none_match is not None and condition.if_none_match.match(tag):
+        return Response(b"", status_code=304, headers=said)
+    return Response(view.body, media_type=JSON, headers=said)
 
 
 def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:

@@ -404,7 +404,8 @@ async def get_assistant(
         raise invalid("as_of", "Input should not be given beside version")
     wanted = read_reference(version, ("query", "version")) if version is not None else then
     if wanted is None:
-        return answers.read(await assistants.get(who.organization_id, known), condition)
+        view = await services(request).views.view(who.organization_id, known)
+        return answers.shown(view, condition)
     past = await assistants.at(who.organization_id, known, wanted)
     return answers.past(past, condition, f"{PREFIX}/{known}")
 

@@ -94,7 +94,16 @@ def _wrk(
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
         file.write(script)
         file.flush()
-        command = [str(WRK), "-t1", f"-c{connections}", f"-d{round(seconds)}s", "-s", file.name]
+        command = [
+            str(WRK),
+            "-t1",
+            "--timeout",
+            "20s",
+            f"-c{connections}",
+            f"-d{round(seconds)}s",
+            "-s",
+            file.name,
+        ]
         text = subprocess.run([*command, url], check=True, capture_output=True, text=True).stdout
     (line,) = (line for line in text.splitlines() if line.startswith("load "))
     requests, micros, median, p99, wrong = map(int, line.split()[1:])

@@ -1,0 +1,157 @@
+"""What was shown lately, as the bytes that were sent: a voice call waits on the next reading.
+
+A view is forgotten before the commit of what changes it begins, and while the commit runs nobody
+may remember it: who reads then reads the database. So no reader is shown what another reader, of
+whatever address, has already seen replaced. Who reads what is not remembered waits for a reading of
+the same that is under way. Where other processes write too, nobody does, and memory is held against
+the version in the database each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from app.preconditions import etag
+from projections import current
+from projections.current import represent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.database import Database
+    from app.reading import Assistants
+    from app.service import Assistant
+    from projections.current import Key
+
+_MOST_BYTES = 64 * 1024 * 1024
+_OVERHEAD = 1024  # bytes that an entry takes beside its body
+
+
+class View(Struct, frozen=True):
+    """A living assistant as everybody may see it, masked, and what is sent before it."""
+
+    version: int
+    body: bytes
+    etag: bytes
+    headers: tuple[tuple[bytes, bytes], ...]
+    unchanged: tuple[tuple[bytes, bytes], ...]  # the headers for who has it
+
+
+def view_of(assistant: Assistant) -> View:
+    """The view of an assistant."""
+    version = assistant.state.version
+    shown = represent(assistant.organization_id, assistant.id, assistant.state)
+    body = msgspec.json.encode(shown)
+    tag = etag(version).encode()
+    unchanged = ((b"etag", tag), (b"vary", b"Accept-Datetime"))
+    of_body = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
+    return View(version, body, tag, unchanged + of_body, unchanged)
+
+
+class RememberedViews:
+    """The views that were read last, up to so many bytes.
+
+    ``is_alone`` says that this process alone writes the database.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        assistants: Assistants,
+        *,
+        is_alone: bool,
+        most_bytes: int = _MOST_BYTES,
+    ) -> None:
+        self._database = database
+        self._assistants = assistants
+        self._is_alone = is_alone
+        self._most_bytes = most_bytes
+        self._views: dict[Key, View] = {}  # that which was read last stands last
+        self._loading: dict[Key, asyncio.Task[View]] = {}
+        self._changing: frozenset[Key] = frozenset()
+        self.size = 0  # in bytes
+
+    async def view(self, organization_id: int, assistant_id: int) -> View:
+        """The view as it is now; raises ``AssistantNotFound``."""
+        key = (organization_id, assistant_id)
+        known = self._views.get(key)
+        if known is not None and (self._is_alone or await self._is_current(key, known)):
+            return self._touch(key, known)
+        if not self._is_alone:
+            self._remember(key, view := await self._load(key))
+            return view
+        if key in self._changing:
+            return await self._load(key)
+        if key not in self._loading:
+            loading = asyncio.create_task(self._load_to_remember(key))
+            loading.add_done_callback(_look_at_failure)
+            self._loading[key] = loading
+        return await asyncio.shield(self._loading[key])  # others wait for it, too
+
+    def known(self, organization_id: int, assistant_id: int) -> View | None:
+        """The view as it is now, where no look at the database is needed to know that."""
+        key = (organization_id, assistant_id)
+        known = self._views.get(key) if self._is_alone else None
+        return None if known is None else self._touch(key, known)
+
+    def changing(self, keys: Iterable[Key]) -> None:
+        """Forget views whose change is about to be committed."""
+        self._changing = frozenset(keys)
+        for key in self._changing:
+            self._forget(key)
+            self._loading.pop(key, None)
+
+    def changed(self) -> None:
+        """Remember again: what was about to be committed is, or it will not be."""
+        self._changing = frozenset()
+
+    async def _load(self, key: Key) -> View:
+        return view_of(await self._assistants.get(*key))
+
+    async def _load_to_remember(self, key: Key) -> View:
+        try:
+            view = await self._load(key)
+        finally:
+            # What was read before a change may be what it changes: answer, don't remember.
+            is_still_so = self._loading.get(key) is asyncio.current_task()
+            if is_still_so:
+                del self._loading[key]
+        if is_still_so:
+            self._remember(key, view)
+        return view
+
+    async def _is_current(self, key: Key, known: View) -> bool:
+        return known.version == await self._database.read(current.living_version, *key)
+
+    def _touch(self, key: Key, view: View) -> View:
+        """Make it the last to go; it may have gone while somebody looked at the database."""
+        if self._views.get(key) is view:
+            self._views[key] = self._views.pop(key)
+        return view
+
+    def _remember(self, key: Key, view: View) -> None:
+        self._forget(key)
+        if _weight(view) > self._most_bytes:
+            return
+        self._views[key] = view
+        self.size += _weight(view)
+        while self.size > self._most_bytes:
+            self._forget(next(iter(self._views)))
+
+    def _forget(self, key: Key) -> None:
+        if (view := self._views.pop(key, None)) is not None:
+            self.size -= _weight(view)
+
+
+def _look_at_failure(loading: asyncio.Task[View]) -> None:
+    """Who waited for it may have gone, and the loop complains of failures that nobody saw."""
+    if not loading.cancelled():
+        loading.exception()
+
+
+def _weight(view: View) -> int:
+    return len(view.body) + _OVERHEAD

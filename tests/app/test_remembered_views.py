@@ -1,0 +1,393 @@
+"""A view that is remembered shows what the database holds, to everybody and at every moment."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from app import service, vault
+from app.config import Config
+from app.database import Database, writing_engine
+from app.main import utc_now
+from app.reading import Assistants
+from app.remembered import RememberedViews
+from app.service import Wish
+from app.unit import Unit, system
+from events.changed import Cause
+from events.errors import AssistantNotFound
+from events.patch import read_create, read_patch
+from tests.app import stored
+from tests.app.route_table import OPERATIONS, Operation
+from tests.app.test_statements import make_ids
+from tests.conftest import ASSISTANTS, make_organizations, serving_process
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from app.service import Assistant
+    from tests.conftest import Organization, Server
+
+WRITES = [one for one in OPERATIONS if one.verb != "GET"]
+SECONDS = 2.0
+READERS, WRITERS = 6, 3
+# Headers that differ between two answers to the same request.
+_OF_THE_MOMENT = frozenset(("date", "x-request-id"))
+
+
+def said(answer: httpx.Response) -> tuple[int, dict[str, str], bytes]:
+    headers = {name: v for name, v in answer.headers.items() if name not in _OF_THE_MOMENT}
+    return answer.status_code, headers, answer.content
+
+
+@pytest.fixture(scope="module")
+def tenant(server: Server) -> Organization:
+    return server.organization()
+
+
+@pytest.fixture(scope="module")
+def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
+    with server.client(tenant.admin) as client:
+        yield client
+
+
+# -- over HTTP
+
+
+@pytest.mark.parametrize("operation", WRITES, ids=str)
+def test_a_reading_after_any_acknowledged_write_shows_it(
+    boss: httpx.Client, operation: Operation
+) -> None:
+    ids = make_ids(boss)
+    operation.prepare(boss, ids)
+    path = f"{ASSISTANTS}/{ids['assistant_id']}"
+    before = [boss.get(path) for _ in range(2)]
+    assert said(before[0]) == said(before[1])
+    assert operation.send(boss, ids).is_success
+    for _ in range(2):
+        now, truth = boss.get(path), boss.get(path, params={"version": "latest"})
+        assert now.status_code == truth.status_code
+        if truth.is_success:
+            assert now.content == truth.content
+            assert now.headers["etag"] == truth.headers["etag"]
+
+
+def test_a_view_that_is_remembered_is_answered_without_a_statement(
+    editor: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}"
+    editor.get(path)
+    with stored.statements() as seen:
+        for held in ('"1"', '"2"'):
+            editor.get(path, headers={"if-none-match": held})
+    assert [one for one in seen if one.table == "assistants"] == []
+    with stored.statements() as seen:  # the control: this one does ask
+        editor.get(path, params={"version": "1"})
+    assert [one for one in seen if one.table == "assistants"]
+
+
+@pytest.mark.parametrize(
+    ("plain", "other"),
+    [
+        ({}, {"if-none-match": 'W/"7"'}),
+        ({"if-none-match": '"7"'}, {"if-none-match": '"7", "8"'}),
+        ({"if-none-match": '"1"'}, {"if-none-match": '"1", "8"'}),
+        ({"if-none-match": '"1"'}, {"if-none-match": 'W/"1"'}),
+        ({"if-none-match": '"1"'}, {"if-none-match": "*"}),
+        ({"prefer": "return=minimal"}, {"if-match": '"1"'}),
+    ],
+)
+def test_the_shortcut_answers_as_the_route_does(
+    editor: httpx.Client,
+    assistant: dict[str, Any],
+    plain: dict[str, str],
+    other: dict[str, str],
+) -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}"
+    editor.get(path)
+    assert said(editor.get(path, headers=plain)) == said(editor.get(path, headers=other))
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"headers": {"authorization": "Bearer none"}}, 401),
+        ({"headers": {"if-none-match": "7"}}, 422),
+        ({"headers": {"if-none-match": '"7'}}, 422),
+        ({"headers": {"if-match": "7"}}, 422),
+        ({"headers": {"accept-datetime": "yesterday"}}, 422),
+        ({"params": {"version": "0"}}, 404),
+        ({"params": {"as_of": "1999-01-01T00:00:00Z"}}, 404),
+    ],
+    ids=str,
+)
+def test_what_is_remembered_hides_no_refusal(
+    editor: httpx.Client, assistant: dict[str, Any], change: dict[str, Any], status: int
+) -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}"
+    assert editor.get(path).status_code == 200
+    assert editor.get(path, **change).status_code == status
+
+
+def test_what_one_organization_reads_no_other_is_shown(server: Server) -> None:
+    ours, others = server.organization(), server.organization()
+    with server.client(ours.admin) as boss, server.client(others.admin) as stranger:
+        number = boss.post(ASSISTANTS, json={"name": "Ours"}).json()["id"]
+        for _ in range(2):
+            assert boss.get(f"{ASSISTANTS}/{number}").json()["name"] == "Ours"
+            assert stranger.get(f"{ASSISTANTS}/{number}").status_code == 404
+
+
+# -- many at once
+
+
+def stale_readings(server: Server, organization: Organization) -> tuple[int, int]:
+    """How many readings there were, and how many showed less than somebody had seen before.
+
+    Readers take turns between the plain reading and the list, which reads the database.
+    """
+    newest = {"version": 0}
+    counted, stale = [], []
+    until = time.monotonic() + SECONDS
+
+    def see(version: int, floor: int) -> None:
+        counted.append(version)
+        if version < floor:
+            stale.append(version)
+        newest["version"] = max(newest["version"], version)
+
+    def read(number: int) -> None:
+        with server.client(organization.viewer) as client:
+            while time.monotonic() < until:
+                floor = newest["version"]
+                if number % 3:
+                    see(client.get(f"{ASSISTANTS}/1").json()["version"], floor)
+                else:
+                    see(client.get(ASSISTANTS).json()[0]["version"], floor)
+
+    def write(number: int) -> None:
+        with server.client(organization.editor) as client:
+            count = 0
+            while time.monotonic() < until:
+                count += 1
+                body = {"description": f"{number}, {count}"}
+                floor = newest["version"]
+                see(client.patch(f"{ASSISTANTS}/1", json=body).json()["version"], floor)
+
+    with server.client(organization.editor) as client:
+        assert client.post(ASSISTANTS, json={"name": "Front desk"}).is_success
+    threads = [threading.Thread(target=read, args=(n,)) for n in range(READERS)]
+    threads += [threading.Thread(target=write, args=(n,)) for n in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(counted), len(stale)
+
+
+_GUARDED = ""
+_NEVER_FORGETS = """
+from app.remembered import RememberedViews
+RememberedViews.changing = lambda self, keys: None
+"""
+
+
+@pytest.mark.parametrize(("preamble", "is_guarded"), [(_GUARDED, True), (_NEVER_FORGETS, False)])
+def test_no_reader_is_shown_less_than_somebody_saw_before(
+    tmp_path: Path, preamble: str, *, is_guarded: bool
+) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 1)
+    with serving_process(database, waiting, preamble=preamble) as running:
+        count, stale = stale_readings(running, running.organization())
+    assert count > 50
+    assert (stale == 0) is is_guarded
+
+
+# -- the memory itself
+
+
+class Slow(Assistants):
+    """Assistants whose readings wait, each until it is let go, with what it has read."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.has_read, self.may_go = asyncio.Event(), asyncio.Event()
+        self.readings = 0
+
+    async def get(self, organization_id: int, assistant_id: int) -> Assistant:
+        self.readings += 1
+        found = await super().get(organization_id, assistant_id)
+        self.has_read.set()
+        await self.may_go.wait()
+        return found
+
+
+class Beside:
+    """A database that somebody else writes, and what reads it."""
+
+    def __init__(self, path: Path, database: Database) -> None:
+        self.database = database
+        self._safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+        self._engine = writing_engine(path)
+        self._caller = system(1, "tests")
+
+    def create(self, description: str = "") -> None:
+        with self._engine.begin() as connection:
+            unit = Unit(connection, self._safe, utc_now)
+            patch = read_create({"name": "Front desk", "description": description})
+            service.create(unit, self._caller, patch)
+            unit.flush()
+
+    def change(self, assistant_id: int, name: str) -> None:
+        with self._engine.begin() as connection:
+            unit = Unit(connection, self._safe, utc_now)
+            wish = Wish(caller=self._caller, assistant_id=assistant_id)
+            service.change(unit, wish, read_patch({"name": name}), Cause(type="patch"))
+            unit.flush()
+
+    def delete(self, assistant_id: int) -> None:
+        with self._engine.begin() as connection:
+            unit = Unit(connection, self._safe, utc_now)
+            service.delete(unit, Wish(caller=self._caller, assistant_id=assistant_id))
+            unit.flush()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@asynccontextmanager
+async def beside(folder: Path) -> AsyncIterator[Beside]:
+    path = folder / "backstory.db"
+    make_organizations(path, 1)
+    database = Database(path)
+    writer = Beside(path, database)
+    try:
+        yield writer
+    finally:
+        writer.close()
+        await database.close()
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_was_read_before_a_change_is_not_remembered_after_it(
+    tmp_path: Path, *, is_guarded: bool
+) -> None:
+    async def story() -> tuple[int, int]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            slow = Slow(writer.database)
+            views = RememberedViews(writer.database, slow, is_alone=True)
+            early = asyncio.create_task(views.view(1, 1))
+            await slow.has_read.wait()
+            if is_guarded:
+                views.changing([(1, 1)])
+            writer.change(1, "Night desk")
+            views.changed()
+            slow.may_go.set()
+            return (await early).version, (await views.view(1, 1)).version
+
+    assert asyncio.run(story()) == (1, 2 if is_guarded else 1)
+
+
+def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            assert (await views.view(1, 1)).version == 1
+            views.changing([(1, 1)])
+            assert views.known(1, 1) is None
+            assert (await views.view(1, 1)).version == 1
+            writer.change(1, "Night desk")
+            assert (await views.view(1, 1)).version == 2  # others may have seen it
+            assert views.known(1, 1) is None
+            views.changed()
+            assert (await views.view(1, 1)).version == 2
+            assert views.known(1, 1) is not None
+
+    asyncio.run(story())
+
+
+def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            slow = Slow(writer.database)
+            views = RememberedViews(writer.database, slow, is_alone=True)
+            readers = [asyncio.create_task(views.view(1, 1)) for _ in range(5)]
+            await slow.has_read.wait()
+            readers[0].cancel()
+            slow.may_go.set()
+            answers = await asyncio.gather(*readers, return_exceptions=True)
+            assert isinstance(answers[0], asyncio.CancelledError)
+            assert len({id(one) for one in answers[1:]}) == 1
+            assert slow.readings == 1
+
+    asyncio.run(story())
+
+
+def test_a_reading_that_fails_is_not_remembered(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            for _ in range(2):
+                with pytest.raises(AssistantNotFound):
+                    await views.view(1, 1)
+            writer.create()
+            assert (await views.view(1, 1)).version == 1
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_where_others_write_each_reading_looks_at_the_version(
+    tmp_path: Path, *, is_alone: bool
+) -> None:
+    async def story() -> tuple[int, bool, bool]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            found = Assistants(writer.database)
+            views = RememberedViews(writer.database, found, is_alone=is_alone)
+            first = await views.view(1, 1)
+            is_same = await views.view(1, 1) is first
+            writer.change(1, "Night desk")
+            version = (await views.view(1, 1)).version
+            writer.delete(1)
+            try:
+                await views.view(1, 1)
+            except AssistantNotFound:
+                return version, is_same, True
+            return version, is_same, False
+
+    # The control is who thinks itself alone, and is not.
+    assert asyncio.run(story()) == ((1, True, False) if is_alone else (2, True, True))
+
+
+def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            for _ in range(6):
+                writer.create()
+            writer.create("x" * 30_000)
+            found = Assistants(writer.database)
+            sizes = RememberedViews(writer.database, found, is_alone=True)
+            await sizes.view(1, 1)
+            room = sizes.size * 4 + 100
+            views = RememberedViews(writer.database, found, is_alone=True, most_bytes=room)
+            for number in (1, 2, 3, 4, 1, 5, 6):
+                await views.view(1, number)
+                assert views.size <= room
+            known = [number for number in range(1, 8) if views.known(1, number)]
+            assert known == [1, 4, 5, 6]
+            await views.view(1, 7)  # larger than all of it: nothing makes room for that
+            assert views.known(1, 7) is None
+            assert views.known(1, 6) is not None
+
+    asyncio.run(story())
