@@ -264,7 +264,10 @@ def preferences(request: AnyRequest, *, dry_run: bool = False) -> Preferences:
 
     A dry run may also be asked for elsewhere.
     """
-    sent = ",".join(request.headers.getall("prefer", []))
+    lines = request.headers.getall("prefer", [])
+    if not lines:
+        return Preferences(dry_run=dry_run)
+    sent = ",".join(lines)
     said = {
         preference.partition(";")[0].replace(" ", "").replace('"', "").lower()
         for preference in sent.split(",")

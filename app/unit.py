@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.recalled import RecalledStates
     from app.vault import Vault
 
 
@@ -74,6 +75,7 @@ class Unit:
         connection: sa.Connection,
         safe: Vault,
         clock: Callable[[], datetime],
+        recalled: RecalledStates | None = None,
         *,
         is_preview: bool = False,
     ) -> None:
@@ -81,7 +83,9 @@ class Unit:
         self._is_preview = is_preview  # it locks nothing, and may record nothing
         self.vault = safe
         self.clock = clock
+        self._recalled = recalled
         self._counters: dict[int, store.Counter] = {}
+        self._locked_at: dict[int, int] = {}  # the sequence that an organization had before
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
         self._frames: list[tuple[current.Key, State]] = []
@@ -100,7 +104,7 @@ class Unit:
         for organization_id in sorted(organization_ids):
             counter = store.lock(self.connection, organization_id)
             if counter is not None:
-                self._counters[organization_id] = counter
+                self._keep(counter)
 
     def counter(self, organization_id: int) -> store.Counter:
         """The organization's counters, its row locked, as the work before this left them."""
@@ -109,24 +113,47 @@ class Unit:
             counter = take(self.connection, organization_id)
             if counter is None:
                 raise LookupError(f"no organization {organization_id}")
-            self._counters[organization_id] = counter
+            self._keep(counter)
         return self._counters[organization_id]
+
+    def _keep(self, counter: store.Counter) -> None:
+        self._counters[counter.organization_id] = counter
+        self._locked_at[counter.organization_id] = counter.sequence
 
     def state(self, organization_id: int, assistant_id: int) -> State:
         """An assistant's state as the commands before this one left it."""
         self.counter(organization_id)
         key = (organization_id, assistant_id)
         if key not in self._states:
-            stored = current.load(self.connection, organization_id, assistant_id)
-            self._states[key] = NOTHING if stored is None else stored
+            self._states[key] = self._recall(key) or self._load(key)
         return self._states[key]
+
+    def _recall(self, key: current.Key) -> State | None:
+        if self._recalled is None:
+            return None
+        return self._recalled.state(key, self._locked_at[key[0]])
+
+    def _load(self, key: current.Key) -> State:
+        return current.load(self.connection, *key) or NOTHING
 
     def policy(self, organization_id: int) -> Policy:
         """What the organization demands of changes, as the work before this left it."""
         if organization_id not in self._policies:
-            self.flush()
-            self._policies[organization_id] = policies.load(self.connection, organization_id)[1]
+            known = self._recall_policy(organization_id)
+            self._policies[organization_id] = known or self._load_policy(organization_id)
         return self._policies[organization_id]
+
+    def _recall_policy(self, organization_id: int) -> Policy | None:
+        if self._recalled is None:
+            return None
+        counter = self.counter(organization_id)
+        if counter.sequence != self._locked_at[organization_id]:
+            return None  # what was recorded since may be another policy
+        return self._recalled.policy(organization_id, counter.sequence)
+
+    def _load_policy(self, organization_id: int) -> Policy:
+        self.flush()
+        return policies.load(self.connection, organization_id)[1]
 
     def handle(
         self,
@@ -208,7 +235,8 @@ class Unit:
         for organization_id, recorded in self._events.items():
             store.append(self.connection, self.counter(organization_id), recorded)
             store.save_counter(self.connection, self.counter(organization_id))
-        for organization_id, secrets in self._secrets.items():
+        sealed = {one: secrets for one, secrets in self._secrets.items() if secrets}
+        for organization_id, secrets in sealed.items():
             data = self.keys(organization_id).data
             vault.store(self.connection, organization_id, data, secrets)
         recorded = [event for one in self._events.values() for event in one]
@@ -217,6 +245,16 @@ class Unit:
         self._frames.clear()
         self._secrets.clear()
         self._touched.clear()
+
+    def committed(self) -> None:
+        """What was written is: the next unit may recall it."""
+        if self._recalled is None:
+            return
+        for organization_id, counter in self._counters.items():
+            states = ((k, s) for k, s in self._states.items() if k[0] == organization_id)
+            locked_at = self._locked_at[organization_id]
+            policy = self._policies.get(organization_id)
+            self._recalled.committed(organization_id, locked_at, counter.sequence, states, policy)
 
     def keys(self, organization_id: int) -> Keys:
         """An organization's keys, as this transaction has them."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import structlog
 
 from app.database import Busy, CommitFailed
+from app.recalled import RecalledStates
 from app.unit import Unit
 from events.errors import Refusal
 
@@ -82,6 +83,7 @@ class Writer:
         self._vault = vault
         self._clock = clock
         self._views = views
+        self._recalled = RecalledStates()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -174,17 +176,19 @@ class Writer:
 
     async def _written(self, batch: list[_Waiting[Any]]) -> None:
         try:
-            await self._database.write(lambda connection: self._run(batch, connection))
+            unit = await self._database.write(lambda connection: self._run(batch, connection))
         finally:
             self._views.changed()
+        unit.committed()
 
-    def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> None:
-        unit = Unit(connection, self._vault, self._clock)
+    def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> Unit:
+        unit = Unit(connection, self._vault, self._clock, self._recalled)
         unit.lock({w.organization_id for w in batch if w.organization_id is not None})
         for waiting in batch:
             waiting.run(unit)
         unit.flush()
         self._views.changing(unit.changed)
+        return unit
 
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         for waiting in batch:

@@ -18,6 +18,7 @@ from msgspec import Struct
 from app import service, vault
 from app.config import Config
 from app.database import Database, writing_engine
+from app.recalled import RecalledStates
 from app.service import Wish
 from app.unit import Caller, Unit
 from app.vault import Vault
@@ -93,7 +94,7 @@ class _Clock:
 
 def fill(place: Place, lengths: Sequence[int]) -> None:
     """Give a place an assistant of each length, their events mixed, as a server would write."""
-    engine, safe, clock = place.engine(), place.vault(), _Clock()
+    engine, safe, clock, recalled = place.engine(), place.vault(), _Clock(), RecalledStates()
     events = (
         (turn, position)
         for turn in range(max(lengths))
@@ -102,13 +103,14 @@ def fill(place: Place, lengths: Sequence[int]) -> None:
     )
     while batch := list(islice(events, BATCH)):
         with engine.begin() as connection:
-            unit = Unit(connection, safe, clock)
+            unit = Unit(connection, safe, clock, recalled)
             for turn, position in batch:
                 if turn:
                     change(unit, position, turn)
                 else:
                     create(unit)
             unit.flush()
+        unit.committed()
     engine.dispose()
 
 

@@ -1,0 +1,184 @@
+"""A write that recalls a state decides as one that reads it: also beside other writers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from app import policies, service, vault
+from app.bounded import Bounded
+from app.config import Config
+from app.database import writing_engine
+from app.main import utc_now
+from app.recalled import RecalledStates
+from app.service import PreconditionRequired, Wish
+from app.unit import Unit, system
+from app.vault import Vault
+from events.changed import Cause, State
+from events.errors import AssistantNotFound
+from events.patch import read_create, read_patch
+from projections import current
+from tests.app import stored
+from tests.conftest import make_organizations
+
+CALLER = system(1, "tests")
+WISH = Wish(caller=CALLER, assistant_id=1)
+
+
+class Process:
+    """One that writes the database, with a memory of its own."""
+
+    def __init__(self, engine: sa.Engine, safe: Vault) -> None:
+        self._engine, self._safe = engine, safe
+        self.recalled = RecalledStates()
+
+    def write(self, *work: Callable[[Unit], Any]) -> None:
+        with self._engine.begin() as connection:
+            unit = Unit(connection, self._safe, utc_now, self.recalled)
+            for one in work:
+                one(unit)
+            unit.flush()
+        unit.committed()
+
+    def fail(self, *work: Callable[[Unit], Any]) -> None:
+        with self._engine.connect() as connection, connection.begin() as transaction:
+            unit = Unit(connection, self._safe, utc_now, self.recalled)
+            for one in work:
+                one(unit)
+            unit.flush()
+            transaction.rollback()
+
+    def state(self) -> State | None:
+        with self._engine.connect() as connection:
+            return current.load(connection, 1, 1)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
+    path = tmp_path / "backstory.db"
+    make_organizations(path, 1)
+    safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    engine = writing_engine(path)
+    yield Process(engine, safe), Process(engine, safe)
+    engine.dispose()
+
+
+def create(unit: Unit) -> None:
+    service.create(unit, CALLER, read_create({"name": "Front desk"}))
+
+
+def patch(**members: Any) -> Callable[[Unit], Any]:
+    return lambda unit: service.change(unit, WISH, read_patch(members), Cause(type="patch"))
+
+
+def delete(unit: Unit) -> None:
+    service.delete(unit, WISH)
+
+
+@contextmanager
+def readings() -> Iterator[list[str]]:
+    """The statements that read what may be recalled."""
+    found: list[str] = []
+    with stored.statements() as seen:
+        yield found
+    found += [str(one.table) for one in seen if one.text.startswith("SELECT")]
+
+
+def test_the_second_write_reads_the_counter_alone(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.write(create)
+    one.write(patch(description="a"))
+    with readings() as read:
+        one.write(patch(description="b"))
+    assert read == ["organizations"]
+    with readings() as read:  # the control: who recalls nothing reads
+        other.write(patch(description="c"))
+    assert set(read) == {"organizations", "assistants", "policies"}
+
+
+def test_what_another_process_wrote_in_between_is_what_is_changed(
+    two: tuple[Process, Process],
+) -> None:
+    one, other = two
+    one.write(create)
+    other.write(patch(description="theirs"))
+    one.write(patch(tts_limit=7))
+    state = one.state()
+    assert state is not None
+    assert state.version == 3
+    assert (state.settings["description"], state.settings["tts_limit"]) == ("theirs", 7)
+
+
+def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
+    two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(self: RecalledStates, key: current.Key, _: int) -> State | None:
+        return self._states.get(key)
+
+    monkeypatch.setattr(RecalledStates, "state", forgetful)
+    one, other = two
+    one.write(create)
+    other.write(patch(description="theirs"))
+    with pytest.raises(sa.exc.IntegrityError):  # the version is there already
+        one.write(patch(tts_limit=7))
+
+
+def test_what_was_rolled_back_is_not_recalled(two: tuple[Process, Process]) -> None:
+    one, _ = two
+    one.write(create)
+    one.fail(patch(description="never"))
+    one.write(patch(tts_limit=7))
+    state = one.state()
+    assert state is not None
+    assert (state.version, state.settings["description"]) == (2, None)
+
+
+def test_one_that_another_process_deleted_is_not_there(two: tuple[Process, Process]) -> None:
+    one, other = two
+    one.write(create)
+    other.write(delete)
+    with pytest.raises(AssistantNotFound):
+        one.write(patch(tts_limit=7))
+
+
+def test_a_policy_holds_from_the_next_command_on(two: tuple[Process, Process]) -> None:
+    one, other = two
+    strict = {"require_condition": True}
+    one.write(create, patch(description="a"))
+    one.write(patch(description="b"))
+
+    def demand(unit: Unit) -> None:
+        policies.change(unit, CALLER, strict, None)
+
+    with pytest.raises(PreconditionRequired):
+        one.write(demand, patch(description="c"))  # in the same transaction, which is taken back
+    one.write(patch(description="d"))
+    other.write(demand)
+    with pytest.raises(PreconditionRequired):
+        one.write(patch(description="e"))
+
+
+def test_what_is_heavier_than_all_room_is_not_held_and_nothing_goes_for_it() -> None:
+    held: Bounded[str, str] = Bounded(10)
+    held.put("a", "A", 4)
+    held.put("b", "B", 4)
+    held.put("c", "C", 11)
+    assert (list(held), held.weight) == (["a", "b"], 8)
+
+
+def test_what_was_used_first_goes_first() -> None:
+    held: Bounded[str, str] = Bounded(10)
+    for name in "abc":
+        held.put(name, name, 3)
+    assert held.get("a") == "a"
+    held.put("d", "d", 3)
+    assert (list(held), held.weight) == (["c", "a", "d"], 9)
+    held.put("a", "lighter", 1)
+    held.drop("c")
+    held.drop("z")
+    assert (list(held), held.weight) == (["d", "a"], 4)
