@@ -15,16 +15,19 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
+from app.bounded import Bounded
 from app.preconditions import etag
+from app.service import Assistant
 from projections import current
-from projections.current import represent
+from projections.current import Selection, represent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+
+    import sqlalchemy as sa
 
     from app.database import Database
     from app.reading import Assistants
-    from app.service import Assistant
     from projections.current import Key
 
 _MOST_BYTES = 64 * 1024 * 1024
@@ -69,18 +72,22 @@ class RememberedViews:
         self._database = database
         self._assistants = assistants
         self._is_alone = is_alone
-        self._most_bytes = most_bytes
-        self._views: dict[Key, View] = {}  # that which was read last stands last
+        self._views: Bounded[Key, View] = Bounded(most_bytes)
         self._loading: dict[Key, asyncio.Task[View]] = {}
         self._changing: frozenset[Key] = frozenset()
-        self.size = 0  # in bytes
+        self._moves = 0  # how often a change began or ended
+
+    @property
+    def size(self) -> int:
+        """What is remembered, in bytes."""
+        return self._views.weight
 
     async def view(self, organization_id: int, assistant_id: int) -> View:
         """The view as it is now; raises ``AssistantNotFound``."""
         key = (organization_id, assistant_id)
         known = self._views.get(key)
         if known is not None and (self._is_alone or await self._is_current(key, known)):
-            return self._touch(key, known)
+            return known
         if not self._is_alone:
             self._remember(key, view := await self._load(key))
             return view
@@ -92,22 +99,50 @@ class RememberedViews:
             self._loading[key] = loading
         return await asyncio.shield(self._loading[key])  # others wait for it, too
 
+    async def select(
+        self, organization_id: int, selection: Selection, *, skip: int, limit: int
+    ) -> list[View]:
+        """The views of the chosen living assistants, newest first, all of one moment.
+
+        Each is held against its version, so that only what is not remembered is read.
+        """
+
+        def work(connection: sa.Connection) -> tuple[list[View], list[tuple[Key, View]]]:
+            found = current.select_versions(
+                connection, organization_id, selection, skip=skip, limit=limit
+            )
+            views = {number: self._views.peek((organization_id, number)) for number in found}
+            missing = [n for n, v in views.items() if v is None or v.version != found[n]]
+            read = _read(connection, organization_id, missing)
+            views |= read
+            keyed = [((organization_id, number), view) for number, view in read.items()]
+            return [view for view in views.values() if view is not None], keyed
+
+        moves = self._moves
+        shown, read = await self._database.snapshot(work)
+        for key, view in read:
+            # As with one that is read alone.
+            if not self._is_alone or (moves == self._moves and key not in self._changing):
+                self._remember(key, view)
+        return shown
+
     def known(self, organization_id: int, assistant_id: int) -> View | None:
         """The view as it is now, where no look at the database is needed to know that."""
         key = (organization_id, assistant_id)
-        known = self._views.get(key) if self._is_alone else None
-        return None if known is None else self._touch(key, known)
+        return self._views.get(key) if self._is_alone else None
 
     def changing(self, keys: Iterable[Key]) -> None:
         """Forget views whose change is about to be committed."""
         self._changing = frozenset(keys)
+        self._moves += 1
         for key in self._changing:
-            self._forget(key)
+            self._views.drop(key)
             self._loading.pop(key, None)
 
     def changed(self) -> None:
         """Remember again: what was about to be committed is, or it will not be."""
         self._changing = frozenset()
+        self._moves += 1
 
     async def _load(self, key: Key) -> View:
         return view_of(await self._assistants.get(*key))
@@ -127,31 +162,22 @@ class RememberedViews:
     async def _is_current(self, key: Key, known: View) -> bool:
         return known.version == await self._database.read(current.living_version, *key)
 
-    def _touch(self, key: Key, view: View) -> View:
-        """Make it the last to go; it may have gone while somebody looked at the database."""
-        if self._views.get(key) is view:
-            self._views[key] = self._views.pop(key)
-        return view
-
     def _remember(self, key: Key, view: View) -> None:
-        self._forget(key)
-        if _weight(view) > self._most_bytes:
-            return
-        self._views[key] = view
-        self.size += _weight(view)
-        while self.size > self._most_bytes:
-            self._forget(next(iter(self._views)))
+        self._views.put(key, view, len(view.body) + _OVERHEAD)
 
-    def _forget(self, key: Key) -> None:
-        if (view := self._views.pop(key, None)) is not None:
-            self.size -= _weight(view)
+
+def _read(
+    connection: sa.Connection, organization_id: int, numbers: Sequence[int]
+) -> dict[int, View]:
+    chosen = Selection(assistant_ids=tuple(numbers))
+    read = current.select(connection, organization_id, chosen) if numbers else []
+    return {
+        number: view_of(Assistant(organization_id=organization_id, id=number, state=state))
+        for number, state in read
+    }
 
 
 def _look_at_failure(loading: asyncio.Task[View]) -> None:
     """Who waited for it may have gone, and the loop complains of failures that nobody saw."""
     if not loading.cancelled():
         loading.exception()
-
-
-def _weight(view: View) -> int:
-    return len(view.body) + _OVERHEAD

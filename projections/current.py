@@ -109,14 +109,30 @@ def select(
     limit: int | None = None,
 ) -> list[tuple[int, State]]:
     """The chosen assistants with their ids, newest first."""
-    query = (
-        rows_of(assistants, organization_id)
-        .where(*_conditions(selection))
-        .order_by(assistants.c.assistant_id.desc())
-        .offset(skip)
-        .limit(limit)
-    )
+    query = _selected(organization_id, selection).offset(skip).limit(limit)
     return [(row.assistant_id, _state(row)) for row in connection.execute(query)]
+
+
+def select_versions(
+    connection: sa.Connection,
+    organization_id: int,
+    selection: Selection,
+    *,
+    skip: int = 0,
+    limit: int | None = None,
+) -> dict[int, int]:
+    """The versions of those that ``select`` would give, by id, in its order."""
+    column = assistants.c
+    query = _selected(organization_id, selection, column.assistant_id, column.version)
+    rows = connection.execute(query.offset(skip).limit(limit))
+    return {row.assistant_id: row.version for row in rows}
+
+
+def _selected(
+    organization_id: int, selection: Selection, *columns: sa.ColumnElement[Any]
+) -> sa.Select[Any]:
+    query = rows_of(assistants, organization_id, *columns).where(*_conditions(selection))
+    return query.order_by(assistants.c.assistant_id.desc())
 
 
 def created_by(

@@ -154,11 +154,9 @@ def past(assistant: Assistant, condition: Condition, address: str) -> Response[b
     return read(assistant, condition, tag=past_tag(assistant), headers=headers)
 
 
-def listed(
-    found: Iterable[Assistant], condition: Condition, then: datetime | None
-) -> Response[bytes]:
-    """Assistants to a reader, or 304 to one who has them."""
-    body = b"[" + b",".join(map(encode, found)) + b"]"
+def listed(found: Iterable[bytes], condition: Condition, then: datetime | None) -> Response[bytes]:
+    """Assistants, encoded, to a reader, or 304 to one who has them."""
+    body = b"[" + b",".join(found) + b"]"
     tag = digest(body)
     said = {"etag": etag(tag), "vary": "Accept-Datetime"}
     if then is not None:

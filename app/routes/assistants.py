@@ -184,14 +184,16 @@ async def list_assistants(
         user_id=who.user_id if my_assistants_only else None,
     )
     then = _moment(request, as_of)
-    assistants = services(request).assistants
+    made_of = services(request)
     if then is None:
-        found = await assistants.select(who.organization_id, selection, skip=skip, limit=limit)
+        views = await made_of.views.select(who.organization_id, selection, skip=skip, limit=limit)
+        bodies = [view.body for view in views]
     else:
-        found = await assistants.select_at(
+        found = await made_of.assistants.select_at(
             who.organization_id, then, selection, skip=skip, limit=limit
         )
-    return answers.listed(found, read_condition(request.headers), then)
+        bodies = [answers.encode(assistant) for assistant in found]
+    return answers.listed(bodies, read_condition(request.headers), then)
 
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:

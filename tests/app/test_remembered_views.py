@@ -22,6 +22,7 @@ from app.unit import Unit, system
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
+from projections.current import Selection
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, Operation
 from tests.app.test_statements import make_ids
@@ -73,9 +74,11 @@ def test_a_reading_after_any_acknowledged_write_shows_it(
     for _ in range(2):
         now, truth = boss.get(path), boss.get(path, params={"version": "latest"})
         assert now.status_code == truth.status_code
+        listed = {one["id"]: one for one in boss.get(ASSISTANTS, params={"limit": 1000}).json()}
         if truth.is_success:
             assert now.content == truth.content
             assert now.headers["etag"] == truth.headers["etag"]
+        assert listed.get(ids["assistant_id"]) == (truth.json() if truth.is_success else None)
 
 
 def test_a_view_that_is_remembered_is_answered_without_a_statement(
@@ -311,6 +314,59 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
             views.changed()
             assert (await views.view(1, 1)).version == 2
             assert views.known(1, 1) is not None
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_was_listed_before_a_change_is_not_remembered_after_it(
+    tmp_path: Path, *, is_guarded: bool
+) -> None:
+    async def story() -> tuple[list[int], int]:
+        async with beside(tmp_path) as writer:
+            for _ in range(3):
+                writer.create()
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            reading = writer.database.snapshot
+
+            async def slow(work: Any) -> Any:
+                found = await reading(work)
+                if is_guarded:
+                    views.changing([(1, 2)])
+                writer.change(2, "Night desk")
+                views.changed()
+                return found
+
+            monkeypatch = pytest.MonkeyPatch()
+            monkeypatch.setattr(writer.database, "snapshot", slow)
+            monkeypatch.setattr(views, "changed", views.changed if is_guarded else lambda: None)
+            listed = await views.select(1, Selection(), skip=0, limit=2)
+            monkeypatch.undo()
+            return [view.version for view in listed], (await views.view(1, 2)).version
+
+    assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
+
+
+def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            for _ in range(3):
+                writer.create()
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            first = await views.select(1, Selection(), skip=0, limit=9)
+            assert [view.version for view in first] == [1, 1, 1]
+            assert [await views.view(1, number) for number in (3, 2, 1)] == first
+            views.changing([(1, 2)])
+            writer.change(2, "Night desk")
+            views.changed()
+            second = await views.select(1, Selection(), skip=0, limit=9)
+            assert [one is other for one, other in zip(first, second, strict=True)] == [
+                True,
+                False,
+                True,
+            ]
+            assert [view.version for view in second] == [1, 2, 1]
+            assert await views.select(1, Selection(), skip=1, limit=1) == [second[1]]
 
     asyncio.run(story())
 
