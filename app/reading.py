@@ -373,9 +373,9 @@ def _links(
         if not isinstance(event, SecretsErased)
     }
     reverts = {}
-    for version in numbers:
-        if reversal := reversals.of(connection, *key, version):
-            reverts[version] = _reverts(connection, *key, reversal)
+    for event in events:
+        if reversal := reversals.made_by(event):
+            reverts[event.version] = _reverts(connection, *key, reversal)
     return Links(reverts, reverted_by)
 
 

@@ -13,6 +13,8 @@ from events.pointers import Paths
 from events.tables import metadata, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from events.changed import Event
 
 _MOST = 1000  # of one answer
@@ -88,24 +90,19 @@ def reaching(
         .order_by(column.version)
         .limit(_MOST)
     )
-    return [_reversal(row) for row in connection.execute(query)]
+    return [_reversal(row) for row in connection.execute(query).mappings()]
 
 
-def of(
-    connection: sa.Connection, organization_id: int, assistant_id: int, version: int
-) -> Reversal | None:
-    """What the event of a version took back; None where it took back nothing."""
-    query = rows_of(reversals, organization_id).where(
-        reversals.c.assistant_id == assistant_id, reversals.c.version == version
-    )
-    row = connection.execute(query).one_or_none()
+def made_by(event: Event) -> Reversal | None:
+    """What an event took back, as it says itself; None where it took back nothing."""
+    row = row_of(event)
     return None if row is None else _reversal(row)
 
 
-def _reversal(row: sa.Row[Any]) -> Reversal:
+def _reversal(row: Mapping[Any, Any]) -> Reversal:
     return Reversal(
-        version=row.version,
-        first_version=row.first_version,
-        last_version=row.last_version,
-        paths=tuple(msgspec.json.decode(row.paths)),
+        version=row["version"],
+        first_version=row["first_version"],
+        last_version=row["last_version"],
+        paths=tuple(msgspec.json.decode(row["paths"])),
     )
