@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
@@ -25,7 +24,7 @@ from app.continuation import NotAnExport
 from app.copying import NotACopy
 from app.database import NotMigrated, migrate, prepare
 from app.engines import POSTGRESQL, DatabaseHeld, engines
-from app.main import create_app, utc_now
+from app.main import create_app, spare_the_collector, utc_now
 from app.signing import AuditKeyMissing
 from app.trailers import TrailersProtocol
 from app.unit import system
@@ -365,7 +364,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _spare_the_collector()
+        spare_the_collector()
         if self._ready is not None and self.started:
             self._ready(_url(self.servers[0].sockets[0]))
 
@@ -373,16 +372,6 @@ class _Server(uvicorn.Server):
 def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
-
-
-def _spare_the_collector() -> None:
-    """Leave what was made for good alone, and look less often at what is not.
-
-    Most of the longest answers' time was the cyclic collector's, and requests leave few cycles.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def _check(config: Config) -> None:

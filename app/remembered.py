@@ -10,6 +10,8 @@ the version in the database each time.
 from __future__ import annotations
 
 import asyncio
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -34,7 +36,7 @@ _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
 
 
-class View(Struct, frozen=True):
+class View(Struct):
     """A living assistant as everybody may see it, masked, and what is sent before it."""
 
     version: int
@@ -42,6 +44,7 @@ class View(Struct, frozen=True):
     etag: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     unchanged: tuple[tuple[bytes, bytes], ...]  # the headers for who has it
+    checked_at: float = 0  # when it was last held against the database: ``time.monotonic``
 
 
 def view_of(assistant: Assistant) -> View:
@@ -58,7 +61,8 @@ def view_of(assistant: Assistant) -> View:
 class RememberedViews:
     """The views that were read last, up to so many bytes.
 
-    ``is_alone`` says that this process alone writes the database.
+    ``is_alone`` says that this process alone writes the database; else ``staleness`` is how old
+    what is shown may be.
     """
 
     def __init__(
@@ -67,11 +71,13 @@ class RememberedViews:
         assistants: Assistants,
         *,
         is_alone: bool,
+        staleness: timedelta = timedelta(0),
         most_bytes: int = _MOST_BYTES,
     ) -> None:
         self._database = database
         self._assistants = assistants
         self._is_alone = is_alone
+        self._staleness = staleness.total_seconds()
         self._views: Bounded[Key, View] = Bounded(most_bytes)
         self._loading: dict[Key, asyncio.Task[View]] = {}
         self._changing: frozenset[Key] = frozenset()
@@ -86,7 +92,7 @@ class RememberedViews:
         """The view as it is now; raises ``AssistantNotFound``."""
         key = (organization_id, assistant_id)
         known = self._views.get(key)
-        if known is not None and (self._is_alone or await self._is_current(key, known)):
+        if known is not None and (self._is_good(known) or await self._is_current(key, known)):
             return known
         if not self._is_alone:
             self._remember(key, view := await self._load(key))
@@ -127,9 +133,15 @@ class RememberedViews:
         return shown
 
     def known(self, organization_id: int, assistant_id: int) -> View | None:
-        """The view as it is now, where no look at the database is needed to know that."""
-        key = (organization_id, assistant_id)
-        return self._views.get(key) if self._is_alone else None
+        """The view, where no look at the database is needed to know that it is good."""
+        view = self._views.get((organization_id, assistant_id))
+        return view if view is not None and self._is_good(view) else None
+
+    def age(self, view: View) -> int | None:
+        """How old it may be, in seconds; None where nothing older than now is shown."""
+        if self._is_alone or not self._staleness:
+            return None
+        return int(time.monotonic() - view.checked_at)
 
     def changing(self, keys: Iterable[Key]) -> None:
         """Forget views whose change is about to be committed."""
@@ -145,7 +157,10 @@ class RememberedViews:
         self._moves += 1
 
     async def _load(self, key: Key) -> View:
-        return view_of(await self._assistants.get(*key))
+        began = time.monotonic()
+        view = view_of(await self._assistants.get(*key))
+        view.checked_at = began
+        return view
 
     async def _load_to_remember(self, key: Key) -> View:
         try:
@@ -159,8 +174,15 @@ class RememberedViews:
             self._remember(key, view)
         return view
 
+    def _is_good(self, known: View) -> bool:
+        return self._is_alone or time.monotonic() - known.checked_at < self._staleness
+
     async def _is_current(self, key: Key, known: View) -> bool:
-        return known.version == await self._database.read(current.living_version, *key)
+        began = time.monotonic()
+        if known.version != await self._database.read(current.living_version, *key):
+            return False
+        known.checked_at = began
+        return True
 
     def _remember(self, key: Key, view: View) -> None:
         self._views.put(key, view, len(view.body) + _OVERHEAD)

@@ -62,9 +62,11 @@ class Shortcut:
         view = self._views().known(who.organization_id, int(number))
         if view is None:
             return None
+        age = self._views().age(view)
+        more = () if age is None else ((b"age", b"%d" % age),)
         if held == view.etag:
-            return 304, view.unchanged, b""
-        return 200, view.headers, view.body
+            return 304, view.unchanged + more, b""
+        return 200, view.headers + more, view.body
 
 
 def _is_plain_id(text: str) -> bool:

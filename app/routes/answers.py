@@ -128,10 +128,11 @@ def read(
     return Response(encode(assistant), media_type=JSON, headers=said)
 
 
-def shown(view: View, condition: Condition) -> Response[bytes]:
+def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
     """An assistant as it is to a reader, or 304 to one who has it."""
     tag = str(view.version)
     said = {"etag": etag(tag), "vary": "Accept-Datetime"}
+    said |= {} if age is None else {"age": str(age)}
     if condition.if_none_match is not None and condition.if_none_match.match(tag):
         return Response(b"", status_code=304, headers=said)
     return Response(view.body, media_type=JSON, headers=said)

@@ -406,8 +406,9 @@ async def get_assistant(
         raise invalid("as_of", "Input should not be given beside version")
     wanted = read_reference(version, ("query", "version")) if version is not None else then
     if wanted is None:
-        view = await services(request).views.view(who.organization_id, known)
-        return answers.shown(view, condition)
+        views = services(request).views
+        view = await views.view(who.organization_id, known)
+        return answers.shown(view, condition, views.age(view))
     past = await assistants.at(who.organization_id, known, wanted)
     return answers.past(past, condition, f"{PREFIX}/{known}")
 

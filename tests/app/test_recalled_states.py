@@ -12,8 +12,6 @@ import sqlalchemy as sa
 
 from app import policies, service, vault
 from app.bounded import Bounded
-from app.config import Config
-from app.database import writing_engine
 from app.main import utc_now
 from app.recalled import RecalledStates
 from app.service import PreconditionRequired, Wish
@@ -25,6 +23,7 @@ from events.patch import read_create, read_patch
 from projections import current
 from tests.app import stored
 from tests.conftest import make_organizations
+from tests.databases import config_of, writing_engine
 
 CALLER = system(1, "tests")
 WISH = Wish(caller=CALLER, assistant_id=1)
@@ -62,7 +61,7 @@ class Process:
 def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
-    safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+    safe = vault.open_vault(config_of(path))
     engine = writing_engine(path)
     yield Process(engine, safe), Process(engine, safe)
     engine.dispose()

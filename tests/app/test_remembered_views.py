@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 from app import service, vault
-from app.config import Config
-from app.database import Database, writing_engine
+from app.database import Database
 from app.main import utc_now
 from app.reading import Assistants
 from app.remembered import RememberedViews
@@ -27,6 +26,7 @@ from tests.app import stored
 from tests.app.route_table import OPERATIONS, Operation
 from tests.app.test_statements import make_ids
 from tests.conftest import ASSISTANTS, make_organizations, serving_process
+from tests.databases import config_of, url_of, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -81,6 +81,7 @@ def test_a_reading_after_any_acknowledged_write_shows_it(
         assert listed.get(ids["assistant_id"]) == (truth.json() if truth.is_success else None)
 
 
+@pytest.mark.sqlite  # elsewhere it is held against the version
 def test_a_view_that_is_remembered_is_answered_without_a_statement(
     editor: httpx.Client, assistant: dict[str, Any]
 ) -> None:
@@ -201,7 +202,13 @@ RememberedViews.changing = lambda self, keys: None
 """
 
 
-@pytest.mark.parametrize(("preamble", "is_guarded"), [(_GUARDED, True), (_NEVER_FORGETS, False)])
+@pytest.mark.parametrize(
+    ("preamble", "is_guarded"),
+    [
+        (_GUARDED, True),
+        pytest.param(_NEVER_FORGETS, False, marks=pytest.mark.sqlite),  # elsewhere none is needed
+    ],
+)
 def test_no_reader_is_shown_less_than_somebody_saw_before(
     tmp_path: Path, preamble: str, *, is_guarded: bool
 ) -> None:
@@ -237,7 +244,7 @@ class Beside:
 
     def __init__(self, path: Path, database: Database) -> None:
         self.database = database
-        self._safe = vault.open_vault(Config(database_url=f"sqlite+aiosqlite:///{path}"))
+        self._safe = vault.open_vault(config_of(path))
         self._engine = writing_engine(path)
         self._caller = system(1, "tests")
 
@@ -269,7 +276,7 @@ class Beside:
 async def beside(folder: Path) -> AsyncIterator[Beside]:
     path = folder / "backstory.db"
     make_organizations(path, 1)
-    database = Database(path)
+    database = Database(url_of(path))
     writer = Beside(path, database)
     try:
         yield writer

@@ -1,6 +1,6 @@
 """All of it in one table: ``python -m tests.benchmarks [--quick] [--long] [NAME...]``.
 
-``--database URL`` names the engine; the embedded one by default. ``--quick`` is for a look: short
+``--on`` names the engine. ``--quick`` is for a look: short
 rounds. ``--long`` takes a million events.
 """
 
@@ -15,28 +15,29 @@ import structlog
 
 from tests.benchmarks import asking, folding, growing, layers, load, places, writing
 from tests.benchmarks.load import Row
+from tests.databases import KINDS
 
 Measured = Callable[[], Iterator[Row]]
 
 
 def _read() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_chosen("", 0, 0, 0)))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(_chosen(0, 0, 0)))
     parser.add_argument("--quick", action="store_true", help="short rounds, for a look")
     parser.add_argument("--long", action="store_true", help="a million events")
-    parser.add_argument("--database", default=places.EMBEDDED, metavar="URL", help="the engine")
+    parser.add_argument("--on", choices=KINDS, default="sqlite", help="the engine")
     return parser.parse_args()
 
 
-def _chosen(url: str, seconds: float, rounds: int, events: int) -> dict[str, Measured]:
+def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
     return {
-        "assistant": partial(asking.one_assistant, url, seconds, rounds),
-        "list": partial(asking.many_assistants, url, seconds, rounds),
-        "history": partial(asking.history, url, seconds, rounds),
-        "writing": partial(writing.writing, url, rounds),
-        "folding": partial(folding.folding, url, rounds, events),
-        "growth": partial(growing.growth, url, seconds, rounds, events),
-        "layers": partial(layers.layers, url, rounds),
+        "assistant": partial(asking.one_assistant, seconds, rounds),
+        "list": partial(asking.many_assistants, seconds, rounds),
+        "history": partial(asking.history, seconds, rounds),
+        "writing": partial(writing.writing, rounds),
+        "folding": partial(folding.folding, rounds, events),
+        "growth": partial(growing.growth, seconds, rounds, events),
+        "layers": partial(layers.layers, rounds),
     }
 
 
@@ -45,13 +46,13 @@ def main() -> None:
     wanted = _read()
     level = structlog.make_filtering_bound_logger(logging.ERROR)
     structlog.configure(wrapper_class=level)  # new databases say that they have keys
+    places.choose(wanted.on)
     measured = _chosen(
-        wanted.database,
         1 if wanted.quick else 4,
         load.ROUNDS,
         1_000_000 if wanted.long else 100_000,
     )
-    print(f"| {load.machine()} | measured | goal | |\n|---|---|---|---|", flush=True)  # noqa: T201  # the table is what this is for
+    print(f"| {wanted.on}, {load.machine()} | measured | goal | |\n|---|---|---|---|", flush=True)  # noqa: T201  # the table is what this is for
     for name in wanted.names or measured:
         for row in measured[name]():
             print(f"| {row.what} | {row.measured} | {row.goal} | {row.beside} |", flush=True)  # noqa: T201  # as above

@@ -64,9 +64,9 @@ def _body(url: str, place: Place, path: str) -> bytes:
     return answer.content
 
 
-def one_assistant(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+def one_assistant(seconds: float, rounds: int) -> Iterator[Row]:
     """GET, 304 and PATCH against the bare handler and the baseline."""
-    with places.fresh(url) as place, ExitStack() as stack:
+    with places.fresh() as place, ExitStack() as stack:
         places.fill(place, [2] * COUNT)
         ours, _ = stack.enter_context(load.serving(place.folder, place.url))
         body = _body(ours, place, _MANY[0])
@@ -124,10 +124,10 @@ def one_assistant(url: str, seconds: float, rounds: int) -> Iterator[Row]:
         yield Row(what="PATCH / baseline, 64 connections", measured=f"{value:.1f}", beside=rates)
 
 
-def history(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+def history(seconds: float, rounds: int) -> Iterator[Row]:
     """A page of the settings history of a short stream and of a long one."""
     lengths = (100, 100_000)
-    with places.fresh(url) as place:
+    with places.fresh() as place:
         places.fill(place, lengths)
         with load.serving(place.folder, place.url) as (ours, _):
             contenders = {
@@ -146,9 +146,9 @@ def history(url: str, seconds: float, rounds: int) -> Iterator[Row]:
     yield at_most(what, value, 1.2, rates)
 
 
-def many_assistants(url: str, seconds: float, rounds: int) -> Iterator[Row]:
+def many_assistants(seconds: float, rounds: int) -> Iterator[Row]:
     """The list of a hundred against the same bytes from the bare handler."""
-    with places.fresh(url) as place, ExitStack() as stack:
+    with places.fresh() as place, ExitStack() as stack:
         places.fill(place, [2] * COUNT)
         ours, _ = stack.enter_context(load.serving(place.folder, place.url))
         path = f"{ASSISTANTS}?limit={COUNT}"

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from litestar import Litestar, get
 
 from app import log, vault
 from app.auth import Authentication, Authenticator
-from app.config import Config
+from app.config import Config, read_config
 from app.database import Database
 from app.main import utc_now
 from app.trailers import TrailersProtocol
@@ -34,7 +35,7 @@ def _nobody_is_refused() -> Refusals:
 
 def create_app(config: Config, body: bytes) -> ASGIApp:
     """The application; its database is read once, for the key."""
-    authenticator = Authenticator(Database(config.database_path), vault.open_vault(config), utc_now)
+    authenticator = Authenticator(Database(config.url), vault.open_vault(config), utc_now)
 
     @get(PATH, media_type="application/json")
     async def bare() -> bytes:
@@ -69,6 +70,6 @@ def serve(app: ASGIApp) -> None:
 
 if __name__ == "__main__":
     _, url, file = sys.argv
-    config = Config(database_url=url)
+    config = read_config(os.environ, database_url=url)
     log.configure(config)
     serve(create_app(config, Path(file).read_bytes()))

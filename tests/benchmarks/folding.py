@@ -17,8 +17,7 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.config import Config
-from app.database import reading_engine, writing_engine
+from app.engines import engines
 from events import store
 from events.changed import LogEvent
 from projections import rebuild
@@ -34,9 +33,9 @@ class Taken(Struct, frozen=True):
     megabytes: float
 
 
-def folding(url: str, rounds: int, events: int) -> Iterator[Row]:
+def folding(rounds: int, events: int) -> Iterator[Row]:
     """``backstory check`` and ``rebuild`` against a bare decode of the same rows."""
-    with places.fresh(url) as place:
+    with places.fresh() as place:
         places.fill(place, [_VERSIONS] * (events // _VERSIONS))
         taken: dict[str, list[Taken]] = {name: [] for name in _WORK}
         for _ in range(rounds):
@@ -94,8 +93,8 @@ _WORK: dict[str, Callable[[sa.Connection], None]] = {
 
 def main() -> None:
     _, name, url = sys.argv
-    path = Config(database_url=url).database_path
-    engine = writing_engine(path) if name == "rebuild" else reading_engine(path)
+    database = engines(sa.make_url(url))
+    engine = database.commands() if name == "rebuild" else database.snapshots()
     with engine.begin() as connection:
         began = time.perf_counter()
         _WORK[name](connection)

@@ -21,11 +21,11 @@ _COLD_SECONDS = 1.5
 _COLD_MEMORY = 120  # MB
 
 
-def growth(url: str, seconds: float, rounds: int, events: int) -> Iterator[Row]:
+def growth(seconds: float, rounds: int, events: int) -> Iterator[Row]:
     """The same requests on databases of more and more events, each beside the smallest."""
     sizes = [size for size in (_SMALLEST, 100_000, 1_000_000) if size <= events]
     with ExitStack() as stack:
-        made = {size: stack.enter_context(places.fresh(url)) for size in sizes}
+        made = {size: stack.enter_context(places.fresh()) for size in sizes}
         for size, place in made.items():
             places.fill(place, [_VERSIONS] * (size // _VERSIONS))
         yield from _cold(made[sizes[-1]], sizes[-1])

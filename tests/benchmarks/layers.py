@@ -37,9 +37,9 @@ _BODY = (
 _SECRET = Sealed(Plain("sk-0123456789abcdef0123456789abcdef"), ("api_keys", "a"))
 
 
-def layers(url: str, rounds: int) -> Iterator[Row]:
+def layers(rounds: int) -> Iterator[Row]:
     """Microseconds for one PATCH, layer by layer, then the whole of it in a batch of 64."""
-    with places.fresh(url) as place:
+    with places.fresh() as place:
         places.fill(place, [2] * BATCH)
         for name, work in _layers(place).items():
             taken = median(_seconds(work) for _ in range(rounds)) / _TIMES

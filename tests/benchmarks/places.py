@@ -1,10 +1,11 @@
 """The databases that are measured: each new, with one organization and its keys.
 
-Where another engine than the embedded one is measured, this module is what knows of it.
+On the embedded engine, or on a PostgreSQL of their own, which is as durable as it comes.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +18,17 @@ from msgspec import Struct
 
 from app import service, vault
 from app.config import Config
-from app.database import Database, writing_engine
+from app.database import Database
 from app.recalled import RecalledStates
 from app.service import Wish
 from app.unit import Caller, Unit
 from app.vault import Vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
+from tests import databases
 from tests.conftest import Organization, make_organizations
+from tests.databases import config_of, text_of, url_of, writing_engine
 
-EMBEDDED = "sqlite+aiosqlite://"
 BATCH = 64
 _START = datetime(2100, 1, 1, tzinfo=UTC)  # after the organization was made
 _SECOND = timedelta(seconds=1)
@@ -44,22 +46,31 @@ _PROMPT = (
 class Place(Struct, frozen=True, kw_only=True):
     """A database, and the keys of its organization 1."""
 
-    url: str
-    folder: Path  # for what its servers leave
+    path: Path
     keys: Organization
+
+    @property
+    def folder(self) -> Path:
+        """Where its servers leave what they leave."""
+        return self.path.parent
+
+    @property
+    def url(self) -> str:
+        """What a server is told of it."""
+        return text_of(self.path)
 
     @property
     def config(self) -> Config:
         """What a server of it is told."""
-        return Config(database_url=self.url)
+        return config_of(self.path)
 
     def engine(self) -> sa.Engine:
         """An engine that writes, while no server holds it."""
-        return writing_engine(self.config.database_path)
+        return writing_engine(self.path)
 
     def database(self) -> Database:
         """What a server reads it with."""
-        return Database(self.config.database_path)
+        return Database(url_of(self.path))
 
     def vault(self) -> Vault:
         """What seals its secrets."""
@@ -70,15 +81,21 @@ class Place(Struct, frozen=True, kw_only=True):
         return {"authorization": f"Bearer {self.keys.editor}"} | others
 
 
+def choose(kind: str) -> None:
+    """Measure on this engine; the tests' own server would not keep what it says that it keeps."""
+    databases.choose(kind)
+    if not databases.on_sqlite() and databases.SERVER not in os.environ:
+        started = databases.start_postgresql(Path(tempfile.mkdtemp(prefix="backstory-bench-")))
+        os.environ[databases.SERVER] = started.get_uri()
+
+
 @contextmanager
-def fresh(url: str = EMBEDDED) -> Iterator[Place]:
-    """A new database on the engine that a URL names; it is gone after."""
-    if not url.startswith(EMBEDDED):
-        raise NotImplementedError(f"no database is made on {url}")
+def fresh() -> Iterator[Place]:
+    """A new database on the chosen engine; a file is gone after."""
     with tempfile.TemporaryDirectory(prefix="backstory-bench-") as folder:
         path = Path(folder, "bench.db")
         (keys,) = make_organizations(path, 1)
-        yield Place(url=f"sqlite+aiosqlite:///{path}", folder=Path(folder), keys=keys)
+        yield Place(path=path, keys=keys)
 
 
 class _Clock:

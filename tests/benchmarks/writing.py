@@ -14,6 +14,7 @@ from app.unit import Unit
 from tests.benchmarks import places
 from tests.benchmarks.load import Row, at_least, ratio
 from tests.benchmarks.places import BATCH, Place
+from tests.databases import on_sqlite
 
 _ASSISTANTS = 100
 _BATCHES = 50
@@ -26,12 +27,12 @@ _COUNTER = """UPDATE organizations SET sequence = ?, last_occurred_at = ?, front
     WHERE organization_id = 1"""
 
 
-def writing(url: str, rounds: int) -> Iterator[Row]:
+def writing(rounds: int) -> Iterator[Row]:
     """Changes decided and committed in batches, against rows that are only written."""
-    if not url.startswith(places.EMBEDDED):
+    if not on_sqlite():  # what it is held against
         return
     ours, plain = [], []
-    with places.fresh(url) as place, places.fresh(url) as other:
+    with places.fresh() as place, places.fresh() as other:
         for one in (place, other):
             places.fill(one, [2] * _ASSISTANTS)
         decided, sequences = _decided(place), count(2 * _ASSISTANTS + 1)
@@ -60,7 +61,7 @@ def _decided(place: Place) -> Iterator[float]:
 
 
 def _inserted(place: Place, sequences: Iterator[int]) -> float:
-    connection = sqlite3.connect(place.config.database_path, isolation_level=None)
+    connection = sqlite3.connect(place.path, isolation_level=None)
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"):
         connection.execute(f"PRAGMA {pragma}")
     kind, body, hashes = connection.execute(

@@ -286,6 +286,29 @@ def test_what_one_process_was_told_every_other_shows_at_once(
                 assert shown.json()["description"] == f"turn {turn}"
 
 
+def test_what_may_be_stale_is_shown_with_its_age_by_others_than_the_one_that_changed_it(
+    database: Path, organization: Organization
+) -> None:
+    with (
+        serving(database, BACKSTORY_READ_STALENESS="1h") as one,
+        serving(database, BACKSTORY_READ_STALENESS="1h") as other,
+        client(one.url, organization.editor) as editor,
+        client(other.url, organization.viewer) as viewer,
+    ):
+        assert editor.post(ASSISTANTS, json={"name": "Front desk"}).status_code == 201
+        assert viewer.get(f"{ASSISTANTS}/1").json()["version"] == 1
+        changed = editor.patch(f"{ASSISTANTS}/1", json={"description": "New"})
+        assert changed.json()["version"] == editor.get(f"{ASSISTANTS}/1").json()["version"] == 2
+        stale = viewer.get(f"{ASSISTANTS}/1")
+        assert stale.json()["version"] == 1
+        assert 0 <= int(stale.headers["age"]) < 3600
+        unchanged = viewer.get(f"{ASSISTANTS}/1", headers={"if-none-match": '"1"'})
+        assert (unchanged.status_code, "age" in unchanged.headers) == (304, True)
+        # What is asked for by its moment, and the list, are never older than now.
+        assert viewer.get(f"{ASSISTANTS}/1?version=latest").json()["version"] == 2
+        assert viewer.get(ASSISTANTS).json()[0]["version"] == 2
+
+
 def test_a_key_that_one_process_revoked_is_refused_by_every_other_at_once(
     database: Path, organization: Organization
 ) -> None:
