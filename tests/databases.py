@@ -186,7 +186,7 @@ def partitioning() -> Iterator[None]:
         connection: sa.Connection, _: Any, text: str, parameters: Any, *__: Any
     ) -> tuple[str, Any]:
         found = re.match(r"\s*CREATE TABLE (\w+)", text)
-        if found is None or found[1] == "alembic_version":
+        if found is None or found[1].startswith(("alembic_", "part_")):
             return text, parameters
         table = found[1]
         sa.event.listen(connection, "after_cursor_execute", divide(table), once=True)
