@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import tempfile
 import warnings
 from contextlib import contextmanager
@@ -70,7 +71,10 @@ def url_of(path: Path) -> sa.URL:
     """The database that the path names; on a server, made when it is first asked for."""
     if on_sqlite():
         return sa.URL.create(SQLITE, database=str(path))
-    return _made(path.resolve(), kind(), server())
+    url = _url(path, server())
+    if url not in _made:
+        _make(url, _template(kind(), server()))
+    return url
 
 
 def text_of(path: Path, *, is_empty: bool = False) -> str:
@@ -105,6 +109,46 @@ def hold(path: Path) -> AbstractContextManager[None]:
     """What keeps others from writing, where somebody must."""
     held: AbstractContextManager[None] = engines(url_of(path)).hold("tests")
     return held
+
+
+def copy_database(one: Path, other: Path) -> Path:
+    """A second database like the first, which nobody has open; a file's keys go with it."""
+    if on_sqlite():
+        for file in one.parent.glob(f"{one.name}*"):
+            shutil.copy2(file, other.with_name(other.name + file.name.removeprefix(one.name)))
+    else:
+        _make(_url(other, server()), str(url_of(one).database))
+    return other
+
+
+def query(path: Path, statement: str, **values: Any) -> list[Any]:
+    """The rows that a statement gives."""
+    return _rows(reading_engine(path), statement, values)
+
+
+def execute(path: Path, statement: str, **values: Any) -> list[Any]:
+    """Do a statement behind everybody's back, and give what it returns."""
+    return _rows(writing_engine(path), statement, values)
+
+
+def _rows(engine: sa.Engine, statement: str, values: dict[str, Any]) -> list[Any]:
+    with engine.begin() as connection:
+        done = connection.execute(sa.text(statement), values)
+        rows = [tuple(row) for row in done] if done.returns_rows else []
+    engine.dispose()
+    return rows
+
+
+def unguarded(trigger: str) -> str:
+    """The statement that takes one of the log's guards away."""
+    return f"DROP TRIGGER {trigger}" + ("" if on_sqlite() else " ON events")
+
+
+def edited(column: str, old: str, new: str) -> str:
+    """The bytes of a column with one text in another's place, in SQL."""
+    if on_sqlite():
+        return f"CAST(replace(CAST({column} AS TEXT), '{old}', '{new}') AS BLOB)"
+    return f"convert_to(replace(convert_from({column}, 'UTF8'), '{old}', '{new}'), 'UTF8')"
 
 
 # -- PostgreSQL
@@ -149,12 +193,18 @@ def administering(url: sa.URL) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
-@functools.cache
-def _made(path: Path, kind: str, server: sa.URL) -> sa.URL:
-    name = f"t_{sha256(str(path).encode()).hexdigest()[:20]}"
-    with administering(server) as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {_template(kind, server)}")
-    return server.set(database=name)
+_made: set[sa.URL] = set()
+
+
+def _url(path: Path, server: sa.URL) -> sa.URL:
+    name = sha256(f"{kind()} {path.resolve()}".encode()).hexdigest()[:20]
+    return server.set(database=f"t_{name}")
+
+
+def _make(url: sa.URL, template: str) -> None:
+    with administering(server()) as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {url.database} TEMPLATE {template}")
+    _made.add(url)
 
 
 def _made_empty(path: Path) -> sa.URL:

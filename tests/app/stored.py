@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_CHORE = "checkpoint_at <= ?"
+_CHORE = "checkpoint_at <= "
+# A parameter as aiosqlite, asyncpg and psycopg write it.
+_OF_ONE = re.compile(r"organization_id = (\?|\$\d+|%\(\w+\)s)")
 # Counted while a key is used, written when it suits the server.
 _USAGE = frozenset(("usage_count", "last_used_at"))
 
@@ -40,7 +42,7 @@ class Statement(Struct, frozen=True):
         if self.text.startswith("INSERT"):
             return "organization_id" in self.text
         _, _, conditions = self.text.partition("WHERE")
-        return re.search(r"organization_id = \?", conditions) is not None
+        return _OF_ONE.search(conditions) is not None
 
 
 @contextmanager

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,7 +16,6 @@ from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
 from events.patch import read_patch
-from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, serving
 from tests.databases import config_of, hold, writing_engine
@@ -65,20 +63,8 @@ def runtime(server: Server, organization: Organization) -> Iterator[httpx.Client
 
 @pytest.fixture
 def rows(server: Server, organization: Organization) -> Callable[[], Any]:
-    """All rows of the organization but those of its keys, whose use is counted."""
-    tables = [table.name for table in metadata.sorted_tables if table.name != "api_keys"]
-
-    def read() -> dict[str, list[Any]]:
-        address = f"file:{server.database}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            return {
-                table: connection.execute(
-                    f"SELECT * FROM {table} WHERE organization_id = ?", (organization.id,)
-                ).fetchall()
-                for table in tables
-            }
-
-    return read
+    """All rows of the organization."""
+    return partial(stored.rows, server.database, organization.id)
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import uvicorn
 from msgspec import UNSET
 
 from app.main import create_app, utc_now
+from events import store
 from tests.app import stored
 from tests.app.route_table import KEYS, OPERATIONS, Operation
 from tests.conftest import (
@@ -28,7 +28,7 @@ from tests.conftest import (
     serving,
     serving_process,
 )
-from tests.databases import config_of
+from tests.databases import config_of, execute, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,10 +81,7 @@ def create(client: httpx.Client, key: str, name: str = "Front desk") -> httpx.Re
 
 def count(server: Server, organization: Organization) -> int:
     """The events of an organization."""
-    query = "SELECT count(*) FROM events WHERE organization_id = ?"
-    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as connection:
-        (events,) = connection.execute(query, [organization.id]).fetchone()
-        return int(events)
+    return len(stored.events(server.database, organization.id))
 
 
 # -- every write
@@ -545,14 +542,13 @@ def test_the_same_request_from_many_at_once_happens_once(
 
 
 @contextmanager
-def _write_lock(database: Path) -> Iterator[None]:
-    """Nobody else can write to the database; whoever wants to waits."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            connection.execute("ROLLBACK")
+def _write_lock(database: Path, organization: Organization) -> Iterator[None]:
+    """Nobody else can write for the organization; whoever wants to waits."""
+    engine = writing_engine(database)
+    with engine.connect() as connection:
+        store.lock(connection, organization.id)
+        yield
+    engine.dispose()
 
 
 def test_the_second_request_is_told_that_the_first_still_runs(tmp_path: Path) -> None:
@@ -566,7 +562,7 @@ def test_the_second_request_is_told_that_the_first_still_runs(tmp_path: Path) ->
         ThreadPoolExecutor(3) as threads,
     ):
         assert admin.get(ASSISTANTS).json() == editor.get(ASSISTANTS).json() == []
-        with _write_lock(database):
+        with _write_lock(database, organization):
             asked = [threads.submit(create, one, "slow") for one in (admin, admin, editor)]
             done, running = wait(asked, _PATIENCE, FIRST_COMPLETED)
         (refused,) = (one.result() for one in done)
@@ -632,6 +628,7 @@ def _make_key(server: Server, organization: Organization) -> str:
     return key
 
 
+@pytest.mark.sqlite
 def test_the_answer_that_shows_an_api_key_is_in_no_file_in_clear(tmp_path: Path) -> None:
     database = tmp_path / "backstory.db"
     waiting = make_organizations(database, 2)
@@ -757,11 +754,11 @@ def test_a_stored_answer_that_was_moved_to_another_request_does_not_open(tmp_pat
             made = {key: _make_ci(admin, key) for key in ("a", "b")}
         with server.client(organization.editor) as editor:
             assert create(editor, "a").status_code == 201
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute(
-            "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE idempotency_key = 'b')"
-            " WHERE idempotency_key = 'a'"
-        )
+    execute(
+        database,
+        "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE idempotency_key = 'b')"
+        " WHERE idempotency_key = 'a'",
+    )
     before = stored.rows(database, organization.id)["events"]
     with (
         serving(database, waiting) as server,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,7 +16,6 @@ from app.unit import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from events.policy import PathProtected, ReasonRequired
-from events.tables import metadata
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
 from tests.databases import config_of, hold, writing_engine
@@ -68,20 +66,8 @@ def demand(admin: httpx.Client) -> Iterator[Callable[..., dict[str, Any]]]:
 
 @pytest.fixture
 def rows(server: Server, organization: Organization) -> Callable[[], Any]:
-    """All rows of the organization but those of its keys, whose use is counted."""
-    tables = [table.name for table in metadata.sorted_tables if table.name != "api_keys"]
-
-    def read() -> dict[str, list[Any]]:
-        address = f"file:{server.database}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True)) as connection:
-            return {
-                table: connection.execute(
-                    f"SELECT * FROM {table} WHERE organization_id = ?", (organization.id,)
-                ).fetchall()
-                for table in tables
-            }
-
-    return read
+    """All rows of the organization."""
+    return partial(stored.rows, server.database, organization.id)
 
 
 def ok(answer: httpx.Response, *statuses: int) -> Any:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -116,9 +114,7 @@ def problem(answer: httpx.Response) -> str:
 
 def told(server: Server, organization: Organization, editor: httpx.Client, path: str) -> Any:
     """What there is to know of an assistant, and how much has happened in its organization."""
-    query = "SELECT count(*) FROM events WHERE organization_id = ?"
-    with closing(sqlite3.connect(f"file:{server.database}?mode=ro", uri=True)) as connection:
-        (count,) = connection.execute(query, [organization.id]).fetchone()
+    count = len(stored.events(server.database, organization.id))
     return count, editor.get(path).content, editor.get(f"{path}/versions").content
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import Any
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server
+from tests.databases import execute
 
 SECRETS = {
     "llm_provider_config": {
@@ -194,14 +194,10 @@ def test_a_reveal_is_recorded_with_its_paths_and_never_cached(
         json={"paths": ["/api_keys", "/webhook_headers/Authorization"], "reason": "Call 7"},
     )
     assert answer.headers["cache-control"] == "no-store"
-    with sqlite3.connect(server.database) as connection:
-        type_, version, body = connection.execute(
-            "SELECT type, version, body FROM events WHERE organization_id = ?"
-            " ORDER BY sequence DESC LIMIT 1",
-            (organization.id,),
-        ).fetchone()
-    assert type_ == "secrets_revealed.v1"
-    assert version is None
+    *_, newest = stored.rows(server.database, organization.id)["events"]
+    body = newest["body"]
+    assert newest["type"] == "secrets_revealed.v1"
+    assert newest["version"] is None
     assert b'"paths":["/api_keys/openai_api_key","/webhook_headers/Authorization"]' in body
     assert b'"reason":"Call 7"' in body
     assert b"sk-own" not in body
@@ -314,21 +310,25 @@ def test_a_ciphertext_that_was_moved_does_not_open(server: Server, place: str) -
         two = client.post(ASSISTANTS, json={"name": "2", "api_keys": {"a": "vc"}}).json()
     with server.client(theirs.editor) as client:
         foreign = client.post(ASSISTANTS, json={"name": "3", "api_keys": {"a": "vd"}}).json()
-    taken = {
+    organization_id, assistant_id, path = {
         "path": (mine.id, one["id"], "/api_keys/b"),
         "assistant": (mine.id, two["id"], "/api_keys/a"),
         "organization": (theirs.id, foreign["id"], "/api_keys/a"),
     }[place]
-    where = "organization_id = ? AND assistant_id = ? AND path = ?"
-    with sqlite3.connect(server.database) as connection:
-        (ciphertext,) = connection.execute(
-            f"SELECT ciphertext FROM sealed_secrets WHERE {where}",
-            taken,
-        ).fetchone()
-        connection.execute(
-            f"UPDATE sealed_secrets SET ciphertext = ? WHERE {where}",
-            (ciphertext, mine.id, one["id"], "/api_keys/a"),
-        )
+    (ciphertext,) = (
+        row["ciphertext"]
+        for row in stored.rows(server.database, organization_id)["sealed_secrets"]
+        if (row["assistant_id"], row["path"]) == (assistant_id, path)
+    )
+    moved = execute(
+        server.database,
+        "UPDATE sealed_secrets SET ciphertext = :ciphertext WHERE organization_id = :mine"
+        " AND assistant_id = :one AND path = '/api_keys/a' RETURNING path",
+        ciphertext=ciphertext,
+        mine=mine.id,
+        one=one["id"],
+    )
+    assert len(moved) == 1
     with server.client(mine.runtime) as client:
         answer = client.post(
             f"{ASSISTANTS}/{one['id']}/secrets/reveal", json={"paths": ["/api_keys/a"]}

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from typing import Any
 import httpx
 from msgspec import Struct
 
-from tests.databases import text_of, variables
+from tests.databases import on_sqlite, text_of, variables
 
 COMMAND = str(Path(sys.executable).with_name("backstory"))
+FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
 _SECONDS = 60
 # What is frozen is not touched by the collector, so a fork need not copy it when it ends.
 _WAITING = """
@@ -70,6 +71,13 @@ def environment(**settings: str) -> dict[str, str]:
     """This environment, without what was set for another Backstory."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BACKSTORY_")}
     return kept | variables() | settings
+
+
+def _in(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> dict[str, str]:
+    """The environment of a command in a folder, whose own database is its default."""
+    if not on_sqlite() and "--database" not in arguments:
+        settings = {"BACKSTORY_DATABASE_URL": text_of(folder / FILE)} | settings
+    return environment(**settings)
 
 
 class _Waiting:
@@ -116,7 +124,9 @@ def run(
     command = [COMMAND, *arguments]
     with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
         files = (os.devnull, out.name, err.name)
-        code = _waiting().run(command, str(folder), environment(**settings), preamble, *files)
+        code = _waiting().run(
+            command, str(folder), _in(folder, arguments, settings), preamble, *files
+        )
         return subprocess.CompletedProcess(command, code, out.read(), err.read())
 
 
@@ -125,7 +135,7 @@ def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Complete
     return subprocess.run(
         [COMMAND, *arguments],
         cwd=folder,
-        env=environment(**settings),
+        env=_in(folder, arguments, settings),
         capture_output=True,
         text=True,
         timeout=_SECONDS,
@@ -144,7 +154,7 @@ def started(
         subprocess.Popen(
             [*(patched if preamble else [COMMAND]), *arguments],
             cwd=folder,
-            env=environment(**settings),
+            env=_in(folder, arguments, settings),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
