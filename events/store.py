@@ -268,12 +268,13 @@ def first_unproven(
     counter = counter_of(connection, organization_id)
     frontier, size = b"", 0
     query = rows_of(events, organization_id).order_by(events.c.sequence)
-    for row in connection.execute(query, execution_options=AS_THEY_COME).mappings():
-        frontier, hashes = merkle.add(frontier, size, row["body"])
-        size += 1
-        if (row["sequence"], row["hashes"]) != (size, hashes) or not _is_told(row):
-            return size
-        progress(1)
+    with connection.execute(query, execution_options=AS_THEY_COME) as result:
+        for row in result.mappings():
+            frontier, hashes = merkle.add(frontier, size, row["body"])
+            size += 1
+            if (row["sequence"], row["hashes"]) != (size, hashes) or not _is_told(row):
+                return size
+            progress(1)
     return None if (size, frontier) == (counter.sequence, counter.frontier) else size + 1
 
 

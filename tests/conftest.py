@@ -158,7 +158,8 @@ def serving_process(
 
     ``preamble`` is Python that runs in it before: how a control switches a guard off.
     """
-    environment = os.environ | variables() | {"BACKSTORY_LOG_LEVEL": "warning"} | settings
+    environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"}
+    environment |= variables(text_of(database)) | settings
     program = f"{preamble}\nfrom app.cli import main\nmain()"
     command = [sys.executable, "-c", program, "serve", "--port", "0"]
     command += ["--database", text_of(database)]

@@ -13,14 +13,17 @@ import re
 import shutil
 import tempfile
 import warnings
+from base64 import b64encode
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 import sqlalchemy as sa
 
+from app import keyfiles
 from app.config import Config
 from app.database import migrate
 from app.engines import POSTGRESQL, SQLITE, engines
@@ -34,11 +37,9 @@ KINDS: tuple[Kind, ...] = ("sqlite", "postgresql", "partitioned")
 SERVER = "BACKSTORY_TEST_POSTGRES_URL"
 _KIND = "BACKSTORY_TEST_DATABASES"  # how a worker hears of the option
 _PARTITIONS = 3
-# A server's database has no file beside it for a key.
-_KEYS = {
-    "master_key": "bm90IGEgc2VjcmV0OiBvbmx5IHRoZSB0ZXN0cyBrZXk=",
-    "audit_key": "YW5vdGhlciBrZXkgdGhhdCBvbmx5IHRlc3RzIHVzZSE=",
-}
+# The members of a configuration that name the files of keys, and how those end. A server's
+# database has none of its own: they are made where a file's would be.
+_KEYS = {"master_key_file": ".key", "audit_key_file": ".audit.key"}
 
 
 def choose(kind: str) -> None:
@@ -73,7 +74,9 @@ def url_of(path: Path) -> sa.URL:
         return sa.URL.create(SQLITE, database=str(path))
     url = _url(path, server())
     if url not in _made:
-        _make(url, _template(kind(), server()))
+        _make(path, _template(kind(), server()))
+        for end in _KEYS.values():
+            keyfiles.make(Path(f"{path}{end}"), b64encode(token_bytes(32)).decode())
     return url
 
 
@@ -85,14 +88,18 @@ def text_of(path: Path, *, is_empty: bool = False) -> str:
 
 def config_of(path: Path, **members: Any) -> Config:
     """The configuration of a process that serves the database."""
-    keys = {} if on_sqlite() else _KEYS
-    return Config(database_url=text_of(path), **keys | members)
+    url = text_of(path)
+    return Config(database_url=url, **_keys(url) | members)
 
 
-def variables() -> dict[str, str]:
+def variables(url: str) -> dict[str, str]:
     """What a process of its own must be told beside the URL."""
-    keys = {} if on_sqlite() else _KEYS
-    return {f"BACKSTORY_{name.upper()}": value for name, value in keys.items()}
+    return {f"BACKSTORY_{name.upper()}": file for name, file in _keys(url).items()}
+
+
+def _keys(url: str) -> dict[str, Any]:
+    path = _made.get(sa.make_url(url))
+    return {} if path is None else {name: f"{path}{end}" for name, end in _KEYS.items()}
 
 
 def writing_engine(path: Path) -> sa.Engine:
@@ -114,11 +121,32 @@ def hold(path: Path) -> AbstractContextManager[None]:
 def copy_database(one: Path, other: Path) -> Path:
     """A second database like the first, which nobody has open; a file's keys go with it."""
     if on_sqlite():
-        for file in one.parent.glob(f"{one.name}*"):
-            shutil.copy2(file, other.with_name(other.name + file.name.removeprefix(one.name)))
+        shutil.copy2(one, other)
     else:
-        _make(_url(other, server()), str(url_of(one).database))
+        _make(other, str(url_of(one).database))
+    for end in ("-wal", *_KEYS.values()):
+        if (file := Path(f"{one}{end}")).exists():
+            shutil.copy2(file, f"{other}{end}")
     return other
+
+
+def contents(path: Path) -> bytes:
+    """Every byte of a file, and of what lies beside it; of a server's database, those of its rows.
+
+    A server's files are its own, and compressed.
+    """
+    if on_sqlite():
+        return b"".join(file.read_bytes() for file in sorted(path.parent.glob(f"{path.name}*")))
+    engine = reading_engine(path)
+    with engine.connect() as connection:
+        found = [
+            value if isinstance(value, bytes) else str(value).encode()
+            for table in sa.inspect(connection).get_table_names()
+            for row in connection.exec_driver_sql(f"SELECT * FROM {table}")
+            for value in row
+        ]
+    engine.dispose()
+    return b"\n".join(found)
 
 
 def query(path: Path, statement: str, **values: Any) -> list[Any]:
@@ -193,7 +221,7 @@ def administering(url: sa.URL) -> Iterator[sa.Connection]:
     engine.dispose()
 
 
-_made: set[sa.URL] = set()
+_made: dict[sa.URL, Path] = {}
 
 
 def _url(path: Path, server: sa.URL) -> sa.URL:
@@ -201,10 +229,11 @@ def _url(path: Path, server: sa.URL) -> sa.URL:
     return server.set(database=f"t_{name}")
 
 
-def _make(url: sa.URL, template: str) -> None:
+def _make(path: Path, template: str) -> None:
+    url = _url(path, server())
     with administering(server()) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {url.database} TEMPLATE {template}")
-    _made.add(url)
+    _made[url] = path
 
 
 def _made_empty(path: Path) -> sa.URL:

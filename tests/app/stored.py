@@ -53,7 +53,8 @@ def statements() -> Iterator[list[Statement]]:
     def note(_: Any, __: Any, text: str, bound: Any, *___: Any) -> None:
         if _CHORE in text:  # what the server asks for itself, now and then, for all of them
             return
-        seen.append(Statement(text, repr(bound)))
+        values = tuple(bound.values()) if isinstance(bound, dict) else bound  # psycopg's have names
+        seen.append(Statement(text, repr(values)))
 
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
     try:

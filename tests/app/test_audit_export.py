@@ -8,7 +8,6 @@ import io
 import json
 import random
 import re
-import shutil
 import socket
 import sqlite3
 import time
@@ -43,7 +42,7 @@ from tests.conftest import (
     serving,
     serving_process,
 )
-from tests.databases import config_of, hold, writing_engine
+from tests.databases import config_of, copy_database, execute, hold, unguarded, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -152,7 +151,7 @@ class Written(Struct, frozen=True, kw_only=True):
     heavy: Organization
 
     def copy(self, folder: Path) -> Path:
-        return Path(shutil.copytree(self.folder, folder, dirs_exist_ok=True), "backstory.db")
+        return copy_database(self.folder / "backstory.db", folder / "backstory.db")
 
 
 @pytest.fixture(scope="module")
@@ -1001,6 +1000,7 @@ def _grow_beside(filled: Filled, wal: Path) -> int:
     return largest
 
 
+@pytest.mark.sqlite
 def test_an_export_that_is_read_slowly_does_not_make_the_log_of_writes_grow(
     filled: Filled,
 ) -> None:
@@ -1031,12 +1031,13 @@ def broken(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """An admin's client of a log whose event 1500 is no JSON any more."""
     folder = tmp_path_factory.mktemp("broken")
     database = written.copy(folder)
-    with closing(sqlite3.connect(database)) as connection, connection:
-        connection.execute("DROP TRIGGER events_are_not_updated")
-        connection.execute(
-            "UPDATE events SET body = ? WHERE organization_id = ? AND sequence = 1500",
-            (b'{"cut', written.varied.id),
-        )
+    execute(database, unguarded("events_are_not_updated"))
+    execute(
+        database,
+        "UPDATE events SET body = :body WHERE organization_id = :id AND sequence = 1500",
+        body=b'{"cut',
+        id=written.varied.id,
+    )
     with (
         (folder / "stderr").open("w") as stderr,
         serving_process(database, [], stderr=stderr) as server,

@@ -44,6 +44,7 @@ def record_a_checkpoint(config: Config) -> RecordedCheckpoint:
 # -- a key that is lost
 
 
+@pytest.mark.sqlite
 def test_a_lost_key_is_not_replaced_where_a_log_holds_checkpoints(config: Config) -> None:
     record_a_checkpoint(config)
     file = signing.key_file(config)
@@ -53,6 +54,7 @@ def test_a_lost_key_is_not_replaced_where_a_log_holds_checkpoints(config: Config
     assert not file.exists()
 
 
+@pytest.mark.sqlite
 def test_control_where_nothing_was_signed_a_new_key_is_made(config: Config) -> None:
     file = signing.key_file(config)
     file.unlink()

@@ -70,14 +70,18 @@ def client(url: str, key: str) -> httpx.Client:
 def environment(**settings: str) -> dict[str, str]:
     """This environment, without what was set for another Backstory."""
     kept = {name: v for name, v in os.environ.items() if not name.startswith("BACKSTORY_")}
-    return kept | variables() | settings
+    return kept | settings
 
 
 def _in(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> dict[str, str]:
     """The environment of a command in a folder, whose own database is its default."""
-    if not on_sqlite() and "--database" not in arguments:
-        settings = {"BACKSTORY_DATABASE_URL": text_of(folder / FILE)} | settings
-    return environment(**settings)
+    if on_sqlite():
+        return environment(**settings)
+    if "--database" in arguments:
+        url = arguments[arguments.index("--database") + 1]
+    else:
+        url = settings.get("BACKSTORY_DATABASE_URL") or text_of(folder / FILE)
+    return environment(**{"BACKSTORY_DATABASE_URL": url} | variables(url) | settings)
 
 
 class _Waiting:
