@@ -43,10 +43,12 @@ def migrate(url: sa.URL) -> None:
     """Bring the schema of a database up to date, making the file where there is none."""
     engine = engines(url).commands()
     settings = _migrations()
-    with engine.connect() as connection:
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+    finally:
+        engine.dispose()
 
 
 def prepare(url: sa.URL) -> None:

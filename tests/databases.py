@@ -75,8 +75,6 @@ def url_of(path: Path) -> sa.URL:
     url = _url(path, server())
     if url not in _made:
         _make(path, _template(kind(), server()))
-        for end in _KEYS.values():
-            keyfiles.make(Path(f"{path}{end}"), b64encode(token_bytes(32)).decode())
     return url
 
 
@@ -116,6 +114,13 @@ def hold(path: Path) -> AbstractContextManager[None]:
     """What keeps others from writing, where somebody must."""
     held: AbstractContextManager[None] = engines(url_of(path)).hold("tests")
     return held
+
+
+def empty_database(path: Path) -> Path:
+    """A database that has no table yet."""
+    if not on_sqlite():
+        _make(path, "template1")
+    return path
 
 
 def copy_database(one: Path, other: Path) -> Path:
@@ -160,11 +165,12 @@ def execute(path: Path, statement: str, **values: Any) -> list[Any]:
 
 
 def _rows(engine: sa.Engine, statement: str, values: dict[str, Any]) -> list[Any]:
-    with engine.begin() as connection:
-        done = connection.execute(sa.text(statement), values)
-        rows = [tuple(row) for row in done] if done.returns_rows else []
-    engine.dispose()
-    return rows
+    try:
+        with engine.begin() as connection:
+            done = connection.execute(sa.text(statement), values)
+            return [tuple(row) for row in done] if done.returns_rows else []
+    finally:
+        engine.dispose()
 
 
 def unguarded(trigger: str) -> str:
@@ -216,9 +222,11 @@ def administering(url: sa.URL) -> Iterator[sa.Connection]:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
     )
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
 
 
 _made: dict[sa.URL, Path] = {}
@@ -234,6 +242,8 @@ def _make(path: Path, template: str) -> None:
     with administering(server()) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {url.database} TEMPLATE {template}")
     _made[url] = path
+    for end in _KEYS.values():
+        keyfiles.make(Path(f"{path}{end}"), b64encode(token_bytes(32)).decode())
 
 
 def _made_empty(path: Path) -> sa.URL:
@@ -244,22 +254,22 @@ def _made_empty(path: Path) -> sa.URL:
 
 
 @functools.cache
-def _template(kind: str, server: sa.URL) -> str:
+def _template(_: str, server: sa.URL) -> str:
     name = f"template_{uuid4().hex[:12]}"
     with administering(server) as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
     url = server.set(database=name)
-    if kind == "partitioned":
-        with partitioning():
-            migrate(url)
-    else:
+    with partitioning():
         migrate(url)
     return name
 
 
 @contextmanager
 def partitioning() -> Iterator[None]:
-    """Every table that is created is hash-partitioned by organization."""
+    """Where it was chosen, every table that is created is hash-partitioned by organization."""
+    if kind() != "partitioned":
+        yield
+        return
 
     def rewrite(
         connection: sa.Connection, _: Any, text: str, parameters: Any, *__: Any

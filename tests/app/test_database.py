@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import reading_engine, url_of, writing_engine
 
+READ_ONLY = "readonly|read-only"  # as SQLite and PostgreSQL say it
 Read = Callable[[Database, Callable[[sa.Connection], list[int]]], Awaitable[list[int]]]
 
 
@@ -71,6 +73,24 @@ def test_control_without_a_snapshot_two_statements_can_disagree(path: Path) -> N
 @pytest.mark.parametrize("statement", ["DELETE FROM users", "DROP TABLE events"])
 def test_who_reads_cannot_write(path: Path, statement: str) -> None:
     engine = reading_engine(path)
-    with engine.connect() as connection, pytest.raises(sa.exc.OperationalError, match="readonly"):
+    with engine.connect() as connection, pytest.raises(sa.exc.DatabaseError, match=READ_ONLY):
         connection.exec_driver_sql(statement)
     engine.dispose()
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM users", "DROP TABLE events"])
+@pytest.mark.parametrize("way", [Database.read, Database.snapshot], ids=["read", "snapshot"])
+def test_what_reads_for_a_request_cannot_write(path: Path, way: Any, statement: str) -> None:
+    def work(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(statement)
+
+    async def serve() -> None:
+        database = Database(url_of(path))
+        try:
+            with pytest.raises(sa.exc.DBAPIError, match=READ_ONLY):
+                await way(database, work)
+            await database.write(work)  # the control
+        finally:
+            await database.close()
+
+    asyncio.run(serve())

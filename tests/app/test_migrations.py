@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +20,9 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from pymerkle import InmemoryTree
+from sqlalchemy.exc import DatabaseError
 
 from app import accounts, audit_verify, vault
 from app.database import migrate
@@ -32,7 +31,21 @@ from events.tables import from_micros, metadata, to_micros
 from projections import rebuild
 from projections.keyframes import EVERY
 from tests.conftest import ASSISTANTS
-from tests.databases import config_of, hold, reading_engine, text_of, url_of, writing_engine
+from tests.databases import (
+    config_of,
+    copy_database,
+    empty_database,
+    execute,
+    hold,
+    on_sqlite,
+    partitioning,
+    query,
+    reading_engine,
+    text_of,
+    unguarded,
+    url_of,
+    writing_engine,
+)
 from tests.end_to_end.processes import client, run, serving
 
 GOLDEN = Path(__file__).parents[1] / "events" / "golden"
@@ -105,18 +118,25 @@ def row_of(event: Row, body: bytes) -> Row:
 LOGS = {one: old_rows(one, count) for one, count in COUNTS.items()}
 
 
-def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
-    engine = engine or writing_engine(path)
+def scripts() -> AlembicConfig:
     settings = AlembicConfig()
     settings.set_main_option("script_location", "app:migrations")
-    with engine.connect() as connection:
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, target)
-    engine.dispose()
+    return settings
+
+
+def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
+    engine = engine or writing_engine(path)
+    settings = scripts()
+    try:
+        with engine.connect() as connection, partitioning():
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, target)
+    finally:
+        engine.dispose()
 
 
 def make_old(path: Path) -> None:
-    upgrade(path, "0001")
+    upgrade(empty_database(path), "0001")
     safe = vault.open_vault(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
@@ -153,21 +173,19 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def migrated(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("migrated") / old.name
-    shutil.copy(old, path)
-    with hold(path):
-        migrate(url_of(path))
+    path = copy_database(old, tmp_path_factory.mktemp("migrated") / old.name)
+    bring_up(path)
     return path
+
+
+def bring_up(path: Path) -> None:
+    with hold(path), partitioning():
+        migrate(url_of(path))
 
 
 @pytest.fixture
 def copied(migrated: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(migrated, tmp_path / migrated.name))
-
-
-def query(path: Path, statement: str, *values: Any) -> list[Any]:
-    with closing(sqlite3.connect(path)) as connection, connection:
-        return connection.execute(statement, values).fetchall()
+    return copy_database(migrated, tmp_path / migrated.name)
 
 
 # -- the tree, level by level
@@ -206,8 +224,8 @@ def test_every_event_is_there_byte_for_byte_and_has_its_leaf(
     found = query(
         migrated,
         f"SELECT {', '.join(names)}, hashes FROM events"
-        " WHERE organization_id = ? ORDER BY sequence",
-        organization_id,
+        " WHERE organization_id = :id ORDER BY sequence",
+        id=organization_id,
     )
     assert found == [(*row.values(), kept_by(levels, row["sequence"])) for row in log]
 
@@ -219,7 +237,9 @@ def test_the_frontier_is_that_of_all_events_and_its_root_that_of_pymerkle(
     bodies = [row["body"] for row in LOGS[organization_id]]
     independent = InmemoryTree.init_from_entries(bodies, algorithm="sha256")
     ((frontier,),) = query(
-        migrated, "SELECT frontier FROM organizations WHERE organization_id = ?", organization_id
+        migrated,
+        "SELECT frontier FROM organizations WHERE organization_id = :id",
+        id=organization_id,
     )
     assert frontier == frontier_over(levels_over(bodies), len(bodies))
     engine = reading_engine(migrated)
@@ -265,8 +285,8 @@ def test_another_copy_of_the_same_database_is_another_log(
     old: Path, migrated: Path, tmp_path: Path
 ) -> None:
     """Else the two could grow apart under one name."""
-    other = Path(shutil.copy(old, tmp_path))
-    migrate(url_of(other))
+    other = copy_database(old, tmp_path / old.name)
+    bring_up(other)
     statement = "SELECT origin FROM organizations"
     assert not {*query(migrated, statement)} & {*query(other, statement)}
 
@@ -287,15 +307,15 @@ def shown(path: Path) -> tuple[list[rebuild.Difference], dict[int, list[int]]]:
 
 def test_the_views_are_written_from_the_log_those_that_are_new_too(migrated: Path) -> None:
     assert shown(migrated) == ([], {LONG: [EVERY, 2 * EVERY]})
-    rolled_back = "SELECT count(*) FROM reversals WHERE organization_id = ?"
-    assert query(migrated, rolled_back, LONG) == [(2 * EVERY,)]
+    rolled_back = "SELECT count(*) FROM reversals WHERE organization_id = :id"
+    assert query(migrated, rolled_back, id=LONG) == [(2 * EVERY,)]
 
 
 def test_control_without_that_the_views_would_differ(
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "rebuild", lambda *_: None)
-    path = Path(shutil.copytree(old.parent, tmp_path / "copy"), old.name)
+    path = copy_database(old, tmp_path / old.name)
     upgrade(path, "head")
     found, frames = shown(path)
     assert frames == {}
@@ -303,90 +323,162 @@ def test_control_without_that_the_views_would_differ(
 
 
 def test_migrating_again_changes_nothing(copied: Path) -> None:
-    tables = ("organizations", "events", "sqlite_master", "alembic_version")
-    before = [query(copied, f"SELECT * FROM {table}") for table in tables]
-    migrate(url_of(copied))
-    assert [query(copied, f"SELECT * FROM {table}") for table in tables] == before
+    before = everything(copied)
+    bring_up(copied)
+    assert everything(copied) == before
+
+
+def everything(path: Path) -> list[list[Any]]:
+    tables = ("organizations", "events", "alembic_version")
+    return [query(path, f"SELECT * FROM {table} ORDER BY 1") for table in tables] + [built(path)]
+
+
+def built(path: Path) -> list[Any]:
+    """All that the schema is made of, as the database itself tells it."""
+    if on_sqlite():
+        statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+        return query(path, statement)
+    return query(
+        path,
+        "SELECT 'index', indexname, indexdef FROM pg_indexes"
+        " WHERE schemaname = 'public' AND tablename NOT LIKE 'part_%'"
+        " UNION ALL SELECT 'trigger', tgname, pg_get_triggerdef(oid) FROM pg_trigger"
+        " WHERE NOT tgisinternal AND tgparentid = 0"
+        " UNION ALL SELECT table_name, column_name, concat_ws(' ', data_type, is_nullable,"
+        " column_default) FROM information_schema.columns"
+        " WHERE table_schema = 'public' AND table_name NOT LIKE 'part_%' ORDER BY 1, 2, 3",
+    )
 
 
 # -- a migration that fails
 
 
-TABLES = ("organizations", "sqlite_master", "alembic_version")
-
-
 @pytest.fixture(params=[b"no JSON", b"{}"])
 def damaged(request: pytest.FixtureRequest, old: Path, tmp_path: Path) -> Path:
     """An old database with an event that has no actor, far behind."""
-    path = Path(shutil.copy(old, tmp_path))
-    statement = "SELECT sql FROM sqlite_master WHERE name = 'events_are_not_updated'"
-    ((guard,),) = query(path, statement)
-    query(path, "DROP TRIGGER events_are_not_updated")
-    forged = "UPDATE events SET body = ? WHERE organization_id = 7 AND sequence = 900"
-    query(path, forged, request.param)
-    query(path, guard)
+    path = copy_database(old, tmp_path / old.name)
+    guard = guard_of(path, "events_are_not_updated")
+    execute(path, unguarded("events_are_not_updated"))
+    forged = "UPDATE events SET body = :body WHERE organization_id = 7 AND sequence = 900"
+    execute(path, forged, body=request.param)
+    execute(path, guard)
     return path
 
 
+def guard_of(path: Path, name: str) -> str:
+    """The statement that made a trigger."""
+    statement = "SELECT sql FROM sqlite_master WHERE name = :name"
+    if not on_sqlite():
+        statement = (
+            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = :name AND tgparentid = 0"
+        )
+    ((made,),) = query(path, statement, name=name)
+    return str(made)
+
+
 def test_a_migration_that_fails_leaves_the_database_as_it_was(damaged: Path) -> None:
-    before = [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")]
+    before = everything(damaged)
     with pytest.raises((ValueError, KeyError)):
-        migrate(url_of(damaged))
-    assert [query(damaged, f"SELECT * FROM {table}") for table in (*TABLES, "events")] == before
+        bring_up(damaged)
+    assert everything(damaged) == before
 
 
 def test_control_outside_of_a_transaction_it_would_be_left_halfway(damaged: Path) -> None:
-    before = [query(damaged, f"SELECT * FROM {table}") for table in TABLES]
-    engine = sa.create_engine(f"sqlite:///{damaged}", isolation_level="AUTOCOMMIT")
+    before = built(damaged)
+    engine = sa.create_engine(f"sqlite:///{damaged}") if on_sqlite() else writing_engine(damaged)
+    engine = engine.execution_options(isolation_level="AUTOCOMMIT")
     with pytest.raises((ValueError, KeyError)):
         upgrade(damaged, "head", engine)
-    engine.dispose()
-    assert [query(damaged, f"SELECT * FROM {table}") for table in TABLES] != before
+    assert built(damaged) != before
 
 
 # -- the guards
 
 
 FORGERIES = {
-    "UPDATE events SET body = x'00' WHERE sequence = 600": "events_are_not_updated",
-    "UPDATE events SET hashes = x'00'": "events_are_not_updated",
+    "UPDATE events SET body = :forged WHERE sequence = 600": "events_are_not_updated",
+    "UPDATE events SET body = :forged": "events_are_not_updated",
     "DELETE FROM events WHERE sequence = 1": "events_are_not_deleted",
-    "INSERT OR REPLACE INTO events SELECT organization_id, sequence, assistant_id, version, key_id,"
-    " user_id, type, occurred_at, x'00', hashes FROM events WHERE sequence = 7": (
-        "events_are_not_replaced"
-    ),
-    "INSERT OR REPLACE INTO events SELECT organization_id, 99999, assistant_id, version, key_id,"
-    " user_id, type, occurred_at, x'00', hashes FROM events"
-    " WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
-    "INSERT OR REPLACE INTO events (rowid, organization_id, sequence, user_id, type, occurred_at,"
-    " body, hashes) SELECT rowid, 1, 99999, 0, type, 0, x'00', x'00' FROM events"
-    " WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
 }
+if on_sqlite():
+    FORGERIES |= {
+        "INSERT OR REPLACE INTO events SELECT organization_id, sequence, assistant_id, version,"
+        " key_id, user_id, type, occurred_at, :forged, hashes FROM events WHERE sequence = 7": (
+            "events_are_not_replaced"
+        ),
+        "INSERT OR REPLACE INTO events SELECT organization_id, 99999, assistant_id, version,"
+        " key_id, user_id, type, occurred_at, :forged, hashes FROM events"
+        " WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
+        "INSERT OR REPLACE INTO events (rowid, organization_id, sequence, user_id, type,"
+        " occurred_at, body, hashes) SELECT rowid, 1, 99999, 0, type, 0, :forged, :forged FROM"
+        " events WHERE sequence = 7 AND organization_id = 1": "events_are_not_replaced",
+    }
+else:
+    FORGERIES |= {"TRUNCATE events": "events_are_not_truncated"}
+LOG = (
+    "SELECT organization_id, sequence, assistant_id, version, type, occurred_at, body"
+    " FROM events ORDER BY 1, 2"
+)
+
+
+def forge(path: Path, forgery: str) -> None:
+    execute(path, forgery, **({"forged": b"\0"} if ":forged" in forgery else {}))
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_the_past_is_as_immutable_as_before(copied: Path, forgery: str) -> None:
     before = query(copied, "SELECT * FROM events ORDER BY 1, 2")
-    with pytest.raises(sqlite3.IntegrityError, match=IMMUTABLE):
-        query(copied, forgery)
+    with pytest.raises(DatabaseError, match=IMMUTABLE):
+        forge(copied, forgery)
     assert query(copied, "SELECT * FROM events ORDER BY 1, 2") == before
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
 def test_control_without_its_trigger_the_past_could_be_changed(copied: Path, forgery: str) -> None:
     before = query(copied, "SELECT * FROM events ORDER BY 1, 2")
-    query(copied, f"DROP TRIGGER {FORGERIES[forgery]}")
-    query(copied, forgery)
+    execute(copied, unguarded(FORGERIES[forgery]))
+    forge(copied, forgery)
     assert query(copied, "SELECT * FROM events ORDER BY 1, 2") != before
+
+
+REVISIONS = [one.revision for one in ScriptDirectory.from_config(scripts()).walk_revisions()][::-1]
+
+
+@pytest.mark.parametrize("start", REVISIONS)
+def test_each_release_comes_to_todays_with_its_rows_and_its_guards(
+    old: Path, tmp_path: Path, start: str
+) -> None:
+    path = copy_database(old, tmp_path / old.name)
+    before = query(path, LOG)
+    with pytest.MonkeyPatch.context() as patch:  # an older release had not today's views
+        patch.setattr(rebuild, "rebuild", lambda *_: None)
+        for revision in REVISIONS[: REVISIONS.index(start) + 1]:
+            upgrade(path, revision)
+            assert query(path, LOG) == before
+            for forgery in FORGERIES:
+                if "hashes" not in forgery:  # the first release had none
+                    with pytest.raises(DatabaseError, match=IMMUTABLE):
+                        forge(path, forgery)
+    bring_up(path)
+    assert query(path, LOG) == before
+    if start != REVISIONS[-1]:
+        assert shown(path)[0] == []
+    assert differences(path) == []
 
 
 # -- the schema
 
 
+def is_ours(name: str | None, *_: Any) -> bool:
+    """Whether it is no partition."""
+    return not (name or "").startswith("part_")
+
+
 def differences(path: Path) -> list[Any]:
     engine = reading_engine(path)
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        wanted = {"compare_type": True, "include_name": is_ours}
+        context = MigrationContext.configure(connection, opts=wanted)
         found: list[Any] = compare_metadata(context, metadata)
     engine.dispose()
     return found
@@ -414,7 +506,7 @@ def schema(path: Path) -> dict[str, Any]:
                 ),
             )
             for table in inspector.get_table_names()
-            if table != "alembic_version"
+            if table != "alembic_version" and is_ours(table)
         }
     engine.dispose()
     return found
@@ -423,9 +515,10 @@ def schema(path: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def declared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The schema of a database that is made from the tables alone."""
-    path = tmp_path_factory.mktemp("declared") / "backstory.db"
+    path = empty_database(tmp_path_factory.mktemp("declared") / "backstory.db")
     engine = writing_engine(path)
-    metadata.create_all(engine)
+    with partitioning():
+        metadata.create_all(engine)
     engine.dispose()
     return schema(path)
 
@@ -441,12 +534,11 @@ def test_the_migrated_schema_is_that_of_the_tables(
 def test_a_new_database_has_the_same_schema_and_the_same_guards(
     migrated: Path, declared: dict[str, Any], tmp_path: Path
 ) -> None:
-    path = tmp_path / "new.db"
-    migrate(url_of(path))
+    path = empty_database(tmp_path / "new.db")
+    bring_up(path)
     assert differences(path) == []
     assert schema(path) == declared
-    statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
-    assert query(path, statement) == query(migrated, statement)
+    assert built(path) == built(migrated)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +553,7 @@ def test_a_new_database_has_the_same_schema_and_the_same_guards(
 def test_control_a_schema_that_differs_is_seen(
     copied: Path, declared: dict[str, Any], change: str
 ) -> None:
-    query(copied, change)
+    execute(copied, change)
     assert differences(copied) != []
     assert schema(copied) != declared
 
@@ -472,8 +564,11 @@ def test_control_a_schema_that_differs_is_seen(
 @pytest.fixture(scope="module")
 def grown(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[bytes, bytes]]:
     """The export of an old log to which a server has added, and the keys that signed it."""
-    path = tmp_path_factory.mktemp("grown") / old.name
-    shutil.copytree(old.parent, path.parent, dirs_exist_ok=True)
+    path = copy_database(old, tmp_path_factory.mktemp("grown") / old.name)
+    if not on_sqlite():  # a file is migrated by whoever opens it
+        refused = run(path.parent, "serve", "--port", "0")
+        assert (refused.returncode, "run 'backstory migrate' first" in refused.stderr) == (1, True)
+        assert run(path.parent, "migrate").returncode == 0
     made = run(
         path.parent,
         *("keys", "create", "--organization", "Organization 1", "--role", "admin"),

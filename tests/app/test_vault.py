@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +24,7 @@ from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, Res
 from events.patch import read_create, read_patch
 from projections import rebuild
 from tests.conftest import make_organizations
-from tests.databases import config_of, hold, writing_engine
+from tests.databases import config_of, hold, query, writing_engine
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 CALLER = Caller(
@@ -87,7 +86,7 @@ def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place
     assistant_id = place.create({"api_keys": {"a": "value"}})
     before = place.rows(sealed_secrets)
     wrapped = {row[1]: row[3] for row in place.rows(vault_keys)}
-    log = sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall()
+    log = query(place.path, "SELECT * FROM events ORDER BY sequence")
     file = place.path.with_name(place.path.name + ".key")
     old = base64.b64decode(file.read_text())
 
@@ -96,13 +95,13 @@ def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place
     place.safe = Vault((NEW,))
 
     assert place.rows(sealed_secrets) == before
-    now = sqlite3.connect(place.path).execute("SELECT * FROM events").fetchall()
+    now = query(place.path, "SELECT * FROM events ORDER BY sequence")
     assert now[:-1] == log
     assert now[-1][6] == "secret_keys_rotated.v1"
     assert all(wrapped[row[1]] != row[3] for row in place.rows(vault_keys))
     assert place.reveal(assistant_id, "/api_keys") == {"/api_keys/a": "value"}
-    with pytest.raises(MasterKeyError):
-        Vault((old,)).keys(place.engine.connect(), 1)
+    with place.engine.connect() as connection, pytest.raises(MasterKeyError):
+        Vault((old,)).keys(connection, 1)
 
 
 def test_rotating_data_keys_seals_every_ciphertext_anew(place: Place) -> None:
@@ -153,6 +152,30 @@ def test_a_secret_set_and_a_rotation_in_one_transaction_agree(place: Place) -> N
 
 
 @pytest.mark.parametrize("whole", [False, True])
+def test_after_an_erasure_no_row_opens_the_values(place: Place, *, whole: bool) -> None:
+    assistant_id = place.create({"api_keys": {"a": "value"}})
+    place.change(assistant_id, {"api_keys": {"a": "second"}})
+    ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
+    wrapped = [row[3] for row in place.rows(vault_keys) if row[2] == "data"]
+    assert len(ciphertexts) == 2
+    erase(place, None if whole else assistant_id)
+    assert place.rows(sealed_secrets) == []
+    kept = [row[3] for row in place.rows(vault_keys) if row[2] == "data"]
+    assert set(wrapped).isdisjoint(kept) is whole
+    assert place.differences() == []
+
+
+def erase(place: Place, assistant_id: int | None) -> None:
+    """Erase an assistant's secrets, or all of them."""
+    cause = Cause(type="erase")
+    if assistant_id is None:
+        place.do(lambda unit: secrets.erase_organization(unit, CALLER, None, cause))
+    else:
+        place.do(lambda unit: secrets.erase_assistant(unit, CALLER, assistant_id, None, cause))
+
+
+@pytest.mark.sqlite
+@pytest.mark.parametrize("whole", [False, True])
 def test_after_an_erasure_no_byte_of_the_file_opens_the_values(
     place: Place, *, whole: bool
 ) -> None:
@@ -162,14 +185,7 @@ def test_after_an_erasure_no_byte_of_the_file_opens_the_values(
     ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
     wrapped = [row[3] for row in place.rows(vault_keys) if row[2] == "data"]
 
-    if whole:
-        place.do(lambda unit: secrets.erase_organization(unit, CALLER, None, Cause(type="erase")))
-    else:
-        place.do(
-            lambda unit: secrets.erase_assistant(
-                unit, CALLER, assistant_id, None, Cause(type="erase")
-            )
-        )
+    erase(place, None if whole else assistant_id)
     assert _left(place.path, ciphertexts), "before the scrub the log of writes still has them"
     place.engine.dispose()
 
@@ -178,6 +194,7 @@ def test_after_an_erasure_no_byte_of_the_file_opens_the_values(
     assert place.differences() == []
 
 
+@pytest.mark.sqlite
 def test_without_secure_delete_the_bytes_would_stay(place: Place) -> None:
     assistant_id = place.create({"api_keys": {"a": "value"}})
     ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
@@ -330,6 +347,7 @@ def test_two_master_keys_may_be_given_in_a_file(tmp_path: Path) -> None:
     assert vault.read_master_keys(config) == (NEW, OLD)
 
 
+@pytest.mark.sqlite
 def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
     config = config_of(path)
@@ -343,6 +361,7 @@ def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: P
     assert file.read_bytes() == made
 
 
+@pytest.mark.sqlite
 def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -> None:
     file = place.path.with_name(place.path.name + ".key")
     file.unlink()

@@ -10,10 +10,8 @@ import asyncio
 import base64
 import re
 import secrets
-import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing
@@ -34,12 +32,20 @@ from app.unit import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import config_of, text_of
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving, start, started
+from tests.databases import (
+    chosen,
+    config_of,
+    copy_database,
+    edited,
+    execute,
+    query,
+    text_of,
+    unguarded,
+)
+from tests.end_to_end.processes import EQUAL, FILE, Running, client, run, serving, start, started
 
 KEY = re.compile(r"bks_[0-9A-Za-z]{36}")
 COMMANDS = ("serve", "demo", "check", "rebuild", "keys")
-FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
 
 
 def said(ended: subprocess.CompletedProcess[str]) -> str:
@@ -50,14 +56,10 @@ def said(ended: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
-def query(database: Path, statement: str) -> list[Any]:
-    with closing(sqlite3.connect(database)) as connection, connection:
-        return connection.execute(statement).fetchall()
-
-
 # -- help
 
 
+@pytest.mark.sqlite
 def test_help_explains_every_command(tmp_path: Path) -> None:
     helped = start(tmp_path, "--help")
     assert helped.returncode == 0
@@ -98,8 +100,7 @@ class Made(Struct, frozen=True):
         return self.second.stdout.strip()
 
     def copy(self, folder: Path) -> Path:
-        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
-        return folder / FILE
+        return copy_database(self.folder / FILE, folder / FILE)
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +118,12 @@ def test_a_new_key_stands_alone_on_stdout_and_logs_on_stderr(made: Made) -> None
     assert made.first.returncode == 0
     assert KEY.fullmatch(made.admin)
     assert made.first.stdout == f"{made.admin}\n"
-    assert "master_key_made" in made.first.stderr
     assert made.admin not in made.first.stderr
 
 
+@pytest.mark.sqlite
 def test_the_master_key_file_of_a_new_database_is_its_owners_alone(made: Made) -> None:
+    assert "master_key_made" in made.first.stderr
     file = made.folder / f"{FILE}.key"
     assert len(base64.b64decode(file.read_text())) == 32
     assert file.stat().st_mode & 0o777 == 0o600
@@ -164,7 +166,7 @@ def test_revoking_an_unknown_or_ambiguous_prefix_fails_and_revokes_none(
     refused = run(tmp_path, "keys", "revoke", prefix)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f"{count} active keys start with {prefix}" in said(refused)
-    assert query(database, "SELECT is_active FROM api_keys") == [(1,), (1,)]
+    assert query(database, "SELECT is_active FROM api_keys") == [(True,), (True,)]
 
 
 # -- one process holds the file
@@ -185,6 +187,7 @@ HELD = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("command", HELD)
 def test_a_command_that_writes_says_who_holds_the_file_and_what_to_do_instead(
     holder: Running, command: str
@@ -196,6 +199,7 @@ def test_a_command_that_writes_says_who_holds_the_file_and_what_to_do_instead(
     assert line.endswith(HELD[command])
 
 
+@pytest.mark.sqlite
 def test_a_file_is_held_by_whatever_name_it_is_called(holder: Running, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(holder.database)
@@ -217,12 +221,32 @@ def test_while_a_server_runs_its_file_can_be_checked_and_its_keys_listed(
         assert made.admin[:12] in run(held, "keys", "list").stdout
 
 
+@pytest.mark.sqlite
 def test_control_once_its_holder_is_gone_a_file_can_be_written(made: Made, tmp_path: Path) -> None:
     database = made.copy(tmp_path)
     with serving(database) as running:
         running.process.kill()
         running.process.wait()
         assert run(tmp_path, *CREATE.split()).returncode == 0
+
+
+def test_where_many_processes_write_a_command_is_one_of_them(tmp_path: Path) -> None:
+    with chosen("postgresql"):
+        make_organizations(tmp_path / FILE, 1)
+        whose = ("--organization", "Organization 0")
+        with serving(tmp_path / FILE) as running:
+            made = run(tmp_path, "keys", "create", *whose, "--role", "admin")
+            with client(running.url, made.stdout.strip()) as admin:
+                assert admin.post(ASSISTANTS, json={"name": "Front desk"}).status_code == 201
+                exported = run(tmp_path, "export", *whose, "--output", "export")
+                assert exported.returncode == 0
+                assert "not in the log" not in exported.stderr
+                newest = admin.get("/api/v1/audit/logs").json()["logs"][0]
+                assert newest["action"] == "export"
+                assert run(tmp_path, "rebuild").stdout == "equal to what was there\n"
+                revoked = run(tmp_path, "keys", "revoke", made.stdout[:12])
+                assert revoked.returncode == 0
+                assert admin.get(ASSISTANTS).status_code == 401
 
 
 # -- check and rebuild
@@ -258,8 +282,7 @@ def _create_and_change(
 
 @pytest.fixture
 def database(filled: Path, tmp_path: Path) -> Path:
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    return tmp_path / FILE
+    return copy_database(filled / FILE, tmp_path / FILE)
 
 
 def rows(database: Path) -> list[Any]:
@@ -270,7 +293,7 @@ WRONG = {
     "UPDATE assistants SET version = 1 WHERE assistant_id = 1": "1, version\n- 1\n+ 2\n",
     "DELETE FROM assistants WHERE assistant_id = 3": "3, name\n- None\n+ Line 2\n",
     # A setting, inside the bytes.
-    "UPDATE assistants SET settings = CAST(replace(CAST(settings AS TEXT), '0.25', '0.75') AS BLOB)"
+    f"UPDATE assistants SET settings = {edited('settings', '0.25', '0.75')}"
     " WHERE assistant_id = 2": '"temperature":0.75',
 }
 WITHOUT_EVENTS = {
@@ -287,7 +310,7 @@ def test_check_shows_rows_that_are_no_fold_of_the_log_and_rebuild_repairs_them(
 ) -> None:
     intact = rows(database)
     for statement in damage:
-        query(database, statement)
+        execute(database, statement)
     checked = run(tmp_path, "check")
     assert checked.returncode == 1
     for shown in damage.values():
@@ -304,8 +327,8 @@ def test_check_shows_rows_that_are_no_fold_of_the_log_and_rebuild_repairs_them(
 def test_check_names_an_event_that_was_edited_behind_the_logs_back(
     database: Path, tmp_path: Path
 ) -> None:
-    query(database, "DROP TRIGGER events_are_not_updated")
-    query(database, "UPDATE events SET body = CAST(replace(body, '0.25', '0.75') AS BLOB)")
+    execute(database, unguarded("events_are_not_updated"))
+    execute(database, f"UPDATE events SET body = {edited('body', '0.25', '0.75')}")
     checked = run(tmp_path, "check")
     assert checked.returncode == 1
     assert "organization 1, sequence 2\n" in checked.stdout
@@ -316,14 +339,14 @@ def test_check_names_an_event_that_was_edited_behind_the_logs_back(
 def test_a_database_of_an_older_release_is_said_to_be_one(
     database: Path, tmp_path: Path, command: str
 ) -> None:
-    query(database, "UPDATE alembic_version SET version_num = '0001'")
+    execute(database, "UPDATE alembic_version SET version_num = '0001'")
     ended = run(tmp_path, *command.split())
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "has not this release's schema; run 'backstory migrate'" in said(ended)
 
 
 def test_two_checks_of_the_same_damage_print_the_same(database: Path, tmp_path: Path) -> None:
-    query(database, "DELETE FROM assistants WHERE assistant_id = 3")
+    execute(database, "DELETE FROM assistants WHERE assistant_id = 3")
     one, other = (start(tmp_path, "check", PYTHONHASHSEED=seed).stdout for seed in ("1", "2"))
     assert one == other
 
@@ -337,6 +360,7 @@ def test_control_an_untouched_view_is_rebuilt_to_the_same_bytes(
     assert rows(database) == intact
 
 
+@pytest.mark.sqlite
 def test_check_of_a_database_that_is_not_there_fails_and_makes_none(tmp_path: Path) -> None:
     checked = run(tmp_path, "check")
     assert checked.returncode == 1
@@ -348,6 +372,7 @@ def test_check_of_a_database_that_is_not_there_fails_and_makes_none(tmp_path: Pa
 # -- the master key
 
 
+@pytest.mark.sqlite
 def test_a_database_whose_master_key_file_is_gone_is_not_opened(
     database: Path, tmp_path: Path
 ) -> None:
@@ -368,6 +393,7 @@ def test_a_wrong_master_key_is_refused(tmp_path: Path) -> None:
     assert wrong not in refused.stderr
 
 
+@pytest.mark.sqlite
 def test_control_the_right_master_key_opens_a_database_without_its_file(database: Path) -> None:
     file = database.with_name(f"{FILE}.key")
     right = file.read_text().strip()
@@ -404,6 +430,7 @@ def test_a_port_that_is_taken_is_exit_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("command", ["serve --port 0", "check"])
 def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, command: str) -> None:
     text = "not a database, but long enough to be taken for one\n" * 100
@@ -414,6 +441,7 @@ def test_a_file_that_is_no_database_is_one_clear_line(tmp_path: Path, command: s
     assert (tmp_path / FILE).read_text() == text
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     database = tmp_path / "file" / FILE
@@ -422,6 +450,7 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     assert str(database.parent) in said(refused)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     "command",
     ["rebuild", "vault rotate", "vault purge", "keys revoke bks_x", "erase --assistant 1 --yes"],
@@ -433,6 +462,7 @@ def test_a_mistyped_name_makes_no_database(tmp_path: Path, command: str) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sqlite
 def test_a_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     refused = run(tmp_path, "serve", "--database", text_of(tmp_path / "elsewhere" / "x.db"))
     assert refused.returncode == 1

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,13 +17,13 @@ from sqlalchemy.exc import OperationalError
 from app import service
 from app.main import Services, open_services, utc_now
 from app.unit import Caller, Unit
-from app.writer import WriterStopped
+from app.writer import OutcomeUnknown, WriterStopped
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings
 from events.patch import read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import config_of
+from tests.databases import chosen, config_of, copy_database, edited, execute, unguarded
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 
@@ -137,27 +135,21 @@ def test_what_32_clients_were_told_is_all_in_the_history_and_nothing_is_between(
 
 def without_one_event(database: Path, folder: Path) -> Path:
     copied = copy(database, folder)
-    with closing(sqlite3.connect(copied)) as connection, connection:
-        connection.execute("DROP TRIGGER events_are_not_deleted")
-        connection.execute("DELETE FROM events WHERE organization_id = 1 AND sequence = 500")
+    execute(copied, unguarded("events_are_not_deleted"))
+    execute(copied, "DELETE FROM events WHERE organization_id = 1 AND sequence = 500")
     return copied
 
 
 def with_another_byte(database: Path, folder: Path) -> Path:
-    with closing(sqlite3.connect(copy(database, folder))) as connection, connection:
-        connection.execute(
-            "UPDATE assistants SET settings ="
-            " CAST(replace(CAST(settings AS TEXT), '\"of_0\":', '\"of_0\": ') AS BLOB)"
-            " WHERE organization_id = 1 AND assistant_id = 1"
-        )
+    another = edited("settings", '"of_0":', '"of_0": ')
+    which = "organization_id = 1 AND assistant_id = 1"
+    execute(copy(database, folder), f"UPDATE assistants SET settings = {another} WHERE {which}")
     return folder
 
 
 def copy(database: Path, folder: Path) -> Path:
     folder.mkdir()
-    for file in database.parent.glob("backstory.db*"):
-        shutil.copy2(file, folder)
-    return folder / database.name
+    return copy_database(database, folder / database.name)
 
 
 # -- one batch, in this process, on a real database
@@ -281,6 +273,7 @@ def test_each_of_a_batch_is_decided_against_what_the_one_before_it_left(database
     assert reasons(database) == ["change 1", "change 3"]
 
 
+@pytest.mark.sqlite
 def test_a_change_that_does_not_fit_on_the_disk_fails_alone(database: Path) -> None:
     async def scenario(made_of: Services) -> list[Any]:
         await made_of.database.write(leave_room_for(pages=100))
@@ -342,13 +335,14 @@ def unconfirmable(unit: Unit) -> int:
     """Work whose every statement succeeds, and whose commit is refused: a deferred key."""
     for statement in (
         "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
-        "CREATE TABLE children (parent REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
         "INSERT INTO children VALUES (1)",
     ):
         unit.connection.exec_driver_sql(statement)
     return 0
 
 
+@pytest.mark.sqlite
 def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: Path) -> None:
     async def scenario(made_of: Services) -> None:
         assert await made_of.writer.write(1, change(1)) == 2
@@ -363,6 +357,21 @@ def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: P
 
     with_services(database, scenario)
     assert reasons(database) == ["change 1"]
+
+
+def test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made(
+    tmp_path: Path,
+) -> None:
+    async def scenario(made_of: Services) -> None:
+        outcomes = await together(made_of, change(2), unconfirmable, change(3))
+        assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 3
+        made_of.writer.check()
+        assert await together(made_of, change(4)) == [2]
+
+    with chosen("postgresql"):
+        make_organizations(tmp_path / "server", 1)
+        with_services(tmp_path / "server", scenario)
+        assert reasons(tmp_path / "server") == ["change 4"]
 
 
 def test_control_the_database_itself_would_take_the_next_write(database: Path) -> None:

@@ -127,6 +127,7 @@ def test_control_a_misspelt_variable_is_not_left_alone() -> None:
         read_config({"BACKSTORY_TESTS_URL": "x"})
 
 
+@pytest.mark.sqlite
 def test_a_server_takes_all_that_is_configured(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
@@ -151,6 +152,7 @@ def test_a_server_takes_all_that_is_configured(tmp_path: Path) -> None:
     assert [line["path"] for line in lines if line["event"] == "request"] == ["/health"]
 
 
+@pytest.mark.sqlite
 def test_a_console_log_is_for_people_and_a_level_leaves_out_what_is_below(tmp_path: Path) -> None:
     settings = {"BACKSTORY_LOG_FORMAT": "console", "BACKSTORY_LOG_LEVEL": "warning"}
     with serving(tmp_path / "backstory.db", **settings) as running:

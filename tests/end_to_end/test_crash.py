@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from app.database import Database
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import url_of
+from tests.databases import administering, chosen, query, server, url_of
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 
@@ -146,6 +146,7 @@ def test_what_was_acknowledged_is_there_after_30_kills(
     assert len(kill_again_and_again(database, organization, kills=30, seed=4)) >= 30
 
 
+@pytest.mark.sqlite
 def test_control_without_its_write_ahead_log_a_killed_database_has_lost_changes(
     database: Path, organization: Organization, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_control_without_its_write_ahead_log_a_killed_database_has_lost_changes(
     prove(work.acknowledged, log_of(database, organization.id))
 
 
+@pytest.mark.sqlite
 def test_a_server_that_is_told_to_stop_leaves_all_that_it_acknowledged_in_the_file_alone(
     database: Path, organization: Organization, tmp_path: Path
 ) -> None:
@@ -182,6 +184,7 @@ def without_its_log(database: Path, folder: Path) -> Path:
 # -- a disk that fails
 
 
+@pytest.mark.sqlite
 def test_a_commit_waits_until_the_disk_has_it(database: Path, organization: Organization) -> None:
     """A kill cannot show this, the power's failing would: the system keeps what was not synced."""
     assert organization.id == 1
@@ -201,6 +204,26 @@ def _how_durable(connection: sa.Connection) -> tuple[str, int]:
     return journal, connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
 
 
+def test_a_commit_waits_for_the_disk_whatever_the_server_does_by_default(tmp_path: Path) -> None:
+    def how_durable(connection: sa.Connection) -> str:
+        return str(connection.exec_driver_sql("SHOW synchronous_commit").scalar_one())
+
+    async def settings() -> str:
+        opened = Database(url_of(tmp_path / "server"))
+        try:
+            return await opened.write(how_durable)
+        finally:
+            await opened.close()
+
+    with chosen("postgresql"):
+        name = url_of(tmp_path / "server").database
+        with administering(server()) as connection:
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
+        assert query(tmp_path / "server", "SHOW synchronous_commit") == [("off",)]  # the control
+        assert asyncio.run(settings()) == "on"
+
+
+@pytest.mark.sqlite
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of a running process: Linux")
 def test_after_a_commit_that_failed_the_server_reports_no_success(
     database: Path, organization: Organization

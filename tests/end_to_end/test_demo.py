@@ -17,6 +17,7 @@ from msgspec import Struct
 from tests.conftest import ASSISTANTS
 from tests.end_to_end.processes import client, started
 
+pytestmark = pytest.mark.sqlite  # a demo is a file
 KEY = re.compile(r"bks_[0-9A-Za-z]{36}")
 
 

@@ -29,6 +29,9 @@ def column(database: Path, query: str) -> list[bytes]:
         return [row[0] for row in connection.execute(query)]
 
 
+pytestmark = pytest.mark.sqlite
+
+
 @pytest.mark.parametrize("route", [f"{ASSISTANTS}/1/secrets", "/api/v1/vault/secrets"])
 def test_a_backup_that_is_taken_after_an_erasure_opens_nothing(tmp_path: Path, route: str) -> None:
     database = tmp_path / "backstory.db"

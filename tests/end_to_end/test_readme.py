@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 RUN = "python3 -m venv .venv && .venv/bin/pip install -q . && .venv/bin/backstory demo"
 TEST = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[test]' && .venv/bin/pytest"
+pytestmark = pytest.mark.sqlite  # what a reader meets first is a file
 VERBS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 # Each answer's status, on stderr; an error status is an error of the command.
 CURLRC = 'fail-with-body\nwrite-out = "%{stderr}status %{http_code}\\n"\n'

@@ -30,7 +30,7 @@ from tests.conftest import (
     make_organizations,
     serving_process,
 )
-from tests.databases import text_of
+from tests.databases import text_of, variables
 from tests.end_to_end.acknowledged import log_of
 from tests.end_to_end.processes import client, environment, serving
 
@@ -350,7 +350,7 @@ def mortal(database: Path) -> Iterator[Mortal]:
         (database.parent / "log").open("a") as log,
         subprocess.Popen(
             [sys.executable, "-c", _DIES.format(file=str(file)), *arguments],
-            env=environment(BACKSTORY_LOG_LEVEL="warning"),
+            env=environment(BACKSTORY_LOG_LEVEL="warning", **variables(text_of(database))),
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
