@@ -35,12 +35,18 @@ def is_reference(value: Any) -> bool:
 
 def join(tokens: tuple[str, ...]) -> str:
     """('a/b', 'c') -> '/a~1b/c'."""
+    text = "/".join(("", *tokens))
+    if "~" not in text and text.count("/") == len(tokens):  # as nearly all are
+        return text
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in tokens)
 
 
 def split(pointer: str) -> tuple[str, ...]:
     """'/a~1b/c' -> ('a/b', 'c'); the inverse of ``join``."""
-    return tuple(t.replace("~1", "/").replace("~0", "~") for t in pointer.split("/")[1:])
+    tokens = tuple(pointer.split("/")[1:])
+    if "~" not in pointer:  # as nearly all are
+        return tokens
+    return tuple(token.replace("~1", "/").replace("~0", "~") for token in tokens)
 
 
 def covers(prefix: str, path: str) -> bool:

@@ -207,13 +207,19 @@ def read_versions(
 
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:
     """One organization's events, stream by stream, each in order of version."""
-    for assistant_id in connection.scalars(
-        rows_of(events, organization_id, events.c.assistant_id)
+    key = sa.tuple_(events.c.assistant_id, events.c.version)
+    page = (
+        rows_of(events, organization_id, events.c.assistant_id, events.c.version)
+        .add_columns(events.c.type, events.c.body)
         .where(events.c.version.is_not(None))
-        .distinct()
-        .order_by(events.c.assistant_id)
-    ).all():
-        yield from read_stream(connection, organization_id, assistant_id)
+        .order_by(events.c.assistant_id, events.c.version)
+        .limit(_READ_AT_ONCE)
+    )
+    after = (0, 0)
+    while rows := connection.execute(page.where(key > sa.tuple_(*after))).all():
+        for row in rows:
+            yield codec.decode(row.body, row.type)  # type: ignore[misc]  # it has a version
+        after = (rows[-1].assistant_id, rows[-1].version)
 
 
 def read_log(

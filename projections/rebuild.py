@@ -16,7 +16,7 @@ from projections import blame, current, keyframes, labels, policies, reversals
 from projections.views import TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from events.changed import Event
     from projections.blame import Blame
@@ -95,13 +95,15 @@ def differences(connection: sa.Connection, progress: Callable[[int], None]) -> I
     """Where the views differ from the log: a missing row, an extra row, a wrong column."""
     for organization_id in _organization_ids(connection):
         unseen = {table: _stored_keys(connection, organization_id, table) for table in TABLES}
-        for table, row in folded(connection, organization_id, progress):
-            key = tuple(row[column.name] for column in table.primary_key)
-            unseen[table].discard(key)
-            yield from _differences(table, key, _stored(connection, table, key), row)
+        for table, rows in _gathered(folded(connection, organization_id, progress)):
+            by_key = {_key(table, row): row for row in rows}
+            unseen[table] -= by_key.keys()
+            stored = _stored(connection, table, by_key)
+            for key, row in by_key.items():
+                yield from _differences(table, key, stored.get(key, {}), row)
         for table, keys in unseen.items():
-            for key in sorted(keys):
-                yield from _differences(table, key, _stored(connection, table, key), {})
+            for key, row in sorted(_stored(connection, table, keys).items()):
+                yield from _differences(table, key, row, {})
 
 
 def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
@@ -109,15 +111,19 @@ def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
     for organization_id in _organization_ids(connection):
         for table in TABLES:
             connection.execute(sa.delete(table).where(table.c.organization_id == organization_id))
-        waiting: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in TABLES}
-        for table, row in folded(connection, organization_id, progress):
-            waiting[table].append(row)
-            if len(waiting[table]) == _ROWS_AT_ONCE:
-                connection.execute(sa.insert(table), waiting[table])
-                waiting[table].clear()
-        for table, rows in waiting.items():
-            if rows:
-                connection.execute(sa.insert(table), rows)
+        for table, rows in _gathered(folded(connection, organization_id, progress)):
+            connection.execute(sa.insert(table), rows)
+
+
+def _gathered(rows: Iterator[Row]) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
+    """Rows of one table together, some at a time: a statement for each would take longer."""
+    waiting: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in TABLES}
+    for table, row in rows:
+        waiting[table].append(row)
+        if len(waiting[table]) == _ROWS_AT_ONCE:
+            yield table, waiting[table]
+            waiting[table] = []
+    yield from ((table, rest) for table, rest in waiting.items() if rest)
 
 
 def _organization_ids(connection: sa.Connection) -> list[int]:
@@ -133,10 +139,22 @@ def _stored_keys(
     return {tuple(row) for row in connection.execute(query)}
 
 
-def _stored(connection: sa.Connection, table: sa.Table, key: tuple[int, ...]) -> dict[str, Any]:
-    is_it = [column == one for column, one in zip(table.primary_key, key, strict=True)]
-    row = connection.execute(rows_of(table, key[0]).where(*is_it)).mappings().one_or_none()
-    return {} if row is None else dict(row)
+def _stored(
+    connection: sa.Connection, table: sa.Table, keys: Collection[tuple[int, ...]]
+) -> dict[tuple[int, ...], dict[str, Any]]:
+    """The rows of an organization's keys that are there."""
+    found = {}
+    ordered = sorted(keys)
+    for start in range(0, len(ordered), _ROWS_AT_ONCE):
+        some = ordered[start : start + _ROWS_AT_ONCE]
+        is_one = sa.tuple_(*table.primary_key).in_(some)
+        for row in connection.execute(rows_of(table, some[0][0]).where(is_one)).mappings():
+            found[_key(table, row)] = dict(row)
+    return found
+
+
+def _key(table: sa.Table, row: Mapping[Any, Any]) -> tuple[int, ...]:
+    return tuple(row[column.name] for column in table.primary_key)
 
 
 def _differences(
