@@ -26,6 +26,8 @@ from app.main import create_app, utc_now
 from tests import databases
 from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
 
+# Fixtures of the tests that have one.
+_WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
 ORGANIZATIONS = 400
 ASSISTANTS = "/api/v1/assistants"
 
@@ -43,12 +45,17 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is about SQLite's files has nothing to say elsewhere."""
+    """Neither what is about SQLite's files nor what touches no database says more elsewhere."""
     if databases.on_sqlite():
         return
-    files = [item for item in items if item.get_closest_marker("sqlite")]
-    config.hook.pytest_deselected(items=files)
-    items[:] = [item for item in items if item not in files]
+    kept = [
+        item
+        for item in items
+        if not item.get_closest_marker("sqlite")
+        and _WITH_A_DATABASE.intersection(getattr(item, "fixturenames", ()))
+    ]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
 
 
 class Organization(Struct, frozen=True, kw_only=True):
