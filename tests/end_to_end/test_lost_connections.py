@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from events.tables import organizations
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import chosen, url_of, writing_engine
+from tests.databases import chosen, text_of, url_of, variables, writing_engine
 from tests.end_to_end.acknowledged import log_of
 from tests.end_to_end.processes import client, started
 
@@ -104,7 +104,8 @@ def serving_through(proxy: Proxy, database: Path) -> Iterator[str]:
     """The URL of a server that reaches its database through the proxy."""
     url = url_of(database).set(host="127.0.0.1", port=proxy.port, query={"ssl": "disable"})
     arguments = ("--database", url.render_as_string(hide_password=False))
-    with started(database.parent, "serve", "--port", "0", *arguments) as process:
+    keys = variables(text_of(database))
+    with started(database.parent, "serve", "--port", "0", *arguments, **keys) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
 

@@ -381,7 +381,8 @@ def test_a_database_that_is_not_migrated_is_refused_with_the_command_that_does_i
 
 @pytest.mark.parametrize("missing", ["BACKSTORY_MASTER_KEY", "BACKSTORY_AUDIT_KEY"])
 def test_a_key_that_is_not_configured_is_named(database: Path, missing: str) -> None:
-    ended = run(database.parent, "serve", "--database", text_of(database), **{missing: ""})
+    without = {f"{missing}_FILE": ""}
+    ended = run(database.parent, "serve", "--database", text_of(database), **without)
     assert ended.returncode in {1, 2}
     assert missing in ended.stderr
 
