@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from app.bounded import Bounded
-from app.preconditions import etag
+from app.preconditions import digest, etag
 from app.service import Assistant
 from projections import current
 from projections.current import Selection, represent
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
+_Chosen = tuple[int, int, "Selection", int, int]  # organization, its count, what, skip, limit
 
 
 class View(Struct):
@@ -58,8 +60,21 @@ def view_of(assistant: Assistant) -> View:
     return View(version, body, tag, unchanged + of_body, unchanged)
 
 
+class Listed(Struct, frozen=True):
+    """Some of an organization's living assistants, newest first, as they are sent."""
+
+    body: bytes
+    tag: str
+
+
+def listed(bodies: Iterable[bytes]) -> Listed:
+    """The list of encoded assistants."""
+    body = b"[" + b",".join(bodies) + b"]"
+    return Listed(body, digest(body))
+
+
 class RememberedViews:
-    """The views that were read last, up to so many bytes.
+    """The views, and the lists of them, that were read last, each up to so many bytes.
 
     ``is_alone`` says that this process alone writes the database; else ``staleness`` is how old
     what is shown may be.
@@ -79,9 +94,10 @@ class RememberedViews:
         self._is_alone = is_alone
         self._staleness = staleness.total_seconds()
         self._views: Bounded[Key, View] = Bounded(most_bytes)
+        self._lists: Bounded[_Chosen, Listed] = Bounded(most_bytes // 2)
         self._loading: dict[Key, asyncio.Task[View]] = {}
         self._changing: frozenset[Key] = frozenset()
-        self._moves = 0  # how often a change began or ended
+        self._moves: Counter[int] = Counter()  # of organizations: how often a change began or ended
 
     @property
     def size(self) -> int:
@@ -107,30 +123,45 @@ class RememberedViews:
 
     async def select(
         self, organization_id: int, selection: Selection, *, skip: int, limit: int
-    ) -> list[View]:
+    ) -> Listed:
         """The views of the chosen living assistants, newest first, all of one moment.
 
-        Each is held against its version, so that only what is not remembered is read.
+        Where nothing of the organization has changed since, it is the list that was sent before.
         """
+        chosen = (organization_id, self._moves[organization_id], selection, skip, limit)
+        if self._is_alone and (known := self._lists.get(chosen)) is not None:
+            return known
+        views, read = await self._database.snapshot(
+            self._select, organization_id, selection, skip=skip, limit=limit
+        )
+        found = listed(view.body for view in views)
+        # As with one that is read alone.
+        has_moved = chosen[1] != self._moves[organization_id]
+        is_still_so = not has_moved and organization_id not in self._organizations_changing()
+        if is_still_so or not self._is_alone:
+            for number, view in read.items():
+                self._remember((organization_id, number), view)
+        if is_still_so and self._is_alone:
+            self._lists.put(chosen, found, len(found.body) + _OVERHEAD)
+        return found
 
-        def work(connection: sa.Connection) -> tuple[list[View], list[tuple[Key, View]]]:
-            found = current.select_versions(
-                connection, organization_id, selection, skip=skip, limit=limit
-            )
-            views = {number: self._views.peek((organization_id, number)) for number in found}
-            missing = [n for n, v in views.items() if v is None or v.version != found[n]]
-            read = _read(connection, organization_id, missing)
-            views |= read
-            keyed = [((organization_id, number), view) for number, view in read.items()]
-            return [view for view in views.values() if view is not None], keyed
-
-        moves = self._moves
-        shown, read = await self._database.snapshot(work)
-        for key, view in read:
-            # As with one that is read alone.
-            if not self._is_alone or (moves == self._moves and key not in self._changing):
-                self._remember(key, view)
-        return shown
+    def _select(
+        self,
+        connection: sa.Connection,
+        organization_id: int,
+        selection: Selection,
+        *,
+        skip: int,
+        limit: int,
+    ) -> tuple[list[View], dict[int, View]]:
+        """The views, and those of them that were read: not remembered in their version."""
+        found = current.select_versions(
+            connection, organization_id, selection, skip=skip, limit=limit
+        )
+        views = {number: self._views.peek((organization_id, number)) for number in found}
+        missing = [n for n, view in views.items() if view is None or view.version != found[n]]
+        read = _read(connection, organization_id, missing)
+        return [view for view in (views | read).values() if view is not None], read
 
     def known(self, organization_id: int, assistant_id: int) -> View | None:
         """The view, where no look at the database is needed to know that it is good."""
@@ -146,15 +177,18 @@ class RememberedViews:
     def changing(self, keys: Iterable[Key]) -> None:
         """Forget views whose change is about to be committed."""
         self._changing = frozenset(keys)
-        self._moves += 1
+        self._moves.update(self._organizations_changing())
         for key in self._changing:
             self._views.drop(key)
             self._loading.pop(key, None)
 
     def changed(self) -> None:
         """Remember again: what was about to be committed is, or it will not be."""
+        self._moves.update(self._organizations_changing())
         self._changing = frozenset()
-        self._moves += 1
+
+    def _organizations_changing(self) -> set[int]:
+        return {organization_id for organization_id, _ in self._changing}
 
     async def _load(self, key: Key) -> View:
         began = time.monotonic()

@@ -10,7 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from app import openapi
 from app.policies import rule_of
-from app.preconditions import digest, etag
+from app.preconditions import etag
 from app.routes.examples import ASSISTANT
 from app.service import Clash, Outcome
 from events.changed import changes_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from app.preconditions import Condition
-    from app.remembered import View
+    from app.remembered import Listed, View
     from app.requests import Preferences
     from app.service import Assistant
 
@@ -155,16 +155,14 @@ def past(assistant: Assistant, condition: Condition, address: str) -> Response[b
     return read(assistant, condition, tag=past_tag(assistant), headers=headers)
 
 
-def listed(found: Iterable[bytes], condition: Condition, then: datetime | None) -> Response[bytes]:
-    """Assistants, encoded, to a reader, or 304 to one who has them."""
-    body = b"[" + b",".join(found) + b"]"
-    tag = digest(body)
-    said = {"etag": etag(tag), "vary": "Accept-Datetime"}
+def listed(found: Listed, condition: Condition, then: datetime | None) -> Response[bytes]:
+    """Assistants to a reader, or 304 to one who has them."""
+    said = {"etag": etag(found.tag), "vary": "Accept-Datetime"}
     if then is not None:
         said["memento-datetime"] = memento(then)
-    if condition.if_none_match is not None and condition.if_none_match.match(tag):
+    if condition.if_none_match is not None and condition.if_none_match.match(found.tag):
         return Response(b"", status_code=304, headers=said)
-    return Response(body, media_type=JSON, headers=said)
+    return Response(found.body, media_type=JSON, headers=said)
 
 
 def past_tag(assistant: Assistant) -> str:

@@ -19,6 +19,7 @@ from app.accounts import MAX_ID, Role
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
+from app.remembered import listed
 from app.requests import (
     IN_QUERY,
     Number,
@@ -186,14 +187,13 @@ async def list_assistants(
     then = _moment(request, as_of)
     made_of = services(request)
     if then is None:
-        views = await made_of.views.select(who.organization_id, selection, skip=skip, limit=limit)
-        bodies = [view.body for view in views]
+        found = await made_of.views.select(who.organization_id, selection, skip=skip, limit=limit)
     else:
-        found = await made_of.assistants.select_at(
+        past = await made_of.assistants.select_at(
             who.organization_id, then, selection, skip=skip, limit=limit
         )
-        bodies = [answers.encode(assistant) for assistant in found]
-    return answers.listed(bodies, read_condition(request.headers), then)
+        found = listed(answers.encode(assistant) for assistant in past)
+    return answers.listed(found, read_condition(request.headers), then)
 
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:

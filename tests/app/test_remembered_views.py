@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import msgspec
 import pytest
 
 from app import service, vault
 from app.database import Database
 from app.main import utc_now
 from app.reading import Assistants
-from app.remembered import RememberedViews
+from app.remembered import Listed, RememberedViews, listed
 from app.service import Wish
 from app.unit import Unit, system
 from events.changed import Cause
@@ -197,7 +198,7 @@ def stale_readings(server: Server, organization: Organization) -> tuple[int, int
 
 _GUARDED = ""
 _NEVER_FORGETS = """
-from app.remembered import RememberedViews
+from app.remembered import Listed, RememberedViews, listed
 RememberedViews.changing = lambda self, keys: None
 """
 
@@ -329,15 +330,15 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
 def test_what_was_listed_before_a_change_is_not_remembered_after_it(
     tmp_path: Path, *, is_guarded: bool
 ) -> None:
-    async def story() -> tuple[list[int], int]:
+    async def story() -> tuple[list[int], int, list[int]]:
         async with beside(tmp_path) as writer:
             for _ in range(3):
                 writer.create()
             views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
             reading = writer.database.snapshot
 
-            async def slow(work: Any) -> Any:
-                found = await reading(work)
+            async def slow(work: Any, *args: Any, **named: Any) -> Any:
+                found = await reading(work, *args, **named)
                 if is_guarded:
                     views.changing([(1, 2)])
                 writer.change(2, "Night desk")
@@ -347,11 +348,31 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
             monkeypatch = pytest.MonkeyPatch()
             monkeypatch.setattr(writer.database, "snapshot", slow)
             monkeypatch.setattr(views, "changed", views.changed if is_guarded else lambda: None)
-            listed = await views.select(1, Selection(), skip=0, limit=2)
+            before = versions(await views.select(1, Selection(), skip=0, limit=2))
             monkeypatch.undo()
-            return [view.version for view in listed], (await views.view(1, 2)).version
+            after = versions(await views.select(1, Selection(), skip=0, limit=2))
+            return before, (await views.view(1, 2)).version, after
 
-    assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
+    now = 2 if is_guarded else 1
+    assert asyncio.run(story()) == ([1, 1], now, [1, now])
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_list_that_is_read_while_a_commit_runs_is_not_remembered(
+    tmp_path: Path, *, is_guarded: bool
+) -> None:
+    async def story() -> list[int]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            if is_guarded:
+                views.changing([(1, 1)])
+            assert versions(await views.select(1, Selection(), skip=0, limit=2)) == [1]
+            writer.change(1, "Night desk")
+            views.changed()
+            return versions(await views.select(1, Selection(), skip=0, limit=2))
+
+    assert asyncio.run(story()) == [2 if is_guarded else 1]
 
 
 def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
@@ -361,21 +382,26 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
                 writer.create()
             views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
             first = await views.select(1, Selection(), skip=0, limit=9)
-            assert [view.version for view in first] == [1, 1, 1]
-            assert [await views.view(1, number) for number in (3, 2, 1)] == first
+            assert versions(first) == [1, 1, 1]
+            shown = [await views.view(1, number) for number in (3, 2, 1)]
+            assert first == listed(view.body for view in shown)
+            assert await views.select(1, Selection(), skip=0, limit=9) is first
             views.changing([(1, 2)])
             writer.change(2, "Night desk")
             views.changed()
             second = await views.select(1, Selection(), skip=0, limit=9)
-            assert [one is other for one, other in zip(first, second, strict=True)] == [
-                True,
-                False,
-                True,
-            ]
-            assert [view.version for view in second] == [1, 2, 1]
-            assert await views.select(1, Selection(), skip=1, limit=1) == [second[1]]
+            assert versions(second) == [1, 2, 1]
+            assert [
+                await views.view(1, number) is one
+                for number, one in zip((3, 2, 1), shown, strict=True)
+            ] == [True, False, True]
+            assert versions(await views.select(1, Selection(), skip=1, limit=1)) == [2]
 
     asyncio.run(story())
+
+
+def versions(found: Listed) -> list[int]:
+    return [assistant["version"] for assistant in msgspec.json.decode(found.body)]
 
 
 def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
