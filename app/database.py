@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from importlib.resources import files
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
 from app.engines import engines
 
@@ -18,6 +15,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+_VERSION = sa.table("alembic_version", sa.column("version_num", sa.Text))
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -41,8 +39,12 @@ class NotMigrated(Exception):
 
 def migrate(url: sa.URL) -> None:
     """Bring the schema of a database up to date, making the file where there is none."""
+    from alembic import command  # noqa: PLC0415  # a server that finds its schema starts without it
+    from alembic.config import Config  # noqa: PLC0415  # as above
+
     engine = engines(url).commands()
-    settings = _migrations()
+    settings = Config()
+    settings.set_main_option("script_location", "app:migrations")
     try:
         with engine.connect() as connection:
             settings.attributes["connection"] = connection
@@ -56,28 +58,35 @@ def prepare(url: sa.URL) -> None:
 
     Raises ``NotMigrated``.
     """
-    if engines(url).is_embedded:
-        migrate(url)
+    if _is_migrated(url):
         return
+    if not engines(url).is_embedded:
+        raise NotMigrated(engines(url).name)
+    migrate(url)
+
+
+def _is_migrated(url: sa.URL) -> bool:
+    if not engines(url).exists():
+        return False
     engine = engines(url).snapshots()
     try:
         with engine.connect() as connection:
-            if not is_current(connection):
-                raise NotMigrated(engines(url).name)
+            return is_current(connection)
     finally:
         engine.dispose()
 
 
 def is_current(connection: sa.Connection) -> bool:
     """Whether the schema is the one that this release works with."""
-    newest = ScriptDirectory.from_config(_migrations()).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == newest
+    if not sa.inspect(connection).has_table(_VERSION.name):
+        return False
+    return connection.scalars(sa.select(_VERSION.c.version_num)).all() == [_newest()]
 
 
-def _migrations() -> AlembicConfig:
-    settings = AlembicConfig()
-    settings.set_main_option("script_location", "app:migrations")
-    return settings
+def _newest() -> str:
+    """The last of the migrations, whose files begin with their numbers."""
+    names = (path.name for path in (files("app") / "migrations" / "versions").iterdir())
+    return max(name for name in names if name.endswith(".py")).partition("_")[0]
 
 
 class Database:

@@ -155,11 +155,10 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
         route_handlers=[handler for room in _ROUTES for handler in room.HANDLERS],
         lifespan=[lifespan],
         exception_handlers=problems.HANDLERS,
-        openapi_config=openapi.config(version("backstory")),
+        openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )
-    openapi.add_components(routes.openapi_schema, (*components, problems.Problem))
     authenticated = Authentication(
         Shortcut(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,

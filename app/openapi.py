@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Request
+from litestar.enums import OpenAPIMediaType as OpenAPIMediaTypes
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     Components,
     Example,
-    OpenAPI,
     OpenAPIHeader,
     OpenAPIMediaType,
     OpenAPIResponse,
@@ -35,6 +35,7 @@ from litestar.params import QueryParameter
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+Structs = tuple[type[msgspec.Struct], ...]
 REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
@@ -126,16 +127,36 @@ class Body:
     others: tuple[Form, ...] = ()
 
 
-class Page(OpenAPIRenderPlugin):
+class _Complete(OpenAPIRenderPlugin):
+    """The description with the schemas of the Structs, which are made when somebody asks."""
+
+    def __init__(self, structs: Structs, *, path: str, **members: Any) -> None:
+        super().__init__(path=path, **members)
+        self._structs = structs
+
+    def complete(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
+        """The description, its references with what they refer to."""
+        _, schemas = msgspec.json.schema_components(self._structs, ref_template=REFERENCE)
+        components = openapi_schema["components"] | {"schemas": schemas}
+        return openapi_schema | {"components": components}
+
+
+class Document(_Complete):
+    """The description as JSON."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document, whole."""
+        return self.render_json(request, self.complete(openapi_schema))
+
+
+class Page(_Complete):
     """The description as a page from this server alone: no script, no other host's asset."""
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The page, whole."""
         del request
-        return _pages.get_template("schema.html").render(api=openapi_schema).encode()
-
-
-_pages = Environment(loader=PackageLoader("app"), autoescape=True, undefined=StrictUndefined)
+        pages = Environment(loader=PackageLoader("app"), autoescape=True, undefined=StrictUndefined)
+        return pages.get_template("schema.html").render(api=self.complete(openapi_schema)).encode()
 
 
 def operation(
@@ -171,16 +192,8 @@ def operation(
     return Described
 
 
-def add_components(api: OpenAPI, structs: tuple[type[msgspec.Struct], ...]) -> None:
-    """Put the schemas of the Structs that operations refer to in their place."""
-    _, schemas = msgspec.json.schema_components(structs, ref_template=REFERENCE)
-    if api.components.schemas is None:
-        raise TypeError("a description has components")
-    api.components.schemas.update(schemas)
-
-
-def config(version: str) -> OpenAPIConfig:
-    """The description's frame."""
+def config(version: str, structs: Structs) -> OpenAPIConfig:
+    """The description's frame, and the Structs that operations refer to."""
     return OpenAPIConfig(
         title="Backstory",
         version=version,
@@ -206,7 +219,10 @@ def config(version: str) -> OpenAPIConfig:
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service lives and answers."),
         ],
-        render_plugins=[Page(path="/")],
+        render_plugins=[
+            Page(structs, path="/"),
+            Document(structs, path="/openapi.json", media_type=OpenAPIMediaTypes.OPENAPI_JSON),
+        ],
     )
 
 

@@ -25,7 +25,7 @@ from pymerkle import InmemoryTree
 from sqlalchemy.exc import DatabaseError
 
 from app import accounts, audit_verify, vault
-from app.database import migrate
+from app.database import is_current, migrate
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
 from projections import rebuild
@@ -442,6 +442,16 @@ def test_control_without_its_trigger_the_past_could_be_changed(copied: Path, for
 
 
 REVISIONS = [one.revision for one in ScriptDirectory.from_config(scripts()).walk_revisions()][::-1]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_only_the_newest_schema_is_taken_for_todays(tmp_path: Path, revision: str) -> None:
+    database = empty_database(tmp_path / "backstory.db")
+    upgrade(database, revision)
+    engine = reading_engine(database)
+    with engine.connect() as connection:
+        assert is_current(connection) == (revision == REVISIONS[-1])
+    engine.dispose()
 
 
 @pytest.mark.parametrize("start", REVISIONS)
