@@ -339,7 +339,7 @@ def test_junk_is_turned_away_without_a_query(
     with server.client(None) as client, stored.statements() as seen:
         answer = client.get(ASSISTANTS, headers=with_key(spoil(tenant.admin)))
     assert answer.status_code == 401
-    assert [statement for statement in seen if statement.text.startswith("SELECT")] == []
+    assert "api_keys" not in [statement.table for statement in seen]
 
 
 def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organization) -> None:
@@ -347,7 +347,8 @@ def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organizati
     with server.client(None) as client, stored.statements() as seen:
         answer = client.get(ASSISTANTS, headers=with_key(forged))
     assert answer.status_code == 401
-    assert [s.table for s in seen if s.text.startswith("SELECT")] == ["api_keys"]
+    read = [statement.table for statement in seen if statement.text.startswith("SELECT")]
+    assert read.count("api_keys") == 1  # the server's chores may read other tables beside it
 
 
 def test_a_key_for_an_organization_that_is_not_there_is_refused(server: Server) -> None:
