@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets as entropy
+import time
 from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -37,7 +38,7 @@ _REMEMBERED = 10_000
 
 class _Known(Struct):
     principal: Principal
-    read_at: datetime
+    read_at: float  # of ``time.monotonic``, which nobody sets back
     uses: int = 0
     last_used: datetime | None = None
 
@@ -63,33 +64,36 @@ class Authenticator:
     async def principal(self, token: str) -> Principal | Stranger | None:
         """Whose key this is; None where it names no organization."""
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
-        now = self._clock()
         known = self._known.get(digest)
-        if known is None or self._is_stale(known, now):
-            looked_up = await self._look_up(token, digest, now)
+        if known is None or self._is_stale(known):
+            looked_up = await self._look_up(token, digest)
             if not isinstance(looked_up, _Known):
                 return looked_up
             known = looked_up
         known.uses += 1
-        known.last_used = now
+        known.last_used = self._clock()
         return known.principal
 
-    def _is_stale(self, known: _Known, now: datetime) -> bool:
-        return not self._database.is_embedded and now - known.read_at >= self._staleness
+    def _is_stale(self, known: _Known) -> bool:
+        if self._database.is_embedded:
+            return False
+        return time.monotonic() - known.read_at >= self._staleness.total_seconds()
 
-    async def _look_up(self, token: str, digest: bytes, now: datetime) -> _Known | Stranger | None:
+    async def _look_up(self, token: str, digest: bytes) -> _Known | Stranger | None:
         if accounts.organization_of(token) is None:
             return None
-        forgotten = self._forgotten
+        forgotten, began = self._forgotten, time.monotonic()
         found = await self._database.read(accounts.authenticate, self._vault, token)
         if not isinstance(found, Principal):
             return found
-        if (known := self._known.get(digest)) is not None:  # whose uses are counted already
-            known.principal, known.read_at = found, now
-            return known
-        known = _Known(found, now)
         # What was read before a key was forgotten may be that key: answer, don't remember.
-        if forgotten == self._forgotten and len(self._known) < _REMEMBERED:
+        if forgotten != self._forgotten:
+            return _Known(found, began)
+        if (known := self._known.get(digest)) is not None:  # whose uses are counted already
+            known.principal, known.read_at = found, began
+            return known
+        known = _Known(found, began)
+        if len(self._known) < _REMEMBERED:
             self._known[digest] = known
         return known
 

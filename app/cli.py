@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 import sqlalchemy as sa
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
@@ -119,6 +120,8 @@ def copy_database(source: str, target: str) -> None:
     A run that was interrupted goes on when it is run again. The same master key opens the copy.
     """
     here, there = (operating.configure(database_url=url) for url in (source, target))
+    if here.url == there.url:
+        operating.fail("--from and --to name the same database", 2)
     with operating.reading(here) as reading, operating.naming_the_database(there):
         database = engines(there.url)
         with database.hold("backstory copy"):
@@ -305,6 +308,8 @@ def rebuild(database: str | None) -> None:
         with operating.progress("folding", total, "events") as advance:
             rebuilding.rebuild(connection, advance)
     click.echo("equal to what was there" if not found else f"{found} differences were repaired")
+    if found and not engines(config.url).is_embedded:
+        click.echo("restart the servers: they may remember what was there", err=True)
 
 
 @cli.command()
@@ -405,7 +410,10 @@ def _serve_by_several(config: Config, workers: int) -> None:
     settings = _settings(config, "app.main:create_configured_app", factory=True, workers=workers)
     listening = settings.bind_socket()
     threading.Thread(target=_say_when_it_listens, args=(listening,), daemon=True).start()
-    Multiprocess(settings, [listening]).run()
+    supervisor = Multiprocess(settings, [listening])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        sys.exit(1)  # one could not start, so all were ended
 
 
 def _say_when_it_listens(bound: socket.socket) -> None:

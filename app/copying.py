@@ -93,6 +93,11 @@ def _pages(source: Connection, organization_id: int, after: int) -> Iterator[lis
 
 
 def _copy_rest(source: Connection, target: Connection, organization_id: int) -> None:
+    """Copy all but the events; raises ``NotACopy`` where the log went on: it is in use already."""
+    store.lock(target, organization_id)
+    last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
+    if last != store.counter_of(source, organization_id).sequence:
+        raise NotACopy(f"the other database's log of organization {organization_id} went on")
     for table in _others():
         target.execute(sa.delete(table).where(table.c.organization_id == organization_id))
         for some in _partitions(source, table, organization_id):

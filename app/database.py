@@ -132,7 +132,10 @@ class Database:
         """What reading gives, read again where the connection was lost."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
-                return await run()
+                async with asyncio.timeout(self._engines.longest):
+                    return await run()
+            except TimeoutError as error:
+                raise Busy("the database did not answer in time") from error
             except Exception as error:
                 if not self._engines.is_unavailable(error):
                     raise
@@ -140,17 +143,31 @@ class Database:
                     raise Busy from error
         raise AssertionError("an attempt ends with an answer or an error")
 
+    async def check(self) -> None:
+        """Raise ``Busy`` where the database answers, but is one that takes no writes."""
+        if await self.read(lambda connection: connection.scalar(self._engines.is_standby)):
+            raise Busy("the database is a standby")
+
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in one durable transaction; it is rolled back if ``work`` raises.
 
         Raises ``Busy`` where somebody else was in the way, or nobody there, and nothing was
         written: it may be tried again. Raises ``CommitFailed`` where the outcome is unknown.
         """
+        is_committing = False
         try:
-            async with self._writer.connect() as connection:
+            async with (
+                asyncio.timeout(self._engines.longest),
+                self._writer.connect() as connection,
+            ):
                 await connection.begin()
                 result = await connection.run_sync(work)
+                is_committing = True
                 await self._commit(connection)
+        except TimeoutError as error:
+            if is_committing:
+                raise CommitFailed("the database did not answer in time") from error
+            raise Busy("the database did not answer in time") from error
         except Exception as error:
             if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
                 raise Busy(str(error)) from error

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -41,11 +41,19 @@ _BUSY_SECONDS = 1.0
 _SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 _SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _CONNECT_SECONDS = 5
+_LONGEST_SECONDS = 35  # longer than the server lets any statement take
 # What a serving process lets one statement take, in milliseconds; commands take their time.
 _SERVING = {
     "statement_timeout": "30000",
-    "lock_timeout": "2000",
+    "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "15000",
+}
+# So that a thread does not wait for ever for a machine that is gone, as libpq names it.
+_NOTICING = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _LONGEST_SECONDS * 1000,
 }
 _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: done by nobody
 # Too many connections, a lock not had in time, shut down, crashed, not started yet.
@@ -77,6 +85,10 @@ class Engines(Protocol):
     commit fails. Else others write beside us, so that nothing in memory is the truth."""
     name: str
     """What an operator calls it; without its password."""
+    longest: float | None
+    """Seconds after which a server that says nothing is taken for one that is away."""
+    is_standby: sa.Select[tuple[bool]]
+    """Asks the database whether it only follows another one."""
 
     def exists(self) -> bool:
         """Whether there is such a database, as far as can be said without opening it."""
@@ -128,6 +140,8 @@ class SQLite:
     """A file beside its key files and its lock file."""
 
     is_embedded = True
+    longest: float | None = None  # a file answers
+    is_standby: sa.Select[tuple[bool]] = sa.select(sa.false())
 
     def __init__(self, url: sa.URL) -> None:
         self.path = Path(url.database or "")
@@ -262,6 +276,8 @@ class PostgreSQL:
     """A server's database, which many processes write."""
 
     is_embedded = False
+    longest: float | None = _LONGEST_SECONDS
+    is_standby: sa.Select[tuple[bool]] = sa.select(sa.func.pg_is_in_recovery(type_=sa.Boolean))
 
     def __init__(self, url: sa.URL) -> None:
         self._url = url
@@ -299,7 +315,7 @@ class PostgreSQL:
             pool_use_lifo=True,
             isolation_level="REPEATABLE READ",
             hide_parameters=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS, "options": said},
+            connect_args=_NOTICING | {"connect_timeout": _CONNECT_SECONDS, "options": said},
         )
 
     def writer(self) -> AsyncEngine:
@@ -335,6 +351,8 @@ class PostgreSQL:
     def is_unavailable(self, error: Exception) -> bool:
         """Whether the server is away, was away, or had no room."""
         if isinstance(error, OSError | PoolTimeout):  # nobody listens; no connection was free
+            return True
+        if isinstance(error, OperationalError) and _state(error) is None:  # libpq's own words
             return True
         return isinstance(error, DBAPIError) and (
             error.connection_invalidated or _state(error) in _UNAVAILABLE

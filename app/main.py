@@ -50,6 +50,7 @@ from events.store import organization_ids
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    import sqlalchemy as sa
     from litestar.types import ASGIApp
 
 _ROUTES = (
@@ -57,6 +58,7 @@ _ROUTES = (
     secrets, keys, service,
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
+_START_SECONDS = 60
 _USAGE_SECONDS = 30.0
 _PURGE_SECONDS = 3600.0
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
@@ -92,7 +94,7 @@ async def open_services(
     Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
     """
     with engines(config.url).hold(command):
-        await asyncio.to_thread(prepare, config.url)
+        await _prepare(config.url)
         safe = vault.open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url)
@@ -122,6 +124,19 @@ async def open_services(
             await refusals.drain()
             await writer.drain()
             await database.close()
+
+
+async def _prepare(url: sa.URL) -> None:
+    """As ``prepare``, but a server that is away may come back: for a process among several."""
+    for _ in range(_START_SECONDS):
+        try:
+            return await asyncio.to_thread(prepare, url)
+        except Exception as error:
+            if not engines(url).is_unavailable(error):
+                raise
+            _log.warning("database_unavailable", database=engines(url).name)
+            await asyncio.sleep(1)
+    return await asyncio.to_thread(prepare, url)
 
 
 def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIApp:

@@ -30,7 +30,7 @@ from app.service import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from app.vault import SecretUnreadable
+from app.vault import MasterKeyError, SecretUnreadable
 from app.writer import OutcomeUnknown, WriterStopped
 from events.errors import (
     AssistantNotFound,
@@ -389,6 +389,11 @@ def _on_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[byte
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "secret-unreadable", text)
 
 
+def _on_master_key(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.critical("master_key_too_old", error=str(error), advice="restart with the newer one, too")
+    return _unavailable("The server's master key is not the one in use; nothing was changed")
+
+
 def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     _log.error("request_failed", path=request.url.path, exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal Server Error")
@@ -400,6 +405,7 @@ HANDLERS: ExceptionHandlersMap = {
     HTTPException: _on_http,
     Busy: _on_busy,
     SecretUnreadable: _on_unreadable,
+    MasterKeyError: _on_master_key,
     WriterStopped: _on_stopped,
     OutcomeUnknown: _on_unknown,
     SQLAlchemyError: _on_database,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from app.database import Database
     from app.reading import Assistants
-    from projections.current import Key
+    from projections.current import Key, Stamp
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
@@ -41,23 +41,27 @@ _Chosen = tuple[int, int, "Selection", int, int]  # organization, its count, wha
 class View(Struct):
     """A living assistant as everybody may see it, masked, and what is sent before it."""
 
-    version: int
+    stamp: Stamp
     body: bytes
     etag: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     unchanged: tuple[tuple[bytes, bytes], ...]  # the headers for who has it
     checked_at: float = 0  # when it was last held against the database: ``time.monotonic``
 
+    @property
+    def version(self) -> int:
+        """The assistant's version."""
+        return self.stamp[0]
+
 
 def view_of(assistant: Assistant) -> View:
     """The view of an assistant."""
-    version = assistant.state.version
     shown = represent(assistant.organization_id, assistant.id, assistant.state)
     body = msgspec.json.encode(shown)
-    tag = etag(version).encode()
+    tag = etag(assistant.state.version).encode()
     unchanged = ((b"etag", tag), (b"vary", b"Accept-Datetime"))
     of_body = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-    return View(version, body, tag, unchanged + of_body, unchanged)
+    return View(current.stamp_of(assistant.state), body, tag, unchanged + of_body, unchanged)
 
 
 class Listed(Struct, frozen=True):
@@ -111,7 +115,10 @@ class RememberedViews:
         if known is not None and (self._is_good(known) or await self._is_current(key, known)):
             return known
         if not self._is_alone:
-            self._remember(key, view := await self._load(key))
+            moves = self._moves[organization_id]
+            view = await self._load(key)
+            if self._is_still(organization_id, moves):
+                self._remember(key, view)
             return view
         if key in self._changing:
             return await self._load(key)
@@ -135,14 +142,11 @@ class RememberedViews:
             self._select, organization_id, selection, skip=skip, limit=limit
         )
         found = listed(view.body for view in views)
-        # As with one that is read alone.
-        has_moved = chosen[1] != self._moves[organization_id]
-        is_still_so = not has_moved and organization_id not in self._organizations_changing()
-        if is_still_so or not self._is_alone:
+        if self._is_still(organization_id, chosen[1]):
             for number, view in read.items():
                 self._remember((organization_id, number), view)
-        if is_still_so and self._is_alone:
-            self._lists.put(chosen, found, len(found.body) + _OVERHEAD)
+            if self._is_alone:
+                self._lists.put(chosen, found, len(found.body) + _OVERHEAD)
         return found
 
     def _select(
@@ -155,11 +159,11 @@ class RememberedViews:
         limit: int,
     ) -> tuple[list[View], dict[int, View]]:
         """The views, and those of them that were read: not remembered in their version."""
-        found = current.select_versions(
+        found = current.select_stamps(
             connection, organization_id, selection, skip=skip, limit=limit
         )
         views = {number: self._views.peek((organization_id, number)) for number in found}
-        missing = [n for n, view in views.items() if view is None or view.version != found[n]]
+        missing = [n for n, view in views.items() if view is None or view.stamp != found[n]]
         read = _read(connection, organization_id, missing)
         return [view for view in (views | read).values() if view is not None], read
 
@@ -187,6 +191,11 @@ class RememberedViews:
         self._moves.update(self._organizations_changing())
         self._changing = frozenset()
 
+    def _is_still(self, organization_id: int, moves: int) -> bool:
+        """Whether nothing that was read since is another by now, or is about to be."""
+        is_changing = organization_id in self._organizations_changing()
+        return moves == self._moves[organization_id] and not is_changing
+
     def _organizations_changing(self) -> set[int]:
         return {organization_id for organization_id, _ in self._changing}
 
@@ -213,7 +222,7 @@ class RememberedViews:
 
     async def _is_current(self, key: Key, known: View) -> bool:
         began = time.monotonic()
-        if known.version != await self._database.read(current.living_version, *key):
+        if known.stamp != await self._database.read(current.living_stamp, *key):
             return False
         known.checked_at = began
         return True

@@ -48,6 +48,7 @@ def erase_assistant(
 def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Cause) -> int:
     """Destroy every sealed value of an organization, and the keys that sealed them."""
     organization_id = caller.organization_id
+    unit.counter(organization_id)  # locks: who has secrets is not to change from here on
     unit.flush()
     count = sum(
         erase_assistant(unit, caller, assistant_id, reason, cause)
@@ -75,6 +76,7 @@ def rotate(unit: Unit, caller: Caller, *, data_keys: bool) -> None:
 
 def purge(organization_id: int, grace: timedelta, unit: Unit) -> int:
     """Destroy the secrets of assistants that were deleted longer ago than the grace time."""
+    unit.counter(organization_id)  # locks: who is deleted is not to be restored from here on
     unit.flush()
     before = unit.clock() - grace
     return sum(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.recalled import RecalledStates
+    from app.recalled import Head, RecalledStates
     from app.vault import Vault
 
 
@@ -85,7 +85,7 @@ class Unit:
         self.clock = clock
         self._recalled = recalled
         self._counters: dict[int, store.Counter] = {}
-        self._locked_at: dict[int, int] = {}  # the sequence that an organization had before
+        self._locked_at: dict[int, Head] = {}  # how an organization's log ended before
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
         self._frames: list[tuple[current.Key, State]] = []
@@ -96,15 +96,20 @@ class Unit:
         self.count = 0  # of events that were recorded
         self.changed: set[current.Key] = set()  # the assistants whose view is another one now
 
-    def lock(self, organization_ids: Iterable[int]) -> None:
-        """Lock several organizations, in the order in which everybody does: none waits in a ring.
+    def lock(self, organization_ids: Iterable[int], *, waits: bool = True) -> set[int]:
+        """Lock organizations, in the order in which everybody does: none waits in a ring.
 
-        One that is not there is not locked: its work will say so.
+        Without ``waits``, those that others hold are left out, and returned. One that is not
+        there is not locked: its work will say so.
         """
+        held = set()
         for organization_id in sorted(organization_ids):
-            counter = store.lock(self.connection, organization_id)
+            counter = store.lock(self.connection, organization_id, waits=waits)
             if counter is not None:
                 self._keep(counter)
+            elif not waits and store.read_counter(self.connection, organization_id) is not None:
+                held.add(organization_id)
+        return held
 
     def counter(self, organization_id: int) -> store.Counter:
         """The organization's counters, its row locked, as the work before this left them."""
@@ -118,7 +123,7 @@ class Unit:
 
     def _keep(self, counter: store.Counter) -> None:
         self._counters[counter.organization_id] = counter
-        self._locked_at[counter.organization_id] = counter.sequence
+        self._locked_at[counter.organization_id] = _head(counter)
 
     def state(self, organization_id: int, assistant_id: int) -> State:
         """An assistant's state as the commands before this one left it."""
@@ -147,9 +152,10 @@ class Unit:
         if self._recalled is None:
             return None
         counter = self.counter(organization_id)
-        if counter.sequence != self._locked_at[organization_id]:
+        locked_at = self._locked_at[organization_id]
+        if counter.sequence != locked_at[0]:
             return None  # what was recorded since may be another policy
-        return self._recalled.policy(organization_id, counter.sequence)
+        return self._recalled.policy(organization_id, locked_at)
 
     def _load_policy(self, organization_id: int) -> Policy:
         self.flush()
@@ -254,7 +260,7 @@ class Unit:
             states = ((k, s) for k, s in self._states.items() if k[0] == organization_id)
             locked_at = self._locked_at[organization_id]
             policy = self._policies.get(organization_id)
-            self._recalled.committed(organization_id, locked_at, counter.sequence, states, policy)
+            self._recalled.committed(organization_id, locked_at, _head(counter), states, policy)
 
     def keys(self, organization_id: int) -> Keys:
         """An organization's keys, as this transaction has them."""
@@ -317,6 +323,10 @@ class Unit:
         if isinstance(event, PolicyChanged):
             self._policies.pop(event.organization_id, None)
         self.count += 1
+
+
+def _head(counter: store.Counter) -> Head:
+    return counter.sequence, counter.frontier
 
 
 def _new_secret_ids(event: Event) -> Iterator[str]:

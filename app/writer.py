@@ -1,13 +1,15 @@
 """The write queue: one writer for each process, one transaction for all who wait.
 
 Nobody is answered before the commit. Work that is refused, or that fails, leaves its batch
-alone: the others commit as if it had never waited beside them.
+alone: the others commit as if it had never waited beside them. So does work whose organization
+somebody else has locked: it waits for a later batch, and the others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LARGEST_BATCH = 64
-_ATTEMPTS = 5
+_ATTEMPTS = 5  # where somebody was in the way, or the database was away
+_PATIENCE = 5.0  # seconds that work waits for an organization that somebody else has locked
 _log = structlog.get_logger(__name__)
 
 
@@ -50,6 +53,8 @@ class _Waiting(Generic[T]):
         self.work = work
         self.answer = answer
         self.outcome: T | BaseException | None = None
+        self.attempts = 0
+        self.waits_since: float | None = None  # for its organization's lock, ``time.monotonic``
 
     def run(self, unit: Unit) -> None:
         before = unit.count
@@ -121,29 +126,26 @@ class Writer:
         )
 
     async def _serve(self) -> None:
-        while (first := await self._queue.get()) is not None:
-            batch = [first]
-            ends = False
-            while len(batch) < _LARGEST_BATCH and not self._queue.empty():
-                waiting = self._queue.get_nowait()
-                if waiting is None:
-                    ends = True
-                    break
-                batch.append(waiting)
-            await self._commit([w for w in batch if not w.answer.done()])
-            if ends:
-                return
+        ends = False
+        while not (ends and self._queue.empty()):  # what is put off at the end is done, too
+            taken = [await self._queue.get()]
+            while len(taken) < _LARGEST_BATCH and not self._queue.empty():
+                taken.append(self._queue.get_nowait())
+            ends = ends or None in taken
+            await self._commit([w for w in taken if w is not None and not w.answer.done()])
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
+        if not batch:
+            return
         if self._failure is not None:
             self._fail(batch, WriterStopped(str(self._failure)))
             return
         try:
-            await self._attempt(batch)
+            done = await self._written(batch)
         except CommitFailed as error:
             self._fail(batch, self._lost(error))
         except Busy as error:
-            self._fail(batch, error)
+            await self._try_again(batch, error)
         except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to one caller
             if len(batch) == 1:
                 self._fail(batch, error)
@@ -151,8 +153,9 @@ class Writer:
             for waiting in batch:
                 await self._commit([waiting])
         else:
-            for waiting in batch:
+            for waiting in done:
                 waiting.fulfil(waiting.outcome)
+            await self._put_off([waiting for waiting in batch if waiting not in done])
 
     def _lost(self, error: CommitFailed) -> Exception:
         """What a failed commit means: after it, a file is not to be trusted; a server is."""
@@ -163,32 +166,52 @@ class Writer:
         _log.critical("writer_stopped", error=str(error))
         return WriterStopped(str(error))
 
-    async def _attempt(self, batch: list[_Waiting[Any]]) -> None:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                await self._written(batch)
-            except Busy:
-                if attempt == _ATTEMPTS:
-                    raise
-                await asyncio.sleep(random.uniform(0.005, 0.05) * attempt)  # noqa: S311  # jitter
+    async def _try_again(self, batch: list[_Waiting[Any]], error: Busy) -> None:
+        for waiting in batch:
+            waiting.attempts += 1
+            if waiting.attempts < _ATTEMPTS:
+                self._queue.put_nowait(waiting)
             else:
-                return
+                waiting.fulfil(error)
+        await asyncio.sleep(random.uniform(0.005, 0.05) * batch[0].attempts)  # noqa: S311  # jitter
 
-    async def _written(self, batch: list[_Waiting[Any]]) -> None:
+    async def _put_off(self, batch: list[_Waiting[Any]]) -> None:
+        """Leave work whose organization is locked to a later batch, for so long."""
+        now = time.monotonic()
+        for waiting in batch:
+            waiting.waits_since = waiting.waits_since or now
+            if now - waiting.waits_since < _PATIENCE:
+                self._queue.put_nowait(waiting)
+            else:
+                waiting.fulfil(Busy("somebody else holds the organization's lock"))
+        if batch and self._queue.qsize() == len(batch):  # there is nothing else to do meanwhile
+            await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
+
+    async def _written(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
+        """Those of the batch whose work was done, and committed."""
         try:
-            unit = await self._database.write(lambda connection: self._run(batch, connection))
+            unit, done = await self._database.write(lambda one: self._run(batch, one))
         finally:
             self._views.changed()
-        unit.committed()
+        try:
+            unit.committed()
+        except Exception:  # noqa: BLE001  # whatever it is: what is committed is committed
+            self._recalled.forget()
+            _log.exception("recall_failed")
+        return done
 
-    def _run(self, batch: list[_Waiting[Any]], connection: sa.Connection) -> Unit:
+    def _run(
+        self, batch: list[_Waiting[Any]], connection: sa.Connection
+    ) -> tuple[Unit, list[_Waiting[Any]]]:
         unit = Unit(connection, self._vault, self._clock, self._recalled)
-        unit.lock({w.organization_id for w in batch if w.organization_id is not None})
-        for waiting in batch:
+        needed = {w.organization_id for w in batch if w.organization_id is not None}
+        held = unit.lock(needed, waits=len(needed) == 1)
+        free = [waiting for waiting in batch if waiting.organization_id not in held]
+        for waiting in free:
             waiting.run(unit)
         unit.flush()
         self._views.changing(unit.changed)
-        return unit
+        return unit, free
 
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
         for waiting in batch:

@@ -83,13 +83,14 @@ class Counter(Struct, kw_only=True):
     checkpoint_sequence: int
 
 
-def lock(connection: sa.Connection, organization_id: int) -> Counter | None:
+def lock(connection: sa.Connection, organization_id: int, *, waits: bool = True) -> Counter | None:
     """Take the organization's counter row for the rest of the transaction.
 
     Nothing of an organization may be read for a decision before this. None: no such
-    organization.
+    organization, or, if it is not to be waited for, one that somebody else holds.
     """
-    return _counter(connection, rows_of(organizations, organization_id).with_for_update())
+    query = rows_of(organizations, organization_id).with_for_update(skip_locked=not waits)
+    return _counter(connection, query)
 
 
 def read_counter(connection: sa.Connection, organization_id: int) -> Counter | None:

@@ -37,6 +37,7 @@ assistants = sa.Table(
 )
 
 Key = tuple[int, int]  # organization_id, assistant_id
+Stamp = tuple[int, int]  # version, and microseconds: a database put back may count a version twice
 
 
 def project(connection: sa.Connection, states: Mapping[Key, State]) -> None:
@@ -81,14 +82,20 @@ def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> 
     return None if row is None else _state(row)
 
 
-def living_version(
+def stamp_of(state: State) -> Stamp:
+    """What tells a state from every other of its assistant."""
+    return state.version, to_micros(state.updated_at) if state.updated_at else 0
+
+
+def living_stamp(
     connection: sa.Connection, organization_id: int, assistant_id: int
-) -> int | None:
-    """The version of one assistant that there is; None where there is none."""
+) -> Stamp | None:
+    """The stamp of one assistant that there is; None where there is none."""
     column = assistants.c
-    query = rows_of(assistants, organization_id, column.version)
+    query = rows_of(assistants, organization_id, column.version, column.updated_at)
     query = query.where(column.assistant_id == assistant_id, column.deleted.is_(False))
-    return connection.scalars(query).one_or_none()
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.version, row.updated_at)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,19 +120,20 @@ def select(
     return [(row.assistant_id, _state(row)) for row in connection.execute(query)]
 
 
-def select_versions(
+def select_stamps(
     connection: sa.Connection,
     organization_id: int,
     selection: Selection,
     *,
     skip: int = 0,
     limit: int | None = None,
-) -> dict[int, int]:
-    """The versions of those that ``select`` would give, by id, in its order."""
+) -> dict[int, Stamp]:
+    """The stamps of those that ``select`` would give, by id, in its order."""
     column = assistants.c
-    query = _selected(organization_id, selection, column.assistant_id, column.version)
+    stamp = (column.version, column.updated_at)
+    query = _selected(organization_id, selection, column.assistant_id, *stamp)
     rows = connection.execute(query.offset(skip).limit(limit))
-    return {row.assistant_id: row.version for row in rows}
+    return {row.assistant_id: (row.version, row.updated_at) for row in rows}
 
 
 def _selected(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 from litestar import Request, get
 
 from app import openapi
@@ -47,7 +46,7 @@ async def health() -> Status:
 async def ready(request: AnyRequest) -> Status:
     """Reads from the database, and tells whether it still takes writes."""
     made_of = services(request)
-    await made_of.database.read(lambda connection: connection.execute(sa.select(1)).one())
+    await made_of.database.check()
     made_of.writer.check()
     return Status(status="ready")
 
