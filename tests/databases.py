@@ -29,7 +29,7 @@ from app.database import migrate
 from app.engines import POSTGRESQL, SQLITE, engines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
 Kind = Literal["sqlite", "postgresql", "partitioned"]
@@ -186,6 +186,35 @@ def edited(column: str, old: str, new: str) -> str:
 
 
 # -- PostgreSQL
+
+
+def wait_until_blocked(path: Path, waits: Callable[[], bool] = lambda: True) -> None:
+    """Return once a connection to the database waits for a lock that another one has.
+
+    Raises ``AssertionError`` where nothing ``waits`` any more.
+    """
+    blocked = (
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    while query(path, blocked) == [(0,)]:
+        assert waits(), "it ended, and never waited for a lock"
+
+
+def refuse_connections(path: Path) -> None:
+    """End every connection to the database, and let nobody in, as when it is started anew."""
+    name = url_of(path).database
+    with administering(server()) as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        connection.exec_driver_sql(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+        )
+
+
+def allow_connections(path: Path) -> None:
+    """Let everybody in again."""
+    with administering(server()) as connection:
+        connection.exec_driver_sql(f"ALTER DATABASE {url_of(path).database} ALLOW_CONNECTIONS true")
 
 
 def server() -> sa.URL:
