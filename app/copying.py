@@ -93,15 +93,20 @@ def _pages(source: Connection, organization_id: int, after: int) -> Iterator[lis
 
 
 def _copy_rest(source: Connection, target: Connection, organization_id: int) -> None:
-    """Copy all but the events; raises ``NotACopy`` where the log went on: it is in use already."""
+    """Copy all but the events, where nobody has gone on in the copy."""
     store.lock(target, organization_id)
-    last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
-    if last != store.counter_of(source, organization_id).sequence:
-        raise NotACopy(f"the other database's log of organization {organization_id} went on")
+    _refuse_what_went_on(source, target, organization_id)
     for table in _others():
         target.execute(sa.delete(table).where(table.c.organization_id == organization_id))
         for some in _partitions(source, table, organization_id):
             target.execute(sa.insert(table), some)
+
+
+def _refuse_what_went_on(source: Connection, target: Connection, organization_id: int) -> None:
+    """Raise ``NotACopy`` where there are more events than were copied: it is in use already."""
+    last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
+    if last != store.counter_of(source, organization_id).sequence:
+        raise NotACopy(f"the other database's log of organization {organization_id} went on")
 
 
 def _others() -> list[sa.Table]:
