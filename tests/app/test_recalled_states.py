@@ -13,17 +13,19 @@ import sqlalchemy as sa
 from app import policies, service, vault
 from app.bounded import Bounded
 from app.main import utc_now
-from app.recalled import RecalledStates
+from app.recalled import Head, RecalledStates
 from app.service import PreconditionRequired, Wish
 from app.unit import Unit, system
 from app.vault import Vault
-from events.changed import Cause, State
+from events import store
+from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
+from events.pointers import Change
 from projections import current
 from tests.app import stored
 from tests.conftest import make_organizations
-from tests.databases import config_of, writing_engine
+from tests.databases import config_of, copy_database, writing_engine
 
 CALLER = system(1, "tests")
 WISH = Wish(caller=CALLER, assistant_id=1)
@@ -51,6 +53,17 @@ class Process:
                 one(unit)
             unit.flush()
             transaction.rollback()
+
+    def moves_to(self, engine: sa.Engine) -> None:
+        """Find another database at the same address."""
+        self._engine = engine
+
+    def last_change(self, path: str) -> Change:
+        """What the last event says of a setting."""
+        with self._engine.connect() as connection:
+            *_, event = store.read_log(connection, 1)
+        assert isinstance(event, AssistantSettingsChanged)
+        return event.changes[path]
 
     def state(self) -> State | None:
         with self._engine.connect() as connection:
@@ -116,7 +129,7 @@ def test_what_another_process_wrote_in_between_is_what_is_changed(
 def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
     two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(self: RecalledStates, key: current.Key, _: int) -> State | None:
+    def forgetful(self: RecalledStates, key: current.Key, _: Head) -> State | None:
         return self._states.get(key)
 
     monkeypatch.setattr(RecalledStates, "state", forgetful)
@@ -125,6 +138,37 @@ def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
     other.write(patch(description="theirs"))
     with pytest.raises(sa.exc.IntegrityError):  # the version is there already
         one.write(patch(tts_limit=7))
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    """It went on from an older copy, and is as long as the one that was there."""
+
+    def by_length(self: RecalledStates, key: current.Key, head: Head) -> State | None:
+        known = self._heads.get(key[0])
+        return self._states.get(key) if known and known[0] == head[0] else None
+
+    if not is_guarded:
+        monkeypatch.setattr(RecalledStates, "state", by_length)
+    path = tmp_path / "backstory.db"
+    make_organizations(path, 1)
+    safe = vault.open_vault(config_of(path))
+    engine = writing_engine(path)
+    one = Process(engine, safe)
+    one.write(create)
+    engine.dispose()
+    older = writing_engine(copy_database(path, tmp_path / "older.db"))
+    one.write(patch(description="lost"))
+    Process(older, safe).write(patch(description="kept"))
+    one.moves_to(older)
+    one.write(patch(description="next"))
+    change = one.last_change("/description")
+    for used in (engine, older):
+        used.dispose()
+    assert change.before == ("kept" if is_guarded else "lost")
+    assert change.after == "next"
 
 
 def test_what_was_rolled_back_is_not_recalled(two: tuple[Process, Process]) -> None:

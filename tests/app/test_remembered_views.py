@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -22,15 +23,16 @@ from app.unit import Unit, system
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
+from projections import current
 from projections.current import Selection
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, Operation
 from tests.app.test_statements import make_ids
 from tests.conftest import ASSISTANTS, make_organizations, serving_process
-from tests.databases import config_of, url_of, writing_engine
+from tests.databases import config_of, copy_database, url_of, writing_engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from app.service import Assistant
@@ -245,6 +247,7 @@ class Beside:
 
     def __init__(self, path: Path, database: Database) -> None:
         self.database = database
+        self._path = path
         self._safe = vault.open_vault(config_of(path))
         self._engine = writing_engine(path)
         self._caller = system(1, "tests")
@@ -268,6 +271,12 @@ class Beside:
             unit = Unit(connection, self._safe, utc_now)
             service.delete(unit, Wish(caller=self._caller, assistant_id=assistant_id))
             unit.flush()
+
+    def copied(self, path: Path) -> Beside:
+        """The same as of now, in a database of its own."""
+        self._engine.dispose()
+        copy_database(self._path, path)
+        return Beside(path, Database(url_of(path)))
 
     def close(self) -> None:
         self._engine.dispose()
@@ -457,6 +466,82 @@ def test_where_others_write_each_reading_looks_at_the_version(
 
     # The control is who thinks itself alone, and is not.
     assert asyncio.run(story()) == ((1, True, False) if is_alone else (2, True, True))
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    """The database is put back to an older copy, and changed as often as the one before."""
+
+    async def story() -> tuple[list[str], list[str]]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            older = writer.copied(tmp_path / "older.db")
+            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=False)
+            for one, name in ((writer, "Lost"), (older, "Kept")):
+                one.change(1, name)
+            before = await names(views)
+            monkeypatch.setattr(views, "_database", older.database)
+            monkeypatch.setattr(views, "_assistants", Assistants(older.database))
+            after = await names(views)
+            older.close()
+            await older.database.close()
+            return before, after
+
+    if not is_guarded:
+        for stamp in ("stamp_of", "living_stamp", "select_stamps"):
+            monkeypatch.setattr(current, stamp, by_version_alone(getattr(current, stamp)))
+    after = "Kept" if is_guarded else "Lost"
+    assert asyncio.run(story()) == (["Lost", "Lost"], [after, after])
+
+
+async def names(views: RememberedViews) -> list[str]:
+    """What the assistant is called where it is read alone, and in the list."""
+    alone = msgspec.json.decode((await views.view(1, 1)).body)
+    (of_list,) = msgspec.json.decode((await views.select(1, Selection(), skip=0, limit=2)).body)
+    return [alone["name"], of_list["name"]]
+
+
+def by_version_alone(stamps: Callable[..., Any]) -> Callable[..., Any]:
+    def cut(*args: Any, **named: Any) -> Any:
+        match stamps(*args, **named):
+            case dict() as found:
+                return {number: (version, 0) for number, (version, _) in found.items()}
+            case (version, _):
+                return version, 0
+
+    return cut
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    """One reading begins before the commit, and one while it runs; both end after it."""
+
+    async def story() -> tuple[list[int], int]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            slow = Slow(writer.database)
+            views = RememberedViews(
+                writer.database, slow, is_alone=False, staleness=timedelta(hours=1)
+            )
+            early = asyncio.create_task(views.view(1, 1))
+            await slow.has_read.wait()
+            slow.has_read.clear()
+            views.changing([(1, 1)])
+            meanwhile = asyncio.create_task(views.view(1, 1))
+            await slow.has_read.wait()
+            writer.change(1, "Night desk")
+            views.changed()
+            slow.may_go.set()
+            shown = [(await one).version for one in (early, meanwhile)]
+            return shown, (await views.view(1, 1)).version
+
+    if not is_guarded:
+        monkeypatch.setattr(RememberedViews, "_is_still", lambda *_: True)
+    assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
 
 
 def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) -> None:
