@@ -1,0 +1,259 @@
+"""The write queue: whose organization is free is answered, and what is committed is done once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import engines, service, vault, writer
+from app.database import Busy, Database
+from app.main import utc_now
+from app.reading import Assistants
+from app.recalled import RecalledStates
+from app.remembered import RememberedViews
+from app.service import Outcome
+from app.unit import Unit, system
+from app.writer import Writer
+from events.patch import read_create
+from events.tables import organizations, rows_of
+from tests.conftest import make_organizations
+from tests.databases import chosen, config_of, query, url_of, wait_until_blocked, writing_engine
+
+PATIENCE = 0.2
+_SECONDS = 20  # for what must end
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "backstory.db"
+
+
+@pytest.fixture
+def on_postgresql(database: Path) -> Iterator[Path]:
+    with chosen("postgresql"):
+        make_organizations(database, 2)
+        yield database
+
+
+@asynccontextmanager
+async def writer_of(path: Path, kind: type[Writer] = Writer) -> AsyncIterator[Writer]:
+    """A writer that does not serve its queue before it is started."""
+    database = Database(url_of(path))
+    views = RememberedViews(database, Assistants(database), is_alone=database.is_embedded)
+    try:
+        yield kind(database, vault.open_vault(config_of(path)), utc_now, views)
+    finally:
+        await database.close()
+
+
+@contextmanager
+def locked(path: Path, organization_id: int) -> Iterator[Callable[[], None]]:
+    """Somebody else holds an organization; gives what releases it."""
+    engine = writing_engine(path)
+    with engine.connect() as connection:
+        connection.execute(rows_of(organizations, organization_id).with_for_update())
+        yield connection.rollback
+    engine.dispose()
+
+
+def create(organization_id: int) -> Callable[[Unit], Outcome]:
+    caller = system(organization_id, "tests")
+    return lambda unit: service.create(unit, caller, read_create({"name": "Front desk"}))
+
+
+async def queued(writing: Writer, *organization_ids: int) -> list[asyncio.Task[Outcome]]:
+    """Work that waits before the writer begins, so that it is one batch."""
+    tasks = [asyncio.create_task(writing.write(one, create(one))) for one in organization_ids]
+    await asyncio.sleep(0)  # one turn of the loop: each is in the queue then
+    return tasks
+
+
+def in_time(story: Any) -> Any:
+    async def limited() -> Any:
+        async with asyncio.timeout(_SECONDS):
+            return await story
+
+    return asyncio.run(limited())
+
+
+# -- somebody else has locked an organization
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_who_waits_for_a_lock_does_not_hold_up_another_organization(
+    on_postgresql: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    lock = Unit.lock
+
+    def waiting(unit: Unit, ids: Iterable[int], *, waits: bool = True) -> set[int]:
+        del waits
+        return lock(unit, ids)
+
+    async def story() -> tuple[bool, bool]:
+        async with writer_of(on_postgresql) as writing:
+            with locked(on_postgresql, 1) as release:
+                ours, theirs = await queued(writing, 1, 2)
+                writing.start()
+                await asyncio.wait([theirs])
+                is_answered = theirs.exception() is None
+                is_held = not ours.done()
+                release()
+            await asyncio.wait([ours])
+            await writing.drain()
+            return is_answered, is_held and ours.exception() is None
+
+    if not is_guarded:
+        monkeypatch.setattr(Unit, "lock", waiting)
+        serving = engines._SERVING | {"lock_timeout": "100"}  # noqa: SLF001  # the test's patience
+        monkeypatch.setattr(engines, "_SERVING", serving)
+    assert in_time(story()) == (is_guarded, is_guarded)
+
+
+@pytest.mark.parametrize(("patience", "is_refused"), [(PATIENCE, True), (60.0, False)])
+def test_who_waits_for_a_lock_beside_others_is_refused_after_a_while(
+    on_postgresql: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    patience: float,
+    is_refused: bool,  # noqa: FBT001  # pytest's way
+) -> None:
+    monkeypatch.setattr(writer, "_PATIENCE", patience)
+
+    async def story() -> int:
+        async with writer_of(on_postgresql) as writing:
+            with locked(on_postgresql, 1) as release:
+                ours, theirs = await queued(writing, 1, 2)
+                writing.start()
+                await theirs
+                answered = 1
+                while not ours.done() and answered < 60:
+                    await writing.write(2, create(2))
+                    answered += 1
+                assert ours.done() is is_refused
+                release()
+            if is_refused:
+                with pytest.raises(Busy, match="holds the organization's lock"):
+                    await ours
+            else:
+                await ours
+            await writing.drain()
+            return answered
+
+    answered = in_time(story())
+    assert answered > 1
+    counts = "SELECT organization_id, last_assistant_id FROM organizations ORDER BY 1"
+    assert query(on_postgresql, counts) == [(1, 0 if is_refused else 1), (2, answered)]
+
+
+class EndsAtOnce(Writer):
+    """One that ends where it is told to, whatever it has put off."""
+
+    async def _serve(self) -> None:
+        while (first := await self._queue.get()) is not None:
+            batch = [first]
+            while not self._queue.empty():
+                if (waiting := self._queue.get_nowait()) is None:
+                    await self._commit(batch)
+                    return
+                batch.append(waiting)
+            await self._commit(batch)
+
+
+@pytest.mark.parametrize(("kind", "is_done"), [(Writer, True), (EndsAtOnce, False)])
+def test_work_that_was_put_off_is_done_before_the_writer_ends(
+    on_postgresql: Path,
+    kind: type[Writer],
+    is_done: bool,  # noqa: FBT001  # pytest's way
+) -> None:
+    async def story() -> tuple[bool, bool]:
+        async with writer_of(on_postgresql, kind) as writing:
+            with locked(on_postgresql, 1) as release:
+                ours, theirs = await queued(writing, 1, 2)
+                writing.start()
+                draining = asyncio.create_task(writing.drain())
+                await theirs
+                if is_done:
+                    await asyncio.to_thread(wait_until_blocked, on_postgresql)
+                    assert not draining.done()
+                    release()
+                await draining
+            was_done = ours.done()
+            ours.cancel()
+            return was_done, theirs.done()
+
+    assert in_time(story()) == (is_done, True)
+
+
+# -- after the commit
+
+
+class Unguarded(Writer):
+    """One that takes a failure after the commit for one before it."""
+
+    async def _written(self, batch: list[Any]) -> list[Any]:
+        unit, done = await self._database.write(lambda one: self._run(batch, one))
+        self._views.changed()
+        unit.committed()
+        return done
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Writer, 2), (Unguarded, 4)])
+def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
+    database: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Writer], count: int
+) -> None:
+    make_organizations(database, 1)
+    committed = RecalledStates.committed
+    failures: list[Exception] = [RuntimeError("out of memory")]
+
+    def failing(recalled: RecalledStates, *args: Any) -> None:
+        committed(recalled, *args)
+        if failures:
+            raise failures.pop()
+
+    async def story() -> list[int]:
+        async with writer_of(database, kind) as writing:
+            both = await queued(writing, 1, 1)
+            writing.start()
+            answers = [(await one).id for one in both]
+            await writing.drain()
+            return answers
+
+    monkeypatch.setattr(RecalledStates, "committed", failing)
+    assert len(set(in_time(story()))) == 2
+    assert not failures
+    assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
+
+
+def test_after_a_failure_to_recall_the_next_write_reads(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_organizations(database, 1)
+    known: list[Any] = []
+    state = RecalledStates.state
+
+    def noted(recalled: RecalledStates, *args: Any) -> Any:
+        known.append(state(recalled, *args))
+        return known[-1]
+
+    def failing(*_: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    async def story() -> None:
+        async with writer_of(database) as writing:
+            writing.start()
+            await writing.write(1, create(1))
+            await writing.write(1, lambda unit: unit.state(1, 1))
+            with monkeypatch.context() as patched:
+                patched.setattr(RecalledStates, "committed", failing)
+                await writing.write(1, create(1))
+            await writing.write(1, lambda unit: unit.state(1, 1))
+            await writing.drain()
+
+    monkeypatch.setattr(RecalledStates, "state", noted)
+    in_time(story())
+    assert known[-1] is None
+    assert any(known)  # the control: before the failure it was recalled
