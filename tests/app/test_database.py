@@ -1,19 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from app.database import Database
+from app.database import Busy, CommitFailed, Database
 from events.tables import organizations
 from tests.conftest import make_organizations
-from tests.databases import reading_engine, url_of, writing_engine
+from tests.databases import chosen, execute, reading_engine, url_of, writing_engine
 
 READ_ONLY = "readonly|read-only"  # as SQLite and PostgreSQL say it
+_LONGEST, _SILENT = 0.2, 0.8  # seconds that a server may say nothing, and that it does
+_HANGS = f"""
+CREATE FUNCTION hang() RETURNS trigger LANGUAGE plpgsql
+AS $$ BEGIN PERFORM pg_sleep({_SILENT}); RETURN NULL; END $$
+"""
 Read = Callable[[Database, Callable[[sa.Connection], list[int]]], Awaitable[list[int]]]
 
 
@@ -94,3 +100,80 @@ def test_what_reads_for_a_request_cannot_write(path: Path, way: Any, statement: 
             await database.close()
 
     asyncio.run(serve())
+
+
+# -- a server that says nothing
+
+
+@pytest.fixture
+def server_path(tmp_path: Path) -> Iterator[Path]:
+    """A database of PostgreSQL: a file answers."""
+    with chosen("postgresql"):
+        made = tmp_path / "silent.db"
+        make_organizations(made, 1)
+        yield made
+
+
+@asynccontextmanager
+async def opened(path: Path, longest: float | None) -> AsyncIterator[Database]:
+    """A database whose server may say nothing for so many seconds."""
+    database = Database(url_of(path))
+    await database.write(count)  # it is connected
+    await database.read(count)
+    await database.snapshot(count)
+    database._engines.longest = longest  # noqa: SLF001  # no test waits for half a minute
+    try:
+        yield database
+    finally:
+        await asyncio.get_running_loop().shutdown_default_executor()  # a thread still listens
+        await database.close()
+
+
+def sleep(connection: sa.Connection) -> int:
+    connection.exec_driver_sql(f"SELECT pg_sleep({_SILENT})")
+    return -1
+
+
+@pytest.mark.parametrize("way", [Database.read, Database.snapshot, Database.write])
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_server_that_says_nothing_is_taken_for_one_that_is_away(
+    server_path: Path, way: Callable[..., Awaitable[int]], *, is_guarded: bool
+) -> None:
+    async def story() -> tuple[bool, int]:
+        async with opened(server_path, _LONGEST if is_guarded else None) as database:
+            try:
+                is_busy = await way(database, sleep) != -1
+            except Busy:
+                is_busy = True
+            return is_busy, await way(database, count)
+
+    assert asyncio.run(story()) == (is_guarded, 0)
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_commit_of_which_nothing_is_heard_is_not_said_to_be_done_or_not(
+    server_path: Path, *, is_guarded: bool
+) -> None:
+    execute(server_path, "CREATE TABLE hanging (number int)")
+    execute(server_path, _HANGS)
+    execute(
+        server_path,
+        "CREATE CONSTRAINT TRIGGER hangs AFTER INSERT ON hanging DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION hang()",
+    )
+
+    def insert(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO hanging VALUES (1)")
+
+    async def story() -> bool:
+        async with opened(server_path, _LONGEST if is_guarded else None) as database:
+            try:
+                await database.write(insert)
+            except CommitFailed:
+                is_unknown = True
+            else:
+                is_unknown = False
+            assert await database.write(count) == 0  # the next one is not held up
+            return is_unknown
+
+    assert asyncio.run(story()) is is_guarded
