@@ -3,18 +3,21 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from msgspec import structs
 
-from app import accounts
-from app.main import create_app
+from app import accounts, vault
+from app.auth import Authenticator
+from app.database import Database
+from app.main import create_app, utc_now
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
 from tests.conftest import make_organizations
-from tests.databases import config_of
+from tests.databases import config_of, url_of, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,6 +316,79 @@ def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path:
                 await revoke_and_look_up(boss, after)
 
     asyncio.run(try_every_moment())
+
+
+class Slow(Database):
+    """A database whose next reading waits, with what it has read, until it is let go."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(url_of(path))
+        self.is_slow = False
+        self.has_read, self.may_go = asyncio.Event(), asyncio.Event()
+
+    async def read(self, *args: Any, **named: Any) -> Any:
+        is_slow, self.is_slow = self.is_slow, False
+        found = await super().read(*args, **named)
+        if is_slow:
+            self.has_read.set()
+            await self.may_go.wait()
+        return found
+
+
+class Forgetful(Authenticator):
+    """One that does not notice that a key was forgotten while it was looked up."""
+
+    def forget(self, organization_id: int, key_id: int) -> None:
+        super().forget(organization_id, key_id)
+        self._forgotten = 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "role"), [(Authenticator, accounts.Role.viewer), (Forgetful, accounts.Role.admin)]
+)
+def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_back(
+    tmp_path: Path, kind: type[Authenticator], role: accounts.Role
+) -> None:
+    """It ends when a later one has been remembered already."""
+    path = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(path, 1)
+    engine = writing_engine(path)
+
+    def narrow(key_id: int) -> None:
+        values = {"role": accounts.Role.viewer.name}
+        with engine.begin() as connection:
+            accounts.change_key(connection, tenant.id, key_id, utc_now(), **values)
+
+    async def story() -> tuple[accounts.Role, accounts.Role, accounts.Role]:
+        database = Slow(path)
+        safe = vault.open_vault(config_of(path))
+        authenticator = kind(database, safe, utc_now, timedelta(hours=1))
+
+        async def caller_of(token: str) -> accounts.Principal:
+            found = await authenticator.principal(token)
+            assert isinstance(found, accounts.Principal)
+            return found
+
+        database.is_slow = True
+        early = asyncio.create_task(caller_of(tenant.admin))
+        await database.has_read.wait()
+        with engine.connect() as connection:
+            (key_id,) = [
+                key.id
+                for key in accounts.list_keys(connection, tenant.id)
+                if tenant.admin.startswith(key.key_prefix)
+            ]
+        narrow(key_id)
+        authenticator.forget(tenant.id, key_id)
+        later = await caller_of(tenant.admin)
+        database.may_go.set()
+        found = (await early).role, later.role, (await caller_of(tenant.admin)).role
+        await database.close()
+        return found
+
+    admin, viewer = accounts.Role.admin, accounts.Role.viewer
+    assert asyncio.run(story()) == (admin, viewer, role)
+    engine.dispose()
 
 
 # -- junk
