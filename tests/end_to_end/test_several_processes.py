@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,8 +27,11 @@ from events import store
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import (
     SERVER,
+    allow_connections,
     chosen,
+    execute,
     reading_engine,
+    refuse_connections,
     start_postgresql,
     text_of,
     writing_engine,
@@ -34,6 +39,7 @@ from tests.databases import (
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving, started
 
+ROOT = Path(__file__).parents[2]
 CLIENTS = 48
 PROCESSES = 3
 NAMES = tuple(f"Line {number}" for number in range(CLIENTS))
@@ -351,6 +357,85 @@ def test_workers_share_an_address_and_one_that_dies_is_started_anew(
         process.terminate()
         assert process.wait(30) == 0
     assert not any(worker.is_running() for worker in workers)
+
+
+_WAITS = "database_unavailable"  # what a worker logs that cannot start yet
+# Python runs it in every process, also in those that the supervisor starts.
+_DOES_NOT_WAIT = """
+import app.main
+app.main._START_SECONDS = 0
+"""
+
+
+@contextmanager
+def working(
+    database: Path, preamble: str = ""
+) -> Iterator[tuple[subprocess.Popen[str], str, psutil.Process]]:
+    """Two workers that answer: their supervisor, their URL, and one of them."""
+    arguments = ("serve", "--port", "0", "--workers", "2", "--database", text_of(database))
+    modules = database.parent / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(preamble)
+    settings = {"PYTHONPATH": f"{modules}:{ROOT}", "BACKSTORY_LOG_LEVEL": "warning"}
+    with started(database.parent, *arguments, **settings) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        yield process, url, servers_of(process.pid)[0]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 40
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)  # a pace
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/ready").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
+    database: Path, organization: Organization
+) -> None:
+    with working(database) as (supervisor, url, worker):
+        refuse_connections(database)
+        worker.kill()
+        worker.wait(20)  # its supervisor has seen that it is gone
+        wait_until(lambda: _WAITS in (database.parent / "log").read_text())
+        new = [one for one in servers_of(supervisor.pid) if one.pid != worker.pid]
+        allow_connections(database)
+        wait_until(lambda: is_ready(url))
+        with client(url, organization.editor) as editor:
+            assert editor.post(ASSISTANTS, json={"name": "Front desk"}).status_code == 201
+        assert supervisor.poll() is None
+        assert all(one.is_running() for one in new)  # none gave up, to be started anew
+        supervisor.terminate()
+        assert supervisor.wait(30) == 0
+
+
+def test_control_a_worker_that_does_not_wait_for_the_database_ends_all(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    with working(database, _DOES_NOT_WAIT) as (supervisor, _, worker):
+        refuse_connections(database)
+        worker.kill()
+        assert supervisor.wait(40) == 1
+
+
+def test_workers_end_and_the_exit_code_says_so_where_one_finds_another_schema(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    with working(database) as (supervisor, url, worker):
+        assert is_ready(url)
+        execute(database, "UPDATE alembic_version SET version_num = '9999'")
+        worker.kill()
+        assert supervisor.wait(40) == 1
+    assert "backstory migrate" in (database.parent / "log").read_text()
 
 
 def servers_of(supervisor: int) -> list[psutil.Process]:
