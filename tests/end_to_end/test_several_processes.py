@@ -50,7 +50,7 @@ _WITH_A_SEQUENCE_OBJECT = """
 import app.writer
 from events import store
 app.writer._LARGEST_BATCH = 1
-def lock(connection, organization_id):
+def lock(connection, organization_id, **_):
     counter = store.read_counter(connection, organization_id)
     counter.sequence = connection.exec_driver_sql("SELECT nextval('sequences')").scalar() - 1
     return counter
@@ -269,7 +269,7 @@ def test_control_with_a_sequence_object_for_a_counter_row_a_reader_skips_events(
     with processes(database, preamble=_WITH_A_SEQUENCE_OBJECT) as servers:
         reader = Reader(database, organization.id)
         load = Load(servers, organization, seed=6)
-        asyncio.run(load.run(lambda running: running.wait_for(1500)))
+        asyncio.run(load.run(lambda running: running.wait_for(500)))
         seen = reader.end()
     assert set(seen) < {event.sequence for event in log_of(database, organization.id)}
 
