@@ -164,12 +164,13 @@ class Authentication:
         token = _token(scope)
         who = await self._authenticator().principal(token)
         if isinstance(who, Stranger):
-            self._refusals().note(_attempt(scope, token, who))
+            self._refusals().note(attempt(scope, token, who))
         else:
             scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
 
 
-def _attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:
+def attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:
+    """A call with a key that is no good, as it is noted."""
     return Attempt(
         stranger=stranger,
         key_prefix=token[:PREFIX_LENGTH],

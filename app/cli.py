@@ -21,6 +21,7 @@ from uvicorn.supervisors import Multiprocess
 from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
 from app import keys as api_keys
 from app.config import Config, ConfigError, as_variables
+from app.console.session import Codes
 from app.continuation import NotAnExport
 from app.copying import NotACopy
 from app.database import NotMigrated, migrate, prepare
@@ -146,7 +147,9 @@ def show_demo(host: str | None, port: str | None) -> None:
         )
         log.configure(config)
         token = demo.seed(config)
-        _serve(config, ready=lambda url: click.echo(demo.introduction(url, token)))
+        codes = Codes(utc_now)
+        code = codes.issue(token)
+        _serve(config, lambda url: click.echo(demo.introduction(url, token, code)), codes)
 
 
 @cli.group()
@@ -426,9 +429,11 @@ def _say_when_it_listens(bound: socket.socket) -> None:
         time.sleep(_LOOKS_SECONDS)
 
 
-def _serve(config: Config, ready: Callable[[str], None] | None = None) -> None:
+def _serve(
+    config: Config, ready: Callable[[str], None] | None = None, codes: Codes | None = None
+) -> None:
     _check(config)
-    settings = _settings(config, create_app(config))
+    settings = _settings(config, create_app(config, codes=codes))
     server = _Server(settings, ready)
     # The server drains on these, then raises them again: that must not end us before our own end.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -123,8 +123,11 @@ def seed(config: Config) -> str:
     return asyncio.run(_seed(config))
 
 
-def introduction(url: str, token: str) -> str:
-    """What the demo prints: where it is, its key, and three commands that work as they stand."""
+def introduction(url: str, token: str, code: str) -> str:
+    """What the demo prints: where it is, its key, and three commands that work as they stand.
+
+    The code opens the console, once.
+    """
     auth = f"-H {shlex.quote(f'Authorization: Bearer {token}')}"
     body = shlex.quote(
         '{"llm_settings": {"temperature": 0.7}, "change_description": "Trying the demo"}'
@@ -132,6 +135,7 @@ def introduction(url: str, token: str) -> str:
     return "\n".join(
         (
             f"Backstory serves {ORGANIZATION} at {url}",
+            f"Open the console, once, within ten minutes: {url}/sign-in/once?code={code}",
             f"API key (admin): {token}",
             "",
             "Read an assistant:",

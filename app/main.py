@@ -13,12 +13,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 from litestar import Litestar
+from litestar.datastructures import State
 from msgspec import Struct
 
 from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.config import Config, read_config
+from app.console.pages import TEMPLATES
+from app.console.router import ROUTER
+from app.console.session import Codes, Sessions
 from app.database import Database, prepare
 from app.engines import engines
 from app.idempotency import Idempotency
@@ -78,6 +82,7 @@ class Services(Struct, frozen=True):
     keys: ApiKeys
     secrets: Secrets
     audit: Audit
+    sessions: Sessions
 
 
 def utc_now() -> datetime:
@@ -119,6 +124,7 @@ async def open_services(
                 ApiKeys(database, authenticator),
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
+                Sessions(safe.derived("console sessions"), clock),
             )
         finally:
             await refusals.drain()
@@ -139,8 +145,13 @@ async def _prepare(url: sa.URL) -> None:
     return await asyncio.to_thread(prepare, url)
 
 
-def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIApp:
-    """The application: a request goes through its log, authentication, the shortcut, the routes."""
+def create_app(
+    config: Config, clock: Callable[[], datetime] = utc_now, codes: Codes | None = None
+) -> ASGIApp:
+    """The application: a request goes through its log, authentication, the shortcut, the routes.
+
+    ``codes`` sign in to the console once each.
+    """
     components = tuple(struct for room in _ROUTES for struct in room.COMPONENTS)
 
     @asynccontextmanager
@@ -167,11 +178,13 @@ def create_app(config: Config, clock: Callable[[], datetime] = utc_now) -> ASGIA
             await _attempt(save_usage)
 
     routes = Litestar(
-        route_handlers=[handler for room in _ROUTES for handler in room.HANDLERS],
+        route_handlers=[*(handler for room in _ROUTES for handler in room.HANDLERS), ROUTER],
         lifespan=[lifespan],
         exception_handlers=problems.HANDLERS,
         openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
+        template_config=TEMPLATES,
+        state=State({"codes": codes or Codes(clock)}),
         logging_config=None,
     )
     authenticated = Authentication(

@@ -24,6 +24,8 @@ import sqlalchemy as sa
 import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from app import keyfiles
@@ -172,6 +174,7 @@ class Vault:
     """Seals under the keys of an organization, which the newest master key wraps."""
 
     def __init__(self, master_keys: tuple[bytes, ...]) -> None:
+        self._master_keys = master_keys
         self._masters = tuple(AESGCM(key) for key in master_keys)
         self._peppers: dict[int, Key] = {}  # they never change
 
@@ -277,6 +280,14 @@ class Vault:
                 vault_keys.c.organization_id == organization_id,
                 vault_keys.c.purpose.in_(purposes),
             )
+        )
+
+    def derived(self, use: str) -> tuple[bytes, ...]:
+        """Keys for a use outside the database, one for each master key, newest first."""
+        info = f"backstory {use}".encode()
+        return tuple(
+            HKDF(SHA256(), keyfiles.KEY_BYTES, salt=None, info=info).derive(key)
+            for key in self._master_keys
         )
 
     def _wrap(self, key: Key, organization_id: int, purpose: str) -> bytes:

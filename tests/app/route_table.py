@@ -13,9 +13,12 @@ from litestar.routes import HTTPRoute
 from msgspec import UNSET, Struct
 
 from app.config import Config
+from app.console.router import IS_PAGE
 from app.main import create_app
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import httpx
 
 ASSISTANTS = "/api/v1/assistants"
@@ -88,13 +91,25 @@ def routes_of(app: Any) -> Litestar:
     return inner
 
 
+def _routes(app: Litestar, *, of_pages: bool) -> Iterator[HTTPRoute]:
+    """The API's routes, or the console's pages: these need a session, and have tests for it."""
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            raise TypeError(f"{route.path}: a kind of route that nothing here can call")
+        if all(IS_PAGE in handler.opt for handler in route.route_handlers) == of_pages:
+            yield route
+
+
+def _pages() -> list[tuple[str, str]]:
+    routes = _routes(application(), of_pages=True)
+    return [(verb, r.path_format) for r in routes for verb in _VERBS if verb in r.methods]
+
+
 def _operations() -> list[Operation]:
     app = application()
     paths = app.openapi_schema.to_schema()["paths"]
     found = {}
-    for route in app.routes:
-        if not isinstance(route, HTTPRoute):
-            raise TypeError(f"{route.path}: a kind of route that nothing here can call")
+    for route in _routes(app, of_pages=False):
         for verb in sorted(route.methods.intersection(_VERBS)):
             described = paths.get(route.path_format, {}).get(verb.lower(), {})
             found[verb, route.path_format] = _operation(route, verb, described)
@@ -117,3 +132,4 @@ def _operation(route: HTTPRoute, verb: str, described: dict[str, Any]) -> Operat
 
 
 OPERATIONS = _operations()
+PAGES = _pages()  # verbs and paths of the console

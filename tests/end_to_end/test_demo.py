@@ -95,6 +95,14 @@ def test_the_demos_page_is_served(demo: Demo) -> None:
     assert httpx.get(f"{demo.url}/schema").status_code == 200
 
 
+def test_the_demos_link_opens_the_console_once(demo: Demo) -> None:
+    (link,) = re.findall(r"Open the console.*: (\S+)", demo.printed)
+    with httpx.Client(base_url=demo.url) as browser:
+        assert browser.get(link).status_code == 200
+        assert "Front desk" in browser.get("/").text
+    assert httpx.get(link).status_code == 401
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_told_to_stop_ends_cleanly_and_removes_its_folder(
     tmp_path: Path, number: signal.Signals

@@ -1,0 +1,204 @@
+"""How pages ask the API: the same application, in this process, as the key of the session.
+
+No page has another way to data, so no page can show or do what the key may not.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from app.accounts import Principal, Role
+from app.console import session as sessions
+from app.console.session import Session, SignedOut
+from app.requests import services
+from events.errors import FieldError, InvalidSettings, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from litestar import Request
+    from litestar.types import Message
+
+    AnyRequest = Request[Any, Any, Any]
+
+API = "/api/v1"
+TOKEN = "form_token"  # noqa: S105  # a field's name
+ONCE = "once"
+_MOST_FIELDS = 2000
+_REFUSED = 400
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What the API answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+
+    @property
+    def refused(self) -> bool:
+        """Whether it is a problem."""
+        return self.status >= _REFUSED
+
+    def or_raise(self) -> Any:
+        """The data; raises ``Refused`` for a problem."""
+        if self.refused:
+            raise Refused(self)
+        return self.data
+
+
+class Refused(Refusal):
+    """The API refused what a page cannot be without."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class Visitor:
+    """Somebody signed in, and the API as their key sees it."""
+
+    def __init__(self, request: AnyRequest, session: Session, who: Principal) -> None:
+        self._request = request
+        self._session = session
+        self.who = who
+
+    @property
+    def token(self) -> str:
+        """What each form of the session carries."""
+        return self._session.token
+
+    @property
+    def may_edit(self) -> bool:
+        """Whether the key's role reaches changes."""
+        return self.who.role >= Role.editor
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the key's role reaches everything."""
+        return self.who.role >= Role.admin
+
+    @staticmethod
+    def once() -> str:
+        """A new ``Idempotency-Key`` for a form, so that a double click applies once."""
+        return str(uuid.uuid4())
+
+    async def get(self, path: str, **query: Any) -> Answer:
+        """Read; a query parameter that is None is left out."""
+        return await self.send("GET", path, query=query)
+
+    async def send(
+        self,
+        verb: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = msgspec.UNSET,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask the application; ``path`` is below the API's root, its parts quoted already."""
+        content = b"" if body is msgspec.UNSET else msgspec.json.encode(body)
+        sent = {"content-type": "application/json", "content-length": str(len(content))}
+        sent |= dict(headers or {})
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        outer: Any = self._request.scope
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": outer["asgi"],
+            "http_version": "1.1",
+            "method": verb,
+            "scheme": outer["scheme"],
+            "path": f"{API}{path}",
+            "raw_path": f"{API}{path}".encode(),
+            "query_string": urlencode(given).encode(),
+            "root_path": "",
+            "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "client": outer["client"],
+            "server": outer["server"],
+            "principal": self.who,
+            "request_id": outer["request_id"],
+        }
+        return await _ask(self._request.app, scope, content)
+
+
+async def _ask(app: Any, scope: dict[str, Any], content: bytes) -> Answer:
+    """One exchange with an ASGI application."""
+    started: dict[str, Any] = {}
+    received: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            started.update(message)
+        elif message["type"] == "http.response.body":
+            received.append(message["body"])
+
+    await app(scope, receive, send)
+    body = b"".join(received)
+    return Answer(
+        status=started["status"],
+        headers={name.decode().lower(): value.decode() for name, value in started["headers"]},
+        data=msgspec.json.decode(body) if body else None,
+    )
+
+
+def part(text: object) -> str:
+    """One part of a path, whatever somebody wrote there."""
+    return quote(str(text), safe="")
+
+
+async def signed_in(request: AnyRequest) -> Visitor:
+    """Who visits a page; raises ``SignedOut``, also for one whose key was revoked since."""
+    session = services(request).sessions.open(request)
+    who = await sessions.whose(request, session.key)
+    if who is None:
+        raise SignedOut
+    request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
+    return Visitor(request, session, who)
+
+
+Form = dict[str, list[str]]
+
+
+async def read_form(request: AnyRequest) -> Form:
+    """The fields of a form that this site sent; raises ``CrossSite`` and ``InvalidSettings``."""
+    sessions.check_origin(request)
+    try:
+        text = (await request.body()).decode("ascii")
+        fields = parse_qsl(
+            text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        message = "Input should be a form of this page, in UTF-8"
+        error = FieldError(loc=("body",), msg=message, type="form")
+        raise InvalidSettings((error,)) from None
+    form: Form = {}
+    for name, value in fields:
+        form.setdefault(name, []).append(value.replace("\r\n", "\n"))
+    return form
+
+
+async def submitted(request: AnyRequest) -> tuple[Visitor, Form]:
+    """Who sent a form of theirs, and the form; raises as ``signed_in`` and ``read_form`` do."""
+    visitor = await signed_in(request)
+    form = await read_form(request)
+    sessions.check_token(visitor._session, first(form, TOKEN))  # noqa: SLF001  # its own module
+    return visitor, form
+
+
+def first(form: Form, name: str) -> str:
+    """The one value of a field; '' where there is none."""
+    return form.get(name, [""])[0]
+
+
+def once(form: Form) -> dict[str, str]:
+    """The header that makes a form's wish come true once."""
+    key = first(form, ONCE)
+    return {"idempotency-key": key} if key.isascii() and key.isprintable() and key else {}

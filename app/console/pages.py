@@ -1,0 +1,186 @@
+"""What all pages share: templates, headers, files, and problems as something to read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from http import HTTPStatus
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Request, Response, get
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import MutableScopeHeaders
+from litestar.middleware import ASGIMiddleware, DefineMiddleware
+from litestar.middleware.compression import CompressionMiddleware
+from litestar.params import FromPath
+from litestar.plugins.jinja import JinjaTemplateEngine
+from litestar.response import Redirect, Template
+from litestar.template.config import TemplateConfig
+from msgspec import Struct
+
+from app import problems
+from app.console import session, showing
+from app.console.asking import Refused, Visitor
+from app.console.session import CrossSite, SignedOut
+from events.errors import Refusal
+
+if TYPE_CHECKING:
+    from litestar.types import (
+        ASGIApp,
+        ExceptionHandlersMap,
+        Message,
+        Middleware,
+        Receive,
+        Scope,
+        Send,
+    )
+
+AnyRequest = Request[Any, Any, Any]
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
+    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "content-security-policy": _POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+}
+_FOR_GOOD = "public, max-age=31536000, immutable"
+_TYPES = {"css": "text/css", "js": "text/javascript"}
+# Where the navigation leads: its words, the page, and the role that it needs.
+PLACES = (("Assistants", "/"),)
+
+templates = Environment(
+    loader=PackageLoader("app.console"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class File(Struct, frozen=True):
+    """A file that pages need, under a name that changes with its content."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
+def _read_files() -> dict[str, File]:
+    found = {}
+    for entry in files("app.console").joinpath("static").iterdir():
+        stem, _, kind = entry.name.rpartition(".")
+        content = entry.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()[:16]
+        found[entry.name] = File(f"{stem}.{digest}.{kind}", _TYPES[kind], content)
+    return found
+
+
+_FILES = _read_files()
+_BY_NAME = {file.name: file for file in _FILES.values()}
+
+templates.globals |= {
+    "asset": lambda name: f"/static/{_FILES[name].name}",
+    "places": PLACES,
+    "show": showing,
+}
+TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates))
+
+
+class Headers(ASGIMiddleware):
+    """Puts the headers that every answer of the console has on it."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Serve one request."""
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableScopeHeaders.from_message(message)
+                for name, value in _HEADERS.items():
+                    headers[name] = value
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await next_app(scope, receive, send_with_headers)
+
+
+# Compressing a page beside its form's token is safe: no other site's request has the cookie.
+MIDDLEWARE: list[Middleware] = [
+    Headers(),
+    DefineMiddleware(CompressionMiddleware, config=CompressionConfig(backend="gzip")),
+]
+
+
+def page(
+    name: str, visitor: Visitor | None = None, status: int = HTTPStatus.OK, **context: Any
+) -> Template:
+    """A page of the console; ``visitor`` is None before somebody has signed in."""
+    return Template(f"{name}.html", context=context | {"visitor": visitor}, status_code=status)
+
+
+def go(address: str) -> Redirect:
+    """Lead on after a form was taken."""
+    return Redirect(address, status_code=303)
+
+
+@get("/static/{name:str}")
+async def get_file(name: FromPath[str]) -> Response[bytes]:
+    """A style sheet or a script; its name changes with it, so it may be kept for good."""
+    file = _BY_NAME.get(name)
+    if file is None:
+        return Response(b"", status_code=HTTPStatus.NOT_FOUND)
+    headers = {"cache-control": _FOR_GOOD}
+    return Response(file.content, media_type=file.media_type, headers=headers)
+
+
+# -- problems
+
+
+def problem(status: int, said: dict[str, Any]) -> Template:
+    """A problem of the API as a page."""
+    detail = said.get("detail", "")
+    errors = [detail] if isinstance(detail, str) else [showing.error(one) for one in detail]
+    return page("problem", status=status, title=HTTPStatus(status).phrase, errors=errors)
+
+
+def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any]:
+    """Sign in first, and come back to what can be read again."""
+    back = request.url.path if request.method == "GET" else "/"
+    query = request.url.query if request.method == "GET" else ""
+    response = go(session.sign_in_address(f"{back}?{query}" if query else back))
+    response.set_cookie(session.end(request))
+    return response
+
+
+def _on_cross_site(_: AnyRequest, __: Exception) -> Response[Any]:
+    text = "This form did not come from a page of your session. Go back, reload it, and try again."
+    return problem(HTTPStatus.FORBIDDEN, {"detail": text})
+
+
+def _on_refused(_: AnyRequest, refused: Refused) -> Response[Any]:
+    return problem(refused.answer.status, refused.answer.data)
+
+
+def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
+    """What the API would answer, as a page."""
+
+    def answer(request: AnyRequest, error: Exception) -> Response[Any]:
+        response = handler(request, error)
+        return problem(response.status_code, msgspec.json.decode(response.content))
+
+    return answer
+
+
+_API_HANDLERS: Any = problems.HANDLERS
+HANDLERS: ExceptionHandlersMap = {
+    **{kind: _as_page(handler) for kind, handler in _API_HANDLERS.items()},
+    Refusal: _as_page(_API_HANDLERS[Refusal]),
+    Refused: _on_refused,
+    SignedOut: _on_signed_out,
+    CrossSite: _on_cross_site,
+}

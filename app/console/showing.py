@@ -1,0 +1,79 @@
+"""How values, places and moments are put into words. Pure; templates call it ``show``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from events.pointers import split
+
+_CAPITALS = {
+    "llm": "LLM", "stt": "STT", "tts": "TTS", "rag": "RAG", "url": "URL", "api": "API",
+    "sms": "SMS", "id": "ID", "vad": "VAD", "ms": "(ms)", "ai": "AI", "dtmf": "DTMF", "eot": "EOT",
+    "sid": "SID", "mip": "MIP",
+}  # fmt: skip
+_BELOW = " \u203a "
+_MASK = "********"
+_SHORT = 120
+
+
+def words(name: str) -> str:
+    """The name of a member as an operator reads it."""
+    found = [_CAPITALS.get(word, word) for word in name.split("_")]
+    text = " ".join(found)
+    return text[:1].upper() + text[1:]
+
+
+def place(path: str) -> str:
+    """A JSON Pointer as an operator reads it."""
+    return _BELOW.join(words(token) for token in split(path)) if path else "Everything"
+
+
+def moment(text: str) -> datetime:
+    """A moment that the API wrote."""
+    return msgspec.convert(text, datetime)
+
+
+def utc(then: datetime) -> str:
+    """A moment for everybody, whatever their zone."""
+    return f"{then:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def short(value: Any) -> str:
+    """A value in a few words."""
+    text = plain(value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
+def plain(value: Any) -> str:
+    """A value in words; a text as it is."""
+    match value:
+        case None:
+            return "not set"
+        case bool():
+            return "on" if value else "off"
+        case "":
+            return "empty"
+        case str():
+            return "set (hidden)" if value == _MASK else value
+        case int() | float():
+            return f"{value:,}" if isinstance(value, int) else f"{value}"
+        case [] | {}:
+            return "none"
+        case list() if all(isinstance(one, str) for one in value):
+            return ", ".join(value)
+        case _:
+            return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def error(one: dict[str, Any]) -> str:
+    """A broken rule, and where it is broken."""
+    where = [str(token) for token in one["loc"][1:]]
+    return f"{_BELOW.join(words(token) for token in where)}: {one['msg']}" if where else one["msg"]
+
+
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """A number with its noun."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"

@@ -1,0 +1,78 @@
+"""Signing in with an API key or a one-time link, and out again."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, get, post
+from litestar.params import FromQuery
+from litestar.response import Redirect, Template
+
+from app.console import session
+from app.console.asking import first, read_form, submitted
+from app.console.pages import go, page
+from app.requests import services
+
+if TYPE_CHECKING:
+    from app.console.session import Codes
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@get(session.SIGN_IN)
+async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
+    """The form that asks for a key."""
+    return _form(request, back)
+
+
+@post(session.SIGN_IN, status_code=HTTPStatus.OK)
+async def sign_in(request: AnyRequest) -> Template | Redirect:
+    """Start a session with a good key."""
+    form = await read_form(request)
+    key, back = first(form, "key").strip(), session.local(first(form, "back"))
+    if await session.whose(request, key) is None:
+        error = "This key is unknown, or it was revoked."
+        return _form(request, back, HTTPStatus.UNAUTHORIZED, error)
+    response = go(back)
+    response.set_cookie(services(request).sessions.start(request, key))
+    return response
+
+
+@get(f"{session.SIGN_IN}/once")
+async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Template:
+    """Start a session with a code that ``backstory demo`` printed.
+
+    Answered by a page that leads on, because a redirect from elsewhere would leave a
+    SameSite=Strict cookie behind.
+    """
+    codes: Codes = request.app.state.codes
+    key = codes.redeem(code)
+    if key is None or await session.whose(request, key) is None:
+        error = "This link was used already, or it is too old. Sign in with the key instead."
+        return _form(request, "/", HTTPStatus.UNAUTHORIZED, error)
+    response = page("signed_in")
+    response.set_cookie(services(request).sessions.start(request, key))
+    return response
+
+
+@post("/sign-out", status_code=HTTPStatus.OK)
+async def sign_out(request: AnyRequest) -> Redirect:
+    """End the session."""
+    await submitted(request)
+    response = go(session.SIGN_IN)
+    response.set_cookie(session.end(request))
+    return response
+
+
+def _form(request: AnyRequest, back: str, status: int = HTTPStatus.OK, error: str = "") -> Template:
+    return page(
+        "sign_in",
+        status=status,
+        error=error,
+        back=session.local(back),
+        is_open=request.url.scheme == "http" and not session.is_at_home(request),
+    )
+
+
+HANDLERS = [show_sign_in, sign_in, sign_in_once, sign_out]

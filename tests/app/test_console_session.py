@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from app.console.session import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
+from app.main import create_app
+from tests.app import stored
+from tests.app.route_table import KEYS, PAGES, routes_of
+from tests.conftest import Organization, Server, make_organizations, serving
+from tests.console import Browser, field
+from tests.databases import config_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_OPEN = frozenset(("/sign-in", "/sign-in/once", "/static/{name}"))
+_GUARDED = [(verb, path) for verb, path in PAGES if path not in _OPEN]
+_AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+def browser(server: Server) -> Iterator[Browser]:
+    with Browser(server.url) as opened:
+        yield opened
+
+
+def test_a_good_key_signs_in_and_leads_back_to_where_one_was_going(
+    browser: Browser, organization: Organization
+) -> None:
+    asked = browser.get("/?search=front")
+    assert (asked.status_code, asked.headers["location"]) == (
+        303, "/sign-in?back=/%3Fsearch%3Dfront",
+    )  # fmt: skip
+    form = browser.get(asked.headers["location"])
+    answer = browser.post(
+        "/sign-in", {"key": organization.viewer, "back": field(form.text, "back")}
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?search=front")
+    assert "viewer key" in browser.get("/").text
+
+
+def test_the_cookie_is_sealed_and_for_this_site_alone(
+    browser: Browser, organization: Organization
+) -> None:
+    answer = browser.sign_in(organization.viewer)
+    said = answer.headers["set-cookie"]
+    assert {part.strip().lower() for part in said.split(";")} >= {
+        "httponly", "samesite=strict", "path=/", f"max-age={int(LIFETIME.total_seconds())}",
+    }  # fmt: skip
+    assert organization.viewer not in said
+    assert organization.viewer not in browser.get("/").text
+
+
+def test_the_cookie_is_secure_but_where_nothing_leaves_this_machine(
+    server: Server, organization: Organization
+) -> None:
+    with Browser(server.url) as browser:
+        for host, is_secure in (("localhost", False), ("console.example", True)):
+            answer = browser.post("/sign-in", {"key": organization.viewer}, headers={"host": host})
+            assert ("secure" in answer.headers["set-cookie"].lower()) == is_secure
+
+
+@pytest.mark.parametrize(("verb", "path"), _GUARDED)
+def test_no_page_shows_anything_without_a_session(browser: Browser, verb: str, path: str) -> None:
+    filled = re.sub(r"\{\w+\}", "1", path)
+    answer = browser.client.request(verb, filled)
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith("/sign-in")
+
+
+def test_there_are_pages_to_guard() -> None:
+    assert ("POST", "/sign-out") in _GUARDED
+    assert ("GET", "/") in _GUARDED
+
+
+@pytest.mark.parametrize("key", ["", "bks_junk", "ключ", "x" * 5000])
+def test_what_is_no_key_does_not_sign_in(browser: Browser, key: str) -> None:
+    answer = browser.post("/sign-in", {"key": key})
+    assert answer.status_code == 401
+    assert "unknown" in answer.text
+    assert "set-cookie" not in answer.headers
+
+
+def test_a_refused_sign_in_is_an_event_of_the_log(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+    with serving(database, []) as running, Browser(running.url) as browser:
+        with running.client(tenant.admin) as admin:
+            made = admin.post(KEYS, json={"name": "gone"}).json()
+            admin.delete(f"{KEYS}/{made['api_key']['id']}")
+        assert browser.post("/sign-in", {"key": made["key"]}).status_code == 401
+    (refused,) = (e for e in stored.events(database, 1) if e["type"] == "login_refused.v1")
+    assert refused["key_id"] == made["api_key"]["id"]
+    assert made["key"] not in str(refused)
+
+
+def test_revoking_the_key_ends_the_session_at_its_next_request(
+    browser: Browser, admin: httpx.Client
+) -> None:
+    made = admin.post(KEYS, json={"name": "short-lived"}).json()
+    browser.sign_in(made["key"])
+    assert browser.get("/").status_code == 200  # the control: it was good
+    admin.delete(f"{KEYS}/{made['api_key']['id']}")
+    answer = browser.get("/")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert COOKIE not in browser.client.cookies
+
+
+def test_signing_out_takes_the_cookie_away(browser: Browser, organization: Organization) -> None:
+    browser.sign_in(organization.viewer)
+    answer = browser.submit("/sign-out", {})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert COOKIE not in browser.client.cookies
+    assert browser.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("token", [None, "", "wrong", "ключ"])
+def test_a_form_without_the_sessions_token_is_refused(
+    browser: Browser, organization: Organization, token: str | None
+) -> None:
+    browser.sign_in(organization.viewer)
+    fields = {} if token is None else {"form_token": token}
+    assert browser.post("/sign-out", fields).status_code == 403
+    assert browser.get("/").status_code == 200
+    # The control: with the token it is taken.
+    assert browser.submit("/sign-out", {}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
+     {"origin": "https://elsewhere.example"}],
+)  # fmt: skip
+def test_a_form_of_another_site_is_refused(
+    browser: Browser, organization: Organization, headers: dict[str, str]
+) -> None:
+    fields = {"key": organization.viewer}
+    assert browser.post("/sign-in", fields, headers=headers).status_code == 403
+    own = {"sec-fetch-site": "same-origin", "origin": "null"}  # as browsers send without referrer
+    assert browser.post("/sign-in", fields, headers=own).status_code == 303
+    assert browser.submit("/sign-out", {}, headers=headers).status_code == 403
+    assert browser.submit("/sign-out", {}, headers=own).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "cookie", ["null", "", "AAAA", "!", "A" * 400, "bnVsbA==", "a,_associated_data_b", "é"]
+)
+def test_a_forged_cookie_is_no_session(server: Server, cookie: str) -> None:
+    headers = [(b"cookie", f"{COOKIE}={cookie}".encode())]
+    answer = httpx.get(f"{server.url}/", headers=headers)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+
+
+def test_a_session_of_another_installations_key_is_none(
+    server: Server, browser: Browser, organization: Organization, tmp_path: Path
+) -> None:
+    browser.sign_in(organization.viewer)
+    other = tmp_path / "backstory.db"
+    make_organizations(other, 1)
+    cookie = browser.client.cookies[COOKIE]
+    # The control: the server that sealed it opens it.
+    assert httpx.get(server.url, cookies={COOKIE: cookie}).status_code == 200
+    with serving(other, []) as running:
+        assert httpx.get(running.url, cookies={COOKIE: cookie}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "body", [b"key=%ff", b"\xff", b"&".join([b"a=1"] * 3000)], ids=["utf-8", "ascii", "many"]
+)
+def test_a_form_that_cannot_be_read_is_said_so(browser: Browser, body: bytes) -> None:
+    answer = browser.client.post(
+        "/sign-in", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert answer.status_code == 422
+    assert "Input should be a form" in answer.text
+
+
+def test_a_form_that_is_too_long_is_said_so(browser: Browser) -> None:
+    answer = browser.post("/sign-in", {"key": "x" * 5_000_000})
+    assert answer.status_code == 413
+    assert "<h1>" in answer.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example", "",
+     "/\r\nx: y", "javascript:alert(1)"],
+)  # fmt: skip
+def test_signing_in_never_leads_to_another_site(address: str) -> None:
+    assert local(address) == "/"
+    assert local("/?search=front") == "/?search=front"
+
+
+def test_every_answer_has_the_headers_that_keep_a_page_to_itself(
+    browser: Browser, organization: Organization
+) -> None:
+    browser.sign_in(organization.viewer)
+    home = browser.get("/")
+    (style,) = re.findall(r'href="(/static/console\.\w+\.css)"', home.text)
+    (script,) = re.findall(r'src="(/static/console\.\w+\.js)"', home.text)
+    for answer in (home, *map(browser.get, ("/sign-in", "/sign-in/once", style, script))):
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+    assert home.headers["cache-control"] == "no-store"
+    assert "immutable" in browser.get(style).headers["cache-control"]
+    assert browser.get("/static/console.css").status_code == 404
+    assert browser.get(style).headers["content-type"] == "text/css; charset=utf-8"
+
+
+def test_pages_are_compressed_and_the_api_is_as_it_was(
+    server: Server, browser: Browser, organization: Organization
+) -> None:
+    browser.sign_in(organization.viewer)
+    assert browser.get("/").headers["content-encoding"] == "gzip"
+    with server.client(organization.viewer) as client:
+        assert "content-encoding" not in client.get("/api/v1/assistants/providers").headers
+
+
+def test_a_code_signs_in_once(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+    app: Any = create_app(config_of(database))
+    codes: Codes = routes_of(app).state.codes
+    code = codes.issue(tenant.admin)
+    transport = httpx.ASGITransport(app)
+
+    async def visit() -> None:
+        async with (
+            routes_of(app).lifespan(),
+            httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+        ):
+            first = await client.get("/sign-in/once", params={"code": code})
+            assert first.status_code == 200
+            assert 'content="0; url=/"' in first.text
+            assert (await client.get("/")).status_code == 200
+            client.cookies.clear()
+            again = await client.get("/sign-in/once", params={"code": code})
+            assert again.status_code == 401
+            assert "used already" in again.text
+
+    asyncio.run(visit())
+
+
+def test_a_code_is_no_good_after_ten_minutes() -> None:
+    now = [_AT]
+    codes = Codes(lambda: now[0])
+    kept, late = codes.issue("one"), codes.issue("other")
+    now[0] += CODE_LIFETIME - timedelta(seconds=1)
+    assert codes.redeem(kept) == "one"
+    now[0] += timedelta(seconds=1)
+    assert codes.redeem(late) is None
+
+
+def test_a_session_ends_after_twelve_hours_and_opens_under_an_older_master_key() -> None:
+    now = [_AT]
+    old, new = bytes(32), bytes(range(32))
+    session = Sessions([old], lambda: now[0])
+    sealed = session.seal("bks_key")
+    rotated = Sessions([new, old], lambda: now[0])
+    opened = rotated.unseal(sealed)
+    assert opened is not None
+    assert opened.key == "bks_key"
+    assert Sessions([new], lambda: now[0]).unseal(sealed) is None  # the control
+    now[0] += LIFETIME
+    assert rotated.unseal(sealed) is None

@@ -1,0 +1,60 @@
+"""A browser as far as HTTP goes: it keeps cookies, and follows no redirect by itself."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlencode
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_INPUT = re.compile(r"<input\b[^>]*>")
+Fields = dict[str, Any]
+
+
+class Browser:
+    """Visits the console of a server."""
+
+    def __init__(self, url: str) -> None:
+        self.client = httpx.Client(base_url=url, timeout=30)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
+    def get(self, address: str, **options: Any) -> httpx.Response:
+        return self.client.get(address, **options)
+
+    def post(
+        self, address: str, fields: Fields, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send a form as it is given."""
+        sent = {"content-type": "application/x-www-form-urlencoded"} | dict(headers or {})
+        return self.client.post(address, content=urlencode(fields, doseq=True), headers=sent)
+
+    def submit(
+        self, address: str, fields: Fields, headers: Mapping[str, str] | None = None
+    ) -> httpx.Response:
+        """Send a form of this session, with its token."""
+        token = field(self.get("/").text, "form_token")
+        return self.post(address, {"form_token": token} | fields, headers)
+
+    def sign_in(self, key: str) -> httpx.Response:
+        answer = self.post("/sign-in", {"key": key})
+        assert answer.status_code == 303
+        return answer
+
+
+def field(page: str, name: str) -> str:
+    """The value of a page's input."""
+    for found in _INPUT.findall(page):
+        if f'name="{name}"' in found:
+            value = re.search(r'value="([^"]*)"', found)
+            return html.unescape(value[1]) if value else ""
+    raise LookupError(name)
