@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -32,6 +33,7 @@ from app.refusals import Refusals
 from app.remembered import RememberedViews
 from app.requests import MAX_BODY
 from app.routes import (
+    activity,
     assistants,
     audit,
     change_sets,
@@ -52,14 +54,14 @@ from app.writer import Writer
 from events.store import organization_ids
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable
 
     import sqlalchemy as sa
     from litestar.types import ASGIApp
 
 _ROUTES = (
-    assistants, changing, history, versions, reverting, change_sets, policy, audit, export,
-    secrets, keys, service,
+    assistants, activity, changing, history, versions, reverting, change_sets, policy, audit,
+    export, secrets, keys, service,
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
 _START_SECONDS = 60
@@ -83,6 +85,7 @@ class Services(Struct, frozen=True):
     secrets: Secrets
     audit: Audit
     sessions: Sessions
+    clock: Callable[[], datetime]
 
 
 def utc_now() -> datetime:
@@ -125,6 +128,7 @@ async def open_services(
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
                 Sessions(safe.derived("console sessions"), clock),
+                clock,
             )
         finally:
             await refusals.drain()

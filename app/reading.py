@@ -5,7 +5,7 @@ Every read names the caller's organization; what needs several statements takes 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from events import pointers, store
 from events.changed import Event, SecretsErased, State, changes_of
 from events.errors import AssistantNotFound
 from events.secrets import mask
-from projections import blame, current, history, keyframes, labels, reversals, words
+from projections import activity, blame, current, history, keyframes, labels, reversals, words
 from projections.history import ChangedPath, ChangeSummary, Links, VersionEntry
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from app.database import Database
     from app.versions import Reference
+    from projections.activity import ActiveAssistant
     from projections.blame import BlamedPath
     from projections.current import Selection
     from projections.history import Entry, Filter
@@ -100,6 +101,29 @@ class Assistants:
     async def count(self, organization_id: int, selection: Selection) -> int:
         """How many assistants ``select`` would give."""
         return await self._database.read(current.count, organization_id, selection)
+
+    async def activity(
+        self,
+        organization_id: int,
+        selection: Selection,
+        order: activity.Order,
+        until: date,
+        *,
+        days: int,
+        skip: int,
+        limit: int,
+    ) -> tuple[date, int, list[ActiveAssistant]]:
+        """The first of the days, how many assistants are chosen, and those of a page."""
+        since = until - timedelta(days=days - 1)
+
+        def work(connection: sa.Connection) -> tuple[date, int, list[ActiveAssistant]]:
+            total = current.count(connection, organization_id, selection)
+            found = activity.select(
+                connection, organization_id, selection, order, since, skip=skip, limit=limit
+            )
+            return since, total, found
+
+        return await self._database.snapshot(work)
 
     # -- then
 

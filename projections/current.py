@@ -139,7 +139,7 @@ def select_stamps(
 def _selected(
     organization_id: int, selection: Selection, *columns: sa.ColumnElement[Any]
 ) -> sa.Select[Any]:
-    query = rows_of(assistants, organization_id, *columns).where(*_conditions(selection))
+    query = rows_of(assistants, organization_id, *columns).where(*conditions(selection))
     return query.order_by(assistants.c.assistant_id.desc())
 
 
@@ -158,7 +158,7 @@ def created_by(
 
 def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
     """How many assistants ``select`` would give."""
-    query = rows_of(assistants, organization_id, sa.func.count()).where(*_conditions(selection))
+    query = rows_of(assistants, organization_id, sa.func.count()).where(*conditions(selection))
     return connection.scalar(query) or 0
 
 
@@ -187,7 +187,8 @@ def names_and_erasures(
     return names, {row.assistant_id: row.erased_version for row in rows}
 
 
-def _conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
+def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
+    """The same in SQL."""
     column = assistants.c
     yield column.deleted.is_(False)
     if selection.active is not None:

@@ -70,6 +70,23 @@ _SUMMARY: dict[str, Any] = {
 }
 _CHANGES = [{"path": "/llm_settings/temperature", "before": 0.5, "after": 0.2}]
 
+ACTIVITY: dict[str, Any] = {
+    "since": "2025-12-03",
+    "until": "2026-03-02",
+    "total": 1,
+    "assistants": [
+        {
+            "id": 1,
+            "name": "Front desk",
+            "description": "Answers the main line",
+            "is_active": True,
+            "created_at": "2026-03-01T09:00:00Z",
+            "last_change": _SUMMARY,
+            "days": [{"day": "2026-03-01", "changes": 1}, {"day": "2026-03-02", "changes": 3}],
+        }
+    ],
+}
+
 VERSION_ENTRY: dict[str, Any] = {
     "version": 4,
     "label": "before-launch",

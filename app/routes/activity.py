@@ -1,0 +1,68 @@
+"""What happens where: the assistants by their last change."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import QueryParameter
+from msgspec import Struct
+
+from app import openapi
+from app.accounts import MAX_ID
+from app.requests import JSON, invalid, principal, services
+from app.routes.assistants import PREFIX
+from app.routes.examples import ACTIVITY
+from projections.activity import ActiveAssistant
+from projections.current import Selection
+
+AnyRequest = Request[Any, Any, Any]
+
+_ACTIVE = {"active": True, "inactive": False}
+
+
+class Activity(Struct, frozen=True, kw_only=True):
+    """A page of the chosen assistants, of ``total``, and the days (UTC) that are counted."""
+
+    since: date
+    until: date
+    total: int
+    assistants: list[ActiveAssistant]
+
+
+COMPONENTS = (Activity,)
+
+
+@get(
+    f"{PREFIX}/activity",
+    tags=["Assistants"],
+    summary="Tell who changed what last, and how often",
+    operation_class=openapi.operation(openapi.Answer(Activity, example=ACTIVITY), errors=(422,)),
+)
+async def list_activity(
+    request: AnyRequest,
+    days: Annotated[int, QueryParameter(ge=1, le=366)] = 90,
+    search: Annotated[
+        str, QueryParameter(description="Part of a name or description.", max_length=200)
+    ] = "",
+    status: Annotated[Literal["active", "inactive", "all"], QueryParameter()] = "all",
+    sort: Annotated[Literal["changed", "created", "name"], QueryParameter()] = "changed",
+    skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+) -> Response[bytes]:
+    """Each assistant with its last change, and how many changes each of the last days had."""
+    who = principal(request)
+    if "\x00" in search:
+        raise invalid("search", "No name holds NUL")
+    selection = Selection(active=_ACTIVE.get(status), search=search)
+    until = services(request).clock().date()
+    since, total, found = await services(request).assistants.activity(
+        who.organization_id, selection, sort, until, days=days, skip=skip, limit=limit
+    )
+    answer = Activity(since=since, until=until, total=total, assistants=found)
+    return Response(msgspec.json.encode(answer), media_type=JSON)
+
+
+HANDLERS = [list_activity]

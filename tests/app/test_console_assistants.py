@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from app.console.sparkline import draw
+from tests.conftest import ASSISTANTS, Organization, Server
+from tests.console import Browser, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ROW = re.compile(r'<th scope="row"><a href="/assistants/(\d+)">([^<]*)</a>')
+
+
+@pytest.fixture
+def operator(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.editor)
+        yield browser
+
+
+@pytest.fixture
+def reader(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.viewer)
+        yield browser
+
+
+def names(answer: httpx.Response) -> list[str]:
+    assert answer.status_code == 200
+    return [html.unescape(name) for _, name in _ROW.findall(answer.text)]
+
+
+def test_the_list_says_who_changed_what_last_when_and_why(
+    editor: httpx.Client, reader: Browser
+) -> None:
+    made = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
+    changed = editor.patch(
+        f"{ASSISTANTS}/{made['id']}",
+        json={"llm_settings": {"temperature": 0.2}, "change_description": "Answers wander"},
+    ).json()
+    text = reader.get("/").text
+    for said in ("editor key", "Answers wander", "LLM settings › Temperature"):  # noqa: RUF001
+        assert said in text
+    assert f'<time datetime="{changed["updated_at"]}" title="' in text
+    assert re.search(r'role="img"\s+aria-label="2 in all, most on \d{4}-\d\d-\d\d: 2"', text)
+
+
+def test_the_list_is_searched_filtered_sorted_and_paged(
+    editor: httpx.Client, reader: Browser
+) -> None:
+    for number in range(52):
+        body = {"name": f"Desk {number:02}", "is_active": number != 7}
+        assert editor.post(ASSISTANTS, json=body).is_success
+    first = reader.get("/", params={"sort": "name"})
+    assert names(first) == [f"Desk {number:02}" for number in range(50)]
+    (link,) = re.findall(r'<a href="([^"]+)" rel="next">', first.text)
+    second = reader.get(html.unescape(link))
+    assert names(second) == ["Desk 50", "Desk 51"]
+    assert 'rel="prev"' in second.text
+    assert "51 to 52 of 52 assistants" in second.text
+    assert names(reader.get("/", params={"status": "inactive"})) == ["Desk 07"]
+    assert names(reader.get("/", params={"search": "sk 11"})) == ["Desk 11"]
+    assert "No assistant is called so" in reader.get("/", params={"search": "none"}).text
+
+
+@pytest.mark.parametrize(
+    "query", [{"skip": "-1"}, {"skip": "x"}, {"sort": "size"}, {"search": "x" * 201}]
+)
+def test_what_cannot_be_listed_is_said_on_a_page(reader: Browser, query: dict[str, str]) -> None:
+    answer = reader.get("/", params=query)
+    assert answer.status_code == 422
+    assert re.search(r"class=\"message bad\">\w+: \w+ should ", answer.text)
+
+
+def test_an_operator_makes_an_assistant_once_however_often_they_click(operator: Browser) -> None:
+    form = operator.get("/assistants/new").text
+    fields = {
+        "name": "Recall", "description": "", "once": field(form, "once"),
+        "form_token": field(form, "form_token"),
+    }  # fmt: skip
+    answers = [operator.post("/assistants/new", fields) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [303, 303]
+    assert answers[0].headers["location"] == answers[1].headers["location"]
+    assert names(operator.get("/")) == ["Recall"]
+
+
+def test_a_name_that_is_too_long_is_said_beside_what_was_typed(operator: Browser) -> None:
+    answer = operator.submit("/assistants/new", {"name": "x" * 101, "description": "Kept"})
+    assert answer.status_code == 422
+    assert 'role="alert">Name: ' in answer.text
+    assert field(answer.text, "description") == "Kept"
+
+
+def test_a_viewer_sees_no_button_and_may_not_do_what_it_does(
+    reader: Browser, operator: Browser
+) -> None:
+    assert "/assistants/new" not in reader.get("/").text
+    assert reader.get("/assistants/new").status_code == 403
+    assert reader.submit("/assistants/new", {"name": "Mine"}).status_code == 403
+    # The control: an editor sees it, and may.
+    assert "/assistants/new" in operator.get("/").text
+    assert names(operator.get("/")) == []
+    assert operator.submit("/assistants/new", {"name": "Mine"}).status_code == 303
+
+
+def test_what_somebody_wrote_is_shown_as_text(editor: httpx.Client, reader: Browser) -> None:
+    script = "<script>alert(1)</script>"
+    editor.post(ASSISTANTS, json={"name": script, "description": f'"{script}'})
+    answer = reader.get("/")
+    assert names(answer) == [script]
+    assert script not in answer.text
+
+
+def test_a_sparkline_is_drawn_to_scale_and_said_in_words() -> None:
+    days = [{"day": "2026-03-01", "changes": 4}, {"day": "2026-03-03", "changes": 1}]
+    line = draw("2026-02-28", "2026-03-04", days)
+    assert line.width == 10
+    assert [(bar.x, bar.height) for bar in line.bars] == [(2, 24), (6, 12)]
+    assert all(bar.y + bar.height == 24 for bar in line.bars)
+    assert line.words == "5 in all, most on 2026-03-01: 4"
+    assert draw("2026-02-28", "2026-03-04", []).words == "No changes"
