@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from litestar import Router
 
-from app.console import assistants, pages, signing_in
+from app.console import assistant, assistants, pages, signing_in
 
 IS_PAGE = "is_page"  # how its routes are told from the API's
 _MOST_BYTES = 4 * 1024 * 1024  # of a form, in which a byte of a body may take three
 
 ROUTER = Router(
     path="/",
-    route_handlers=[pages.get_file, *signing_in.HANDLERS, *assistants.HANDLERS],
+    route_handlers=[
+        pages.get_file,
+        *signing_in.HANDLERS,
+        *assistants.HANDLERS,
+        *assistant.HANDLERS,
+    ],
     include_in_schema=False,
     opt={IS_PAGE: True},
     middleware=pages.MIDDLEWARE,

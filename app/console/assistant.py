@@ -1,0 +1,177 @@
+"""One assistant: its settings, who set each of them, and changing them in place."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from litestar import Request, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+
+from app.console import fields
+from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
+from app.console.pages import go, page
+from events.pointers import join
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AnyRequest = Request[Any, Any, Any]
+
+_ASSISTANT = "/assistants/{assistant_id:str}"
+_REASON = "change_description"
+_CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
+
+
+@get(_ASSISTANT)
+async def show_assistant(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
+    """The settings as people think of them, each with who set it, when and why."""
+    visitor = await signed_in(request)
+    shown = (await visitor.get(f"/assistants/{part(assistant_id)}")).or_raise()
+    return await _page(visitor, shown)
+
+
+async def _page(
+    visitor: Visitor,
+    shown: dict[str, Any],
+    status: int = HTTPStatus.OK,
+    *,
+    typed: Form | None = None,
+    errors: Mapping[str, str] | None = None,
+) -> Template:
+    blamed = (await visitor.get(f"/assistants/{shown['id']}/blame")).or_raise()
+    by_path = {one["path"]: one["changed_by"] for one in blamed}
+    policy = await visitor.get("/policy") if visitor.is_admin else None
+    return page(
+        "assistant",
+        visitor,
+        status,
+        assistant=shown,
+        groups=fields.groups(shown),
+        blame=lambda path: _blame(by_path, path),
+        typed=typed or {},
+        errors=errors or {},
+        wants_reason=bool(policy and policy.or_raise()["require_reason"]),
+    )
+
+
+def _blame(by_path: Mapping[str, Any], path: str) -> Any:
+    """The change that set a path: itself, or else what it is in, or the latest of what it holds."""
+    at = path
+    while at:
+        if at in by_path:
+            return by_path[at]
+        at = at.rpartition("/")[0]
+    below = [one for other, one in by_path.items() if other.startswith(f"{path}/")]
+    return max(below, key=lambda one: one["version"], default=None)
+
+
+@post(_ASSISTANT, status_code=HTTPStatus.OK)
+async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
+    """Save what a form changed since the version that it was made from."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{part(assistant_id)}"
+    read = (await visitor.get(at, version=first(form, "base_version"))).or_raise()
+    found = [one for group in fields.groups(read) for one in group.fields]
+    wanted = fields.wanted(found, form)
+    if wanted.errors:
+        return await _again(visitor, read, form, wanted.errors)
+    _settle(wanted.patch, read, form)
+    over = first(form, "over_version") or first(form, "base_version")
+    body = wanted.patch | {"base_version": over, _REASON: first(form, _REASON) or None}
+    answer = await visitor.send("PATCH", at, body=body, headers=once(form))
+    if answer.status == HTTPStatus.CONFLICT and "conflicts" in answer.data:
+        return _conflict(visitor, read, form, wanted.paths, answer)
+    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return await _again(visitor, read, form, _errors(answer, found))
+    saved = answer.or_raise()
+    if saved.get("warnings"):
+        return page("saved", visitor, assistant=saved, warnings=saved["warnings"])
+    return go(f"/assistants/{saved['id']}")
+
+
+def _settle(patch: dict[str, Any], read: dict[str, Any], form: Form) -> None:
+    """Give each path that others changed, too, the value that was chosen for it."""
+    for name, (choice, *_) in form.items():
+        path = name.removeprefix(_CHOICE)
+        if not name.startswith(_CHOICE) or choice == "yours":
+            continue
+        fields.take_out(patch, path)
+        if choice == "base":
+            fields.put(patch, path, fields.at(read, path))
+
+
+async def _again(
+    visitor: Visitor, read: dict[str, Any], form: Form, errors: Mapping[str, str]
+) -> Template:
+    """The form once more, with what was typed and what is wrong with it."""
+    return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=form, errors=errors)
+
+
+def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
+    """The API's errors by the field that they are about; others by their own path."""
+    known = {one.path for one in found}
+    errors: dict[str, str] = {}
+    for one in answer.data["detail"]:
+        path = join(tuple(str(token) for token in one["loc"][1:]))
+        at = path
+        while at and at not in known:
+            at = at.rpartition("/")[0]
+        errors[at or path] = one["msg"]
+    return errors
+
+
+def _conflict(
+    visitor: Visitor, read: dict[str, Any], form: Form, paths: list[str], answer: Answer
+) -> Template:
+    """What others changed since: base, theirs and by whom, and yours, to choose from."""
+    kept = {name: values[0] for name, values in form.items() if name in {*paths, _REASON}}
+    kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
+    clashes = answer.data["conflicts"]
+    return page(
+        "conflict",
+        visitor,
+        HTTPStatus.CONFLICT,
+        assistant=read,
+        kept=kept,
+        over=answer.data["version"],
+        clashes=clashes,
+    )
+
+
+@post(f"{_ASSISTANT}/status", status_code=HTTPStatus.OK)
+async def switch(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
+    """Switch an assistant on or off."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{part(assistant_id)}"
+    query = {"is_active": first(form, "is_active")} | _reason(form)
+    answer = await visitor.send("PATCH", f"{at}/status", query=query, headers=once(form))
+    return go(f"/assistants/{answer.or_raise()['id']}")
+
+
+@post(f"{_ASSISTANT}/duplicate", status_code=HTTPStatus.OK)
+async def duplicate(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
+    """Copy an assistant, without its secrets, and show the copy."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{part(assistant_id)}"
+    answer = await visitor.send("POST", f"{at}/duplicate", headers=once(form))
+    return go(f"/assistants/{answer.or_raise()['id']}")
+
+
+@post(f"{_ASSISTANT}/delete", status_code=HTTPStatus.OK)
+async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
+    """Delete an assistant; its history stays."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{part(assistant_id)}"
+    answer = await visitor.send("DELETE", at, query=_reason(form), headers=once(form))
+    answer.or_raise()
+    return go("/")
+
+
+def _reason(form: Form) -> dict[str, str]:
+    reason = first(form, _REASON)
+    return {_REASON: reason} if reason else {}
+
+
+HANDLERS = [show_assistant, save, switch, duplicate, delete]

@@ -1,0 +1,252 @@
+"""The settings as fields of forms: derived from their Structs, so a new setting appears by itself.
+
+Pure: an assistant's settings go in, fields come out; a form's texts go in, a merge patch comes out.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from app.console.showing import words
+from events import shape
+from events.pointers import join, split
+from events.shape import Listing, Record, Scalar, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Kind = Literal["text", "long", "integer", "number", "switch", "choice", "lines", "json", "secret"]
+
+# What people look for together. A setting that is named nowhere is general.
+_GROUPS: dict[str, tuple[str, ...]] = {
+    "Model and prompt": (
+        "llm_settings", "llm_provider", "llm_provider_config", "llm_fallback_providers",
+    ),
+    "Voice": ("tts_settings", "tts_limit", "backchannel_settings"),
+    "Transcription": ("stt_settings", "stt_limit"),
+    "Calling": (
+        "interruption_settings", "idle_message", "max_idle_messages", "idle_timeout",
+        "max_call_length", "end_call_message", "transfer_call_message",
+        "conversation_continuity_enabled", "bypass_numbers",
+    ),
+    "Tools": ("tools_settings",),
+    "Knowledge": ("rag_settings",),
+    "After the call": (
+        "webhook_url", "webhook_headers", "sms_webhook_url", "messaging_service_sid",
+    ),
+    "Safety": ("recording_settings", "api_keys"),
+}  # fmt: skip
+_GENERAL = "General"
+_ELSEWHERE = frozenset(("is_active",))  # has a switch of its own
+_LONG = re.compile(r"prompt|message|text|description")
+_INTEGER = re.compile(r"-?\d{1,20}")
+_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+_SWITCH = {"on": True, "off": False}
+CLEAR = "clear:"  # before a secret's path: take it away
+
+
+class Field(Struct, frozen=True, kw_only=True):
+    """One setting: what it is, the value that it has, and that value as a form's text."""
+
+    path: str
+    section: str
+    label: str
+    kind: Kind
+    nullable: bool
+    value: Any
+    text: str
+    least: float | None = None
+    most: float | None = None
+    longest: int | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What names it on a page."""
+        return "f" + self.path.replace("/", "-")
+
+
+class Group(Struct, frozen=True, kw_only=True):
+    """Settings that belong together."""
+
+    title: str
+    fields: list[Field]
+
+    @property
+    def id(self) -> str:
+        """What names it on a page."""
+        return self.title.lower().replace(" ", "-")
+
+
+def groups(settings: Mapping[str, Any]) -> list[Group]:
+    """All settings of an assistant, as it is shown."""
+    named = {name for names in _GROUPS.values() for name in names} | _ELSEWHERE
+    general = tuple(name for name in shape.SETTINGS.members if name not in named)
+    return [
+        Group(title=title, fields=[f for name in names for f in _of(name, settings)])
+        for title, names in {**_GROUPS, _GENERAL: general}.items()
+    ]
+
+
+def _of(name: str, settings: Mapping[str, Any]) -> Iterator[Field]:
+    return _fields(shape.SETTINGS.members[name].shape, (name,), settings.get(name))
+
+
+def _fields(one: Shape, at: tuple[str, ...], value: Any) -> Iterator[Field]:
+    if isinstance(one, Record):
+        inner = value if isinstance(value, dict) else {}
+        for name, member in one.members.items():
+            yield from _fields(member.shape, (*at, name), inner.get(name))
+    else:
+        yield _field(one, at, value)
+
+
+def _field(one: Scalar | Any, at: tuple[str, ...], value: Any) -> Field:
+    kind = _kind(one, at[-1], value)
+    bounds = next(iter(getattr(getattr(one, "type", None), "__metadata__", ())), msgspec.Meta())
+    return Field(
+        path=join(at),
+        section=" \u203a ".join(words(token) for token in at[:-1]),
+        label=words(at[-1]),
+        kind=kind,
+        nullable=one.nullable,
+        value=value,
+        text=_text(kind, value),
+        least=bounds.ge,
+        most=bounds.le,
+        longest=bounds.max_length,
+        choices=get_args(one.type) if kind == "choice" else (),
+    )
+
+
+def _kind(one: Shape, name: str, value: Any) -> Kind:
+    match one:
+        case Scalar(secret=True):
+            return "secret"
+        case Scalar(type=kind):
+            return _scalar_kind(kind, name, value)
+        case Listing(item=Scalar()) if not any("\n" in str(item) for item in value or ()):
+            return "lines"
+        case _:
+            return "json"
+
+
+def _scalar_kind(kind: Any, name: str, value: Any) -> Kind:
+    if get_origin(kind) is Literal:
+        return "choice"
+    base = getattr(kind, "__origin__", kind)
+    simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
+    is_long = _LONG.search(name) or "\n" in str(value)
+    return simple.get(base, "long" if is_long else "text")
+
+
+def _text(kind: Kind, value: Any) -> str:
+    if value is None or kind == "secret":
+        return ""
+    match kind:
+        case "switch":
+            return "on" if value else "off"
+        case "lines":
+            return "\n".join(map(str, value))
+        case "json":
+            return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        case _:
+            return str(value).replace("\r\n", "\n")
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What a form wants changed: a merge patch, and what could not be read, by path."""
+
+    patch: dict[str, Any]
+    errors: dict[str, str]
+    paths: list[str]
+
+
+def wanted(found: list[Field], form: Mapping[str, list[str]]) -> Wanted:
+    """What a form changes; a field that it does not have, or left as it was, is kept."""
+    patch: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    paths = []
+    for one in found:
+        try:
+            value = _wanted(one, form)
+        except msgspec.DecodeError as error:
+            errors[one.path] = f"This is no JSON: {error}"
+            continue
+        if value is not UNSET:
+            paths.append(one.path)
+            put(patch, one.path, value)
+    return Wanted(patch=patch, errors=errors, paths=paths)
+
+
+def _wanted(one: Field, form: Mapping[str, list[str]]) -> Any:
+    if CLEAR + one.path in form:
+        return None
+    text = form.get(one.path, [one.text])[0]
+    if text == one.text:
+        return UNSET
+    value = _value(one, text)
+    return merge_patch(one.value, value) if one.kind == "json" else value
+
+
+def _value(one: Field, text: str) -> Any:
+    """What a text stands for; one that stands for nothing is sent as it is, and refused."""
+    match one.kind:
+        case "lines":
+            lines = [line.strip() for line in text.split("\n") if line.strip()]
+            return lines or (None if one.nullable else [])
+        case "json":
+            return msgspec.json.decode(text) if text.strip() else None
+        case _ if not text and (one.nullable or one.kind not in ("text", "long")):
+            return None
+        case "switch":
+            return _SWITCH.get(text, text)
+        case "integer" if _INTEGER.fullmatch(text):
+            return int(text)
+        case "number" if _NUMBER.fullmatch(text):
+            return float(text)
+        case _:
+            return text
+
+
+def merge_patch(before: Any, after: Any) -> Any:
+    """What turns one JSON value into another (RFC 7396)."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return after
+    gone = dict.fromkeys(before.keys() - after.keys())
+    changed = {
+        name: merge_patch(before.get(name), value)
+        for name, value in after.items()
+        if name not in before or before[name] != value
+    }
+    return gone | changed
+
+
+def put(tree: dict[str, Any], path: str, value: Any) -> None:
+    """Set a value at a path of members."""
+    *above, last = split(path)
+    for name in above:
+        tree = tree.setdefault(name, {})
+    tree[last] = value
+
+
+def take_out(tree: dict[str, Any], path: str) -> None:
+    """Remove a path, where it is."""
+    *above, last = split(path)
+    for name in above:
+        inner = tree.get(name)
+        if not isinstance(inner, dict):
+            return
+        tree = inner
+    tree.pop(last, None)
+
+
+def at(tree: Any, path: str) -> Any:
+    """What a path of members holds; None for nothing."""
+    for name in split(path):
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from app.console import fields
+from events.settings import SETTING_NAMES
+from tests.conftest import ASSISTANTS, Organization, Server
+from tests.console import Browser, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+POLICY = "/api/v1/policy"
+TEMPERATURE = "/llm_settings/temperature"
+
+
+@pytest.fixture
+def operator(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.editor)
+        yield browser
+
+
+@pytest.fixture
+def reader(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.viewer)
+        yield browser
+
+
+@pytest.fixture
+def at(assistant: dict[str, Any]) -> str:
+    return f"/assistants/{assistant['id']}"
+
+
+def now(client: httpx.Client, at: str) -> dict[str, Any]:
+    found: dict[str, Any] = client.get(f"/api/v1{at}").json()
+    return found
+
+
+def test_every_setting_is_on_the_page_in_one_group(assistant: dict[str, Any]) -> None:
+    groups = fields.groups(assistant)
+    shown = [one.path.split("/")[1] for group in groups for one in group.fields]
+    assert set(shown) == set(SETTING_NAMES) - {"is_active"}
+    paths = [one.path for group in groups for one in group.fields]
+    assert len(paths) == len(set(paths))
+    assert all(group.fields for group in groups)
+
+
+def test_a_saved_field_is_one_change_with_its_reason(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    form = {"base_version": 1, TEMPERATURE: "0.3", "change_description": "Calmer"}
+    answer = operator.submit(at, form)
+    assert (answer.status_code, answer.headers["location"]) == (303, at)
+    (entry,) = viewer.get(f"/api/v1{at}/settings-history").json()
+    assert entry["changes"] == [{"path": TEMPERATURE, "before": 0.5, "after": 0.3}]
+    assert entry["change_description"] == "Calmer"
+    assert "editor key, v2" in operator.get(at).text
+
+
+def test_a_form_sent_as_it_was_shown_changes_nothing(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    body = {
+        "llm_settings": {"system_prompt": "\n\nTwo\r\nlines\n", "stop_sequences": ["a", "b"]},
+        "webhook_headers": {"authorization": "sk-hidden"},
+        "custom_settings": {"x": [1, {"y": None}]},
+        "stt_settings": {"flux_config": {"eot_threshold": 0.7}},
+    }
+    assert editor.patch(f"/api/v1{at}", json=body).is_success
+    shown = now(editor, at)
+    everything = {one.path: one.text for group in fields.groups(shown) for one in group.fields}
+    answer = operator.submit(at, {"base_version": shown["version"]} | everything)
+    assert answer.status_code == 303
+    assert now(editor, at) == shown
+    # The control: one of them changed is a change.
+    everything["/custom_settings"] = "{}"
+    operator.submit(at, {"base_version": shown["version"]} | everything)
+    assert now(editor, at) == shown | {
+        "custom_settings": {}, "version": 3, "updated_at": now(editor, at)["updated_at"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "said"),
+    [
+        ("/stt_settings/utterance_end_ms", "5", "greater than or equal to 100"),
+        ("/llm_settings/max_tokens", "many", "valid integer"),
+        ("/webhook_headers", "{", "This is no JSON"),
+        ("/name", "", "at least 1 character"),
+        ("/tools_settings/custom_tools", '"none"', "valid list"),
+    ],
+)
+def test_what_the_server_refuses_is_said_beside_the_field_and_what_was_typed_is_kept(
+    operator: Browser, editor: httpx.Client, at: str, path: str, text: str, said: str
+) -> None:
+    form = {"base_version": 1, path: text, "/description": "Kept <b>", "change_description": "Why"}
+    answer = operator.submit(at, form)
+    assert answer.status_code == 422
+    name = "f" + path.replace("/", "-")
+    assert f'aria-describedby="{name}-error"' in answer.text
+    (error,) = re.findall(rf'id="{name}-error">([^<]*)</p>', answer.text)
+    assert said in error
+    assert "Kept &lt;b&gt;</textarea>" in answer.text
+    assert now(editor, at)["version"] == 1
+
+
+def test_two_who_change_one_field_are_asked_and_never_overwrite(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    theirs = {"llm_settings": {"temperature": 0.9}, "change_description": "Livelier"}
+    assert admin.patch(f"/api/v1{at}", json=theirs).is_success
+    form = {"base_version": 1, TEMPERATURE: "0.1", "/idle_timeout": "9"}
+    answer = operator.submit(at, form)
+    assert answer.status_code == 409
+    for said in ("admin key", "Livelier", "0.9", "0.1", "0.5"):
+        assert said in answer.text
+    assert now(admin, at)["version"] == 2
+
+    kept = {"base_version": 1, "over_version": field(answer.text, "over_version")} | form
+    results = {"theirs": 0.9, "base": 0.5, "yours": 0.1}
+    for choice, value in results.items():
+        admin.patch(f"/api/v1{at}", json=theirs | {"idle_timeout": None})
+        over = {"over_version": now(admin, at)["version"], f"choice:{TEMPERATURE}": choice}
+        assert operator.submit(at, kept | over).status_code == 303
+        found = now(admin, at)
+        assert (found["llm_settings"]["temperature"], found["idle_timeout"]) == (value, 9)
+
+
+def test_a_secret_is_never_shown_and_kept_unless_it_is_changed(
+    operator: Browser, editor: httpx.Client, runtime: httpx.Client, at: str
+) -> None:
+    path = "/llm_provider_config/api_key"
+    reveal = f"/api/v1{at}/secrets/reveal"
+    editor.patch(f"/api/v1{at}", json={"llm_provider_config": {"api_key": "sk-first"}})
+    page = operator.get(at).text
+    assert "sk-first" not in page
+    assert f'name="clear:{path}"' in page
+    operator.submit(at, {"base_version": 2, path: "", "/llm_provider_config/model": "gpt-4o"})
+    assert "sk-first" in runtime.post(reveal, json={"paths": [path]}).text
+    operator.submit(at, {"base_version": 3, path: "sk-second"})
+    assert "sk-second" in runtime.post(reveal, json={"paths": [path]}).text
+    operator.submit(at, {"base_version": 4, path: "", f"clear:{path}": "on"})
+    assert now(editor, at)["llm_provider_config"]["api_key"] is None
+
+
+def test_a_reason_is_wanted_where_the_policy_wants_one(
+    server: Server, organization: Organization, admin: httpx.Client, at: str, operator: Browser
+) -> None:
+    form = {"base_version": 1, TEMPERATURE: "0.3"}
+    admin.put(POLICY, json={"require_reason": True})
+    answer = operator.submit(at, form)
+    assert answer.status_code == 422
+    assert "wants a reason" in answer.text
+    with Browser(server.url) as boss:
+        boss.sign_in(organization.admin)
+        assert 'maxlength="500" value="" required' in boss.get(at).text
+    assert operator.submit(at, form | {"change_description": "Asked"}).status_code == 303
+
+
+def test_an_assistant_is_switched_duplicated_and_deleted(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    operator.submit(f"{at}/status", {"is_active": "false", "change_description": "Holiday"})
+    assert now(editor, at)["is_active"] is False
+    copied = operator.submit(f"{at}/duplicate", {})
+    assert now(editor, copied.headers["location"])["name"] == "Front desk (Copy)"
+    assert operator.submit(f"{at}/delete", {}).headers["location"] == "/"
+    assert operator.get(at).status_code == 404
+
+
+def test_a_warning_of_the_policy_is_shown(operator: Browser, at: str) -> None:
+    answer = operator.submit(at, {"base_version": 1, "/recording_settings/enabled": "off"})
+    assert answer.status_code == 200
+    assert "Saved as version 2" in answer.text
+    assert 'role="alert"' in answer.text
+
+
+def test_a_viewer_reads_and_may_not_change(
+    reader: Browser, operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    page = reader.get(at).text
+    assert "<textarea" not in page
+    assert page.count("<button") == 1  # to sign out
+    assert "helpful assistant" in page
+    assert operator.get(at).text.count("<button") > 5  # the control
+    for address, form in (
+        (at, {"base_version": "1", TEMPERATURE: "0.3"}), (f"{at}/status", {"is_active": "false"}),
+        (f"{at}/duplicate", {}), (f"{at}/delete", {}),
+    ):  # fmt: skip
+        assert reader.submit(address, form).status_code == 403
+    assert now(editor, at)["version"] == 1
+
+
+@pytest.mark.parametrize("below", ["", "/status", "/duplicate", "/delete"])
+def test_another_organizations_assistant_is_missing(
+    server: Server, operator: Browser, at: str, below: str
+) -> None:
+    form = {"base_version": 1, "is_active": "false", "/description": "Ours"}
+    with Browser(server.url) as stranger:
+        stranger.sign_in(server.organization().admin)
+        assert stranger.get(at).status_code == 404
+        assert stranger.submit(at + below, form).status_code == 404
+    assert operator.submit(at + below, form).status_code == 303  # the control
+
+
+@pytest.mark.parametrize("number", ["0", "x", "-1", "99999999999", "%00"])
+def test_what_is_no_assistant_is_said_on_a_page(operator: Browser, number: str) -> None:
+    answer = operator.get(f"/assistants/{number}")
+    assert answer.status_code in (404, 422)
+    assert "message bad" in answer.text
+
+
+def test_what_somebody_wrote_into_any_text_is_shown_as_text(
+    reader: Browser, operator: Browser, editor: httpx.Client
+) -> None:
+    script = "</textarea></title><script>alert(1)</script>\u202e"
+    body = {
+        "name": script, "description": script, "webhook_url": script, "idle_message": script,
+        "llm_settings": {"system_prompt": script, "stop_sequences": [script]},
+        "custom_settings": {script: script}, "change_description": script,
+    }  # fmt: skip
+    made = editor.post(ASSISTANTS, json=body).json()
+    for browser in (reader, operator):
+        text = browser.get(f"/assistants/{made['id']}").text
+        assert "<script>alert" not in text
+        assert text.count("<script") == 1
+        assert text.count("&lt;script&gt;") > 5
