@@ -88,7 +88,7 @@ class Visitor:
         """A new ``Idempotency-Key`` for a form, so that a double click applies once."""
         return str(uuid.uuid4())
 
-    async def get(self, path: str, **query: Any) -> Answer:
+    async def get(self, path: str, /, **query: Any) -> Answer:
         """Read; a query parameter that is None is left out."""
         return await self.send("GET", path, query=query)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from litestar import Router
 
-from app.console import assistant, assistants, pages, signing_in
+from app.console import assistant, assistants, history, pages, signing_in, taking_back
 
 IS_PAGE = "is_page"  # how its routes are told from the API's
 _MOST_BYTES = 4 * 1024 * 1024  # of a form, in which a byte of a body may take three
@@ -16,6 +16,8 @@ ROUTER = Router(
         *signing_in.HANDLERS,
         *assistants.HANDLERS,
         *assistant.HANDLERS,
+        *history.HANDLERS,
+        *taking_back.HANDLERS,
     ],
     include_in_schema=False,
     opt={IS_PAGE: True},

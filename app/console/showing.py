@@ -77,3 +77,26 @@ def error(one: dict[str, Any]) -> str:
 def counted(number: int, singular: str, plural: str = "") -> str:
     """A number with its noun."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+_CAUSES = {
+    "create": "created", "duplicate": "copied", "patch": "changed", "put": "changed",
+    "status": "switched", "change_set": "changed with others", "rollback": "went back",
+    "undo": "undid", "delete": "deleted", "restore": "restored", "erase": "erased secrets",
+    "purge": "purged secrets",
+}  # fmt: skip
+
+
+def cause(one: dict[str, Any]) -> str:
+    """By which wish a change came about."""
+    text = _CAUSES.get(one["type"], str(one["type"]))
+    if "to_version" in one:
+        return f"{text} to version {one['to_version']}"
+    if "undoes" in one:
+        return f"{text} version {one['undoes']}"
+    return text
+
+
+def is_rotated(change: dict[str, Any]) -> bool:
+    """Whether one hidden value took another's place."""
+    return change.get("before") == change.get("after") == _MASK

@@ -1,0 +1,95 @@
+"""The history of an assistant: a timeline, one change, and any two versions beside each other."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from litestar import Request, get
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Template
+
+from app.console.asking import Answer, Visitor, part, signed_in
+from app.console.pages import page
+
+AnyRequest = Request[Any, Any, Any]
+
+_ASSISTANT = "/assistants/{assistant_id:str}"
+_AT_ONCE = 25
+_FILTERS = ("path", "actor", "since", "until")
+_Filter = Annotated[str, QueryParameter(max_length=1000)]
+
+
+@get(f"{_ASSISTANT}/history")
+async def show_history(
+    request: AnyRequest,
+    assistant_id: FromPath[str],
+    path: _Filter = "",
+    actor: _Filter = "",
+    since: _Filter = "",
+    until: _Filter = "",
+    cursor: _Filter = "",
+) -> Template:
+    """Who changed what, when and why, newest first; the filters are in the address."""
+    visitor = await signed_in(request)
+    at = f"/assistants/{part(assistant_id)}"
+    shown = (await visitor.get(at)).or_raise()
+    asked = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
+    given = {name: value for name, value in asked.items() if value}
+    query = given | ({"cursor": cursor} if cursor else {})
+    answer = await visitor.get(f"{at}/settings-history", limit=_AT_ONCE, **query)
+    return page(
+        "history",
+        visitor,
+        assistant=shown,
+        asked=asked,
+        is_filtered=bool(given),
+        is_first=not cursor,
+        newest=f"{at}/history?{urlencode(given)}",
+        entries=answer.or_raise(),
+        older=_older(at, given, answer),
+    )
+
+
+def _older(at: str, given: dict[str, str], answer: Answer) -> str | None:
+    """The page after this one, by the cursor of the API's link to it."""
+    link = answer.headers.get("link")
+    if link is None:
+        return None
+    target = link.partition("<")[2].partition(">")[0]
+    (cursor,) = parse_qs(urlsplit(target).query)["cursor"]
+    return f"{at}/history?{urlencode(given | {'cursor': cursor})}"
+
+
+@get(f"{_ASSISTANT}/versions/{{version:str}}")
+async def show_change(
+    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+) -> Template:
+    """One change: who made it, why, and what differs since."""
+    visitor = await signed_in(request)
+    at = f"/assistants/{part(assistant_id)}"
+    shown = (await visitor.get(at)).or_raise()
+    entry = (await visitor.get(f"{at}/versions/{part(version)}")).or_raise()
+    number = entry["version"]
+    changes = await _diff(visitor, at, number - 1, number) if number > 1 else []
+    return page("change", visitor, assistant=shown, entry=entry, changes=changes)
+
+
+@get(f"{_ASSISTANT}/compare")
+async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
+    """Any two versions, whichever way they are named; the last change at first."""
+    visitor = await signed_in(request)
+    at = f"/assistants/{part(assistant_id)}"
+    shown = (await visitor.get(at)).or_raise()
+    before = request.query_params.get("from") or max(shown["version"] - 1, 1)
+    after = request.query_params.get("to") or shown["version"]
+    changes = await _diff(visitor, at, before, after)
+    return page("compare", visitor, assistant=shown, before=before, after=after, changes=changes)
+
+
+async def _diff(visitor: Visitor, at: str, before: object, after: object) -> Any:
+    query = {"from": before, "to": after, "words": "true"}
+    return (await visitor.get(f"{at}/diff", **query)).or_raise()
+
+
+HANDLERS = [show_history, show_change, compare]

@@ -1,0 +1,133 @@
+"""Taking back one change, or all since a version: the plan is shown, then applied as shown."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, get, post
+from litestar.params import FromPath
+from litestar.response import Redirect, Template
+from msgspec import Struct
+
+from app.accounts import Role
+from app.console.asking import Form, Visitor, first, once, part, signed_in, submitted
+from app.console.pages import go, page
+from app.console.showing import error
+from app.requests import principal
+
+AnyRequest = Request[Any, Any, Any]
+
+_UNDO = "/assistants/{assistant_id:str}/undo/{version:str}"
+_ROLLBACK = "/assistants/{assistant_id:str}/rollback/{version:str}"
+_REASON = "change_description"
+_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+class Wish(Struct, frozen=True, kw_only=True):
+    """What is to be taken back, and how the API is asked for it."""
+
+    kind: str  # as the API names it, and the page
+    assistant_id: str
+    version: str
+    on_conflict: str = "fail"
+
+    @property
+    def at(self) -> str:
+        """The assistant, in the API and on pages."""
+        return f"/assistants/{part(self.assistant_id)}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The request's body, but for the reason."""
+        if self.kind == "undo":
+            return {"version": self.version, "on_conflict": self.on_conflict}
+        return {"to_version": self.version}
+
+
+@get(_UNDO)
+async def plan_undo(
+    request: AnyRequest,
+    assistant_id: FromPath[str],
+    version: FromPath[str],
+) -> Template:
+    """What undoing one change would do."""
+    visitor = await signed_in(request)
+    how = request.query_params.get("on_conflict", "fail")
+    wish = Wish(kind="undo", assistant_id=assistant_id, version=version, on_conflict=how)
+    return await _plan(request, visitor, wish)
+
+
+@get(_ROLLBACK)
+async def plan_rollback(
+    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+) -> Template:
+    """What going back to a version would do."""
+    visitor = await signed_in(request)
+    wish = Wish(kind="rollback", assistant_id=assistant_id, version=version)
+    return await _plan(request, visitor, wish)
+
+
+@post(_UNDO, status_code=HTTPStatus.OK)
+async def undo(
+    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+) -> Template | Redirect:
+    """Take one change back, as planned."""
+    visitor, form = await submitted(request)
+    how = first(form, "on_conflict") or "fail"
+    wish = Wish(kind="undo", assistant_id=assistant_id, version=version, on_conflict=how)
+    return await _apply(request, visitor, wish, form, {})
+
+
+@post(_ROLLBACK, status_code=HTTPStatus.OK)
+async def roll_back(
+    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+) -> Template | Redirect:
+    """Go back to a version, as planned; all of it, or the fields that were chosen."""
+    visitor, form = await submitted(request)
+    wish = Wish(kind="rollback", assistant_id=assistant_id, version=version)
+    chosen, planned = form.get("path", []), first(form, "planned")
+    is_whole = str(len(chosen)) == planned
+    return await _apply(request, visitor, wish, form, {} if is_whole else {"paths": chosen})
+
+
+async def _apply(
+    request: AnyRequest, visitor: Visitor, wish: Wish, form: Form, more: dict[str, Any]
+) -> Template | Redirect:
+    """Do it over the version that the plan was made for, or show the plan as it is by now."""
+    body = wish.body | more | {_REASON: first(form, _REASON) or None}
+    headers = once(form) | {"if-match": first(form, "etag")}
+    answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=body, headers=headers)
+    if answer.status in _AGAIN:
+        detail = answer.data["detail"]
+        errors = [detail] if isinstance(detail, str) else [error(one) for one in detail]
+        reason = first(form, _REASON)
+        return await _plan(request, visitor, wish, answer.status, errors, reason)
+    return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
+
+
+async def _plan(
+    request: AnyRequest,
+    visitor: Visitor,
+    wish: Wish,
+    status: int = HTTPStatus.OK,
+    errors: list[str] | None = None,
+    reason: str = "",
+) -> Template:
+    principal(request, Role.editor)
+    shown = (await visitor.get(wish.at)).or_raise()
+    asked = wish.body | {"dry_run": True}
+    answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=asked)
+    return page(
+        "plan",
+        visitor,
+        status,
+        assistant=shown,
+        wish=wish,
+        plan=answer.or_raise(),
+        errors=errors or [],
+        reason=reason,
+    )
+
+
+HANDLERS = [plan_undo, plan_rollback, undo, roll_back]

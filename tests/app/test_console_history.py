@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.conftest import Organization, Server
+from tests.console import Browser, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VERSIONS = re.compile(r">version (\d+)</a>")
+LONG = "Greet the caller, find out what they need, and book or move an appointment for them today."
+
+
+@pytest.fixture
+def operator(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.editor)
+        yield browser
+
+
+@pytest.fixture
+def reader(server: Server, organization: Organization) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.viewer)
+        yield browser
+
+
+@pytest.fixture
+def at(assistant: dict[str, Any], editor: httpx.Client, admin: httpx.Client) -> str:
+    """An assistant that two people have changed, version by version."""
+    path = f"/assistants/{assistant['id']}"
+    changes: list[tuple[httpx.Client, dict[str, Any], str]] = [
+        (editor, {"llm_settings": {"temperature": 0.2}}, "Calmer"),
+        (admin, {"tts_settings": {"speed": 1.5}}, "Faster"),
+        (editor, {"llm_settings": {"system_prompt": LONG}}, "Prompt"),
+        (admin, {"llm_settings": {"system_prompt": LONG.replace("today", "now")}}, "At once"),
+        (editor, {"llm_provider_config": {"api_key": "sk-1"}}, "Key"),
+        (editor, {"llm_provider_config": {"api_key": "sk-2"}}, "Other key"),
+    ]
+    for client, body, reason in changes:
+        assert client.patch(f"/api/v1{path}", json=body | {"change_description": reason}).is_success
+    return path
+
+
+def versions(answer: httpx.Response) -> list[int]:
+    assert answer.status_code == 200
+    return [int(number) for number in _VERSIONS.findall(answer.text)]
+
+
+def plain(answer: httpx.Response) -> str:
+    """The words of a page, and where they were inserted or deleted."""
+    assert answer.status_code == 200
+    text = re.sub(r"<(?!/?(?:ins|del)>)[^>]*>", "", answer.text)
+    return " ".join(html.unescape(text).split())
+
+
+def test_the_timeline_tells_who_when_why_and_where_newest_first(
+    reader: Browser, viewer: httpx.Client, at: str
+) -> None:
+    answer = reader.get(f"{at}/history")
+    assert versions(answer) == [7, 6, 5, 4, 3, 2]
+    for entry in viewer.get(f"/api/v1{at}/settings-history").json():
+        assert f'datetime="{entry["created_at"]}"' in answer.text
+        assert entry["change_description"] in answer.text
+    assert 'class="chip">LLM settings › System prompt' in answer.text  # noqa: RUF001
+    assert "sk-" not in answer.text
+
+
+def test_the_timeline_is_filtered_by_what_the_address_says(reader: Browser, at: str) -> None:
+    history = f"{at}/history"
+    assert versions(reader.get(history, params={"path": "/llm_settings"})) == [5, 4, 2]
+    assert versions(reader.get(history, params={"actor": "admin key"})) == [5, 3]
+    assert versions(reader.get(history, params={"until": "2020-01-01T00:00"})) == []
+    assert len(versions(reader.get(history, params={"since": "2020-01-01T00:00"}))) == 6
+    refused = reader.get(history, params={"since": "yesterday"})
+    assert refused.status_code == 422
+    assert "RFC 3339" in refused.text
+
+
+def test_older_changes_are_a_page_away_without_script(
+    reader: Browser, editor: httpx.Client, at: str
+) -> None:
+    for number in range(30):
+        editor.patch(f"/api/v1{at}", json={"idle_timeout": number})
+    first = reader.get(f"{at}/history", params={"actor": "editor key"})
+    (link,) = re.findall(r'href="([^"]+)" rel="next">Older', first.text)
+    second = reader.get(html.unescape(link))
+    assert versions(first) + versions(second) == [*range(37, 7, -1), 7, 6, 4, 2]
+    assert 'value="editor key"' in second.text
+
+
+def test_a_text_is_compared_by_words_and_a_number_as_before_and_after(
+    reader: Browser, at: str
+) -> None:
+    by_words = plain(reader.get(f"{at}/versions/5"))
+    assert "for them <del>today.</del><ins>now.</ins>" in by_words or (
+        "for them <del>today</del><ins>now</ins>." in by_words
+    )
+    assert "<del>1.0</del> → <ins>1.5</ins>" in plain(reader.get(f"{at}/versions/3"))
+
+
+def test_a_secret_is_rotated_and_never_shown(reader: Browser, at: str) -> None:
+    assert "rotated" in plain(reader.get(f"{at}/versions/7"))
+    assert "<del>not set</del> → <ins>set (hidden)</ins>" in plain(reader.get(f"{at}/versions/6"))
+
+
+def test_the_creation_is_a_version_too(reader: Browser, at: str) -> None:
+    assert "Created with" in plain(reader.get(f"{at}/versions/1"))
+    assert reader.get(f"{at}/versions/99").status_code == 404
+
+
+def test_any_two_versions_are_compared(reader: Browser, at: str) -> None:
+    answer = reader.get(f"{at}/compare", params={"from": "1", "to": "3"})
+    assert "2 differences" in answer.text
+    assert "<del>0.5</del> → <ins>0.2</ins>" in plain(answer)
+    assert "Nothing differs" in reader.get(f"{at}/compare?from=2&to=2").text
+    assert "1 difference<" in reader.get(f"{at}/compare").text
+    assert reader.get(f"{at}/compare?from=x&to=2").status_code == 422
+
+
+def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    before = viewer.get(f"/api/v1{at}").json()
+    planned = operator.get(f"{at}/undo/3")
+    assert "<del>1.5</del> → <ins>1.0</ins>" in plain(planned)
+    assert viewer.get(f"/api/v1{at}").json() == before  # a plan changes nothing
+    form = {name: field(planned.text, name) for name in ("etag", "once", "on_conflict")}
+    answers = [
+        operator.submit(f"{at}/undo/3", form | {"change_description": "Too fast"}) for _ in range(2)
+    ]
+    assert [one.headers["location"] for one in answers] == [f"{at}/versions/8"] * 2
+    found = viewer.get(f"/api/v1{at}").json()
+    assert found["tts_settings"]["speed"] == 1.0
+    assert found["llm_settings"] == before["llm_settings"]
+    assert "taken back by v8" in operator.get(f"{at}/history").text
+
+
+def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    asked = operator.get(f"{at}/undo/4")
+    assert "Changed again since" in asked.text
+    assert "admin key" in asked.text
+    forced = operator.get(f"{at}/undo/4", params={"on_conflict": "force"})
+    form = {name: field(forced.text, name) for name in ("etag", "once", "on_conflict")}
+    assert operator.submit(f"{at}/undo/4", form).status_code == 303
+    assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
+
+
+def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    planned = operator.get(f"{at}/rollback/1")
+    words = plain(planned)
+    for said in ("Later work", "admin key", "Faster", "Secrets stay as they are"):
+        assert said in words
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    answer = operator.submit(f"{at}/rollback/1", form | {"path": ["/llm_settings/temperature"]})
+    assert answer.headers["location"] == f"{at}/versions/8"
+    found = viewer.get(f"/api/v1{at}").json()
+    assert found["llm_settings"]["temperature"] == 0.5
+    assert found["tts_settings"]["speed"] == 1.5
+    assert found["llm_provider_config"]["api_key"] == "********"
+
+
+def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    planned = operator.get(f"{at}/rollback/1")
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    form["path"] = re.findall(r'name="path" value="([^"]*)"', planned.text)
+    editor.patch(f"/api/v1{at}", json={"idle_timeout": 3})
+    answer = operator.submit(f"{at}/rollback/1", form)
+    assert answer.status_code == 412
+    assert "the plan as it is now" in answer.text
+    assert editor.get(f"/api/v1{at}").json()["version"] == 8
+    # The control: the plan as it is now can be applied.
+    form |= {name: field(answer.text, name) for name in ("etag", "planned")}
+    form["path"] = re.findall(r'name="path" value="([^"]*)"', answer.text)
+    assert operator.submit(f"{at}/rollback/1", form).status_code == 303
+
+
+def test_a_reason_that_the_policy_wants_is_asked_for_on_the_plan(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put("/api/v1/policy", json={"require_reason": True})
+    form = {"etag": field(operator.get(f"{at}/undo/3").text, "etag")}
+    answer = operator.submit(f"{at}/undo/3", form)
+    assert answer.status_code == 422
+    assert "wants a reason" in answer.text
+    assert operator.submit(f"{at}/undo/3", form | {"change_description": "x"}).status_code == 303
+
+
+def test_a_viewer_reads_the_history_and_may_take_nothing_back(
+    reader: Browser, operator: Browser, at: str
+) -> None:
+    for kind in ("undo", "rollback"):
+        assert f"{at}/{kind}/3" not in reader.get(f"{at}/versions/3").text
+        assert f"{at}/{kind}/3" in operator.get(f"{at}/versions/3").text  # the control
+        assert reader.get(f"{at}/{kind}/3").status_code == 403
+        assert reader.submit(f"{at}/{kind}/3", {"etag": '"7"'}).status_code == 403
+
+
+@pytest.mark.parametrize("below", ["/history", "/versions/2", "/compare", "/undo/3", "/rollback/3"])
+def test_another_organizations_history_is_missing(
+    server: Server, operator: Browser, at: str, below: str
+) -> None:
+    with Browser(server.url) as stranger:
+        stranger.sign_in(server.organization().admin)
+        assert stranger.get(at + below).status_code == 404
+    assert operator.get(at + below).status_code == 200  # the control
+
+
+@pytest.mark.parametrize("version", ["0", "x", "99", "latest", "1e9", "-1"])
+@pytest.mark.parametrize("kind", ["undo", "rollback", "versions"])
+def test_what_is_no_version_is_said_on_a_page(
+    operator: Browser, at: str, kind: str, version: str
+) -> None:
+    answer = operator.get(f"{at}/{kind}/{version}")
+    assert answer.status_code in (200, 404, 422)
+    assert "<h1>" in answer.text
