@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -17,6 +18,7 @@ AnyRequest = Request[Any, Any, Any]
 _ASSISTANT = "/assistants/{assistant_id:str}"
 _AT_ONCE = 25
 _FILTERS = ("path", "actor", "since", "until")
+_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _Filter = Annotated[str, QueryParameter(max_length=1000)]
 
 
@@ -36,8 +38,10 @@ async def show_history(
     shown = (await visitor.get(at)).or_raise()
     asked = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
     given = {name: value for name, value in asked.items() if value}
-    query = given | ({"cursor": cursor} if cursor else {})
-    answer = await visitor.get(f"{at}/settings-history", limit=_AT_ONCE, **query)
+    query = asked | {"since": _to_the_second(since), "until": _to_the_second(until)}
+    query |= {"cursor": cursor, "limit": str(_AT_ONCE)}
+    wanted = {name: value for name, value in query.items() if value}
+    answer = await visitor.get(f"{at}/settings-history", **wanted)
     return page(
         "history",
         visitor,
@@ -49,6 +53,11 @@ async def show_history(
         entries=answer.or_raise(),
         older=_older(at, given, answer),
     )
+
+
+def _to_the_second(text: str) -> str:
+    """A moment as a browser's field gives it, as the API takes it."""
+    return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
 
 def _older(at: str, given: dict[str, str], answer: Answer) -> str | None:
