@@ -24,6 +24,7 @@ from app import accounts, signing, vault
 from app.database import migrate
 from app.main import create_app, utc_now
 from tests import databases
+from tests.console import Browser
 from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
 
 # Fixtures of the tests that have one.
@@ -218,6 +219,22 @@ def viewer(server: Server, organization: Organization) -> Iterator[httpx.Client]
 def runtime(server: Server, organization: Organization) -> Iterator[httpx.Client]:
     with server.client(organization.runtime) as client:
         yield client
+
+
+@pytest.fixture
+def operator(server: Server, organization: Organization) -> Iterator[Browser]:
+    """An editor at the console."""
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.editor)
+        yield browser
+
+
+@pytest.fixture
+def reader(server: Server, organization: Organization) -> Iterator[Browser]:
+    """A viewer at the console."""
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.viewer)
+        yield browser
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -31,14 +32,10 @@ def place(path: str) -> str:
     return _BELOW.join(words(token) for token in split(path)) if path else "Everything"
 
 
-def moment(text: str) -> datetime:
-    """A moment that the API wrote."""
-    return msgspec.convert(text, datetime)
-
-
-def utc(then: datetime) -> str:
-    """A moment for everybody, whatever their zone."""
-    return f"{then:%Y-%m-%d %H:%M:%S} UTC"
+@lru_cache(1024)  # a page shows the same change beside many settings
+def utc(text: str) -> str:
+    """A moment that the API wrote, for everybody, whatever their zone."""
+    return f"{msgspec.convert(text, datetime):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def short(value: Any) -> str:

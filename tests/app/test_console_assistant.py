@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
@@ -11,25 +11,8 @@ from events.settings import SETTING_NAMES
 from tests.conftest import ASSISTANTS, Organization, Server
 from tests.console import Browser, field
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 POLICY = "/api/v1/policy"
 TEMPERATURE = "/llm_settings/temperature"
-
-
-@pytest.fixture
-def operator(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.editor)
-        yield browser
-
-
-@pytest.fixture
-def reader(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.viewer)
-        yield browser
 
 
 @pytest.fixture

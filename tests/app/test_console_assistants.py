@@ -2,33 +2,15 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from app.console.sparkline import draw
-from tests.conftest import ASSISTANTS, Organization, Server
+from tests.conftest import ASSISTANTS
 from tests.console import Browser, field
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _ROW = re.compile(r'<th scope="row"><a href="/assistants/(\d+)">([^<]*)</a>')
-
-
-@pytest.fixture
-def operator(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.editor)
-        yield browser
-
-
-@pytest.fixture
-def reader(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.viewer)
-        yield browser
 
 
 def names(answer: httpx.Response) -> list[str]:

@@ -2,33 +2,16 @@ from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import Organization, Server
+from tests.conftest import Server
 from tests.console import Browser, field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _VERSIONS = re.compile(r">version (\d+)</a>")
 LONG = "Greet the caller, find out what they need, and book or move an appointment for them today."
-
-
-@pytest.fixture
-def operator(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.editor)
-        yield browser
-
-
-@pytest.fixture
-def reader(server: Server, organization: Organization) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(organization.viewer)
-        yield browser
 
 
 @pytest.fixture
