@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.app import stored
+from tests.app.route_table import PAGES
+from tests.conftest import ASSISTANTS, Organization, Server
+from tests.console import Browser, field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WITH_AN_ASSISTANT = [(verb, path) for verb, path in PAGES if "{assistant_id}" in path]
+_WRITING = [(verb, path) for verb, path in PAGES if verb == "POST" and path != "/sign-in"]
+
+
+@pytest.fixture
+def stranger(server: Server) -> Iterator[Browser]:
+    with Browser(server.url) as browser:
+        browser.sign_in(server.organization().admin)
+        yield browser
+
+
+def fill(path: str) -> str:
+    return re.sub(r"\{\w+\}", "1", path)
+
+
+@pytest.mark.usefixtures("assistant")
+@pytest.mark.parametrize(("verb", "path"), _WITH_AN_ASSISTANT)
+def test_no_page_reaches_another_organizations_assistant(
+    operator: Browser, stranger: Browser, verb: str, path: str
+) -> None:
+    def ask(browser: Browser) -> httpx.Response:
+        fields = {"base_version": "1", "is_active": "false", "etag": '"1"'}
+        return browser.get(fill(path)) if verb == "GET" else browser.submit(fill(path), fields)
+
+    assert ask(stranger).status_code == 404
+    assert ask(operator).status_code != 404  # the control: their own they reach
+
+
+@pytest.mark.usefixtures("assistant")
+@pytest.mark.parametrize(("verb", "path"), _WRITING)
+def test_every_form_needs_the_sessions_token_and_this_site(
+    server: Server, organization: Organization, operator: Browser, verb: str, path: str
+) -> None:
+    assert verb == "POST"
+    before = stored.rows(server.database, organization.id)
+    elsewhere = {"sec-fetch-site": "cross-site"}
+    assert operator.post(fill(path), {"name": "x"}).status_code == 403
+    assert operator.post(fill(path), {"name": "x", "form_token": "wrong"}).status_code == 403
+    assert operator.submit(fill(path), {"name": "x"}, elsewhere).status_code == 403
+    assert stored.rows(server.database, organization.id) == before
+    assert operator.submit(fill(path), {"name": "x"}).status_code != 403  # the control
+
+
+@pytest.mark.usefixtures("assistant")
+def test_what_a_page_reads_stays_in_the_organization(
+    operator: Browser, organization: Organization
+) -> None:
+    with stored.statements() as seen:
+        for verb, path in PAGES:
+            if verb == "GET":
+                operator.get(fill(path))
+    ours = [one for one in seen if one.table and "events" in one.text]
+    assert ours
+    assert all(one.stays_in_one_organization for one in ours)
+    assert any(str(organization.id) in one.bound for one in ours)
+
+
+def test_a_change_made_at_the_console_is_the_keys_own(
+    operator: Browser, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    at = f"/assistants/{assistant['id']}"
+    once = field(operator.get(at).text, "once")
+    form = {"base_version": 1, "/idle_timeout": "8", "once": once}
+    sent = {"x-request-id": "from-the-console"}
+    answers = [operator.submit(at, form, sent) for _ in range(2)]  # a double click
+    assert [answer.status_code for answer in answers] == [303, 303]
+    (entry,) = admin.get(f"{ASSISTANTS}/{assistant['id']}/settings-history").json()
+    assert (entry["changed_by"]["type"], entry["changed_by"]["name"]) == ("api_key", "editor key")
+    logged = admin.get("/api/v1/audit/logs", params={"resource_type": "assistant"}).json()["logs"]
+    assert logged[0]["request_id"] == "from-the-console"
+
+
+def test_a_prompt_as_long_as_the_api_takes_is_saved_and_shown(
+    operator: Browser, viewer: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    at = f"/assistants/{assistant['id']}"
+    prompt = "Здравствуйте, чем могу помочь? " * 18_000  # each letter takes six bytes in a form
+    form = {"base_version": 1, "/llm_settings/system_prompt": prompt}
+    answer = operator.submit(at, form)
+    assert answer.status_code in (200, 303)
+    found = viewer.get(f"{ASSISTANTS}/{assistant['id']}").json()
+    assert found["llm_settings"]["system_prompt"] == prompt
+    for page in (at, f"{at}/history", f"{at}/versions/2", f"{at}/compare", f"{at}/undo/2"):
+        assert operator.get(page).status_code == 200
+    too_long = operator.submit(at, form | {"/llm_settings/system_prompt": prompt * 2})
+    assert too_long.status_code == 413
+    assert "<h1>" in too_long.text
