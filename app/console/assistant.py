@@ -105,8 +105,16 @@ def _settle(patch: dict[str, Any], read: dict[str, Any], form: Form) -> None:
 async def _again(
     visitor: Visitor, read: dict[str, Any], form: Form, errors: Mapping[str, str]
 ) -> Template:
-    """The form once more, with what was typed and what is wrong with it."""
-    return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=form, errors=errors)
+    """The form once more, with what was typed, but for secrets, and what is wrong with it."""
+    said = dict.fromkeys(_secrets(read, form), "Not saved, and not kept: type it again")
+    said |= errors
+    return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=form, errors=said)
+
+
+def _secrets(read: dict[str, Any], form: Form) -> list[str]:
+    """The secrets that somebody typed: no page holds them."""
+    found = (one for group in fields.groups(read) for one in group.fields)
+    return [one.path for one in found if one.kind == "secret" and first(form, one.path)]
 
 
 def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
@@ -126,7 +134,9 @@ def _conflict(
     visitor: Visitor, read: dict[str, Any], form: Form, paths: list[str], answer: Answer
 ) -> Template:
     """What others changed since: base, theirs and by whom, and yours, to choose from."""
-    kept = {name: values[0] for name, values in form.items() if name in {*paths, _REASON}}
+    typed = [path for path in _secrets(read, form) if fields.CLEAR + path not in form]
+    names = {*paths, _REASON}.difference(typed)
+    kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]
     return page(
@@ -135,6 +145,7 @@ def _conflict(
         HTTPStatus.CONFLICT,
         assistant=read,
         kept=kept,
+        secrets=typed,
         over=answer.data["version"],
         clashes=clashes,
     )

@@ -132,6 +132,24 @@ def test_a_secret_is_never_shown_and_kept_unless_it_is_changed(
     assert now(editor, at)["llm_provider_config"]["api_key"] is None
 
 
+def test_a_secret_that_was_typed_is_in_no_page_that_asks_again(
+    operator: Browser, admin: httpx.Client, runtime: httpx.Client, at: str
+) -> None:
+    path = "/llm_provider_config/api_key"
+    form = {"base_version": 1, path: "sk-typed", "/llm_settings/max_tokens": "9"}
+    refused = operator.submit(at, form | {"/llm_settings/max_tokens": "many"})
+    admin.patch(f"/api/v1{at}", json={"llm_settings": {"max_tokens": 7}})
+    clashed = operator.submit(at, form)
+    assert (refused.status_code, clashed.status_code) == (422, 409)
+    for page in (refused.text, clashed.text):
+        assert "sk-typed" not in page
+        assert "type it again" in page
+    over = {"over_version": 2, "choice:/llm_settings/max_tokens": "yours"}
+    assert operator.submit(at, form | over).status_code == 303
+    revealed = runtime.post(f"/api/v1{at}/secrets/reveal", json={"paths": [path]})
+    assert "sk-typed" in revealed.text  # the control: typed again, it is saved
+
+
 def test_a_reason_is_wanted_where_the_policy_wants_one(
     server: Server, organization: Organization, admin: httpx.Client, at: str, operator: Browser
 ) -> None:
