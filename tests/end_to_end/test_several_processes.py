@@ -210,21 +210,25 @@ def create_assistants(running: Running, organization: Organization) -> None:
 
 
 def kill_again_and_again(
-    database: Path, organization: Organization, kills: int
-) -> tuple[Load, list[int]]:
-    """What clients were told while processes were killed, and what a reader saw meanwhile."""
+    database: Path, organization: Organization, kills: int = 0, seconds: float = 0
+) -> tuple[Load, list[int], int]:
+    """What clients were told while processes were killed, what a reader saw, and how many kills.
+
+    So many kills at least, and for so long.
+    """
     with processes(database) as servers:
         create_assistants(servers.running[0], organization)
         reader = Reader(database, organization.id)
         load = Load(servers, organization, seed=6)
 
         async def disturb(_: Load) -> None:
-            for number in range(kills):
+            ends = time.monotonic() + seconds
+            while servers.kills < kills or time.monotonic() < ends:
                 await asyncio.sleep(_BETWEEN_KILLS)
-                await asyncio.to_thread(servers.kill_and_start_anew, number % PROCESSES)
+                await asyncio.to_thread(servers.kill_and_start_anew, servers.kills % PROCESSES)
 
         asyncio.run(load.run(disturb))
-    return load, reader.end()
+    return load, reader.end(), servers.kills
 
 
 def prove_all(database: Path, organization: Organization, load: Load, seen: list[int]) -> None:
@@ -240,7 +244,7 @@ def prove_all(database: Path, organization: Organization, load: Load, seen: list
 def test_processes_that_are_killed_lose_nothing_and_no_reader_misses_an_event(
     database: Path, organization: Organization
 ) -> None:
-    load, seen = kill_again_and_again(database, organization, kills=3)
+    load, seen, _ = kill_again_and_again(database, organization, kills=3)
     assert len(load.acknowledged) > CLIENTS
     assert load.repeated
     prove_all(database, organization, load, seen)
@@ -250,8 +254,11 @@ def test_processes_that_are_killed_lose_nothing_and_no_reader_misses_an_event(
 def test_processes_that_are_killed_for_two_minutes_lose_nothing(
     database: Path, organization: Organization, record_property: Callable[[str, object], None]
 ) -> None:
-    """The long form: ``.venv/bin/pytest -m long tests/end_to_end/test_several_processes.py``."""
-    load, seen = kill_again_and_again(database, organization, kills=60)
+    """The long form: ``.venv/bin/pytest -m long -k two_minutes``; with ``--junitxml FILE -o
+    junit_family=xunit1`` its figures are in the file.
+    """
+    load, seen, kills = kill_again_and_again(database, organization, seconds=120)
+    record_property("kills", kills)
     record_property("acknowledged", len(load.acknowledged))
     record_property("repeated", load.repeated)
     prove_all(database, organization, load, seen)
