@@ -13,6 +13,7 @@ import httpx
 
 from tests.benchmarks import bare, baseline, load, places
 from tests.benchmarks.load import Ask, Load, Row, at_least, at_most, ratio
+from tests.databases import variables
 
 if TYPE_CHECKING:
     from tests.benchmarks.places import Place
@@ -49,7 +50,7 @@ def _against(taken: dict[str, list[Load]], one: str, other: str) -> tuple[float,
 def _bare(place: Place, body: bytes) -> Iterator[str]:
     file = place.folder / f"body-{len(body)}"
     file.write_bytes(body)
-    with load.running("bare", place.url, str(file)) as url:
+    with load.running("bare", place.url, str(file), **variables(place.url)) as url:
         yield url
 
 

@@ -170,13 +170,13 @@ def serving(folder: Path, url: str) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def running(module: str, *arguments: str) -> Iterator[str]:
+def running(module: str, *arguments: str, **settings: str) -> Iterator[str]:
     """Another server of the benchmarks' own: a module that prints its URL."""
     command = [sys.executable, "-m", f"tests.benchmarks.{module}", *arguments]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment()
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(**settings)
         ) as process,
     ):
         assert process.stdout is not None
