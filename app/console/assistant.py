@@ -139,6 +139,9 @@ def _conflict(
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]
+    asked = {_CHOICE + clash["path"] for clash in clashes}
+    answered = {name for name in form if name.startswith(_CHOICE)} - asked
+    kept |= {name: first(form, name) for name in form if name in answered}
     return page(
         "conflict",
         visitor,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -23,6 +24,18 @@ def at(assistant: dict[str, Any]) -> str:
 def now(client: httpx.Client, at: str) -> dict[str, Any]:
     found: dict[str, Any] = client.get(f"/api/v1{at}").json()
     return found
+
+
+def shown_choices(page: str) -> set[str]:
+    """The paths that a page asks to choose for."""
+    return set(re.findall(r'type="radio" name="choice:([^"]*)"', page))
+
+
+def sent_back(page: str) -> dict[str, Any]:
+    """What the page of a conflict sends by itself."""
+    kept = re.findall(r'<textarea name="([^"]*)" hidden>\n(.*?)</textarea>', page, re.DOTALL)
+    versions = {name: field(page, name) for name in ("base_version", "over_version")}
+    return {name: html.unescape(text) for name, text in kept} | versions
 
 
 def test_every_setting_is_on_the_page_in_one_group(assistant: dict[str, Any]) -> None:
@@ -113,6 +126,27 @@ def test_two_who_change_one_field_are_asked_and_never_overwrite(
         assert operator.submit(at, kept | over).status_code == 303
         found = now(admin, at)
         assert (found["llm_settings"]["temperature"], found["idle_timeout"]) == (value, 9)
+
+
+@pytest.mark.parametrize(("choice", "value"), [("theirs", 6), ("base", 10), ("yours", 9)])
+def test_a_second_conflict_keeps_what_was_chosen_on_the_first(
+    operator: Browser, admin: httpx.Client, at: str, choice: str, value: int
+) -> None:
+    admin.patch(f"/api/v1{at}", json={"idle_timeout": 10})
+    admin.patch(f"/api/v1{at}", json={"idle_timeout": 6})
+    form = {"base_version": 2, "/idle_timeout": "9", "/max_idle_messages": "4"}
+    first = operator.submit(at, form)
+    assert shown_choices(first.text) == {"/idle_timeout"}
+
+    admin.patch(f"/api/v1{at}", json={"max_idle_messages": 5})
+    second = operator.submit(at, sent_back(first.text) | {"choice:/idle_timeout": choice})
+    assert second.status_code == 409
+    assert shown_choices(second.text) == {"/max_idle_messages"}
+
+    last = operator.submit(at, sent_back(second.text) | {"choice:/max_idle_messages": "theirs"})
+    assert last.status_code == 303
+    found = now(admin, at)
+    assert (found["idle_timeout"], found["max_idle_messages"]) == (value, 5)
 
 
 def test_a_secret_is_never_shown_and_kept_unless_it_is_changed(
