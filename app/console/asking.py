@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import msgspec
 from msgspec import Struct
@@ -31,6 +31,8 @@ TOKEN = "form_token"  # noqa: S105  # a field's name
 ONCE = "once"
 _MOST_FIELDS = 2000
 _REFUSED = 400
+_NOT_FOUND = 404
+_SLASH = quote("/", safe="")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -101,7 +103,12 @@ class Visitor:
         body: Any = msgspec.UNSET,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Ask the application; ``path`` is below the API's root, its parts quoted already."""
+        """Ask the application; ``path`` is below the API's root, its parts quoted already.
+
+        Raises ``InvalidSettings`` for a header that cannot be sent.
+        """
+        if _SLASH in path:  # decoded, it would be two parts, and the path another one
+            return Answer(status=_NOT_FOUND, headers={}, data={"detail": "Not Found"})
         content = b"" if body is msgspec.UNSET else msgspec.json.encode(body)
         sent = {"content-type": "application/json", "content-length": str(len(content))}
         sent |= dict(headers or {})
@@ -113,17 +120,26 @@ class Visitor:
             "http_version": "1.1",
             "method": verb,
             "scheme": outer["scheme"],
-            "path": f"{API}{path}",
+            "path": f"{API}{unquote(path)}",
             "raw_path": f"{API}{path}".encode(),
             "query_string": urlencode(given).encode(),
             "root_path": "",
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in sent.items()],
+            "headers": [(name.encode(), _header(name, value)) for name, value in sent.items()],
             "client": outer["client"],
             "server": outer["server"],
             "principal": self.who,
             "request_id": outer["request_id"],
         }
         return await _ask(self._request.app, scope, content)
+
+
+def _header(name: str, value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        message = "Input should be a header's value"
+        error = FieldError(loc=("header", name), msg=message, type="header")
+        raise InvalidSettings((error,)) from None
 
 
 async def _ask(app: Any, scope: dict[str, Any], content: bytes) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import Any
 
@@ -15,11 +16,14 @@ from app.console.asking import Form, Visitor, first, once, part, signed_in, subm
 from app.console.pages import go, page
 from app.console.showing import error
 from app.requests import principal
+from events.errors import FieldError, InvalidSettings
 
 AnyRequest = Request[Any, Any, Any]
 
 _UNDO = "/assistants/{assistant_id:str}/undo/{version:str}"
 _ROLLBACK = "/assistants/{assistant_id:str}/rollback/{version:str}"
+_NUMBER = re.compile(r"[0-9]+")
+_RULE = "Input should be a version's number"
 _REASON = "change_description"
 _AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -54,7 +58,8 @@ async def plan_undo(
     """What undoing one change would do."""
     visitor = await signed_in(request)
     how = request.query_params.get("on_conflict", "fail")
-    wish = Wish(kind="undo", assistant_id=assistant_id, version=version, on_conflict=how)
+    number = await _named(visitor, assistant_id, version)
+    wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
     return await _plan(request, visitor, wish)
 
 
@@ -64,8 +69,25 @@ async def plan_rollback(
 ) -> Template:
     """What going back to a version would do."""
     visitor = await signed_in(request)
-    wish = Wish(kind="rollback", assistant_id=assistant_id, version=version)
+    number = await _named(visitor, assistant_id, version)
+    wish = Wish(kind="rollback", assistant_id=assistant_id, version=number)
     return await _plan(request, visitor, wish)
+
+
+async def _named(visitor: Visitor, assistant_id: str, version: str) -> str:
+    """The number of a version: what is planned must not become another when its name moves."""
+    if _NUMBER.fullmatch(version):
+        return version
+    found = await visitor.get(f"/assistants/{part(assistant_id)}/versions/{part(version)}")
+    return str(found.or_raise()["version"])
+
+
+def _numbered(version: str) -> str:
+    """The version of a form, which has its number; raises ``InvalidSettings`` for a name."""
+    if not _NUMBER.fullmatch(version):
+        error = FieldError(loc=("path", "version"), msg=_RULE, type="version")
+        raise InvalidSettings((error,))
+    return version
 
 
 @post(_UNDO, status_code=HTTPStatus.OK)
@@ -75,7 +97,8 @@ async def undo(
     """Take one change back, as planned."""
     visitor, form = await submitted(request)
     how = first(form, "on_conflict") or "fail"
-    wish = Wish(kind="undo", assistant_id=assistant_id, version=version, on_conflict=how)
+    number = _numbered(version)
+    wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
     return await _apply(request, visitor, wish, form, {})
 
 
@@ -85,7 +108,7 @@ async def roll_back(
 ) -> Template | Redirect:
     """Go back to a version, as planned; all of it, or the fields that were chosen."""
     visitor, form = await submitted(request)
-    wish = Wish(kind="rollback", assistant_id=assistant_id, version=version)
+    wish = Wish(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
     chosen, planned = form.get("path", []), first(form, "planned")
     is_whole = str(len(chosen)) == planned
     return await _apply(request, visitor, wish, form, {} if is_whole else {"paths": chosen})

@@ -3,6 +3,7 @@ from __future__ import annotations
 import html
 import re
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -168,6 +169,50 @@ def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
     form |= {name: field(answer.text, name) for name in ("etag", "planned")}
     form["path"] = re.findall(r'name="path" value="([^"]*)"', answer.text)
     assert operator.submit(f"{at}/rollback/1", form).status_code == 303
+
+
+@pytest.mark.parametrize("name", ["label:stable", "latest", "-1"])
+def test_a_plan_that_was_asked_for_by_a_name_is_of_the_version_it_had_then(
+    operator: Browser, viewer: httpx.Client, editor: httpx.Client, at: str, name: str
+) -> None:
+    def label(version: int) -> None:
+        said = editor.put(f"/api/v1{at}/versions/{version}/label", json={"label": "stable"})
+        assert said.is_success
+
+    label(2)
+    version = {"label:stable": 2, "latest": 7, "-1": 6}[name]
+    planned = operator.get(f"{at}/rollback/{name}")
+    assert f'action="{at}/rollback/{version}"' in planned.text
+    assert f"Go back to version {version}" in planned.text
+    etag = {"etag": field(planned.text, "etag"), "planned": field(planned.text, "planned")}
+    editor.delete(f"/api/v1{at}/versions/2/label")
+    label(4)
+    refused = operator.submit(f"{at}/rollback/{name}", etag)
+    assert refused.status_code == 422
+    assert viewer.get(f"/api/v1{at}").json()["version"] == 7
+    form: dict[str, Any] = etag | {"path": re.findall(r'name="path" value="([^"]*)"', planned.text)}
+    applied = operator.submit(f"{at}/rollback/{version}", form)  # the control: a number is taken
+    assert applied.status_code == 303
+
+
+def test_a_version_is_found_by_a_label_of_any_letters(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    said = editor.put(f"/api/v1{at}/versions/3/label", json={"label": "гладко 100%"})
+    assert said.is_success
+    named = quote("label:гладко 100%")
+    assert "<h2>Version 3 " in operator.get(f"{at}/versions/{named}").text
+    assert operator.get(f"{at}/versions/{quote('label:of none')}").status_code == 404
+
+
+@pytest.mark.parametrize(("etag", "status"), [('"ключ"', 422), ('"é"', 412), ("", 422)])
+@pytest.mark.parametrize("kind", ["undo", "rollback"])
+def test_a_tag_that_is_none_takes_nothing_back(
+    operator: Browser, viewer: httpx.Client, at: str, kind: str, etag: str, status: int
+) -> None:
+    form = {"etag": etag, "planned": "1", "path": "/idle_timeout"}
+    assert operator.submit(f"{at}/{kind}/3", form).status_code == status
+    assert viewer.get(f"/api/v1{at}").json()["version"] == 7
 
 
 def test_a_reason_that_the_policy_wants_is_asked_for_on_the_plan(
