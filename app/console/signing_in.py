@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 AnyRequest = Request[Any, Any, Any]
 
+_MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
+
 
 @get(session.SIGN_IN)
 async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
@@ -26,7 +28,7 @@ async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Templ
     return _form(request, back)
 
 
-@post(session.SIGN_IN, status_code=HTTPStatus.OK)
+@post(session.SIGN_IN, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
 async def sign_in(request: AnyRequest) -> Template | Redirect:
     """Start a session with a good key."""
     form = await read_form(request)

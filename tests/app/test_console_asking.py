@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 
+from app.console import asking
 from tests.app import stored
 from tests.app.route_table import PAGES
 from tests.conftest import ASSISTANTS, Organization, Server
@@ -84,6 +87,26 @@ def test_a_change_made_at_the_console_is_the_keys_own(
     assert (entry["changed_by"]["type"], entry["changed_by"]["name"]) == ("api_key", "editor key")
     logged = admin.get("/api/v1/audit/logs", params={"resource_type": "assistant"}).json()["logs"]
     assert logged[0]["request_id"] == "from-the-console"
+
+
+@pytest.mark.parametrize(("size", "where"), [(100, "loop"), (100_000, "thread")])
+def test_a_long_form_is_read_beside_the_loop(
+    operator: Browser, monkeypatch: pytest.MonkeyPatch, size: int, where: str
+) -> None:
+    readers = []
+
+    def read(*arguments: Any, **options: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            readers.append("thread")
+        else:
+            readers.append("loop")
+        return parse_qsl(*arguments, **options)
+
+    monkeypatch.setattr(asking, "parse_qsl", read)
+    operator.submit("/assistants/new", {"name": "x" * size})
+    assert readers == [where]
 
 
 def test_a_prompt_as_long_as_the_api_takes_is_saved_and_shown(

@@ -188,6 +188,11 @@ def test_a_form_that_is_too_long_is_said_so(browser: Browser) -> None:
     assert "<h1>" in answer.text
 
 
+def test_somebody_who_is_not_signed_in_may_send_little(browser: Browser) -> None:
+    assert browser.post("/sign-in", {"key": "x" * 17_000}).status_code == 413
+    assert browser.post("/sign-in", {"key": "x" * 16_000}).status_code == 401  # the control
+
+
 @pytest.mark.parametrize(
     "address",
     ["//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example", "",
