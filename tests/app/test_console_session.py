@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -228,6 +229,13 @@ def test_pages_are_compressed_and_the_api_is_as_it_was(
     assert browser.get("/").headers["content-encoding"] == "gzip"
     with server.client(organization.viewer) as client:
         assert "content-encoding" not in client.get("/api/v1/assistants/providers").headers
+
+
+def test_pages_are_compressed_the_fastest_way_that_there_is(browser: Browser) -> None:
+    with browser.client.stream("GET", "/sign-in") as answer:
+        compressed = b"".join(answer.iter_raw())
+    assert gzip.decompress(compressed).startswith(b"<!doctype html>")
+    assert compressed[8] == 4  # RFC 1952: XFL
 
 
 def test_a_code_signs_in_once(tmp_path: Path) -> None:
