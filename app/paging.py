@@ -7,7 +7,7 @@ import binascii
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from app.requests import invalid
+from app.requests import invalid, path_of
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -20,7 +20,7 @@ def next_link(request: Request[Any, Any, Any], position: int) -> str:
     left_out = ("cursor", "offset")  # a cursor says by itself where to go on
     query = [item for item in request.query_params.multi_items() if item[0] not in left_out]
     text = urlencode([*query, ("cursor", _write_cursor(position))])
-    return f'<{request.url.path}?{text}>; rel="next"'
+    return f'<{path_of(request)}?{text}>; rel="next"'
 
 
 def _write_cursor(position: int) -> str:

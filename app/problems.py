@@ -374,7 +374,7 @@ def _on_unknown(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
 
 
 def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("database_failed", path=request.url.path, error=str(error))
+    _log.error("database_failed", path=request.scope["path"], error=str(error))
     return _unavailable("The database could not answer; nothing was changed")
 
 
@@ -395,7 +395,7 @@ def _on_master_key(_: Request[Any, Any, Any], error: Exception) -> Response[byte
 
 
 def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("request_failed", path=request.url.path, exc_info=error)
+    _log.error("request_failed", path=request.scope["path"], exc_info=error)
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal Server Error")
 
 

@@ -49,6 +49,11 @@ def services(request: AnyRequest) -> Services:
     return found
 
 
+def path_of(request: AnyRequest) -> str:
+    """The path of a request. ``request.url`` would fail over a host whose port is no number."""
+    return f"{request.scope.get('root_path', '')}{request.scope['path']}"
+
+
 def principal(request: AnyRequest, at_least: Role = Role.viewer) -> Principal:
     """Who calls; raises ``Unauthorized``, or ``Forbidden`` where the key's role does not reach.
 
@@ -103,12 +108,12 @@ async def carry_out(
     refuse_dry_run(request)
     once = None
     if who.idempotency_key is not None:
-        query = request.url.query
+        query = request.scope["query_string"].decode(errors="backslashreplace")
         once = Once(
             key=who.idempotency_key,
             fingerprint=fingerprint(
                 request.method,
-                f"{request.url.path}?{query}",
+                f"{path_of(request)}?{query}",
                 request.headers.get("content-type", ""),
                 await request.body(),
             ),

@@ -25,6 +25,7 @@ from app import problems
 from app.console import session, showing
 from app.console.asking import Refused, Visitor
 from app.console.session import CrossSite, SignedOut
+from app.requests import path_of
 from events.errors import Refusal
 
 if TYPE_CHECKING:
@@ -152,11 +153,17 @@ def problem(status: int, said: dict[str, Any]) -> Template:
 
 def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any]:
     """Sign in first, and come back to what can be read again."""
-    back = request.url.path if request.method == "GET" else "/"
-    query = request.url.query if request.method == "GET" else ""
-    response = go(session.sign_in_address(f"{back}?{query}" if query else back))
+    response = go(session.sign_in_address(_again(request)))
     response.set_cookie(session.end(request))
     return response
+
+
+def _again(request: AnyRequest) -> str:
+    """Where to ask the same once more; the first page in place of what was no question."""
+    if request.method != "GET":
+        return "/"
+    query = request.scope["query_string"].decode(errors="replace")
+    return f"{path_of(request)}?{query}" if query else path_of(request)
 
 
 def _on_cross_site(_: AnyRequest, __: Exception) -> Response[Any]:

@@ -15,7 +15,7 @@ import secrets as entropy
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -123,7 +123,20 @@ def _cookie(request: AnyRequest, value: str, lifetime: timedelta) -> Cookie:
 
 def is_at_home(request: AnyRequest) -> bool:
     """Whether a request is plain HTTP that never leaves this machine: no TLS to ask for."""
-    return request.url.scheme == "http" and request.url.hostname in _LOOPBACK
+    return is_plain(request) and _host(request) in _LOOPBACK
+
+
+def is_plain(request: AnyRequest) -> bool:
+    """Whether a request came over HTTP without TLS, as far as the server knows."""
+    return request.scope["server"] is not None and request.scope["scheme"] == "http"
+
+
+def _host(request: AnyRequest) -> str | None:
+    """The name that a browser knows this site by; None for what is none."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
 
 
 def local(address: str) -> str:

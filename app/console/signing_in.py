@@ -73,7 +73,7 @@ def _form(request: AnyRequest, back: str, status: int = HTTPStatus.OK, error: st
         status=status,
         error=error,
         back=session.local(back),
-        is_open=request.url.scheme == "http" and not session.is_at_home(request),
+        is_open=session.is_plain(request) and not session.is_at_home(request),
     )
 
 

@@ -59,6 +59,17 @@ def test_the_cookie_is_sealed_and_for_this_site_alone(
     assert organization.viewer not in browser.get("/").text
 
 
+@pytest.mark.parametrize("host", ["localhost:abc", "localhost:99999", "[", "[::1", ""])
+def test_a_host_that_is_none_breaks_nothing(
+    server: Server, browser: Browser, organization: Organization, host: str
+) -> None:
+    sent = [(b"host", host.encode())]
+    assert httpx.get(server.url, headers=sent).status_code == 303
+    assert httpx.get(f"{server.url}/sign-in", headers=sent).status_code == 200
+    browser.sign_in(organization.viewer)
+    assert httpx.get(server.url, headers=sent, cookies=browser.client.cookies).status_code == 200
+
+
 def test_the_cookie_is_secure_but_where_nothing_leaves_this_machine(
     server: Server, organization: Organization
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 import uvicorn
 from msgspec import UNSET
 
+from app import idempotency, requests
 from app.main import create_app, utc_now
 from events import store
 from tests.app import stored
@@ -361,6 +362,26 @@ def test_a_quoted_key_is_the_bare_one(
             assert again.content == first.content, spelling
             assert is_replayed(again)
     assert count(server, organization) == len(_KEYS)
+
+
+def test_a_request_is_told_by_its_path_and_query_whatever_host_it_names(
+    admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.post(ASSISTANTS, json={"name": "Front desk"})
+    targets = []
+
+    def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
+        targets.append(target)
+        return idempotency.fingerprint(method, target, content_type, body)
+
+    monkeypatch.setattr(requests, "fingerprint", fingerprint)
+    status = f"{ASSISTANTS}/1/status?is_active=false"
+    for host in ("localhost", "localhost:abc", "["):
+        answer = admin.patch(status, headers={"idempotency-key": "one", "host": host})
+        assert answer.status_code == 200
+    assert targets == [status] * 3
+    admin.patch(f"{ASSISTANTS}/1", json={}, headers={"idempotency-key": "two"})
+    assert targets[3] == f"{ASSISTANTS}/1?"
 
 
 _NO_KEYS = [
