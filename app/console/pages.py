@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -151,10 +152,17 @@ def problem(status: int, said: dict[str, Any]) -> Template:
     return page("problem", status=status, title=HTTPStatus(status).phrase, errors=errors)
 
 
-def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any]:
-    """Sign in first, and come back to what can be read again."""
+def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Template:
+    """Sign in first, and come back to what can be read again.
+
+    A link of another site brings no SameSite=Strict cookie: this site's page asks once more.
+    """
+    has_cookie = session.COOKIE in request.cookies
+    if request.method == "GET" and not has_cookie and session.is_from_elsewhere(request):
+        return page("go_on", title="One moment", address=session.local(_again(request)))
     response = go(session.sign_in_address(_again(request)))
-    response.set_cookie(session.end(request))
+    if has_cookie:
+        response.set_cookie(session.end(request))
     return response
 
 
@@ -163,7 +171,8 @@ def _again(request: AnyRequest) -> str:
     if request.method != "GET":
         return "/"
     query = request.scope["query_string"].decode(errors="replace")
-    return f"{path_of(request)}?{query}" if query else path_of(request)
+    path = quote(path_of(request), safe="/:")
+    return f"{path}?{query}" if query else path
 
 
 def _on_cross_site(_: AnyRequest, __: Exception) -> Response[Any]:

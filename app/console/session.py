@@ -179,6 +179,11 @@ async def whose(request: AnyRequest, key: str) -> Principal | None:
     return who
 
 
+def is_from_elsewhere(request: AnyRequest) -> bool:
+    """Whether another site's page led here, as far as the browser tells."""
+    return request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
+
+
 def check_origin(request: AnyRequest) -> None:
     """Raise ``CrossSite`` for a form of another site, as far as the browser tells.
 

@@ -53,7 +53,7 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
     if key is None or await session.whose(request, key) is None:
         error = "This link was used already, or it is too old. Sign in with the key instead."
         return _form(request, "/", HTTPStatus.UNAUTHORIZED, error)
-    response = page("signed_in")
+    response = page("go_on", title="Signed in", address="/")
     response.set_cookie(services(request).sessions.start(request, key))
     return response
 

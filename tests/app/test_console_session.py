@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import html
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -123,6 +124,29 @@ def test_revoking_the_key_ends_the_session_at_its_next_request(
     answer = browser.get("/")
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert COOKIE not in browser.client.cookies
+
+
+def test_a_link_of_another_site_leaves_the_session_as_it_is_and_asks_again(
+    browser: Browser, organization: Organization
+) -> None:
+    browser.sign_in(organization.viewer)
+    cookies = dict(browser.client.cookies)
+    browser.client.cookies.clear()  # as SameSite=Strict has it
+    headers = {"sec-fetch-site": "cross-site"}
+    answer = browser.get("/?search=%22front%22&sort=name", headers=headers)
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    (address,) = re.findall(r'content="0; url=([^"]*)"', answer.text)
+    assert html.unescape(address) == "/?search=%22front%22&sort=name"
+    browser.client.cookies.update(cookies)
+    assert browser.get(html.unescape(address)).status_code == 200
+    # The controls: nobody goes round in circles, and a cookie that has ended is taken away.
+    browser.client.cookies.clear()
+    asked = browser.get("/", headers={"sec-fetch-site": "same-origin"})
+    assert (asked.status_code, "set-cookie" in asked.headers) == (303, False)
+    ended = browser.get("/", headers=headers | {"cookie": f"{COOKIE}=AAAA"})
+    assert (ended.status_code, "set-cookie" in ended.headers) == (303, True)
+    assert browser.client.post("/sign-out", headers=headers).status_code == 303
 
 
 def test_signing_out_takes_the_cookie_away(browser: Browser, organization: Organization) -> None:
