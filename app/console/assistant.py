@@ -12,7 +12,8 @@ from litestar.response import Redirect, Template
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import go, page
-from events.pointers import join
+from events.errors import FieldError, InvalidSettings
+from events.pointers import join, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +78,7 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     wanted = fields.wanted(found, form)
     if wanted.errors:
         return await _again(visitor, read, form, wanted.errors)
-    _settle(wanted.patch, read, form)
+    _settle(wanted.patch, read, form, found)
     over = first(form, "over_version") or first(form, "base_version")
     body = wanted.patch | {"base_version": over, _REASON: first(form, _REASON) or None}
     answer = await visitor.send("PATCH", at, body=body, headers=once(form))
@@ -91,15 +92,25 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     return go(f"/assistants/{saved['id']}")
 
 
-def _settle(patch: dict[str, Any], read: dict[str, Any], form: Form) -> None:
-    """Give each path that others changed, too, the value that was chosen for it."""
+def _settle(
+    patch: dict[str, Any], read: dict[str, Any], form: Form, found: list[fields.Field]
+) -> None:
+    """Give each path that others changed, too, the value that was chosen for it.
+
+    Raises ``InvalidSettings`` for a choice of what no page knows: a secret that was there.
+    """
     for name, (choice, *_) in form.items():
         path = name.removeprefix(_CHOICE)
-        if not name.startswith(_CHOICE) or choice == "yours":
+        if not name.startswith(_CHOICE) or choice == "yours" or not fields.can_differ(found, path):
             continue
         fields.take_out(patch, path)
         if choice == "base":
-            fields.put(patch, path, fields.at(read, path))
+            base = fields.at(read, path)
+            if fields.is_hidden(base):
+                loc = ("body", *split(path))
+                message = "No page holds the secret that was here: choose theirs, or type it again"
+                raise InvalidSettings((FieldError(loc=loc, msg=message, type="hidden"),))
+            fields.put(patch, path, base)
 
 
 async def _again(
@@ -151,6 +162,7 @@ def _conflict(
         secrets=typed,
         over=answer.data["version"],
         clashes=clashes,
+        is_hidden=fields.is_hidden,
     )
 
 

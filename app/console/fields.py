@@ -13,7 +13,8 @@ from msgspec import UNSET, Struct
 
 from app.console.showing import words
 from events import shape
-from events.pointers import join, split
+from events.pointers import covers, join, split
+from events.secrets import Kept, is_mask, read_url
 from events.shape import Listing, Record, Scalar, Shape
 
 if TYPE_CHECKING:
@@ -230,19 +231,24 @@ def put(tree: dict[str, Any], path: str, value: Any) -> None:
     """Set a value at a path of members."""
     *above, last = split(path)
     for name in above:
-        tree = tree.setdefault(name, {})
+        if not isinstance(tree.get(name), dict):
+            tree[name] = {}
+        tree = tree[name]
     tree[last] = value
 
 
 def take_out(tree: dict[str, Any], path: str) -> None:
-    """Remove a path, where it is."""
-    *above, last = split(path)
-    for name in above:
-        inner = tree.get(name)
-        if not isinstance(inner, dict):
-            return
-        tree = inner
-    tree.pop(last, None)
+    """Remove a path, where it is, and what would be empty without it: that would make an object."""
+    _take_out(tree, split(path))
+
+
+def _take_out(tree: dict[str, Any], names: tuple[str, ...]) -> None:
+    name, *below = names
+    inner = tree.get(name)
+    if below and isinstance(inner, dict):
+        _take_out(inner, tuple(below))
+    if not below or inner == {}:
+        tree.pop(name, None)
 
 
 def at(tree: Any, path: str) -> Any:
@@ -250,3 +256,19 @@ def at(tree: Any, path: str) -> Any:
     for name in split(path):
         tree = tree.get(name) if isinstance(tree, dict) else None
     return tree
+
+
+def can_differ(found: list[Field], path: str) -> bool:
+    """Whether two people's changes of the fields can meet at a path: at, above or in one."""
+    return bool(path) and any(
+        covers(path, one.path) or (one.kind == "json" and covers(one.path, path)) for one in found
+    )
+
+
+def is_hidden(value: Any) -> bool:
+    """Whether a value that was shown holds a mask: it cannot be sent back as what it was."""
+    if isinstance(value, dict):
+        return any(map(is_hidden, value.values()))
+    if isinstance(value, list):
+        return any(map(is_hidden, value))
+    return isinstance(value, str) and (is_mask(value) or isinstance(read_url(value), Kept))

@@ -149,6 +149,62 @@ def test_a_second_conflict_keeps_what_was_chosen_on_the_first(
     assert (found["idle_timeout"], found["max_idle_messages"]) == (value, 5)
 
 
+def test_a_secret_that_was_is_not_offered_and_not_taken(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    path = "/llm_provider_config/api_key"
+    for key in ("sk-first", "sk-second"):
+        admin.patch(f"/api/v1{at}", json={"llm_provider_config": {"api_key": key}})
+    form = {"base_version": 2, path: "sk-mine"}
+    clashed = operator.submit(at, form)
+    assert clashed.status_code == 409
+    offered = re.findall(rf'name="choice:{path}" value="(\w+)"', clashed.text)
+    assert offered == ["theirs", "yours"]
+    (again,) = re.findall(rf'<input type="password" name="{path}"[^>]*>', clashed.text)
+    assert "required" not in again  # or nobody could choose theirs
+    assert 'autocomplete="new-password"' in again
+    over = form | {"over_version": 3}
+    refused = operator.submit(at, over | {f"choice:{path}": "base"})
+    assert refused.status_code == 422
+    assert "No page holds the secret" in refused.text
+    assert now(admin, at)["version"] == 3
+    # The control: the other two are taken.
+    assert operator.submit(at, over | {f"choice:{path}": "theirs"}).status_code == 303
+    assert now(admin, at)["version"] == 3
+    assert operator.submit(at, over | {f"choice:{path}": "yours"}).status_code == 303
+    assert now(admin, at)["version"] == 4
+
+
+def test_theirs_leaves_a_record_away_that_others_took_away(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    path = "/stt_settings/flux_config/eot_threshold"
+    body = {"stt_settings": {"flux_config": {"eot_threshold": 0.7}}}
+    admin.patch(f"/api/v1{at}", json=body)
+    admin.patch(f"/api/v1{at}", json={"stt_settings": {"flux_config": None}})
+    form = {"base_version": 2, path: "0.8", "/idle_timeout": "9"}
+    clashed = operator.submit(at, form)
+    (clash,) = shown_choices(clashed.text)
+    over = {"over_version": 3, f"choice:{clash}": "theirs"}
+    assert operator.submit(at, form | over).status_code == 303
+    found = now(admin, at)
+    assert (found["stt_settings"]["flux_config"], found["idle_timeout"]) == (None, 9)
+    # The control: yours brings it back.
+    assert operator.submit(at, form | over | {f"choice:{clash}": "yours"}).status_code == 303
+    assert now(admin, at)["stt_settings"]["flux_config"]["eot_threshold"] == 0.8
+
+
+@pytest.mark.parametrize("choice", ["theirs", "base"])
+@pytest.mark.parametrize("path", ["", "x", "/idle_timeout/x", "/id", "/webhook_headers/x/y", "//"])
+def test_a_choice_for_what_is_no_field_is_none(
+    operator: Browser, admin: httpx.Client, at: str, path: str, choice: str
+) -> None:
+    form = {"base_version": 1, "/idle_timeout": "9", f"choice:{path}": choice}
+    status = operator.submit(at, form).status_code
+    assert status in (303, 422)
+    assert now(admin, at)["idle_timeout"] == (9 if status == 303 else None)
+
+
 def test_a_secret_is_never_shown_and_kept_unless_it_is_changed(
     operator: Browser, editor: httpx.Client, runtime: httpx.Client, at: str
 ) -> None:
