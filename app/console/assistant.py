@@ -13,7 +13,7 @@ from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import go, page
 from events.errors import FieldError, InvalidSettings
-from events.pointers import join, split
+from events.pointers import join, overlaps, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,8 +76,8 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     read = (await visitor.get(at, version=first(form, "base_version"))).or_raise()
     found = [one for group in fields.groups(read) for one in group.fields]
     wanted = fields.wanted(found, form)
-    if wanted.errors:
-        return await _again(visitor, read, form, wanted.errors)
+    if errors := wanted.errors | _missing(form, found, wanted.paths):
+        return await _again(visitor, read, form, errors)
     _settle(wanted.patch, read, form, found)
     over = first(form, "over_version") or first(form, "base_version")
     body = wanted.patch | {"base_version": over, _REASON: first(form, _REASON) or None}
@@ -113,19 +113,32 @@ def _settle(
             fields.put(patch, path, base)
 
 
+def _missing(form: Form, found: list[fields.Field], paths: list[str]) -> dict[str, str]:
+    """The errors of choices for what one typed where nothing is typed: a secret, usually."""
+    chosen = [
+        name.removeprefix(_CHOICE)
+        for name in form
+        if name.startswith(_CHOICE) and first(form, name) == "yours"
+    ]
+    return {
+        path: "You chose yours: type it again"
+        for path in chosen
+        if fields.can_differ(found, path) and not any(overlaps(path, one) for one in paths)
+    }
+
+
 async def _again(
     visitor: Visitor, read: dict[str, Any], form: Form, errors: Mapping[str, str]
 ) -> Template:
     """The form once more, with what was typed, but for secrets, and what is wrong with it."""
-    said = dict.fromkeys(_secrets(read, form), "Not saved, and not kept: type it again")
-    said |= errors
-    return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=form, errors=said)
-
-
-def _secrets(read: dict[str, Any], form: Form) -> list[str]:
-    """The secrets that somebody typed: no page holds them."""
-    found = (one for group in fields.groups(read) for one in group.fields)
-    return [one.path for one in found if one.kind == "secret" and first(form, one.path)]
+    found = [one for group in fields.groups(read) for one in group.fields]
+    hidden = [one.path for one in fields.typed_secrets(found, form)]
+    typed = {name: texts for name, texts in form.items() if name not in hidden}
+    said = dict(errors)
+    for path in hidden:
+        why = f"{said[path]}. " if path in said else ""
+        said[path] = f"{why}Not saved, and not kept: type it again"
+    return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=typed, errors=said)
 
 
 def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
@@ -145,8 +158,9 @@ def _conflict(
     visitor: Visitor, read: dict[str, Any], form: Form, paths: list[str], answer: Answer
 ) -> Template:
     """What others changed since: base, theirs and by whom, and yours, to choose from."""
-    typed = [path for path in _secrets(read, form) if fields.CLEAR + path not in form]
-    names = {*paths, _REASON}.difference(typed)
+    found = [one for group in fields.groups(read) for one in group.fields]
+    typed = fields.typed_secrets(found, form)
+    names = {*paths, _REASON}.difference(one.path for one in typed)
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]

@@ -16,6 +16,7 @@ from app.console.asking import Visitor, first, once, signed_in, submitted
 from app.console.pages import go, page
 from app.console.showing import error
 from app.requests import principal
+from events.secrets import Plain, read_url
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -73,7 +74,8 @@ async def create(request: AnyRequest) -> Template | Redirect:
     body = {name: text for name in ("name", "description") if (text := first(form, name))}
     made = await visitor.send("POST", "/assistants", body=body, headers=once(form))
     if made.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return _form(visitor, body, [error(one) for one in made.data["detail"]])
+        shown = {name: text for name, text in body.items() if not isinstance(read_url(text), Plain)}
+        return _form(visitor, shown, [error(one) for one in made.data["detail"]])
     return go(f"/assistants/{made.or_raise()['id']}")
 
 

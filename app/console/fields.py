@@ -13,8 +13,12 @@ from msgspec import UNSET, Struct
 
 from app.console.showing import words
 from events import shape
+from events.errors import InvalidSettings, MalformedJSON
+from events.merging import Replace
+from events.parsing import parse
+from events.patch import read_patch
 from events.pointers import covers, join, split
-from events.secrets import Kept, is_mask, read_url
+from events.secrets import Kept, Plain, is_mask, read_url, speaks_of_credential
 from events.shape import Listing, Record, Scalar, Shape
 
 if TYPE_CHECKING:
@@ -46,6 +50,8 @@ _ELSEWHERE = frozenset(("is_active",))  # has a switch of its own
 _LONG = re.compile(r"prompt|message|text|description")
 _INTEGER = re.compile(r"-?\d{1,20}")
 _NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+_BETWEEN = re.compile(r"[\s\"',]+")
+_HIDING = ("text", "long", "lines", "json")
 _SWITCH = {"on": True, "off": False}
 CLEAR = "clear:"  # before a secret's path: take it away
 
@@ -175,7 +181,7 @@ def wanted(found: list[Field], form: Mapping[str, list[str]]) -> Wanted:
     for one in found:
         try:
             value = _wanted(one, form)
-        except msgspec.DecodeError as error:
+        except MalformedJSON as error:
             errors[one.path] = f"This is no JSON: {error}"
             continue
         if value is not UNSET:
@@ -201,7 +207,7 @@ def _value(one: Field, text: str) -> Any:
             lines = [line.strip() for line in text.split("\n") if line.strip()]
             return lines or (None if one.nullable else [])
         case "json":
-            return msgspec.json.decode(text) if text.strip() else None
+            return parse(text.encode()) if text.strip() else None
         case _ if not text and (one.nullable or one.kind not in ("text", "long")):
             return None
         case "switch":
@@ -212,6 +218,51 @@ def _value(one: Field, text: str) -> Any:
             return float(text)
         case _:
             return text
+
+
+def typed_secrets(found: list[Field], form: Mapping[str, list[str]]) -> list[Field]:
+    """The fields in which somebody typed a secret: no page holds it."""
+    return [
+        one
+        for one in found
+        if CLEAR + one.path not in form
+        and (text := form.get(one.path, [one.text])[0]) != one.text
+        and (one.kind == "secret" or _hides(one, text))
+    ]
+
+
+def _hides(one: Field, text: str) -> bool:
+    """Whether the API would seal something of a text; guessed for one that it cannot read."""
+    if one.kind not in _HIDING:
+        return False
+    try:
+        value = _value(one, text)
+        patch: dict[str, Any] = {}
+        put(patch, one.path, value)
+        return _seals(read_patch(patch).tree) or _replaces_hidden(one.value, value)
+    except (MalformedJSON, InvalidSettings):
+        words = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
+        has_url = any(isinstance(read_url(word), Plain) for word in words)
+        return has_url or (one.kind == "json" and speaks_of_credential(text))
+
+
+def _seals(tree: Any) -> bool:
+    if isinstance(tree, Replace):
+        return _seals(tree.value)
+    if isinstance(tree, dict):
+        return any(map(_seals, tree.values()))
+    if isinstance(tree, list):
+        return any(map(_seals, tree))
+    return isinstance(tree, Plain)
+
+
+def _replaces_hidden(before: Any, after: Any) -> bool:
+    """Whether a value takes the place of a mask: it is as secret as what that stands for."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return any(_replaces_hidden(before.get(name), value) for name, value in after.items())
+    if isinstance(before, list) and isinstance(after, list):
+        return any(map(_replaces_hidden, before, after))
+    return isinstance(before, str) and is_mask(before) and bool(after) and after != before
 
 
 def merge_patch(before: Any, after: Any) -> Any:

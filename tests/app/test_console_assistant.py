@@ -240,6 +240,62 @@ def test_a_secret_that_was_typed_is_in_no_page_that_asks_again(
     assert "sk-typed" in revealed.text  # the control: typed again, it is saved
 
 
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("/webhook_headers", '{"Authorization": "Bearer sk-typed"}'),
+        ("/webhook_headers", '{"Authorization": "Bearer sk-typed",}'),
+        ("/custom_settings", '{"pair": {"key": "Authorization", "value": "sk-typed"}}'),
+        ("/custom_settings", '{"at": "https://me:sk-typed@example.com/"'),
+        ("/webhook_url", "https://me:sk-typed@example.com/hook"),
+        ("/webhook_headers", '{"x": "sk-typed"}'),
+    ],
+)
+def test_a_secret_that_was_typed_into_an_ordinary_field_is_in_no_page_that_asks_again(
+    operator: Browser, admin: httpx.Client, at: str, path: str, text: str
+) -> None:
+    before = {"webhook_headers": {"x": "********"}} if '"x"' in text else {}
+    read = now(admin, at) | before
+    found = [one for group in fields.groups(read) for one in group.fields]
+    assert [one.path for one in fields.typed_secrets(found, {path: [text]})] == [path]
+    plain = text.replace("sk-typed@", "").replace("me:", "").replace("sk-typed", "")
+    if "Authorization" not in text:  # the control: without its secret it is kept
+        assert not fields.typed_secrets(found, {path: [plain]})
+    if before:
+        return
+    form = {"base_version": 1, path: text, "/llm_settings/max_tokens": "9"}
+    refused = operator.submit(at, form | {"/llm_settings/max_tokens": "many"})
+    assert refused.status_code == 422
+    admin.patch(f"/api/v1{at}", json={"llm_settings": {"max_tokens": 7}})
+    clashed = operator.submit(at, form)
+    assert clashed.status_code in (409, 422)
+    for page in (refused.text, clashed.text):
+        assert "sk-typed" not in page
+        assert "type it again" in page
+
+
+def test_yours_needs_a_secret_to_be_typed_again(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    path = "/llm_provider_config/api_key"
+    admin.patch(f"/api/v1{at}", json={"llm_provider_config": {"api_key": "sk-theirs"}})
+    form = {"base_version": 1, "over_version": 2, f"choice:{path}": "yours"}
+    refused = operator.submit(at, form | {path: ""})
+    assert refused.status_code == 422
+    assert "type it again" in refused.text
+    assert operator.submit(at, form | {path: "sk-mine"}).status_code == 303  # the control
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1, "a": 2}', "NaN", "9" * 5000])
+def test_json_that_the_api_would_not_read_is_said_beside_its_field(
+    operator: Browser, editor: httpx.Client, at: str, text: str
+) -> None:
+    answer = operator.submit(at, {"base_version": 1, "/custom_settings": text})
+    assert answer.status_code == 422
+    assert "This is no JSON" in answer.text
+    assert now(editor, at)["version"] == 1
+
+
 def test_a_reason_is_wanted_where_the_policy_wants_one(
     server: Server, organization: Organization, admin: httpx.Client, at: str, operator: Browser
 ) -> None:
