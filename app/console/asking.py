@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from app.accounts import Principal, Role
 from app.console import session as sessions
+from app.console.fields import as_typed
 from app.console.session import Session, SignedOut
 from app.requests import services
 from events.errors import FieldError, InvalidSettings, Refusal
@@ -208,7 +209,7 @@ def _read(body: bytes) -> Form:
         raise InvalidSettings((error,)) from None
     form: Form = {}
     for name, value in fields:
-        form.setdefault(name, []).append(value.replace("\r\n", "\n"))
+        form.setdefault(name, []).append(as_typed(value))
     return form
 
 

@@ -49,7 +49,7 @@ _GENERAL = "General"
 _ELSEWHERE = frozenset(("is_active",))  # has a switch of its own
 _LONG = re.compile(r"prompt|message|text|description")
 _INTEGER = re.compile(r"-?\d{1,20}")
-_NUMBER = re.compile(r"-?\d{1,20}(\.\d{1,20})?")
+_NUMBER = re.compile(r"-?(\d{1,20}(\.\d{1,20})?|\.\d{1,20})")
 _BETWEEN = re.compile(r"[\s\"',]+")
 _HIDING = ("text", "long", "lines", "json")
 _SWITCH = {"on": True, "off": False}
@@ -136,7 +136,7 @@ def _kind(one: Shape, name: str, value: Any) -> Kind:
             return "secret"
         case Scalar(type=kind):
             return _scalar_kind(kind, name, value)
-        case Listing(item=Scalar()) if not any("\n" in str(item) for item in value or ()):
+        case Listing(item=Scalar()) if not any(map(_has_lines, value or ())):
             return "lines"
         case _:
             return "json"
@@ -147,7 +147,7 @@ def _scalar_kind(kind: Any, name: str, value: Any) -> Kind:
         return "choice"
     base = getattr(kind, "__origin__", kind)
     simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
-    is_long = _LONG.search(name) or "\n" in str(value)
+    is_long = _LONG.search(name) or _has_lines(value)
     return simple.get(base, "long" if is_long else "text")
 
 
@@ -162,7 +162,16 @@ def _text(kind: Kind, value: Any) -> str:
         case "json":
             return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
         case _:
-            return str(value).replace("\r\n", "\n")
+            return as_typed(str(value))
+
+
+def as_typed(text: str) -> str:
+    """A text as forms send it, with one kind of line ends: browsers know no other."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _has_lines(value: Any) -> bool:
+    return "\n" in as_typed(str(value))
 
 
 class Wanted(Struct, frozen=True, kw_only=True):

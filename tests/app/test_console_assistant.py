@@ -82,6 +82,34 @@ def test_a_form_sent_as_it_was_shown_changes_nothing(
     }  # fmt: skip
 
 
+def test_line_ends_of_any_kind_stay_while_a_text_is_left_as_it_was(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    body = {
+        "llm_settings": {"system_prompt": "a\rb\r\nc\nd", "stop_sequences": ["e\rf", "g"]},
+        "end_call_message": "Good\rbye",
+        "webhook_url": "https://example.com/\rx",
+    }
+    assert editor.patch(f"/api/v1{at}", json=body).is_success
+    shown = now(editor, at)
+    found = [one for group in fields.groups(shown) for one in group.fields]
+    for ends in ("\r\n", "\n", "\r"):
+        everything = {one.path: one.text.replace("\n", ends) for one in found}
+        assert operator.submit(at, {"base_version": 2} | everything).status_code == 303
+        assert now(editor, at) == shown
+    everything["/end_call_message"] = "Good\r\nbye!"
+    operator.submit(at, {"base_version": 2} | everything)
+    assert now(editor, at)["end_call_message"] == "Good\nbye!"  # the control
+
+
+def test_a_number_needs_no_digit_before_its_point(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    assert operator.submit(at, {"base_version": 1, TEMPERATURE: ".25"}).status_code == 303
+    assert now(editor, at)["llm_settings"]["temperature"] == 0.25
+    assert operator.submit(at, {"base_version": 2, TEMPERATURE: "."}).status_code == 422
+
+
 @pytest.mark.parametrize(
     ("path", "text", "said"),
     [
