@@ -10,7 +10,7 @@ from app.console.sparkline import draw
 from tests.conftest import ASSISTANTS
 from tests.console import Browser, field
 
-_ROW = re.compile(r'<th scope="row"><a href="/assistants/(\d+)">([^<]*)</a>')
+_ROW = re.compile(r'<th scope="row"><a href="/assistants/(\d+)"><bdi>([^<]*)</bdi></a>')
 
 
 def names(answer: httpx.Response) -> list[str]:

@@ -67,6 +67,20 @@ def test_the_timeline_is_filtered_by_what_the_address_says(reader: Browser, at: 
     assert "RFC 3339" in refused.text
 
 
+def test_names_and_reasons_turn_nothing_around_them(
+    reader: Browser, editor: httpx.Client, at: str
+) -> None:
+    turned = "\u202eboth"
+    body = {"name": turned, "idle_timeout": 3, "change_description": turned}
+    editor.patch(f"/api/v1{at}", json=body)
+    for page in (at, f"{at}/history", f"{at}/versions/8"):
+        text = reader.get(page).text
+        assert f"<h1><bdi>{turned}</bdi></h1>" in text
+        assert text.count(f"<bdi>{turned}</bdi>") >= 2
+        assert "<bdi>editor key</bdi>" in text
+    assert f"<bdi>{turned}</bdi></a>" in reader.get("/").text
+
+
 def test_older_changes_are_a_page_away_without_script(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
