@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 API = "/api/v1"
 TOKEN = "form_token"  # noqa: S105  # a field's name
 ONCE = "once"
-_MOST_FIELDS = 2000
+MOST_FIELDS = 2000
 _READ_AT_ONCE = 64 * 1024
 _REFUSED = 400
 _NOT_FOUND = 404
@@ -201,7 +201,7 @@ def _read(body: bytes) -> Form:
             body.decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_MOST_FIELDS,
+            max_num_fields=MOST_FIELDS,
         )
     except ValueError:
         message = "Input should be a form of this page, in UTF-8"

@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.accounts import Role
-from app.console.asking import Form, Visitor, first, once, part, signed_in, submitted
+from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import go, page
 from app.console.showing import error
 from app.requests import principal
@@ -22,6 +22,8 @@ AnyRequest = Request[Any, Any, Any]
 
 _UNDO = "/assistants/{assistant_id:str}/undo/{version:str}"
 _ROLLBACK = "/assistants/{assistant_id:str}/rollback/{version:str}"
+WHOLE = "whole"  # a field of a plan that is too long for a box at each setting
+_MOST_BOXES = MOST_FIELDS - 100
 _NUMBER = re.compile(r"[0-9]+")
 _RULE = "Input should be a version's number"
 _REASON = "change_description"
@@ -110,7 +112,7 @@ async def roll_back(
     visitor, form = await submitted(request)
     wish = Wish(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
     chosen, planned = form.get("path", []), first(form, "planned")
-    is_whole = str(len(chosen)) == planned
+    is_whole = WHOLE in form or str(len(chosen)) == planned
     return await _apply(request, visitor, wish, form, {} if is_whole else {"paths": chosen})
 
 
@@ -150,6 +152,8 @@ async def _plan(
         plan=answer.or_raise(),
         errors=errors or [],
         reason=reason,
+        most_boxes=_MOST_BOXES,
+        whole=WHOLE,
     )
 
 

@@ -185,6 +185,24 @@ def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
     assert operator.submit(f"{at}/rollback/1", form).status_code == 303
 
 
+@pytest.mark.parametrize(("count", "boxes"), [(1800, 1801), (2500, 0)])
+def test_a_plan_too_long_for_a_form_is_applied_whole(
+    operator: Browser, editor: httpx.Client, at: str, count: int, boxes: int
+) -> None:
+    before = editor.get(f"/api/v1{at}").json()["custom_settings"]
+    many = {f"n{number}": number for number in range(count)}
+    editor.patch(f"/api/v1{at}", json={"custom_settings": {"deep": {"a": 1}}})
+    assert editor.patch(f"/api/v1{at}", json={"custom_settings": {"deep": many}}).is_success
+    planned = operator.get(f"{at}/rollback/8")
+    paths = re.findall(r'name="path" value="([^"]*)"', planned.text)
+    assert len(paths) == boxes
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    form |= {"path": paths} if boxes else {"whole": field(planned.text, "whole")}
+    assert operator.submit(f"{at}/rollback/8", form).status_code == 303
+    found = editor.get(f"/api/v1{at}").json()["custom_settings"]
+    assert found == (before or {}) | {"deep": {"a": 1}}
+
+
 @pytest.mark.parametrize("name", ["label:stable", "latest", "-1"])
 def test_a_plan_that_was_asked_for_by_a_name_is_of_the_version_it_had_then(
     operator: Browser, viewer: httpx.Client, editor: httpx.Client, at: str, name: str
