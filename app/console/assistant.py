@@ -5,13 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import go, page
+from app.console.pages import go, page, show
 from events.errors import FieldError, InvalidSettings
 from events.pointers import join, overlaps, split
 
@@ -25,7 +25,7 @@ _REASON = "change_description"
 _CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
 
 
-@get(_ASSISTANT)
+@show(_ASSISTANT)
 async def show_assistant(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """The settings as people think of them, each with who set it, when and why."""
     visitor = await signed_in(request)

@@ -6,14 +6,14 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
 from app.accounts import MAX_ID, Role
 from app.console import sparkline
 from app.console.asking import Visitor, first, once, signed_in, submitted
-from app.console.pages import go, page
+from app.console.pages import go, page, show
 from app.console.showing import error
 from app.requests import principal
 from events.secrets import Plain, read_url
@@ -25,7 +25,7 @@ _SORTS = {"changed": "Last change", "name": "Name", "created": "Creation"}
 _STATES = {"all": "All", "active": "On", "inactive": "Off"}
 
 
-@get("/")
+@show("/")
 async def list_assistants(
     request: AnyRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",
@@ -59,7 +59,7 @@ def _address(asked: dict[str, str], skip: int) -> str:
     return f"/?{urlencode(asked | {'skip': skip})}"
 
 
-@get("/assistants/new")
+@show("/assistants/new")
 async def show_new(request: AnyRequest) -> Template:
     """The form that makes an assistant."""
     visitor = await signed_in(request)

@@ -6,12 +6,12 @@ import re
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from litestar import Request, get
+from litestar import Request
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
 from app.console.asking import Answer, Visitor, part, signed_in
-from app.console.pages import page
+from app.console.pages import page, show
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -22,7 +22,7 @@ _MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _Filter = Annotated[str, QueryParameter(max_length=1000)]
 
 
-@get(f"{_ASSISTANT}/history")
+@show(f"{_ASSISTANT}/history")
 async def show_history(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -70,7 +70,7 @@ def _older(at: str, given: dict[str, str], answer: Answer) -> str | None:
     return f"{at}/history?{urlencode(given | {'cursor': cursor})}"
 
 
-@get(f"{_ASSISTANT}/versions/{{version:str}}")
+@show(f"{_ASSISTANT}/versions/{{version:str}}")
 async def show_change(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
@@ -84,7 +84,7 @@ async def show_change(
     return page("change", visitor, assistant=shown, entry=entry, changes=changes)
 
 
-@get(f"{_ASSISTANT}/compare")
+@show(f"{_ASSISTANT}/compare")
 async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """Any two versions, whichever way they are named; the last change at first."""
     visitor = await signed_in(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import Request, Response, get
+from litestar import HttpMethod, Request, Response, route
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders
 from litestar.middleware import ASGIMiddleware, DefineMiddleware
@@ -51,6 +52,7 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+_READING = ("GET", "HEAD")
 _FOR_GOOD = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 # Where the navigation leads: its words, the page, and the role that it needs.
@@ -132,7 +134,11 @@ def go(address: str) -> Redirect:
     return Redirect(address, status_code=303)
 
 
-@get("/static/{name:str}")
+# A page that can be read: HEAD is answered as GET is, and the server sends no body.
+show = partial(route, http_method=[HttpMethod.GET, HttpMethod.HEAD])
+
+
+@show("/static/{name:str}")
 async def get_file(name: FromPath[str]) -> Response[bytes]:
     """A style sheet or a script; its name changes with it, so it may be kept for good."""
     file = _BY_NAME.get(name)
@@ -158,7 +164,7 @@ def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Templat
     A link of another site brings no SameSite=Strict cookie: this site's page asks once more.
     """
     has_cookie = session.COOKIE in request.cookies
-    if request.method == "GET" and not has_cookie and session.is_from_elsewhere(request):
+    if request.method in _READING and not has_cookie and session.is_from_elsewhere(request):
         return page("go_on", title="One moment", address=session.local(_again(request)))
     response = go(session.sign_in_address(_again(request)))
     if has_cookie:
@@ -168,7 +174,7 @@ def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Templat
 
 def _again(request: AnyRequest) -> str:
     """Where to ask the same once more; the first page in place of what was no question."""
-    if request.method != "GET":
+    if request.method not in _READING:
         return "/"
     query = request.scope["query_string"].decode(errors="replace")
     path = quote(path_of(request), safe="/:")

@@ -11,7 +11,7 @@ from litestar.response import Redirect, Template
 
 from app.console import session
 from app.console.asking import first, read_form, submitted
-from app.console.pages import go, page
+from app.console.pages import go, page, show
 from app.requests import services
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ AnyRequest = Request[Any, Any, Any]
 _MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
 
 
-@get(session.SIGN_IN)
+@show(session.SIGN_IN)
 async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
     """The form that asks for a key."""
     return _form(request, back)

@@ -6,14 +6,14 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Request, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.accounts import Role
 from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import go, page
+from app.console.pages import go, page, show
 from app.console.showing import error
 from app.requests import principal
 from events.errors import FieldError, InvalidSettings
@@ -51,7 +51,7 @@ class Wish(Struct, frozen=True, kw_only=True):
         return {"to_version": self.version}
 
 
-@get(_UNDO)
+@show(_UNDO)
 async def plan_undo(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -65,7 +65,7 @@ async def plan_undo(
     return await _plan(request, visitor, wish)
 
 
-@get(_ROLLBACK)
+@show(_ROLLBACK)
 async def plan_rollback(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:

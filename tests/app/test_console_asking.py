@@ -61,6 +61,28 @@ def test_every_form_needs_the_sessions_token_and_this_site(
 
 
 @pytest.mark.usefixtures("assistant")
+@pytest.mark.parametrize(
+    "path", [path for verb, path in PAGES if verb == "GET" and path != "/sign-in/once"]
+)
+def test_a_page_that_is_asked_for_its_head_answers_as_it_would_with_its_body(
+    operator: Browser, path: str
+) -> None:
+    whole = operator.get(fill(path))
+    head = operator.client.head(fill(path))
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers.get("content-type") == whole.headers.get("content-type")
+    operator.client.cookies.clear()
+    whole, head = operator.get(fill(path)), operator.client.head(fill(path))
+    assert (head.status_code, head.headers.get("location")) == (
+        whole.status_code, whole.headers.get("location"),
+    )  # fmt: skip
+
+
+def test_a_link_that_signs_in_once_is_not_used_up_by_a_look_at_its_head(operator: Browser) -> None:
+    assert operator.client.head("/sign-in/once?code=x").status_code == 405
+
+
+@pytest.mark.usefixtures("assistant")
 def test_what_a_page_reads_stays_in_the_organization(
     operator: Browser, organization: Organization
 ) -> None:
