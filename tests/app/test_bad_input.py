@@ -750,7 +750,7 @@ def test_a_line_end_in_a_header_makes_no_header_of_ours(
     "request_line",
     [
         b"GET",
-        b"GET /",
+        b"GET /x",
         b"BREW / HTTP/1.1",
         b"GET / HTTP/9.9",
         b"GET /\xff HTTP/1.1",
