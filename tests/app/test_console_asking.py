@@ -78,6 +78,13 @@ def test_a_page_that_is_asked_for_its_head_answers_as_it_would_with_its_body(
     )  # fmt: skip
 
 
+def test_a_part_with_a_slash_in_it_does_not_lead_to_another_path() -> None:
+    nobody: Any = None  # who is not asked for
+    visitor = asking.Visitor(nobody, nobody, nobody)
+    answer = asyncio.run(visitor.get(f"/assistants/{asking.part('1/versions')}"))
+    assert answer.status == 404
+
+
 def test_a_link_that_signs_in_once_is_not_used_up_by_a_look_at_its_head(operator: Browser) -> None:
     assert operator.client.head("/sign-in/once?code=x").status_code == 405
 
