@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
+from msgspec import UNSET
 
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import go, page, show
+from events import pointers
 from events.errors import FieldError, InvalidSettings
+from events.patch import REASON
 from events.pointers import join, overlaps, split
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 AnyRequest = Request[Any, Any, Any]
 
 _ASSISTANT = "/assistants/{assistant_id:str}"
-_REASON = "change_description"
 _CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
 
 
@@ -74,13 +76,13 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     visitor, form = await submitted(request)
     at = f"/assistants/{part(assistant_id)}"
     read = (await visitor.get(at, version=first(form, "base_version"))).or_raise()
-    found = [one for group in fields.groups(read) for one in group.fields]
+    found = fields.every(read)
     wanted = fields.wanted(found, form)
     if errors := wanted.errors | _missing(form, found, wanted.paths):
         return await _again(visitor, read, form, errors)
-    _settle(wanted.patch, read, form, found)
+    patch = _settled(wanted.patch, read, form, found)
     over = first(form, "over_version") or first(form, "base_version")
-    body = wanted.patch | {"base_version": over, _REASON: first(form, _REASON) or None}
+    body = patch | {"base_version": over, REASON: first(form, REASON) or None}
     answer = await visitor.send("PATCH", at, body=body, headers=once(form))
     if answer.status == HTTPStatus.CONFLICT and "conflicts" in answer.data:
         return _conflict(visitor, read, form, wanted.paths, answer)
@@ -92,10 +94,10 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     return go(f"/assistants/{saved['id']}")
 
 
-def _settle(
+def _settled(
     patch: dict[str, Any], read: dict[str, Any], form: Form, found: list[fields.Field]
-) -> None:
-    """Give each path that others changed, too, the value that was chosen for it.
+) -> dict[str, Any]:
+    """The patch that gives each path that others changed, too, the value that was chosen for it.
 
     Raises ``InvalidSettings`` for a choice of what no page knows: a secret that was there.
     """
@@ -105,12 +107,13 @@ def _settle(
             continue
         fields.take_out(patch, path)
         if choice == "base":
-            base = fields.at(read, path)
+            base = pointers.at(read, path)
             if fields.is_hidden(base):
                 loc = ("body", *split(path))
                 message = "No page holds the secret that was here: choose theirs, or type it again"
                 raise InvalidSettings((FieldError(loc=loc, msg=message, type="hidden"),))
-            fields.put(patch, path, base)
+            patch = pointers.put(patch, path, None if base is UNSET else base)
+    return patch
 
 
 def _missing(form: Form, found: list[fields.Field], paths: list[str]) -> dict[str, str]:
@@ -131,7 +134,7 @@ async def _again(
     visitor: Visitor, read: dict[str, Any], form: Form, errors: Mapping[str, str]
 ) -> Template:
     """The form once more, with what was typed, but for secrets, and what is wrong with it."""
-    found = [one for group in fields.groups(read) for one in group.fields]
+    found = fields.every(read)
     hidden = [one.path for one in fields.typed_secrets(found, form)]
     typed = {name: texts for name, texts in form.items() if name not in hidden}
     said = dict(errors)
@@ -158,9 +161,9 @@ def _conflict(
     visitor: Visitor, read: dict[str, Any], form: Form, paths: list[str], answer: Answer
 ) -> Template:
     """What others changed since: base, theirs and by whom, and yours, to choose from."""
-    found = [one for group in fields.groups(read) for one in group.fields]
+    found = fields.every(read)
     typed = fields.typed_secrets(found, form)
-    names = {*paths, _REASON}.difference(one.path for one in typed)
+    names = {*paths, REASON}.difference(one.path for one in typed)
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]
@@ -210,8 +213,8 @@ async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
 
 
 def _reason(form: Form) -> dict[str, str]:
-    reason = first(form, _REASON)
-    return {_REASON: reason} if reason else {}
+    reason = first(form, REASON)
+    return {REASON: reason} if reason else {}
 
 
 HANDLERS = [show_assistant, save, switch, duplicate, delete]

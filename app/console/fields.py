@@ -17,7 +17,7 @@ from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
 from events.parsing import parse
 from events.patch import read_patch
-from events.pointers import covers, join, split
+from events.pointers import covers, join, put, split
 from events.secrets import Kept, Plain, is_mask, read_url, speaks_of_credential
 from events.shape import Listing, Record, Scalar, Shape
 
@@ -97,6 +97,11 @@ def groups(settings: Mapping[str, Any]) -> list[Group]:
         Group(title=title, fields=[f for name in names for f in _of(name, settings)])
         for title, names in {**_GROUPS, _GENERAL: general}.items()
     ]
+
+
+def every(settings: Mapping[str, Any]) -> list[Field]:
+    """All fields, whatever they belong to."""
+    return [one for group in groups(settings) for one in group.fields]
 
 
 def _of(name: str, settings: Mapping[str, Any]) -> Iterator[Field]:
@@ -195,7 +200,7 @@ def wanted(found: list[Field], form: Mapping[str, list[str]]) -> Wanted:
             continue
         if value is not UNSET:
             paths.append(one.path)
-            put(patch, one.path, value)
+            patch = put(patch, one.path, value)
     return Wanted(patch=patch, errors=errors, paths=paths)
 
 
@@ -246,12 +251,11 @@ def _hides(one: Field, text: str) -> bool:
         return False
     try:
         value = _value(one, text)
-        patch: dict[str, Any] = {}
-        put(patch, one.path, value)
-        return _seals(read_patch(patch).tree) or _replaces_hidden(one.value, value)
+        patch = read_patch(put({}, one.path, value))
+        return _seals(patch.tree) or _replaces_hidden(one.value, value)
     except (MalformedJSON, InvalidSettings):
-        words = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
-        has_url = any(isinstance(read_url(word), Plain) for word in words)
+        parts = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
+        has_url = any(isinstance(read_url(each), Plain) for each in parts)
         return has_url or (one.kind == "json" and speaks_of_credential(text))
 
 
@@ -287,16 +291,6 @@ def merge_patch(before: Any, after: Any) -> Any:
     return gone | changed
 
 
-def put(tree: dict[str, Any], path: str, value: Any) -> None:
-    """Set a value at a path of members."""
-    *above, last = split(path)
-    for name in above:
-        if not isinstance(tree.get(name), dict):
-            tree[name] = {}
-        tree = tree[name]
-    tree[last] = value
-
-
 def take_out(tree: dict[str, Any], path: str) -> None:
     """Remove a path, where it is, and what would be empty without it: that would make an object."""
     _take_out(tree, split(path))
@@ -309,13 +303,6 @@ def _take_out(tree: dict[str, Any], names: tuple[str, ...]) -> None:
         _take_out(inner, tuple(below))
     if not below or inner == {}:
         tree.pop(name, None)
-
-
-def at(tree: Any, path: str) -> Any:
-    """What a path of members holds; None for nothing."""
-    for name in split(path):
-        tree = tree.get(name) if isinstance(tree, dict) else None
-    return tree
 
 
 def can_differ(found: list[Field], path: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from events.pointers import split
+from events.secrets import MASK
 
 _CAPITALS = {
     "llm": "LLM", "stt": "STT", "tts": "TTS", "rag": "RAG", "url": "URL", "api": "API",
@@ -16,7 +17,6 @@ _CAPITALS = {
     "sid": "SID", "mip": "MIP",
 }  # fmt: skip
 _BELOW = " \u203a "
-_MASK = "********"
 _SHORT = 120
 
 
@@ -54,7 +54,7 @@ def plain(value: Any) -> str:
         case "":
             return "empty"
         case str():
-            return "set (hidden)" if value == _MASK else value
+            return "set (hidden)" if value == MASK else value
         case int() | float():
             return f"{value:,}" if isinstance(value, int) else f"{value}"
         case [] | {}:
@@ -96,4 +96,4 @@ def cause(one: dict[str, Any]) -> str:
 
 def is_rotated(change: dict[str, Any]) -> bool:
     """Whether one hidden value took another's place."""
-    return change.get("before") == change.get("after") == _MASK
+    return change.get("before") == change.get("after") == MASK

@@ -17,6 +17,7 @@ from app.console.pages import go, page, show
 from app.console.showing import error
 from app.requests import principal
 from events.errors import FieldError, InvalidSettings
+from events.patch import REASON
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -26,7 +27,6 @@ WHOLE = "whole"  # a field of a plan that is too long for a box at each setting
 _MOST_BOXES = MOST_FIELDS - 100
 _NUMBER = re.compile(r"[0-9]+")
 _RULE = "Input should be a version's number"
-_REASON = "change_description"
 _AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -120,13 +120,13 @@ async def _apply(
     request: AnyRequest, visitor: Visitor, wish: Wish, form: Form, more: dict[str, Any]
 ) -> Template | Redirect:
     """Do it over the version that the plan was made for, or show the plan as it is by now."""
-    body = wish.body | more | {_REASON: first(form, _REASON) or None}
+    body = wish.body | more | {REASON: first(form, REASON) or None}
     headers = once(form) | {"if-match": first(form, "etag")}
     answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=body, headers=headers)
     if answer.status in _AGAIN:
         detail = answer.data["detail"]
         errors = [detail] if isinstance(detail, str) else [error(one) for one in detail]
-        reason = first(form, _REASON)
+        reason = first(form, REASON)
         return await _plan(request, visitor, wish, answer.status, errors, reason)
     return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
 
