@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _MOST_REVERTED = 200  # versions that are looked at for one entry's ``reverts``
 _MOST_CHANGERS = 100  # versions that one path of a diff names
-_LONG_TEXT = 80  # characters from which on a text is shown by words
 
 
 class DiffEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -461,15 +460,14 @@ def _diff_entry(
     by_words: bool,
 ) -> DiffEntry:
     before, after = mask(change.before, erased_version), mask(change.after, erased_version)
-    is_long = isinstance(before, str) and isinstance(after, str)
-    is_long = is_long and max(len(before), len(after)) >= _LONG_TEXT
+    hunks = words.between(before, after) if by_words else None
     return DiffEntry(
         path=path,
         op=operation(change),
         before=before,
         after=after,
         changed_by=changers,
-        words=words.hunks(before, after) if by_words and is_long else UNSET,
+        words=UNSET if hunks is None else hunks,
     )
 
 

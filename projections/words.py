@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate
 from math import inf
 from time import thread_time
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from diff_match_patch import diff_match_patch
 from msgspec import Struct
@@ -28,6 +28,7 @@ STEPS_BY_SENTENCE = 200_000  # a step takes somewhat less than a microsecond
 STEPS_BY_WORD = 400_000
 SENTENCES = 50_000  # of a text; all after them are the last one
 SLIGHT = 20  # characters
+_LONG_TEXT = 80  # characters from which on a text is shown by words
 
 # A mark belongs to what it follows: accents, joiners, variation selectors, keycaps, kana voicing.
 _MARK = "\u0300-\u036f\u200c\u200d\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\U000e0100-\U000e01ef"
@@ -77,6 +78,13 @@ class _Edit(NamedTuple):
     def length(self) -> int:
         """The characters of both sides."""
         return self.end - self.start + self.close - self.onset
+
+
+def between(before: Any, after: Any) -> list[Hunk] | None:
+    """The hunks of two texts of which one is long; None for all other values."""
+    if not isinstance(before, str) or not isinstance(after, str):
+        return None
+    return hunks(before, after) if max(len(before), len(after)) >= _LONG_TEXT else None
 
 
 def hunks(before: str, after: str) -> list[Hunk]:

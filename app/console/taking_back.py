@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http import HTTPStatus
 from typing import Any
@@ -13,11 +14,11 @@ from msgspec import Struct
 
 from app.accounts import Role
 from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import go, page, show
-from app.console.showing import error
+from app.console.pages import errors_of, go, page, show
 from app.requests import principal
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
+from projections import words
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -124,9 +125,7 @@ async def _apply(
     headers = once(form) | {"if-match": first(form, "etag")}
     answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=body, headers=headers)
     if answer.status in _AGAIN:
-        detail = answer.data["detail"]
-        errors = [detail] if isinstance(detail, str) else [error(one) for one in detail]
-        reason = first(form, REASON)
+        errors, reason = errors_of(answer.data), first(form, REASON)
         return await _plan(request, visitor, wish, answer.status, errors, reason)
     return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
 
@@ -143,18 +142,28 @@ async def _plan(
     shown = (await visitor.get(wish.at)).or_raise()
     asked = wish.body | {"dry_run": True}
     answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=asked)
+    plan = answer.or_raise()
+    await asyncio.to_thread(_add_words, plan["changes"])  # a long prompt takes its time
     return page(
         "plan",
         visitor,
         status,
         assistant=shown,
         wish=wish,
-        plan=answer.or_raise(),
+        plan=plan,
         errors=errors or [],
         reason=reason,
         most_boxes=_MOST_BOXES,
         whole=WHOLE,
     )
+
+
+def _add_words(changes: list[dict[str, Any]]) -> None:
+    """Texts word by word, as the API's diffs have them."""
+    for change in changes:
+        hunks = words.between(change.get("before"), change.get("after"))
+        if hunks is not None:
+            change["words"] = hunks
 
 
 HANDLERS = [plan_undo, plan_rollback, undo, roll_back]

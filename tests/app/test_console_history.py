@@ -152,6 +152,13 @@ def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
     assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
 
 
+def test_a_plan_tells_a_text_by_words(operator: Browser, at: str) -> None:
+    back, there = plain(operator.get(f"{at}/undo/5")), plain(operator.get(f"{at}/versions/5"))
+    for one, other in ((back, "<del>now"), (there, "<del>today")):
+        assert other in one
+        assert "<del>Greet" not in one
+
+
 def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
