@@ -58,7 +58,7 @@ def select(
     skip: int,
     limit: int,
 ) -> list[ActiveAssistant]:
-    """The chosen living assistants in an order, with their days from one on."""
+    """The chosen assistants in an order, with their days from one on."""
     column = assistants.c
     last = sa.and_(
         events.c.organization_id == column.organization_id,

@@ -99,8 +99,9 @@ def living_stamp(
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of an organization's living assistants a caller wants."""
+    """Which of an organization's assistants a caller wants: living ones, or deleted ones."""
 
+    deleted: bool = False
     active: bool | None = None
     user_id: int | None = None
     assistant_ids: tuple[int, ...] | None = None
@@ -190,7 +191,7 @@ def names_and_erasures(
 def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
     """The same in SQL."""
     column = assistants.c
-    yield column.deleted.is_(False)
+    yield column.deleted.is_(selection.deleted)
     if selection.active is not None:
         yield column.is_active.is_(selection.active)
     if selection.user_id is not None:

@@ -212,9 +212,18 @@ async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
     return go("/")
 
 
+@post(f"{_ASSISTANT}/restore", status_code=HTTPStatus.OK)
+async def restore(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
+    """Bring a deleted assistant back, and show it."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{part(assistant_id)}"
+    answer = await visitor.send("POST", f"{at}/restore", body=_reason(form), headers=once(form))
+    return go(f"/assistants/{answer.or_raise()['id']}")
+
+
 def _reason(form: Form) -> dict[str, str]:
     reason = first(form, REASON)
     return {REASON: reason} if reason else {}
 
 
-HANDLERS = [show_assistant, save, switch, duplicate, delete]
+HANDLERS = [show_assistant, save, switch, duplicate, delete, restore]

@@ -13,8 +13,7 @@ from litestar.response import Redirect, Template
 from app.accounts import MAX_ID, Role
 from app.console import sparkline
 from app.console.asking import Visitor, first, once, signed_in, submitted
-from app.console.pages import go, page, show
-from app.console.showing import error
+from app.console.pages import errors_of, go, page, show
 from app.requests import principal
 from events.secrets import Plain, read_url
 
@@ -22,7 +21,7 @@ AnyRequest = Request[Any, Any, Any]
 
 _AT_ONCE = 50
 _SORTS = {"changed": "Last change", "name": "Name", "created": "Creation"}
-_STATES = {"all": "All", "active": "On", "inactive": "Off"}
+_STATES = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
 
 
 @show("/")
@@ -75,7 +74,7 @@ async def create(request: AnyRequest) -> Template | Redirect:
     made = await visitor.send("POST", "/assistants", body=body, headers=once(form))
     if made.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         shown = {name: text for name, text in body.items() if not isinstance(read_url(text), Plain)}
-        return _form(visitor, shown, [error(one) for one in made.data["detail"]])
+        return _form(visitor, shown, errors_of(made.data))
     return go(f"/assistants/{made.or_raise()['id']}")
 
 

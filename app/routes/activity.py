@@ -47,7 +47,10 @@ async def list_activity(
     search: Annotated[
         str, QueryParameter(description="Part of a name or description.", max_length=200)
     ] = "",
-    status: Annotated[Literal["active", "inactive", "all"], QueryParameter()] = "all",
+    status: Annotated[
+        Literal["active", "inactive", "all", "deleted"],
+        QueryParameter(description="`all` are the living ones; `deleted` ones can be restored."),
+    ] = "all",
     sort: Annotated[Literal["changed", "created", "name"], QueryParameter()] = "changed",
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
@@ -56,7 +59,7 @@ async def list_activity(
     who = principal(request)
     if "\x00" in search:
         raise invalid("search", "No name holds NUL")
-    selection = Selection(active=_ACTIVE.get(status), search=search)
+    selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
     until = services(request).clock().date()
     since, total, found = await services(request).assistants.activity(
         who.organization_id, selection, sort, until, days=days, skip=skip, limit=limit

@@ -77,6 +77,8 @@ def test_a_deleted_assistant_is_left_out(
 ) -> None:
     assert editor.delete(f"{ASSISTANTS}/{three[0]}").is_success
     assert names(viewer) == ["Recall", "after hours"]
+    assert names(viewer, status="deleted") == ["Front desk"]
+    assert activity(viewer, status="deleted")["assistants"][0]["last_change"]["version"] == 3
 
 
 def test_no_other_organizations_changes_are_counted(

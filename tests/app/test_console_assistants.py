@@ -91,6 +91,27 @@ def test_a_viewer_sees_no_button_and_may_not_do_what_it_does(
     assert operator.submit("/assistants/new", {"name": "Mine"}).status_code == 303
 
 
+def test_a_deleted_assistant_is_found_among_the_deleted_and_brought_back(
+    operator: Browser, reader: Browser, editor: httpx.Client, admin: httpx.Client
+) -> None:
+    made = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
+    at = f"/assistants/{made['id']}"
+    assert operator.submit(f"{at}/delete", {"change_description": "Moved"}).status_code == 303
+    assert "Front desk" not in operator.get("/").text
+    deleted = operator.get("/", params={"status": "deleted"}).text
+    for said in ("Front desk", "editor key", "Moved", f'action="{at}/restore"'):
+        assert said in deleted
+    assert "/restore" not in reader.get("/", params={"status": "deleted"}).text
+    assert reader.submit(f"{at}/restore", {}).status_code == 403
+    back = operator.submit(f"{at}/restore", {"change_description": "Not moved"})
+    assert (back.status_code, back.headers["location"]) == (303, at)
+    assert operator.get(at).status_code == 200
+    (last, *_) = admin.get("/api/v1/audit/logs", params={"resource_type": "assistant"}).json()[
+        "logs"
+    ]
+    assert (last["action"], last["details"]["reason"]) == ("restore", "Not moved")
+
+
 def test_what_somebody_wrote_is_shown_as_text(editor: httpx.Client, reader: Browser) -> None:
     script = "<script>alert(1)</script>"
     editor.post(ASSISTANTS, json={"name": script, "description": f'"{script}'})
