@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
 from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.config import Config, read_config
-from app.console.pages import TEMPLATES
+from app.console.pages import TEMPLATES, on_no_route
 from app.console.router import ROUTER
 from app.console.session import Codes, Sessions
 from app.database import Database, prepare
@@ -184,7 +185,7 @@ def create_app(
     routes = Litestar(
         route_handlers=[*(handler for room in _ROUTES for handler in room.HANDLERS), ROUTER],
         lifespan=[lifespan],
-        exception_handlers=problems.HANDLERS,
+        exception_handlers={**problems.HANDLERS, NotFoundException: on_no_route},
         openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
         template_config=TEMPLATES,

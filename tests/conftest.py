@@ -230,6 +230,14 @@ def operator(server: Server, organization: Organization) -> Iterator[Browser]:
 
 
 @pytest.fixture
+def administrator(server: Server, organization: Organization) -> Iterator[Browser]:
+    """An admin at the console."""
+    with Browser(server.url) as browser:
+        browser.sign_in(organization.admin)
+        yield browser
+
+
+@pytest.fixture
 def reader(server: Server, organization: Organization) -> Iterator[Browser]:
     """A viewer at the console."""
     with Browser(server.url) as browser:

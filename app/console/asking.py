@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from litestar import Request
-    from litestar.types import Message
+    from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
     AnyRequest = Request[Any, Any, Any]
 
@@ -33,8 +34,7 @@ TOKEN = "form_token"  # noqa: S105  # a field's name
 ONCE = "once"
 MOST_FIELDS = 2000
 _READ_AT_ONCE = 64 * 1024
-_REFUSED = 400
-_NOT_FOUND = 404
+_REFUSED = HTTPStatus.BAD_REQUEST
 _SLASH = quote("/", safe="")
 
 
@@ -49,6 +49,12 @@ class Answer(Struct, frozen=True, kw_only=True):
     def refused(self) -> bool:
         """Whether it is a problem."""
         return self.status >= _REFUSED
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the page after this one begins, by the API's link to it."""
+        target = self.headers.get("link", "").partition("<")[2].partition(">")[0]
+        return dict(parse_qsl(urlsplit(target).query)).get("cursor")
 
     def or_raise(self) -> Any:
         """The data; raises ``Refused`` for a problem."""
@@ -111,13 +117,51 @@ class Visitor:
         Raises ``InvalidSettings`` for a header that cannot be sent.
         """
         if _SLASH in path:  # decoded, it would be two parts, and the path another one
-            return Answer(status=_NOT_FOUND, headers={}, data={"detail": "Not Found"})
+            return Answer(status=HTTPStatus.NOT_FOUND, headers={}, data={"detail": "Not Found"})
         content = b"" if body is msgspec.UNSET else msgspec.json.encode(body)
         sent = {"content-type": "application/json", "content-length": str(len(content))}
-        sent |= dict(headers or {})
-        given = {name: value for name, value in (query or {}).items() if value is not None}
+        scope = self._scope(verb, path, query or {}, sent | dict(headers or {}))
+        messages: list[Message] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": content, "more_body": False}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+
+        await self._app(scope, receive, send)
+        return _answer(messages)
+
+    def streamed(self, path: str, query: Mapping[str, Any], headers: Mapping[str, str]) -> ASGIApp:
+        """What the API answers, passed on as it comes; it raises ``Refused`` for a problem."""
+        asked = self._scope("GET", path, query, headers)
+
+        async def answer(_: Scope, receive: Receive, send: Send) -> None:
+            refused: list[Message] = []
+
+            async def pass_on(message: Message) -> None:
+                if refused or _is_problem(message):
+                    refused.append(message)
+                else:
+                    await send(message)
+
+            await self._app(asked, receive, pass_on)
+            if refused:
+                raise Refused(_answer(refused))
+
+        return answer
+
+    @property
+    def _app(self) -> Any:
+        return self._request.app
+
+    def _scope(
+        self, verb: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
+    ) -> Any:
+        """A request of the API, as this process makes it for the session's key."""
+        given = {name: value for name, value in query.items() if value is not None}
         outer: Any = self._request.scope
-        scope: dict[str, Any] = {
+        return {
             "type": "http",
             "asgi": outer["asgi"],
             "http_version": "1.1",
@@ -127,13 +171,12 @@ class Visitor:
             "raw_path": f"{API}{path}".encode(),
             "query_string": urlencode(given).encode(),
             "root_path": "",
-            "headers": [(name.encode(), _header(name, value)) for name, value in sent.items()],
+            "headers": [(name.encode(), _header(name, value)) for name, value in headers.items()],
             "client": outer["client"],
             "server": outer["server"],
             "principal": self.who,
             "request_id": outer["request_id"],
         }
-        return await _ask(self._request.app, scope, content)
 
 
 def _header(name: str, value: str) -> bytes:
@@ -145,27 +188,18 @@ def _header(name: str, value: str) -> bytes:
         raise InvalidSettings((error,)) from None
 
 
-async def _ask(app: Any, scope: dict[str, Any], content: bytes) -> Answer:
-    """One exchange with an ASGI application."""
-    started: dict[str, Any] = {}
-    received: list[bytes] = []
+def _is_problem(message: Any) -> bool:
+    return bool(message["type"] == "http.response.start" and message["status"] >= _REFUSED)
 
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": content, "more_body": False}
 
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            started.update(message)
-        elif message["type"] == "http.response.body":
-            received.append(message["body"])
-
-    await app(scope, receive, send)
-    body = b"".join(received)
-    return Answer(
-        status=started["status"],
-        headers={name.decode().lower(): value.decode() for name, value in started["headers"]},
-        data=msgspec.json.decode(body) if body else None,
-    )
+def _answer(messages: list[Any]) -> Answer:
+    """An answer that has come whole."""
+    started, *rest = messages
+    headers = {name.decode().lower(): value.decode() for name, value in started["headers"]}
+    body = b"".join(message["body"] for message in rest)
+    is_text = headers.get("content-type", "").startswith("text/")
+    data: Any = body.decode() if is_text else msgspec.json.decode(body) if body else None
+    return Answer(status=started["status"], headers=headers, data=data)
 
 
 def part(text: object) -> str:
@@ -180,7 +214,9 @@ async def signed_in(request: AnyRequest) -> Visitor:
     if who is None:
         raise SignedOut
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
-    return Visitor(request, session, who)
+    visitor = Visitor(request, session, who)
+    request.state.visitor = visitor  # for a problem's page
+    return visitor
 
 
 Form = dict[str, list[str]]

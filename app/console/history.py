@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from litestar import Request
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
-from app.console.asking import Answer, Visitor, part, signed_in
+from app.console.asking import Visitor, part, signed_in
 from app.console.pages import page, show
 
 AnyRequest = Request[Any, Any, Any]
@@ -51,23 +51,13 @@ async def show_history(
         is_first=not cursor,
         newest=f"{at}/history?{urlencode(given)}",
         entries=answer.or_raise(),
-        older=_older(at, given, answer),
+        older=answer.cursor and f"{at}/history?{urlencode(given | {'cursor': answer.cursor})}",
     )
 
 
 def _to_the_second(text: str) -> str:
     """A moment as a browser's field gives it, as the API takes it."""
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
-
-
-def _older(at: str, given: dict[str, str], answer: Answer) -> str | None:
-    """The page after this one, by the cursor of the API's link to it."""
-    link = answer.headers.get("link")
-    if link is None:
-        return None
-    target = link.partition("<")[2].partition(">")[0]
-    (cursor,) = parse_qs(urlsplit(target).query)["cursor"]
-    return f"{at}/history?{urlencode(given | {'cursor': cursor})}"
 
 
 @show(f"{_ASSISTANT}/versions/{{version:str}}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import HttpMethod, Request, Response, route
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders
+from litestar.exceptions import HTTPException
 from litestar.middleware import ASGIMiddleware, DefineMiddleware
 from litestar.middleware.compression import CompressionMiddleware
 from litestar.params import FromPath
@@ -24,8 +25,9 @@ from litestar.template.config import TemplateConfig
 from msgspec import Struct
 
 from app import problems
+from app.accounts import Role
 from app.console import session, showing
-from app.console.asking import Refused, Visitor
+from app.console.asking import API, Refused, Visitor
 from app.console.session import CrossSite, SignedOut
 from app.requests import path_of
 from events.errors import Refusal
@@ -56,7 +58,12 @@ _READING = ("GET", "HEAD")
 _FOR_GOOD = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
 # Where the navigation leads: its words, the page, and the role that it needs.
-PLACES = (("Assistants", "/"),)
+PLACES = (
+    ("Assistants", "/", Role.viewer),
+    ("Audit log", "/audit", Role.admin),
+    ("API keys", "/keys", Role.admin),
+    ("Policy", "/policy", Role.admin),
+)
 
 templates = Environment(
     loader=PackageLoader("app.console"),
@@ -113,8 +120,9 @@ class Headers(ASGIMiddleware):
         await next_app(scope, receive, send_with_headers)
 
 
+AS_IT_IS = "is_as_it_is"  # on a route whose answer is not to be compressed here
 # The fastest: pages are compressed on the loop.
-_GZIP = CompressionConfig(backend="gzip", gzip_compress_level=1)
+_GZIP = CompressionConfig(backend="gzip", gzip_compress_level=1, exclude_opt_key=AS_IT_IS)
 # Compressing a page beside its form's token is safe: no other site's request has the cookie.
 MIDDLEWARE: list[Middleware] = [
     Headers(),
@@ -151,11 +159,27 @@ async def get_file(name: FromPath[str]) -> Response[bytes]:
 # -- problems
 
 
-def problem(status: int, said: dict[str, Any]) -> Template:
-    """A problem of the API as a page."""
+def errors_of(said: Mapping[str, Any]) -> list[str]:
+    """What a problem of the API says, in sentences."""
     detail = said.get("detail", "")
-    errors = [detail] if isinstance(detail, str) else [showing.error(one) for one in detail]
-    return page("problem", status=status, title=HTTPStatus(status).phrase, errors=errors)
+    return [detail] if isinstance(detail, str) else [showing.error(one) for one in detail]
+
+
+def problem(request: AnyRequest, status: int, said: Mapping[str, Any]) -> Template:
+    """A problem of the API as a page."""
+    visitor = request.state.get("visitor")
+    title = HTTPStatus(status).phrase
+    return page("problem", visitor, status, title=title, errors=errors_of(said))
+
+
+def on_no_route(request: AnyRequest, error: Exception) -> Response[Any]:
+    """An address that is none: as a page for who reads pages."""
+    response: Response[Any] = _API_HANDLERS[HTTPException](request, error)
+    if path_of(request).startswith(API) or "text/html" not in request.headers.get("accept", ""):
+        return response
+    shown = problem(request, HTTPStatus.NOT_FOUND, {"detail": "There is no such page."})
+    shown.headers.update(_HEADERS)  # no middleware of the console's saw the request
+    return shown
 
 
 def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Template:
@@ -181,13 +205,13 @@ def _again(request: AnyRequest) -> str:
     return f"{path}?{query}" if query else path
 
 
-def _on_cross_site(_: AnyRequest, __: Exception) -> Response[Any]:
+def _on_cross_site(request: AnyRequest, _: Exception) -> Response[Any]:
     text = "This form did not come from a page of your session. Go back, reload it, and try again."
-    return problem(HTTPStatus.FORBIDDEN, {"detail": text})
+    return problem(request, HTTPStatus.FORBIDDEN, {"detail": text})
 
 
-def _on_refused(_: AnyRequest, refused: Refused) -> Response[Any]:
-    return problem(refused.answer.status, refused.answer.data)
+def _on_refused(request: AnyRequest, refused: Refused) -> Response[Any]:
+    return problem(request, refused.answer.status, refused.answer.data)
 
 
 def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
@@ -195,7 +219,7 @@ def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
 
     def answer(request: AnyRequest, error: Exception) -> Response[Any]:
         response = handler(request, error)
-        return problem(response.status_code, msgspec.json.decode(response.content))
+        return problem(request, response.status_code, msgspec.json.decode(response.content))
 
     return answer
 

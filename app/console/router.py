@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from litestar import Router
 
-from app.console import assistant, assistants, history, pages, signing_in, taking_back
+from app.console import (
+    assistant,
+    assistants,
+    audit,
+    history,
+    keys,
+    pages,
+    policy,
+    signing_in,
+    taking_back,
+)
 
 IS_PAGE = "is_page"  # how its routes are told from the API's
 _MOST_BYTES = 4 * 1024 * 1024  # of a form, in which a byte of a body may take three
@@ -18,6 +28,9 @@ ROUTER = Router(
         *assistant.HANDLERS,
         *history.HANDLERS,
         *taking_back.HANDLERS,
+        *audit.HANDLERS,
+        *keys.HANDLERS,
+        *policy.HANDLERS,
     ],
     include_in_schema=False,
     opt={IS_PAGE: True},

@@ -1,0 +1,120 @@
+"""The audit log: who did what in the organization, its exports, and how to prove it. For admins."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import QueryParameter
+from litestar.response import Template
+from litestar.types import ASGIApp
+
+from app.console.asking import signed_in
+from app.console.pages import AS_IT_IS, page, show
+
+AnyRequest = Request[Any, Any, Any]
+
+_AT_ONCE = 50
+_FILTERS = ("event_type", "resource_type", "resource_id", "user_id", "start_date", "end_date")
+_EXPORTED = frozenset(("event_type", "resource_type", "resource_id", "start_date", "end_date"))
+_FORMATS = {
+    "ndjson": "NDJSON, which can be verified",
+    "csv": "CSV, a row for each changed field",
+    "json": "JSON",
+    "cloudevents": "CloudEvents",
+    "ocsf": "OCSF",
+    "parquet": "Parquet",
+}
+_KEY_FILE = "audit-key.json"
+_CHECKPOINT_FILE = "checkpoint.txt"
+_Filter = Annotated[str, QueryParameter(max_length=200)]
+
+
+@show("/audit")
+async def show_log(
+    request: AnyRequest,
+    event_type: _Filter = "",
+    resource_type: _Filter = "",
+    resource_id: _Filter = "",
+    user_id: _Filter = "",
+    start_date: _Filter = "",
+    end_date: _Filter = "",
+    cursor: _Filter = "",
+) -> Template:
+    """Everything that happened, newest first; the filters are in the address."""
+    visitor = await signed_in(request)
+    values = (event_type, resource_type, resource_id, user_id, start_date, end_date)
+    asked = dict(zip(_FILTERS, values, strict=True))
+    given = {name: value for name, value in asked.items() if value}
+    wanted = given | ({"cursor": cursor} if cursor else {})
+    answer = await visitor.get("/audit/logs", **wanted, limit=_AT_ONCE)
+    kinds = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
+    return page(
+        "audit",
+        visitor,
+        asked=asked,
+        found=answer.or_raise(),
+        kinds=kinds,
+        resources=sorted({kind["resource_type"] for kind in kinds}),
+        older=answer.cursor and f"/audit?{urlencode(given | {'cursor': answer.cursor})}",
+        newest=f"/audit?{urlencode(given)}" if cursor else None,
+        of_user=lambda number: f"/audit?{urlencode(given | {'user_id': number})}",
+        formats=_FORMATS,
+        exported=_exported(given),
+        left_out=sorted(set(given) - _EXPORTED),
+        checkpoint=(await visitor.get("/audit/checkpoint")).or_raise(),
+        keys=(await visitor.get("/audit/key")).or_raise()["keys"],
+        key_file=_KEY_FILE,
+        checkpoint_file=_CHECKPOINT_FILE,
+    )
+
+
+def _exported(given: dict[str, str]) -> dict[str, str]:
+    """The filters of the page as an export takes them."""
+    wanted = {}
+    if "event_type" in given:
+        wanted["event_type"] = given["event_type"]
+    if "resource_id" in given and given.get("resource_type") == "assistant":
+        wanted["assistant_id"] = given["resource_id"]
+    for name, other, time in (
+        ("start_date", "since", "00:00:00"),
+        ("end_date", "until", "23:59:59.999999"),
+    ):
+        if name in given:
+            wanted[other] = f"{given[name]}T{time}Z"
+    return wanted
+
+
+@get("/audit/export", opt={AS_IT_IS: True})
+async def export(request: AnyRequest) -> ASGIApp:
+    """The log as a file, streamed as the API streams it."""
+    visitor = await signed_in(request)
+    query = {name: value for name, value in request.query_params.items() if value}
+    accepted = {"accept-encoding": request.headers.get("accept-encoding", "")}
+    return visitor.streamed("/audit/export", query, accepted)
+
+
+@show(f"/audit/{_KEY_FILE}")
+async def get_key(request: AnyRequest) -> Response[bytes]:
+    """The public keys, as ``backstory audit verify --key`` reads them."""
+    visitor = await signed_in(request)
+    answer = (await visitor.get("/audit/key")).or_raise()
+    return _file(msgspec.json.encode(answer), "application/json", _KEY_FILE)
+
+
+@show(f"/audit/{_CHECKPOINT_FILE}")
+async def get_checkpoint(request: AnyRequest) -> Response[bytes]:
+    """The signed root of the log as it is now, to keep elsewhere."""
+    visitor = await signed_in(request)
+    answer = (await visitor.get("/audit/checkpoint")).or_raise()
+    return _file(answer.encode(), "text/plain", _CHECKPOINT_FILE)
+
+
+def _file(content: bytes, media_type: str, name: str) -> Response[bytes]:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(content, media_type=media_type, headers=headers)
+
+
+HANDLERS = [show_log, export, get_key, get_checkpoint]
