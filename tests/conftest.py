@@ -26,6 +26,7 @@ from app.main import create_app, utc_now
 from tests import databases
 from tests.console import Browser
 from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
+from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
 _WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
@@ -129,7 +130,7 @@ class Server(Struct, frozen=True, kw_only=True):
     def client(self, token: str | None) -> httpx.Client:
         """A client that calls with a key."""
         headers = {} if token is None else {"authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, verify=NO_TLS)
 
 
 @contextmanager

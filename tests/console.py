@@ -9,6 +9,8 @@ from urllib.parse import urlencode
 
 import httpx
 
+from tests.no_tls import NO_TLS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -20,7 +22,7 @@ class Browser:
     """Visits the console of a server."""
 
     def __init__(self, url: str) -> None:
-        self.client = httpx.Client(base_url=url, timeout=30)
+        self.client = httpx.Client(base_url=url, timeout=30, verify=NO_TLS)
 
     def __enter__(self) -> Self:
         return self

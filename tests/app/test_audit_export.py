@@ -43,6 +43,7 @@ from tests.conftest import (
     serving_process,
 )
 from tests.databases import config_of, copy_database, execute, hold, unguarded, writing_engine
+from tests.no_tls import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -565,7 +566,7 @@ def fragile(server: Server, organization: Organization) -> Iterator[httpx.Client
     """An admin's client whose system takes little at once, so that a server waits for it."""
     options = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)]
     headers = {"authorization": f"Bearer {organization.admin}"}
-    transport = httpx.HTTPTransport(socket_options=options)
+    transport = httpx.HTTPTransport(socket_options=options, verify=NO_TLS)
     with httpx.Client(
         base_url=server.url, headers=headers, transport=transport, timeout=30
     ) as client:

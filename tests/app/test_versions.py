@@ -22,6 +22,7 @@ from app.main import create_app, utc_now
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
 from tests.databases import config_of
+from tests.no_tls import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -847,7 +848,8 @@ class Past:
 
     @staticmethod
     def _client(url: str, token: str) -> httpx.Client:
-        return httpx.Client(base_url=url, headers={"authorization": f"Bearer {token}"}, timeout=30)
+        headers = {"authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=url, headers=headers, timeout=30, verify=NO_TLS)
 
     def day(self, number: float) -> datetime:
         return self.first + timedelta(days=number)

@@ -25,6 +25,7 @@ import httpx
 from msgspec import Struct
 
 from tests.databases import on_sqlite, text_of, variables
+from tests.no_tls import NO_TLS
 
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
@@ -64,7 +65,8 @@ class Running(Struct, frozen=True):
 
 def client(url: str, key: str) -> httpx.Client:
     """A client that calls a server with a key."""
-    return httpx.Client(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=60)
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.Client(base_url=url, headers=headers, timeout=60, verify=NO_TLS)
 
 
 def environment(**settings: str) -> dict[str, str]:
