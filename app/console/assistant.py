@@ -16,7 +16,7 @@ from app.console.pages import go, page, show
 from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
-from events.pointers import join, overlaps, split
+from events.pointers import Paths, join, overlaps, split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ async def _page(
 ) -> Template:
     blamed = (await visitor.get(f"/assistants/{shown['id']}/blame")).or_raise()
     by_path = {one["path"]: one["changed_by"] for one in blamed}
-    policy = await visitor.get("/policy") if visitor.is_admin else None
+    policy = (await visitor.get("/policy")).or_raise()
     return page(
         "assistant",
         visitor,
@@ -55,7 +55,9 @@ async def _page(
         blame=lambda path: _blame(by_path, path),
         typed=typed or {},
         errors=errors or {},
-        wants_reason=bool(policy and policy.or_raise()["require_reason"]),
+        wants_reason=policy["require_reason"],
+        wanting_reason=Paths(policy["require_reason_for"]),
+        locked=Paths([] if visitor.is_admin else policy["admin_paths"]),
     )
 
 

@@ -62,7 +62,7 @@ PLACES = (
     ("Assistants", "/", Role.viewer),
     ("Audit log", "/audit", Role.admin),
     ("API keys", "/keys", Role.admin),
-    ("Policy", "/policy", Role.admin),
+    ("Policy", "/policy", Role.viewer),
 )
 
 templates = Environment(

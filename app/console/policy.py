@@ -1,4 +1,4 @@
-"""What the organization demands of every change. For admins."""
+"""What the organization demands of every change: for all to read, for admins to change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 @show("/policy")
 async def show_policy(request: AnyRequest) -> Template:
-    """The policy as it is, to be changed."""
+    """The policy as it is; admins may change it."""
     visitor = await signed_in(request)
     answer = await visitor.get("/policy")
     policy = answer.or_raise()

@@ -18,7 +18,7 @@ from tests.end_to_end.processes import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-_ADDRESSES = ("/audit", "/keys", "/policy")
+_ADDRESSES = ("/audit", "/keys")
 _EVENTS = re.compile(r'<tr id="event-(\d+)">')
 _KEY = re.compile(r"bks_[A-Za-z0-9]{36}")
 
@@ -277,6 +277,35 @@ def test_a_path_that_is_no_setting_is_said_and_kept_in_the_form(
     assert "No such setting" in answer.text
     assert "/no_such</textarea>" in answer.text
     assert admin.get("/api/v1/policy").json()["admin_paths"] == []
+
+
+def test_who_may_not_change_the_policy_reads_it(administrator: Browser, reader: Browser) -> None:
+    page = reader.get("/policy").text
+    assert "<fieldset disabled>" in page
+    assert '<button class="primary">' not in page
+    form = {"etag": field(page, "etag"), "require_reason": "on"}
+    assert reader.submit("/policy", form).status_code == 403
+    # The control.
+    assert "<fieldset disabled>" not in administrator.get("/policy").text
+    assert administrator.submit("/policy", form).status_code == 303
+
+
+def test_a_form_offers_no_setting_that_only_admins_change_and_says_where_a_reason_is_needed(
+    administrator: Browser, operator: Browser, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    demands = {
+        "admin_paths": ["/llm_settings/temperature", "/is_active"],
+        "require_reason_for": ["/tts_settings"],
+    }
+    admin.put("/api/v1/policy", json=demands)
+    at = f"/assistants/{assistant['id']}"
+    for browser, is_offered in ((operator, False), (administrator, True)):
+        page = browser.get(at).text
+        assert ('name="/llm_settings/temperature"' in page) == is_offered
+        assert (f'action="{at}/status"' in page) == is_offered
+        assert 'name="/llm_settings/max_tokens"' in page
+        assert "A change of this needs a reason." in page
+    assert operator.submit(at, {"base_version": 1, "/idle_timeout": "9"}).status_code == 303
 
 
 # -- what is not there
