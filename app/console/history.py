@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 from litestar import Request
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
+from msgspec import Struct
 
+from app.console import fields
 from app.console.asking import Visitor, part, signed_in
 from app.console.pages import page, show
 
@@ -20,6 +22,32 @@ _AT_ONCE = 25
 _FILTERS = ("path", "actor", "since", "until")
 _MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _Filter = Annotated[str, QueryParameter(max_length=1000)]
+_VIEW = "view"
+_SIDE = "side"
+_PATHS = tuple(one.path for one in fields.every({}))  # that the filter offers
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """How changes are shown: inline, or side by side; and the same page's other address."""
+
+    is_side: bool
+    inline: str
+    side: str
+
+    @property
+    def query(self) -> str:
+        """What an address of another page ends with, so that the view stays."""
+        return f"?{_VIEW}={_SIDE}" if self.is_side else ""
+
+
+def _view(request: AnyRequest) -> View:
+    asked = request.query_params
+    others = [(name, value) for name, value in asked.multi_items() if name != _VIEW]
+    return View(
+        is_side=asked.get(_VIEW) == _SIDE,
+        inline=f"?{urlencode(others)}",
+        side=f"?{urlencode([*others, (_VIEW, _SIDE)])}",
+    )
 
 
 @show(f"{_ASSISTANT}/history")
@@ -38,7 +66,7 @@ async def show_history(
     shown = (await visitor.get(at)).or_raise()
     asked = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
     given = {name: value for name, value in asked.items() if value}
-    query = asked | {"since": _to_the_second(since), "until": _to_the_second(until)}
+    query = asked | {"since": to_the_second(since), "until": to_the_second(until)}
     query |= {"cursor": cursor, "limit": str(_AT_ONCE)}
     wanted = {name: value for name, value in query.items() if value}
     answer = await visitor.get(f"{at}/settings-history", **wanted)
@@ -51,11 +79,12 @@ async def show_history(
         is_first=not cursor,
         newest=f"{at}/history?{urlencode(given)}",
         entries=answer.or_raise(),
+        paths=_PATHS,
         older=answer.cursor and f"{at}/history?{urlencode(given | {'cursor': answer.cursor})}",
     )
 
 
-def _to_the_second(text: str) -> str:
+def to_the_second(text: str) -> str:
     """A moment as a browser's field gives it, as the API takes it."""
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
@@ -71,7 +100,8 @@ async def show_change(
     entry = (await visitor.get(f"{at}/versions/{part(version)}")).or_raise()
     number = entry["version"]
     changes = await _diff(visitor, at, number - 1, number) if number > 1 else []
-    return page("change", visitor, assistant=shown, entry=entry, changes=changes)
+    view = _view(request)
+    return page("change", visitor, assistant=shown, entry=entry, changes=changes, view=view)
 
 
 @show(f"{_ASSISTANT}/compare")
@@ -83,7 +113,15 @@ async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     before = request.query_params.get("from") or max(shown["version"] - 1, 1)
     after = request.query_params.get("to") or shown["version"]
     changes = await _diff(visitor, at, before, after)
-    return page("compare", visitor, assistant=shown, before=before, after=after, changes=changes)
+    return page(
+        "compare",
+        visitor,
+        assistant=shown,
+        before=before,
+        after=after,
+        changes=changes,
+        view=_view(request),
+    )
 
 
 async def _diff(visitor: Visitor, at: str, before: object, after: object) -> Any:
