@@ -2,9 +2,18 @@
 
 "use strict";
 
-for (const time of document.querySelectorAll("time[datetime]")) {
-  const then = new Date(time.dateTime);
-  time.textContent = then.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+localise(document);
+
+function localise(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const then = new Date(time.dateTime);
+    time.textContent = then.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+}
+
+// What the server answered, to take parts of: nothing in it runs.
+function pageOf(text) {
+  return new DOMParser().parseFromString(text, "text/html");
 }
 
 // What is to be copied: the button appears where the browser lets it work.
