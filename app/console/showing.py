@@ -57,7 +57,7 @@ def plain(value: Any) -> str:
             return "set (hidden)" if value == MASK else value
         case int() | float():
             return f"{value:,}" if isinstance(value, int) else f"{value}"
-        case [] | {}:
+        case [] | {} if not value:  # the pattern {} is any object
             return "none"
         case list() if all(isinstance(one, str) for one in value):
             return ", ".join(value)

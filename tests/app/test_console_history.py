@@ -103,6 +103,16 @@ def test_a_text_is_compared_by_words_and_a_number_as_before_and_after(
     assert "<del>1.0</del> → <ins>1.5</ins>" in plain(reader.get(f"{at}/versions/3"))
 
 
+def test_an_object_is_shown_with_what_it_holds(
+    reader: Browser, editor: httpx.Client, at: str
+) -> None:
+    for held in ({"a": {"b": 1}}, {"a": None, "c": {}}):
+        assert editor.patch(f"/api/v1{at}", json={"custom_settings": held}).is_success
+    removed = plain(reader.get(f"{at}/versions/9"))
+    assert '<del>{ "b": 1 }</del>' in removed
+    assert "<ins>none</ins>" in removed  # the control: an empty one holds nothing
+
+
 def test_a_secret_is_rotated_and_never_shown(reader: Browser, at: str) -> None:
     assert "rotated" in plain(reader.get(f"{at}/versions/7"))
     assert "<del>not set</del> → <ins>set (hidden)</ins>" in plain(reader.get(f"{at}/versions/6"))
