@@ -303,3 +303,119 @@ def test_what_is_no_version_is_said_on_a_page(
     answer = operator.get(f"{at}/{kind}/{version}")
     assert answer.status_code in (200, 404, 422)
     assert "<h1>" in answer.text
+
+
+# -- side by side
+
+
+def columns(answer: httpx.Response) -> dict[str, str]:
+    """The words of the first change's columns, and what is marked in them."""
+    assert answer.status_code == 200
+    found = re.findall(r'data-side="(\w+)">(.*?)</div>', answer.text, re.DOTALL)
+    plain_texts = [
+        (side, " ".join(html.unescape(re.sub(r"<(?!/?(?:ins|del)>)[^>]*>", "", text)).split()))
+        for side, text in found
+    ]
+    return dict(plain_texts)
+
+
+def test_side_by_side_the_left_has_what_went_and_the_right_what_came(
+    reader: Browser, at: str
+) -> None:
+    by_words = columns(reader.get(f"{at}/versions/5", params={"view": "side"}))
+    assert by_words["before"].startswith(f"Before {LONG[:40]}")
+    assert re.search(r"<del>today\.?</del>", by_words["before"])
+    assert re.search(r"<ins>now\.?</ins>", by_words["after"])
+    assert "<ins>" not in by_words["before"]
+    assert "<del>" not in by_words["after"]
+    numbers = columns(reader.get(f"{at}/compare?from=2&to=3&view=side"))
+    assert numbers == {"before": "Before <del>1.0</del>", "after": "After <ins>1.5</ins>"}
+
+
+def test_side_by_side_a_rotated_secret_is_as_hidden(reader: Browser, at: str) -> None:
+    answer = reader.get(f"{at}/versions/7", params={"view": "side"})
+    assert not columns(answer)
+    assert "rotated" in plain(answer)
+    assert "sk-" not in answer.text
+
+
+def test_the_view_stays_while_one_goes_from_change_to_change(reader: Browser, at: str) -> None:
+    side = reader.get(f"{at}/versions/5", params={"view": "side"}).text
+    assert f'href="{at}/versions/4?view=side"' in side
+    assert f'href="{at}/versions/6?view=side"' in side
+    assert f'href="{at}/compare?from=5&amp;view=side"' in side
+    compared = reader.get(f"{at}/compare?from=2&to=label:a%26b&view=side")
+    assert compared.status_code == 404
+    compared = reader.get(f"{at}/compare?from=2&to=5&view=side")
+    assert field(compared.text, "view") == "side"
+    assert 'href="?from=2&amp;to=5"' in compared.text  # the way back to inline
+
+
+@pytest.mark.parametrize("view", ["", "?view=", "?view=inline", "?view=SIDE"])
+def test_changes_are_shown_inline_but_where_the_address_says_otherwise(
+    reader: Browser, at: str, view: str
+) -> None:
+    answer = reader.get(f"{at}/versions/5{view}")
+    assert not columns(answer)
+    assert f'href="{at}/versions/4"' in answer.text
+    assert columns(reader.get(f"{at}/versions/5?view=side"))  # the control
+
+
+# -- the timeline with script
+
+
+def test_what_the_script_appends_is_marked_on_every_page_of_the_timeline(
+    reader: Browser, editor: httpx.Client, at: str
+) -> None:
+    for number in range(30):
+        editor.patch(f"/api/v1{at}", json={"idle_timeout": number})
+    first = reader.get(f"{at}/history").text
+    (link,) = re.findall(r'href="([^"]+)" rel="next"', first)
+    second = reader.get(html.unescape(link)).text
+    for page, count in ((first, 25), (second, 11)):
+        (entries,) = re.findall(r"<ol[^>]* data-endless>(.*?)</ol>", page, re.DOTALL)
+        (pager,) = re.findall(r"<nav[^>]* data-endless-pager>(.*?)</nav>", page, re.DOTALL)
+        assert entries.count("<li ") == count
+        assert ('rel="next"' in pager) == (page is first)
+        assert 'role="status" data-endless-said' in page
+
+
+def test_the_filters_offer_the_settings_and_the_people_of_the_page(
+    reader: Browser, at: str
+) -> None:
+    page = reader.get(f"{at}/history").text
+    offered = re.findall(r'<option value="([^"]*)">', page)
+    assert "/llm_settings/temperature" in offered
+    assert all(reader.get(f"{at}/history", params={"path": p}).is_success for p in offered[::20])
+    assert page.count("<option>editor key</option>") == 1
+
+
+# -- shortcuts
+
+
+@pytest.mark.parametrize(
+    "below",
+    ["", "/history", "/versions/3", "/versions/3?view=side", "/compare", "/life?version=3",
+     "/undo/3", "/rollback/3"],
+)  # fmt: skip
+def test_a_key_presses_one_thing_on_a_page_and_is_no_key_of_every_page(
+    operator: Browser, at: str, below: str
+) -> None:
+    page = operator.get(at + below).text
+    tags = re.findall(r"<(\w+)\b[^>]*\bdata-key=\"([^\"]*)\"", page)
+    keys = [key for _, key in tags]
+    assert {"s", "h", "c", "t"} <= set(keys)
+    assert len(keys) == len(set(keys))
+    assert not set(keys) & {"?", "/", "j", "k", "g"}
+    assert {tag for tag, _ in tags} <= {"a", "button"}
+    assert all(len(key) == 1 for key in keys)
+
+
+def test_the_button_of_the_shortcuts_is_there_for_script_alone(
+    operator: Browser, server: Server
+) -> None:
+    page = operator.get("/").text
+    assert re.search(r"<button[^>]* data-keys-open hidden>", page)
+    assert "<dialog" in page
+    with Browser(server.url) as nobody:
+        assert "<dialog" not in nobody.get("/sign-in").text

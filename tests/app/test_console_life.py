@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from app.console import fields, showing
+from tests.console import Browser
+
+_SHOWN = re.compile(r'<output id="f([^"]*)" class="text">(.*?)</output>', re.DOTALL)
+_DIFFERS = re.compile(r'data-differs="([^"]*)"')
+
+
+@pytest.fixture
+def at(assistant: dict[str, Any], editor: httpx.Client, admin: httpx.Client) -> str:
+    path = f"/assistants/{assistant['id']}"
+    changes: list[tuple[httpx.Client, dict[str, Any], str]] = [
+        (editor, {"llm_settings": {"temperature": 0.2}}, "Calmer"),
+        (admin, {"custom_settings": {"greeting": "<b>Hello</b>"}}, "Greeting"),
+        (editor, {"llm_provider_config": {"api_key": "sk-1"}}, "Key"),
+        (editor, {"llm_provider_config": {"api_key": "sk-2"}}, "Other key"),
+    ]
+    for client, body, reason in changes:
+        assert client.patch(f"/api/v1{path}", json=body | {"change_description": reason}).is_success
+    return path
+
+
+def shown(answer: httpx.Response) -> dict[str, str]:
+    """Each setting of a page, by its id, in words."""
+    assert answer.status_code == 200
+    return {name: html.unescape(text) for name, text in _SHOWN.findall(answer.text)}
+
+
+def version_of(answer: httpx.Response) -> str:
+    assert answer.status_code == 200
+    (number,) = re.findall(r"<h2>Version (\d+)", answer.text)
+    return str(number)
+
+
+@pytest.mark.parametrize("version", range(1, 6))
+def test_every_setting_is_shown_as_it_was_at_each_version_and_none_can_be_changed(
+    operator: Browser, viewer: httpx.Client, at: str, version: int
+) -> None:
+    answer = operator.get(f"{at}/life", params={"version": version})
+    then = viewer.get(f"/api/v1{at}", params={"version": version}).json()
+    assert shown(answer) == {f.id[1:]: showing.plain(f.value) for f in fields.every(then)}
+    assert 'name="/' not in answer.text
+    assert f'min="1" max="5" value="{version}"' in answer.text
+    assert "sk-" not in answer.text
+
+
+@pytest.mark.parametrize("version", range(1, 6))
+def test_what_differs_from_today_is_marked_and_nothing_else(
+    operator: Browser, at: str, version: int
+) -> None:
+    expected = {
+        1: {"/llm_settings/temperature", "/custom_settings", "/llm_provider_config/api_key"},
+        2: {"/custom_settings", "/llm_provider_config/api_key"},
+        3: {"/llm_provider_config/api_key"},
+        4: {"/llm_provider_config/api_key"},
+        5: set(),
+    }[version]
+    answer = operator.get(f"{at}/life", params={"version": version})
+    assert set(_DIFFERS.findall(answer.text)) == expected
+    assert ("Nothing differs from today" in answer.text) == (not expected)
+    said = {2: "2 settings differ", 3: "1 setting differs"}
+    assert said.get(version, "") in answer.text
+    # A secret that was rotated is as hidden as before, but another one.
+    assert ("another value (hidden)" in answer.text) == (version == 4)
+
+
+def test_todays_value_stands_beside_what_it_was(operator: Browser, at: str) -> None:
+    answer = operator.get(f"{at}/life", params={"version": 1})
+    assert "&lt;b&gt;Hello&lt;/b&gt;" in answer.text
+    assert "<b>Hello" not in answer.text
+    (beside,) = re.findall(r'"/llm_settings/temperature">(.*?)</p>', answer.text, re.DOTALL)
+    assert "Today" in beside
+    assert ">0.2<" in beside
+
+
+def test_a_version_is_told_by_who_made_it_when_and_why_with_the_ones_beside_it(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    answer = operator.get(f"{at}/life", params={"version": 3})
+    entry = viewer.get(f"/api/v1{at}/versions/3").json()
+    for said in (
+        f'datetime="{entry["created_at"]}"', "<bdi>admin key</bdi>", "<bdi>Greeting</bdi>",
+        f'href="{at}/life?version=2"', f'href="{at}/life?version=4"',
+        f'href="{at}/compare?from=3"', f'href="{at}/versions/3"',
+    ):  # fmt: skip
+        assert said in answer.text
+    assert "version=0" not in operator.get(f"{at}/life", params={"version": 1}).text
+    assert "version=6" not in operator.get(f"{at}/life").text
+
+
+def test_the_page_begins_with_today(operator: Browser, at: str) -> None:
+    assert version_of(operator.get(f"{at}/life")) == "5"
+    assert f'href="{at}/life" data-key="t" aria-current="page"' in operator.get(f"{at}/life").text
+
+
+def test_a_moment_is_as_good_as_a_version(operator: Browser, viewer: httpx.Client, at: str) -> None:
+    for version in (1, 3, 5):
+        moment = viewer.get(f"/api/v1{at}/versions/{version}").json()["created_at"]
+        assert version_of(operator.get(f"{at}/life", params={"as_of": moment})) == str(version)
+    later = operator.get(f"{at}/life", params={"as_of": "2999-01-01T00:00"})  # as a browser sends
+    assert version_of(later) == "5"
+    assert operator.get(f"{at}/life", params={"as_of": "2020-01-01T00:00"}).status_code == 404
+    refused = operator.get(f"{at}/life", params={"as_of": "yesterday"})
+    assert refused.status_code == 422
+    assert "RFC 3339" in refused.text
+
+
+@pytest.mark.parametrize(("name", "version"), [("-1", 4), ("latest", 5), ("label:calm", 2)])
+def test_a_version_can_be_named_as_everywhere(
+    operator: Browser, editor: httpx.Client, at: str, name: str, version: int
+) -> None:
+    assert editor.put(f"/api/v1{at}/versions/2/label", json={"label": "calm"}).is_success
+    answer = operator.get(f"{at}/life", params={"version": name})
+    assert version_of(answer) == str(version)
+    assert ('class="chip"><bdi>calm</bdi>' in answer.text) == (version == 2)
+
+
+@pytest.mark.parametrize("version", ["0", "99", "x", "1/2", "label:none"])
+def test_what_is_no_version_is_said_on_a_page_of_its_own(
+    operator: Browser, at: str, version: str
+) -> None:
+    answer = operator.get(f"{at}/life", params={"version": version})
+    assert answer.status_code in (404, 422)
+    assert "<h1>" in answer.text
+
+
+def test_only_who_may_change_it_is_offered_to_go_back(
+    reader: Browser, operator: Browser, at: str
+) -> None:
+    link = f'href="{at}/rollback/2"'
+    assert link in operator.get(f"{at}/life", params={"version": 2}).text
+    assert link not in reader.get(f"{at}/life", params={"version": 2}).text
+    assert "/rollback/" not in operator.get(f"{at}/life").text  # there is nowhere to go
+
+
+def test_a_version_that_deleted_it_can_be_looked_at_but_not_gone_back_to(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    assert admin.delete(f"/api/v1{at}").is_success
+    assert operator.get(f"{at}/life").status_code == 404
+    assert admin.post(f"/api/v1{at}/restore").is_success
+    answer = operator.get(f"{at}/life", params={"version": 6})
+    assert version_of(answer) == "6"
+    assert ", deleted" in answer.text
+    assert f"{at}/rollback/6" not in answer.text
+    assert shown(answer)["-llm_settings-temperature"] == "0.2"

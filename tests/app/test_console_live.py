@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+from tests.console import Browser
+
+_BAR = re.compile(r'role="status" data-live="([^"]*)" data-version="(\d+)"></div>')
+PAGES = ("", "/history", "/versions/1", "/compare", "/life", "/undo/2", "/rollback/1")
+
+
+@pytest.fixture
+def at(assistant: dict[str, Any], editor: httpx.Client) -> str:
+    path = f"/assistants/{assistant['id']}"
+    assert editor.patch(f"/api/v1{path}", json={"idle_timeout": 3}).is_success
+    return path
+
+
+def ask(browser: Browser, page: str) -> httpx.Response:
+    """What the bar of a page asks first."""
+    ((address, version),) = _BAR.findall(page)
+    return browser.get(address, headers={"if-none-match": f'"{version}"'})
+
+
+def change(client: httpx.Client, at: str, why: str, timeout: int = 9) -> None:
+    body = {"idle_timeout": timeout, "change_description": why}
+    assert client.patch(f"/api/v1{at}", json=body).is_success
+
+
+@pytest.mark.parametrize("below", PAGES)
+def test_every_page_of_an_assistant_is_told_of_the_next_change_and_of_none_before(
+    operator: Browser, admin: httpx.Client, at: str, below: str
+) -> None:
+    page = operator.get(at + below).text
+    quiet = ask(operator, page)
+    assert (quiet.status_code, quiet.content, quiet.headers["etag"]) == (304, b"", '"2"')
+    change(admin, at, "Slower")
+    told = ask(operator, page)
+    assert (told.status_code, told.headers["etag"]) == (200, '"3"')
+    for said in ("<b><bdi>admin key</bdi></b>", "<bdi>Slower</bdi>", f'href="{at}/versions/3"'):
+        assert said in told.text
+    assert ask(operator, operator.get(at + below).text).status_code == 304  # the control: reloaded
+
+
+def test_a_page_that_shows_no_assistant_has_no_bar(operator: Browser, at: str) -> None:
+    for address in ("/", "/assistants/new", "/assistants/99999"):
+        assert not _BAR.findall(operator.get(address).text)
+    assert _BAR.findall(operator.get(at).text)  # the control
+
+
+def test_ones_own_change_is_on_the_page_that_comes_after_it(operator: Browser, at: str) -> None:
+    before = operator.get(at).text
+    assert operator.submit(at, {"base_version": 2, "/idle_timeout": "8"}).status_code == 303
+    assert ask(operator, operator.get(at).text).status_code == 304
+    assert ask(operator, before).status_code == 200  # the control: the page before it is told
+
+
+def test_more_changes_than_one_are_counted_and_compared(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    page = operator.get(at).text
+    for number in range(10, 13):
+        change(admin, at, f"To {number}", number)
+    told = ask(operator, page).text
+    assert f'href="{at}/compare?from=2&amp;to=5">3 changes</a>' in told
+    assert "<bdi>To 12</bdi>" in told
+    assert "To 11" not in told
+
+
+def test_what_others_wrote_is_text_in_the_bar(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    page = operator.get(at).text
+    change(admin, at, "<script>alert(1)</script>\u202e")
+    told = ask(operator, page).text
+    assert "<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
+    assert "<script" not in told
+
+
+def test_an_undo_by_somebody_else_is_called_what_it_is(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    page = operator.get(at).text
+    assert admin.post(f"/api/v1{at}/undo", json={"version": 2}).is_success
+    assert "(undid version 2)" in ask(operator, page).text
+
+
+def test_an_assistant_that_was_deleted_is_said_to_be_and_told_of_again_when_restored(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    page = operator.get(at).text
+    assert admin.delete(f"/api/v1{at}").is_success
+    gone = ask(operator, page)
+    assert gone.status_code == 404
+    assert 'data-live-said="deleted"' in gone.text
+    assert admin.post(f"/api/v1{at}/restore").is_success
+    assert 'data-live-said="4"' in ask(operator, page).text
+
+
+def test_the_bar_of_a_session_that_has_ended_is_led_to_sign_in(
+    server: Server, admin: httpx.Client, at: str
+) -> None:
+    made = admin.post("/api/v1/users/me/api-keys", json={"name": "short-lived"}).json()
+    with Browser(server.url) as browser:
+        browser.sign_in(made["key"])
+        page = browser.get(at).text
+        assert ask(browser, page).status_code == 304  # the control: it was good
+        assert admin.delete(f"/api/v1/users/me/api-keys/{made['api_key']['id']}").is_success
+        answer = ask(browser, page)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/sign-in")
+    assert "You are signed out" in page
+
+
+@pytest.mark.parametrize("tag", ["7", '"'])
+def test_a_tag_that_is_none_is_refused(operator: Browser, at: str, tag: str) -> None:
+    answer = operator.get(f"{at}/live", headers={"if-none-match": tag})
+    assert answer.status_code == 422
+    assert operator.get(f"{at}/live").status_code == 200  # the control: without one
