@@ -106,7 +106,8 @@ def test_a_text_is_compared_by_words_and_a_number_as_before_and_after(
 def test_an_object_is_shown_with_what_it_holds(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
-    for held in ({"a": {"b": 1}}, {"a": None, "c": {}}):
+    holds: list[dict[str, Any]] = [{"a": {"b": 1}}, {"a": None, "c": {}}]
+    for held in holds:
         assert editor.patch(f"/api/v1{at}", json={"custom_settings": held}).is_success
     removed = plain(reader.get(f"{at}/versions/9"))
     assert '<del>{ "b": 1 }</del>' in removed
