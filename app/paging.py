@@ -18,7 +18,7 @@ _LARGEST = 2**53
 def next_link(request: Request[Any, Any, Any], position: int) -> str:
     """The value of a ``Link`` header: the same request, from after a position on."""
     left_out = ("cursor", "offset")  # a cursor says by itself where to go on
-    query = [item for item in request.query_params.multi_items() if item[0] not in left_out]
+    query = [item for item in request.query_params.items() if item[0] not in left_out]
     text = urlencode([*query, ("cursor", _write_cursor(position))])
     return f'<{path_of(request)}?{text}>; rel="next"'
 

@@ -42,7 +42,7 @@ class View(Struct, frozen=True, kw_only=True):
 
 def _view(request: AnyRequest) -> View:
     asked = request.query_params
-    others = [(name, value) for name, value in asked.multi_items() if name != _VIEW]
+    others = [(name, value) for name, value in asked.items() if name != _VIEW]
     return View(
         is_side=asked.get(_VIEW) == _SIDE,
         inline=f"?{urlencode(others)}",

@@ -361,7 +361,8 @@ def test_a_viewer_reads_and_may_not_change(
 ) -> None:
     page = reader.get(at).text
     assert "<textarea" not in page
-    assert page.count("<button") == 1  # to sign out
+    main = page[page.index("<main") : page.index("</main>")]
+    assert "<button" not in main
     assert "helpful assistant" in page
     assert operator.get(at).text.count("<button") > 5  # the control
     for address, form in (
@@ -404,5 +405,5 @@ def test_what_somebody_wrote_into_any_text_is_shown_as_text(
     for browser in (reader, operator):
         text = browser.get(f"/assistants/{made['id']}").text
         assert "<script>alert" not in text
-        assert text.count("<script") == 1
+        assert re.findall(r"<script(.)", text) == [" ", " ", " "]  # the layout's, by address
         assert text.count("&lt;script&gt;") > 5

@@ -41,7 +41,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
         assert editor.post(ASSISTANTS, json=body).is_success
     first = reader.get("/", params={"sort": "name"})
     assert names(first) == [f"Desk {number:02}" for number in range(50)]
-    (link,) = re.findall(r'<a href="([^"]+)" rel="next">', first.text)
+    (link,) = re.findall(r'href="([^"]+)" rel="next">', first.text)
     second = reader.get(html.unescape(link))
     assert names(second) == ["Desk 50", "Desk 51"]
     assert 'rel="prev"' in second.text

@@ -1,7 +1,5 @@
 // Exports tell how far they are. Without this the browser downloads them by itself.
 
-"use strict";
-
 const form = document.querySelector("form[data-export]");
 const bar = form.querySelector("[data-progress]");
 const said = form.querySelector("[data-said]");
