@@ -105,6 +105,8 @@ def test_a_moment_is_as_good_as_a_version(operator: Browser, viewer: httpx.Clien
     for version in (1, 3, 5):
         moment = viewer.get(f"/api/v1{at}/versions/{version}").json()["created_at"]
         assert version_of(operator.get(f"{at}/life", params={"as_of": moment})) == str(version)
+        both = {"version": "2", "as_of": moment}  # the moment goes before
+        assert version_of(operator.get(f"{at}/life", params=both)) == str(version)
     later = operator.get(f"{at}/life", params={"as_of": "2999-01-01T00:00"})  # as a browser sends
     assert version_of(later) == "5"
     assert operator.get(f"{at}/life", params={"as_of": "2020-01-01T00:00"}).status_code == 404

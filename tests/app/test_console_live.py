@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from app.console.pages import templates
 from tests.conftest import Server
 from tests.console import Browser
 
@@ -79,6 +80,10 @@ def test_what_others_wrote_is_text_in_the_bar(
     told = ask(operator, page).text
     assert "<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
     assert "<script" not in told
+    # The control: as the template would have it, were nothing escaped.
+    last = admin.get(f"/api/v1{at}/versions/3").json()
+    raw = templates.overlay(autoescape=False).get_template("live.html")
+    assert "<script>alert(1)" in raw.render(assistant={"id": 1}, last=last, since=0)
 
 
 def test_an_undo_by_somebody_else_is_called_what_it_is(
