@@ -1,0 +1,220 @@
+"""A real browser at the console: Debian's Chromium, driven by Playwright.
+
+The table of pages is what the laws about all pages go through. A new page is a line in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import UNSET, Meta, structs
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, sync_playwright
+
+from events import shape
+from events.shape import FreeForm, Listing, Mapping, Record, Scalar, Shape
+from tests.conftest import ASSISTANTS, Organization, Server
+
+NEEDED = "BACKSTORY_TEST_BROWSER"  # set where a missing browser is an error, as in CI
+_FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-sandbox",
+)
+_SECONDS = 10
+AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
+
+TEMPERATURE = "/llm_settings/temperature"
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A browser; the test is skipped where there is none, but where one is needed."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        if NEEDED in os.environ:
+            pytest.fail(f"there is no chromium, and {NEEDED} is set")
+        pytest.skip("there is no chromium on this machine: apt-get install chromium")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=executable, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextmanager
+def visiting(browser: Browser, url: str, key: str | None, **options: Any) -> Iterator[Page]:
+    """A page of a window of its own, signed in with a key; addresses may be relative."""
+    context = browser.new_context(base_url=url, **options)
+    context.set_default_timeout(_SECONDS * 1000)
+    try:
+        if key is not None:
+            sign_in(context, key)
+        yield context.new_page()
+    finally:
+        context.close()
+
+
+def sign_in(context: BrowserContext, key: str) -> None:
+    """Get a session as the form would, without opening a page."""
+    answer = context.request.post("/sign-in", form={"key": key}, max_redirects=0)
+    assert answer.status == 303
+
+
+# -- the pages
+
+
+def _conflict(page: Page) -> None:
+    """Save over what was changed meanwhile."""
+    page.goto("/assistants/1")
+    meanwhile(
+        page, TEMPERATURE, "0.13" if control(page, TEMPERATURE).input_value() == "0.11" else "0.11"
+    )
+    control(page, TEMPERATURE).fill("0.12")
+    save(page, TEMPERATURE)
+    page.get_by_role("heading", name="Somebody else changed this, too").wait_for()
+
+
+def meanwhile(page: Page, path: str, text: str) -> None:
+    """Save a setting as another window of the same session would, while a page shows it."""
+    form = page.locator("form", has=control(page, path))
+    names = ("form_token", "base_version")
+    kept = {name: form.locator(f'[name="{name}"]').input_value() for name in names}
+    address = form.get_attribute("action") or ""
+    answer = page.context.request.post(address, form={**kept, path: text}, max_redirects=0)
+    assert answer.status == 303
+
+
+def _warned(page: Page) -> None:
+    """Save what the policy finds suspicious."""
+    page.goto("/assistants/1")
+    path = "/llm_settings/system_prompt"
+    version = page.locator('[name="base_version"]').first.input_value()
+    control(page, path).fill(f"Be kind since version {version}.\n" * 2)
+    save(page, path)
+    page.get_by_role("heading", name="Saved as version").wait_for()
+
+
+def _refused(page: Page) -> None:
+    """Save what the API refuses."""
+    page.goto("/assistants/1")
+    control(page, "/webhook_headers").fill("{")
+    save(page, "/webhook_headers")
+    page.get_by_role("alert").wait_for()
+
+
+Steps = Callable[[Page], None]
+# What each page is called here, and its address, or the steps that lead to it.
+PAGES: dict[str, str | Steps] = {
+    "sign in": "/sign-in",
+    "assistants": "/",
+    "assistants, none found": "/?search=no-such-name&status=active&sort=name",
+    "new assistant": "/assistants/new",
+    "assistant": "/assistants/1",
+    "history": "/assistants/1/history",
+    "history, filtered": "/assistants/1/history?path=/llm_settings&since=2020-01-01T00:00",
+    "history, none found": "/assistants/1/history?actor=nobody",
+    "change": "/assistants/1/versions/2",
+    "creation": "/assistants/1/versions/1",
+    "comparison": "/assistants/1/compare?from=1",
+    "undo": "/assistants/1/undo/2",
+    "undo over a conflict": "/assistants/1/undo/3",
+    "rollback": "/assistants/1/rollback/1",
+    "problem": "/assistants/1/versions/999",
+    "conflict": _conflict,
+    "saved with warnings": _warned,
+    "refused": _refused,
+}
+
+
+def open_page(page: Page, name: str) -> None:
+    """Go to a page of the table."""
+    way = PAGES[name]
+    if isinstance(way, str):
+        page.goto(way)
+    else:
+        way(page)
+
+
+def control(page: Page, path: str) -> Locator:
+    """The control of a setting."""
+    return page.locator(f'[name="{path}"]')
+
+
+def save(page: Page, path: str, reason: str = "") -> None:
+    """Press the button of the form that a setting is in."""
+    form = page.locator("form", has=control(page, path))
+    if reason:
+        form.get_by_label("Why").fill(reason)
+    form.get_by_role("button", name="Save").click()
+
+
+# -- what they show
+
+
+def told(server: Server, text: str) -> Organization:
+    """An organization whose pages are full: an assistant that has a text wherever it takes one.
+
+    Whoever did it has that text for a name, too, and gave it as the reason.
+    """
+    organization = server.organization()
+    with server.client(organization.admin) as admin:
+        made = admin.post("/api/v1/users/me/api-keys", json={"name": text[:100], "role": "admin"})
+        assert made.status_code == 201, made.text
+        key = made.json()["key"]
+    with server.client(key) as client:
+        _tell(client, text)
+    return structs.replace(organization, admin=key)
+
+
+def _tell(client: httpx.Client, text: str) -> None:
+    at = f"{ASSISTANTS}/1"
+    reason = {"change_description": text[:500]}
+    steps = (
+        ("POST", ASSISTANTS, {"name": "Front desk"}),
+        ("PATCH", at, every_text(text)),
+        ("PATCH", at, {"llm_settings": {"temperature": 0.9}}),
+        ("PATCH", at, {"llm_settings": {"temperature": 0.8}, "idle_timeout": 9}),
+        ("PATCH", at, {"max_idle_messages": 3, "is_active": False}),
+        ("POST", f"{at}/undo", {"version": 5}),
+    )
+    for verb, path, body in steps:
+        answer = client.request(verb, path, json=body | reason)
+        assert answer.is_success, answer.text
+    label = client.put(f"{at}/versions/2/label", json={"label": text[:80]})
+    assert label.is_success, label.text
+
+
+def every_text(text: str) -> dict[str, Any]:
+    """A patch that puts a text wherever the settings take one, in names of members, too."""
+    found: dict[str, Any] = _filled(shape.SETTINGS, text)
+    return found
+
+
+def _filled(one: Shape, text: str) -> Any:
+    match one:
+        case Record(members=members):
+            found = {name: _filled(member.shape, text) for name, member in members.items()}
+            return {name: value for name, value in found.items() if value is not UNSET}
+        case Listing(item=item):
+            return [_filled(item, text)]
+        case Mapping(value=value):
+            return {text: _filled(value, text)}
+        case FreeForm():
+            return {text: [text]}
+        case Scalar(type=kind) if getattr(kind, "__origin__", kind) is str:
+            (bounds,) = getattr(kind, "__metadata__", (Meta(),))
+            return text[: bounds.max_length]
+        case _:
+            return UNSET

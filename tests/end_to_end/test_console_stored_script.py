@@ -1,0 +1,181 @@
+"""What somebody wrote is shown as text on all pages, and never does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from msgspec import Struct, field
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
+
+from tests.browsers import PAGES, control, open_page, told, visiting
+from tests.conftest import ASSISTANTS, Organization, Server
+
+_TEXTS = {
+    "script": "<script>ran = 1; alert(1)</script>",
+    "image": "\"><img src=x onerror='ran = 1; alert(1)'>",
+    "address": "javascript:ran=1;alert(1)//",
+    "drawing": "<svg onload='ran = 1; alert(1)'><a href='javascript:alert(1)'>x</a></svg>",
+    "textarea": "</textarea></title><script>ran = 1; alert(1)</script>",
+    "override": "\u202egpj.exe",
+}
+# Beside the table: each place of an address that is shown again.
+_ADDRESSES = (
+    "/?search={}",
+    "/?status={}",
+    "/sign-in?back={}",
+    "/assistants/{}",
+    "/assistants/1/history?path=/{}",
+    "/assistants/1/history?actor={}",
+    "/assistants/1/history?since={}",
+    "/assistants/1/history?cursor={}",
+    "/assistants/1/compare?from={}",
+    "/assistants/1/compare?from=label:{}&to=latest",
+    "/assistants/1/versions/{}",
+    "/assistants/1/undo/2?on_conflict={}",
+    "/assistants/1/rollback/{}",
+)
+_LISTEN = """
+addEventListener("securitypolicyviolation", event =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`))
+"""
+# Chromium's own word about the answer of a page that says what is wrong.
+_STATUS = "Failed to load resource: the server responded with a status of 4"
+_LEADING = "a, area, form, button, iframe, embed, object, meta[http-equiv], link, use, image"
+_ADDRESSES_OF = f"""
+[...document.querySelectorAll("{_LEADING}")].flatMap(one =>
+  [...one.attributes].filter(({{name}}) => /href|action|src|data|content/.test(name))
+  .map(({{value}}) => value.replace(/[\\s\\0-\\x1f]/g, "").toLowerCase()))
+"""
+# Texts with an override that could turn around what stands beside them.
+_LOOSE = """
+(() => {
+  const found = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode;
+    const kept = text.parentElement.closest("bdi, ins, del, output, textarea, .text, .message");
+    const is_alone = kept && /isolate|plaintext/.test(getComputedStyle(kept).unicodeBidi);
+    if (text.data.includes("\\u202e") && !is_alone && !kept?.matches("textarea"))
+      found.push(text.parentElement.outerHTML.slice(0, 200));
+  }
+  return found;
+})()
+"""
+
+
+class Seen(Struct):
+    """A window, and everything that a page did in it that no page of ours does."""
+
+    page: Page
+    heard: list[str] = field(default_factory=list)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(_STATUS):
+            self.heard.append(message.text)
+
+    def dismiss(self, dialog: Dialog) -> None:
+        self.heard.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def wrongs(self) -> list[str]:
+        """All of it, and what is wrong with the page that is open."""
+        ran = ["it ran"] if self.page.evaluate("'ran' in window") else []
+        addresses = self.page.evaluate(_ADDRESSES_OF)
+        return [*self.heard, *ran, *(one for one in addresses if "javascript:" in one[:50])]
+
+
+@contextmanager
+def watching(chromium: Browser, server: Server, key: str, **options: Any) -> Iterator[Seen]:
+    with visiting(chromium, server.url, key, **options) as page:
+        seen = Seen(page)
+        page.add_init_script(_LISTEN)
+        page.on("console", seen.hear)
+        page.on("dialog", seen.dismiss)
+        page.on("pageerror", lambda error: seen.heard.append(f"error: {error}"))
+        yield seen
+
+
+@pytest.mark.parametrize("text", _TEXTS.values(), ids=_TEXTS)
+def test_a_text_in_all_places_does_nothing_on_any_page(
+    chromium: Browser, server: Server, text: str
+) -> None:
+    with watching(chromium, server, told(server, text).admin) as seen:
+        for name in PAGES:
+            open_page(seen.page, name)
+            assert seen.wrongs() == [], name
+        for address in _ADDRESSES:
+            seen.page.goto(address.format(quote(text, safe="")))
+            assert seen.wrongs() == [], address
+
+
+@pytest.mark.parametrize("text", _TEXTS.values(), ids=_TEXTS)
+def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server, text: str) -> None:
+    with visiting(chromium, server.url, told(server, text).admin) as page:
+        page.goto("/assistants/1")
+        assert page.locator("h1").text_content() == text
+        assert control(page, "/llm_settings/system_prompt").input_value() == text
+        for address, place in (("/", "th"), ("/assistants/1/versions/2", "ins")):
+            page.goto(address)
+            assert text in str(page.locator(place).all_text_contents())
+
+
+def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
+    organization = told(server, "Usual")
+    prompt = _TEXTS["script"] * (2**20 // len(_TEXTS["script"]))
+    with server.client(organization.admin) as client:
+        for text in (prompt, prompt.replace("alert(1)", "alert(2)", 1000)):
+            body = {"llm_settings": {"system_prompt": text}}
+            assert client.patch(f"{ASSISTANTS}/1", json=body).is_success
+    with watching(chromium, server, organization.admin) as seen:
+        for address in ("/assistants/1/versions/7", "/assistants/1/undo/7"):
+            seen.page.goto(address)
+            assert seen.wrongs() == [], address
+        for name in PAGES:
+            open_page(seen.page, name)
+            assert seen.wrongs() == [], name
+
+
+def test_names_that_turn_text_around_turn_nothing_beside_them(
+    chromium: Browser, server: Server
+) -> None:
+    with visiting(chromium, server.url, told(server, _TEXTS["override"]).admin) as page:
+        for name in PAGES:
+            open_page(page, name)
+            assert page.evaluate(_LOOSE) == [], name
+        # The control: where nothing keeps it apart, it is found.
+        page.goto("/")
+        page.evaluate(
+            "for (const one of document.querySelectorAll('bdi')) one.outerHTML = one.innerHTML"
+        )
+        assert page.evaluate(_LOOSE)
+
+
+_INLINE = """
+document.body.append(Object.assign(document.createElement("script"), {textContent: "ran = 1"}))
+"""
+
+
+def test_control_script_in_a_page_is_reported_and_what_runs_is_seen(
+    chromium: Browser, server: Server, organization: Organization
+) -> None:
+    with watching(chromium, server, organization.viewer) as seen:
+        seen.page.goto("/")
+        seen.page.evaluate(_INLINE)
+        assert any(one.startswith("policy: script-src") for one in seen.wrongs())
+        assert "it ran" not in seen.wrongs()
+    with watching(chromium, server, organization.viewer, bypass_csp=True) as seen:
+        seen.page.goto("/")
+        seen.page.evaluate(_INLINE)
+        assert "it ran" in seen.wrongs()
+
+
+def test_control_an_address_that_is_script_is_found(
+    chromium: Browser, server: Server, organization: Organization
+) -> None:
+    with watching(chromium, server, organization.viewer) as seen:
+        seen.page.goto("/")
+        seen.page.evaluate("document.querySelector('a').href = 'java\\nscript:alert(1)'")
+        assert seen.wrongs() == ["javascript:alert(1)"]
