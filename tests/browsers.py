@@ -99,9 +99,9 @@ def meanwhile(page: Page, path: str, text: str) -> None:
 def _warned(page: Page) -> None:
     """Save what the policy finds suspicious."""
     page.goto("/assistants/1")
-    path = "/llm_settings/system_prompt"
+    path = "/tools_settings/transfer_call/transfer_numbers"
     version = page.locator('[name="base_version"]').first.input_value()
-    control(page, path).fill(f"Be kind since version {version}.\n" * 2)
+    control(page, path).fill(f"+1415555{version:0>4}")
     save(page, path)
     page.get_by_role("heading", name="Saved as version").wait_for()
 
@@ -171,7 +171,7 @@ def told(server: Server, text: str) -> Organization:
     organization = server.organization()
     with server.client(organization.admin) as admin:
         made = admin.post("/api/v1/users/me/api-keys", json={"name": text[:100], "role": "admin"})
-        assert made.status_code == 201, made.text
+        assert made.is_success, made.text
         key = made.json()["key"]
     with server.client(key) as client:
         _tell(client, text)
@@ -199,6 +199,7 @@ def _tell(client: httpx.Client, text: str) -> None:
 def every_text(text: str) -> dict[str, Any]:
     """A patch that puts a text wherever the settings take one, in names of members, too."""
     found: dict[str, Any] = _filled(shape.SETTINGS, text)
+    del found["bypass_numbers"]  # takes phone numbers alone
     return found
 
 
