@@ -192,8 +192,9 @@ def _tell(client: httpx.Client, text: str) -> None:
     for verb, path, body in steps:
         answer = client.request(verb, path, json=body | reason)
         assert answer.is_success, answer.text
-    label = client.put(f"{at}/versions/2/label", json={"label": text[:80]})
-    assert label.is_success, label.text
+    label = "".join(one for one in text if one.isprintable() and one != "/")[:80]
+    answer = client.put(f"{at}/versions/2/label", json={"label": label})
+    assert answer.is_success, answer.text
 
 
 def every_text(text: str) -> dict[str, Any]:
