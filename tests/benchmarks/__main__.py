@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from tests.benchmarks import asking, folding, growing, layers, load, places, writing
+from tests.benchmarks import asking, folding, growing, layers, load, pages, places, writing
 from tests.benchmarks.load import Row
 from tests.databases import KINDS
 
@@ -38,6 +38,7 @@ def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
         "folding": partial(folding.folding, rounds, events),
         "growth": partial(growing.growth, seconds, rounds, events),
         "layers": partial(layers.layers, rounds),
+        "pages": pages.pages,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -109,7 +109,24 @@ class _Clock:
         return self.now
 
 
-def fill(place: Place, lengths: Sequence[int]) -> None:
+def create(unit: Unit) -> None:
+    """An assistant of about three kilobytes."""
+    llm = {"system_prompt": _PROMPT, "welcome_message": "Northwind Dental, hello!"}
+    body = {"name": "Front desk", "llm_settings": llm}
+    service.create(unit, CALLER, read_create(body))
+
+
+def change(unit: Unit, assistant: int, number: int) -> None:
+    """Set a number of an assistant to what it is not."""
+    patch = read_patch({"llm_settings": {"max_tokens": number}})
+    wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander")
+    service.change(unit, wish, patch, Cause(type="patch"))
+
+
+Change = Callable[[Unit, int, int], None]  # of an assistant, in its turn
+
+
+def fill(place: Place, lengths: Sequence[int], changed: Change = change) -> None:
     """Give a place an assistant of each length, their events mixed, as a server would write."""
     engine, safe, clock, recalled = place.engine(), place.vault(), _Clock(), RecalledStates()
     events = (
@@ -123,23 +140,9 @@ def fill(place: Place, lengths: Sequence[int]) -> None:
             unit = Unit(connection, safe, clock, recalled)
             for turn, position in batch:
                 if turn:
-                    change(unit, position, turn)
+                    changed(unit, position, turn)
                 else:
                     create(unit)
             unit.flush()
         unit.committed()
     engine.dispose()
-
-
-def create(unit: Unit) -> None:
-    """An assistant of about three kilobytes."""
-    llm = {"system_prompt": _PROMPT, "welcome_message": "Northwind Dental, hello!"}
-    body = {"name": "Front desk", "llm_settings": llm}
-    service.create(unit, CALLER, read_create(body))
-
-
-def change(unit: Unit, assistant: int, number: int) -> None:
-    """Set a number of an assistant to what it is not."""
-    patch = read_patch({"llm_settings": {"max_tokens": number}})
-    wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander")
-    service.change(unit, wish, patch, Cause(type="patch"))
