@@ -10,13 +10,25 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.app import route_table
-from tests.browsers import AXE, PAGES, open_page, told, visiting
+from tests.browsers import AXE, NEEDED, PAGES, browsing, open_page, told, visiting
 from tests.conftest import Server
 
 _NAMES = list(PAGES)
 _GRAVE = ("serious", "critical")
 _WIDTHS = (360, 2560)
 _LONG = f"{'Donaudampfschifffahrt' * 12} and, after that, what it means in more than a few words."
+
+
+def test_a_missing_browser_is_an_error_where_one_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv(NEEDED, raising=False)
+    with pytest.raises(pytest.skip.Exception), browsing():
+        pass
+    monkeypatch.setenv(NEEDED, "needed")
+    with pytest.raises(pytest.fail.Exception), browsing():
+        pass
 
 
 @pytest.fixture(scope="module")

@@ -11,16 +11,16 @@ import pytest
 from msgspec import Struct, field
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
+from app.console.pages import templates
 from tests.browsers import PAGES, control, open_page, told, visiting
 from tests.conftest import ASSISTANTS, Organization, Server
 
-_TEXTS = {
-    "markup": (
-        "</textarea></title>\"'><script>ran=1</script><img src=x onerror=ran=1><svg onload=ran=1>"
-    ),
-    "address": "javascript:ran=1;alert(1)//",
-    "override": "\u202egpj.exe",
-}
+# Script as an address, as an element, as what goes on after the end of one, as an event, and a
+# character that turns the direction around. A name, which is cut, has all but the last.
+_TEXT = (
+    "javascript:ran=1//\u202e</textarea></title>\"'><script>ran=1</script>"
+    "<img src=x onerror=ran=1><svg onload='ran=1;alert(1)'>"
+)
 # Beside the table: each place of an address that is shown again.
 _ADDRESSES = (
     "/?search={}",
@@ -98,33 +98,29 @@ def watching(chromium: Browser, server: Server, key: str, **options: Any) -> Ite
         yield seen
 
 
-@pytest.mark.parametrize("text", _TEXTS.values(), ids=_TEXTS)
-def test_a_text_in_all_places_does_nothing_on_any_page(
-    chromium: Browser, server: Server, text: str
-) -> None:
-    with watching(chromium, server, told(server, text).admin) as seen:
+def test_a_text_in_all_places_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
+    with watching(chromium, server, told(server, _TEXT).admin) as seen:
         for name in PAGES:
             open_page(seen.page, name)
             assert seen.wrongs() == [], name
         for address in _ADDRESSES:
-            seen.page.goto(address.format(quote(text, safe="")))
+            seen.page.goto(address.format(quote(_TEXT, safe="")))
             assert seen.wrongs() == [], address
 
 
-@pytest.mark.parametrize("text", _TEXTS.values(), ids=_TEXTS)
-def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server, text: str) -> None:
-    with visiting(chromium, server.url, told(server, text).admin) as page:
+def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server) -> None:
+    with visiting(chromium, server.url, told(server, _TEXT).admin) as page:
         page.goto("/assistants/1")
-        assert page.locator("h1").text_content() == text
-        assert control(page, "/llm_settings/system_prompt").input_value() == text
+        assert page.locator("h1").text_content() == _TEXT[:100]
+        assert control(page, "/llm_settings/system_prompt").input_value() == _TEXT
         for address, place in (("/", "th"), ("/assistants/1/versions/2", "ins")):
             page.goto(address)
-            assert any(text in shown for shown in page.locator(place).all_text_contents())
+            assert any(_TEXT in shown for shown in page.locator(place).all_text_contents())
 
 
 def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
     organization = told(server, "Usual")
-    prompt = _TEXTS["markup"] * (1_000_000 // len(_TEXTS["markup"]))
+    prompt = _TEXT * (1_000_000 // len(_TEXT))
     with server.client(organization.admin) as client:
         for text in (prompt, prompt.replace("=x", "=y", 1000)):
             body = {"llm_settings": {"system_prompt": text}}
@@ -136,22 +132,18 @@ def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, serv
             assert seen.wrongs() == [], address
 
 
-_INLINE = """
-document.body.append(Object.assign(document.createElement("script"), {textContent: "ran = 1"}))
-"""
-
-
-def test_control_script_in_a_page_is_reported_and_what_runs_is_seen(
-    chromium: Browser, server: Server, organization: Organization
+def test_control_without_escaping_the_policy_reports_it_and_without_both_it_runs(
+    chromium: Browser, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with watching(chromium, server, organization.viewer) as seen:
+    monkeypatch.setattr(templates, "autoescape", False)
+    monkeypatch.setattr(templates, "cache", None)  # of what was compiled with it
+    key = told(server, _TEXT).admin
+    with watching(chromium, server, key) as seen:
         seen.page.goto("/")
-        seen.page.evaluate(_INLINE)
         assert any(one.startswith("policy: script-src") for one in seen.wrongs())
         assert "it ran" not in seen.wrongs()
-    with watching(chromium, server, organization.viewer, bypass_csp=True) as seen:
+    with watching(chromium, server, key, bypass_csp=True) as seen:
         seen.page.goto("/")
-        seen.page.evaluate(_INLINE)
         assert "it ran" in seen.wrongs()
 
 
@@ -167,9 +159,9 @@ def test_control_an_address_that_is_script_is_found(
 def test_control_a_name_that_turns_around_what_is_beside_it_is_found(
     chromium: Browser, server: Server
 ) -> None:
-    with watching(chromium, server, told(server, _TEXTS["override"]).admin) as seen:
+    with watching(chromium, server, told(server, _TEXT).admin) as seen:
         seen.page.goto("/")
         seen.page.evaluate(
             "for (const one of document.querySelectorAll('bdi')) one.outerHTML = one.innerHTML"
         )
-        assert any("gpj.exe" in one for one in seen.wrongs())
+        assert any("\u202e" in one for one in seen.wrongs())
