@@ -114,24 +114,40 @@ def _refused(page: Page) -> None:
     page.get_by_role("alert").wait_for()
 
 
+def _made(page: Page) -> None:
+    """Make a key, which is shown once."""
+    page.goto("/keys")
+    page.get_by_label("Name", exact=True).last.fill("Runtime")
+    page.get_by_role("button", name="Make it").click()
+    page.get_by_role("status").get_by_text("is made").wait_for()
+
+
 Steps = Callable[[Page], None]
 # What each page is called here, and its address, or the steps that lead to it.
 PAGES: dict[str, str | Steps] = {
     "sign in": "/sign-in",
     "assistants": "/",
     "assistants, none found": "/?search=no-such-name&status=active&sort=name",
+    "assistants, deleted": "/?status=deleted",
     "new assistant": "/assistants/new",
     "assistant": "/assistants/1",
     "history": "/assistants/1/history",
     "history, filtered": "/assistants/1/history?path=/llm_settings&since=2020-01-01T00:00",
     "history, none found": "/assistants/1/history?actor=nobody",
     "change": "/assistants/1/versions/2",
+    "change, side by side": "/assistants/1/versions/2?view=side",
     "creation": "/assistants/1/versions/1",
+    "over time": "/assistants/1/life?version=2",
     "comparison": "/assistants/1/compare?from=1",
     "undo": "/assistants/1/undo/2",
     "undo over a conflict": "/assistants/1/undo/3",
     "rollback": "/assistants/1/rollback/1",
     "problem": "/assistants/1/versions/999",
+    "audit log": "/audit",
+    "audit log, filtered": "/audit?event_type=assistant_settings_changed&resource_type=assistant",
+    "keys": "/keys",
+    "a new key": _made,
+    "policy": "/policy",
     "conflict": _conflict,
     "saved with warnings": _warned,
     "refused": _refused,
@@ -188,10 +204,13 @@ def _tell(client: httpx.Client, text: str) -> None:
         ("PATCH", at, {"llm_settings": {"temperature": 0.8}, "idle_timeout": 9}),
         ("PATCH", at, {"max_idle_messages": 3, "is_active": False}),
         ("POST", f"{at}/undo", {"version": 5}),
+        ("POST", ASSISTANTS, {"name": text[:100], "description": text[:500]}),
     )
     for verb, path, body in steps:
         answer = client.request(verb, path, json=body | reason)
         assert answer.is_success, answer.text
+    answer = client.delete(f"{ASSISTANTS}/2", params=reason)
+    assert answer.is_success, answer.text
     label = "".join(one for one in text if one.isprintable() and one != "/")[:80]
     answer = client.put(f"{at}/versions/2/label", json={"label": label})
     assert answer.is_success, answer.text

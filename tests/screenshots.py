@@ -35,6 +35,11 @@ _PAGES = {
     "compare": "/assistants/1/compare?from=1",
     "undo": "/assistants/1/undo/11",
     "rollback": "/assistants/1/rollback/8",
+    "side": "/assistants/1/versions/11?view=side",
+    "life": "/assistants/1/life?version=5",
+    "audit": "/audit",
+    "keys": "/keys",
+    "policy": "/policy",
     "problem": "/assistants/99",
 }
 

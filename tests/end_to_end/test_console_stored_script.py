@@ -36,6 +36,14 @@ _ADDRESSES = (
     "/assistants/1/versions/{}",
     "/assistants/1/undo/2?on_conflict={}",
     "/assistants/1/rollback/{}",
+    "/assistants/1/life?version={}",
+    "/assistants/1/life?as_of={}",
+    "/audit?event_type={}",
+    "/audit?resource_type={}&resource_id={}",
+    "/audit?user_id={}",
+    "/audit?start_date={}",
+    "/audit?cursor={}",
+    "/audit/export?format={}",
 )
 _LISTEN = """
 addEventListener("securitypolicyviolation", event =>
