@@ -249,9 +249,13 @@ class Assistants:
         newer: Reference,
         *,
         by_words: bool = False,
+        with_changers: bool = True,
         include_deleted: bool = False,
     ) -> list[DiffEntry]:
-        """What turns one version into another, and which versions changed that between them."""
+        """What turns one version into another, and which versions changed that between them.
+
+        To find these, all events between are read.
+        """
 
         def work(connection: sa.Connection) -> list[DiffEntry]:
             key = (organization_id, assistant_id)
@@ -262,7 +266,7 @@ class Assistants:
             between = store.read_stream(
                 connection, *key, newest_first=True, after=min(ends), until=max(ends)
             )
-            changers = _changers(changes, between)
+            changers = _changers(changes, between if with_changers else ())
             return [
                 _diff_entry(path, change, changers[path], head.erased_version, by_words=by_words)
                 for path, change in changes.items()

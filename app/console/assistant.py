@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from events.patch import REASON
 from events.pointers import Paths, join, overlaps, split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -43,8 +44,6 @@ async def _page(
     typed: Form | None = None,
     errors: Mapping[str, str] | None = None,
 ) -> Template:
-    blamed = (await visitor.get(f"/assistants/{shown['id']}/blame")).or_raise()
-    by_path = {one["path"]: one["changed_by"] for one in blamed}
     policy = (await visitor.get("/policy")).or_raise()
     return page(
         "assistant",
@@ -52,13 +51,22 @@ async def _page(
         status,
         assistant=shown,
         groups=fields.groups(shown),
-        blame=lambda path: _blame(by_path, path),
+        blame=await blame(visitor, shown["id"]),
         typed=typed or {},
         errors=errors or {},
         wants_reason=policy["require_reason"],
         wanting_reason=Paths(policy["require_reason_for"]),
         locked=Paths([] if visitor.is_admin else policy["admin_paths"]),
     )
+
+
+async def blame(
+    visitor: Visitor, assistant_id: int, version: object = "latest"
+) -> Callable[[str], Any]:
+    """What tells the change that made a path what it is at a version."""
+    at = f"/assistants/{assistant_id}/blame"
+    found = (await visitor.get(at, version=version)).or_raise()
+    return partial(_blame, {one["path"]: one["changed_by"] for one in found})
 
 
 def _blame(by_path: Mapping[str, Any], path: str) -> Any:

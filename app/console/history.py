@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from app.console import fields
 from app.console.asking import Visitor, part, signed_in
+from app.console.assistant import blame
 from app.console.pages import page, show
 
 AnyRequest = Request[Any, Any, Any]
@@ -112,7 +113,7 @@ async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     shown = (await visitor.get(at)).or_raise()
     before = request.query_params.get("from") or max(shown["version"] - 1, 1)
     after = request.query_params.get("to") or shown["version"]
-    changes = await _diff(visitor, at, before, after)
+    changes = await _diff(visitor, at, before, after, changed_by="false")
     return page(
         "compare",
         visitor,
@@ -120,12 +121,13 @@ async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
         before=before,
         after=after,
         changes=changes,
+        blame=await blame(visitor, shown["id"], after),
         view=_view(request),
     )
 
 
-async def _diff(visitor: Visitor, at: str, before: object, after: object) -> Any:
-    query = {"from": before, "to": after, "words": "true"}
+async def _diff(visitor: Visitor, at: str, before: object, after: object, **more: str) -> Any:
+    query = {"from": before, "to": after, "words": "true", **more}
     return (await visitor.get(f"{at}/diff", **query)).or_raise()
 
 

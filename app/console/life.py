@@ -51,7 +51,9 @@ async def _version_at(visitor: Visitor, at: str, moment: str) -> int:
 
 async def _differs(visitor: Visitor, at: str, then: int, today: int) -> Any:
     """What tells whether a setting was another at a version; secrets that were rotated, too."""
-    changes = (await visitor.get(f"{at}/diff", **{"from": then, "to": today})).or_raise()
+    changes = (
+        await visitor.get(f"{at}/diff", **{"from": then, "to": today, "changed_by": "false"})
+    ).or_raise()
     return Paths(one["path"] for one in changes).overlap
 
 

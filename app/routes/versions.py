@@ -247,6 +247,13 @@ async def diff_versions(
     assistant_id: Number,
     *,
     words: Annotated[bool, QueryParameter(description="Long texts also word by word.")] = False,
+    changed_by: Annotated[
+        bool,
+        QueryParameter(
+            description="Tell which versions between changed each path; without, an answer about"
+            " versions that are far apart is quicker."
+        ),
+    ] = True,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
     """What turns one into the other; with ``Accept: application/json-patch+json`` as RFC 6902."""
@@ -259,6 +266,7 @@ async def diff_versions(
         older,
         newer,
         by_words=words and not as_patch,
+        with_changers=changed_by and not as_patch,
         include_deleted=include_deleted,
     )
     headers = {"vary": "Accept"}

@@ -127,6 +127,8 @@ def test_the_creation_is_a_version_too(reader: Browser, at: str) -> None:
 def test_any_two_versions_are_compared(reader: Browser, at: str) -> None:
     answer = reader.get(f"{at}/compare", params={"from": "1", "to": "3"})
     assert "2 differences" in answer.text
+    for version, name in ((2, "editor key"), (3, "admin key")):
+        assert f'/versions/{version}"><bdi>{name}</bdi>, v{version}</a>' in answer.text
     assert "<del>0.5</del> → <ins>0.2</ins>" in plain(answer)
     assert "Nothing differs" in reader.get(f"{at}/compare?from=2&to=2").text
     assert "1 difference<" in reader.get(f"{at}/compare").text

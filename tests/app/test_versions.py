@@ -477,6 +477,14 @@ def test_a_difference_names_each_path_both_sides_and_the_versions_that_changed_i
     ]
 
 
+def test_a_difference_without_who_made_it_is_the_same_otherwise(
+    editor: httpx.Client, edited: str
+) -> None:
+    whole = diff(editor, edited, 1, 4)
+    assert all(one.pop("changed_by") for one in whole)
+    assert diff(editor, edited, 1, 4, changed_by=False) == whole
+
+
 def test_a_difference_read_backwards_swaps_the_sides(editor: httpx.Client, edited: str) -> None:
     config = "/llm_provider_config/custom_config"
     assert diff(editor, edited, 4, 1) == [
