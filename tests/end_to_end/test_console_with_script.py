@@ -1,0 +1,184 @@
+"""What script adds to the console's pages, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browsers import TEMPERATURE, control, save, visiting
+from tests.conftest import ASSISTANTS, Organization, Server
+
+ONE = f"{ASSISTANTS}/1"
+AT = "/assistants/1"
+_POLL = 6000  # milliseconds, in which a page has asked
+pytestmark = pytest.mark.usefixtures("assistant")
+
+
+@pytest.fixture
+def page(chromium: Browser, server: Server, organization: Organization) -> Iterator[Page]:
+    """An admin's window."""
+    with visiting(chromium, server.url, organization.admin) as opened:
+        yield opened
+
+
+def change(client: httpx.Client, body: dict[str, Any], why: str = "") -> None:
+    answer = client.patch(ONE, json=body | {"change_description": why or None})
+    assert answer.is_success
+
+
+# -- exports
+
+
+def test_an_export_says_how_far_it_came_and_is_saved_whole(
+    page: Page, editor: httpx.Client, admin: httpx.Client
+) -> None:
+    for number in range(20):
+        change(editor, {"idle_timeout": number})
+    page.goto("/audit?event_type=assistant_settings_changed")
+    with page.expect_download() as saving:
+        page.get_by_role("button", name="Export what the filters find").click()
+    download = saving.value
+    assert download.suggested_filename == "audit.ndjson"
+    events = [json.loads(line) for line in download.path().read_text().splitlines()]
+    logged = admin.get("/api/v1/audit/logs", params={"event_type": "assistant_settings_changed"})
+    assert len(events) == logged.json()["total"] + 1  # and its closing line
+    expect(page.locator("[data-said]")).to_contain_text("Done: ")
+    expect(page.locator("[data-progress]")).to_be_hidden()
+
+
+def test_an_export_that_breaks_off_says_so_and_saves_nothing(page: Page) -> None:
+    page.goto("/audit")
+    page.route("**/audit/export*", lambda route: route.abort("connectionreset"))
+    page.on("download", lambda _: pytest.fail("half an export was saved"))
+    page.get_by_role("button", name="Export everything").click()
+    expect(page.locator("[data-said]")).to_contain_text("broke off")
+    expect(page.get_by_role("button", name="Export everything")).to_be_enabled()
+
+
+def test_the_command_that_verifies_is_there_to_be_copied(page: Page) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/audit")
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "backstory audit verify audit.ndjson --key audit-key.json"
+
+
+# -- what others do meanwhile
+
+
+def test_a_bar_tells_what_others_change_and_leaves_the_page_as_it_is(
+    page: Page, editor: httpx.Client
+) -> None:
+    page.clock.install()
+    page.goto(AT)
+    control(page, TEMPERATURE).fill("0.25")
+    page.clock.fast_forward(_POLL)
+    expect(page.locator("[data-live-said]")).to_have_count(0)  # nobody did anything
+    change(editor, {"idle_timeout": 9}, "Silent lines stayed open")
+    page.clock.fast_forward(_POLL)
+    said = page.locator("[data-live-said='2']")
+    expect(said).to_contain_text("editor key")
+    expect(said).to_contain_text("Silent lines stayed open")
+    expect(control(page, TEMPERATURE)).to_be_focused()
+    expect(control(page, TEMPERATURE)).to_have_value("0.25")
+    editor.delete(ONE)
+    page.clock.fast_forward(_POLL)
+    expect(page.locator("[data-live-said='deleted']")).to_be_visible()
+
+
+def test_no_bar_tells_what_one_did_oneself_on_this_page(page: Page) -> None:
+    page.clock.install()
+    page.goto(AT)
+    control(page, TEMPERATURE).fill("0.25")
+    save(page, TEMPERATURE)
+    expect(page.locator(".title")).to_contain_text("version 2")
+    with page.expect_response(re.compile(r"/live\?since=2")) as asked:
+        page.clock.fast_forward(_POLL)
+    assert asked.value.status == 304
+    expect(page.locator("[data-live-said]")).to_have_count(0)
+
+
+def test_the_bar_says_that_a_session_has_ended(page: Page, admin: httpx.Client) -> None:
+    page.clock.install()
+    page.goto(AT)
+    (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "admin key"]
+    admin.delete(f"/api/v1/users/me/api-keys/{key['id']}")
+    page.clock.fast_forward(_POLL)
+    expect(page.locator("[data-live-said='ended']")).to_contain_text("signed out")
+
+
+# -- a long past
+
+
+def test_older_changes_come_into_the_history_as_one_reads_on(
+    page: Page, editor: httpx.Client
+) -> None:
+    for number in range(60):
+        change(editor, {"idle_timeout": number})
+    page.goto(f"{AT}/history")
+    for count in (25, 50, 60):
+        entries = page.locator("[data-endless] > li")
+        expect(entries).to_have_count(count)
+        entries.last.scroll_into_view_if_needed()
+        page.keyboard.press("End")
+    expect(page.locator("[data-endless-said]")).to_contain_text("10 older changes were added")
+    numbers = page.locator("[data-endless] > li a:text-matches('^version')").all_inner_texts()
+    assert numbers == [f"version {number}" for number in range(61, 1, -1)]
+
+
+def test_the_slider_shows_each_version_as_it_is_moved(page: Page, editor: httpx.Client) -> None:
+    change(editor, {"idle_timeout": 7}, "Calm")
+    change(editor, {"idle_timeout": 8})
+    page.goto(f"{AT}/life")
+    page.get_by_role("slider").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("[data-life-shown] h2").first).to_have_text("Version 2")
+    expect(page.locator("[data-life-shown]")).to_contain_text("Calm")
+    expect(page).to_have_url(re.compile(r"/life\?version=2$"))
+    expect(page.get_by_role("slider")).to_be_focused()
+    page.locator("[data-life-step=after]").click()
+    expect(page.locator("[data-life-shown] h2").first).to_contain_text("Version 3")
+
+
+# -- single keys
+
+
+def test_single_keys_lead_where_their_list_says_and_never_while_one_types(page: Page) -> None:
+    page.goto(AT)
+    control(page, "/name").press("h")
+    expect(page).to_have_url(re.compile(f"{AT}$"))
+    page.locator("main").focus()
+    page.keyboard.press("?")
+    listed = page.get_by_role("dialog")
+    expect(listed).to_contain_text("History")
+    for place in ("Assistants", "Audit log", "API keys", "Policy"):
+        expect(listed).to_contain_text(f"Go to {place}")
+    page.keyboard.press("Escape")
+    page.keyboard.press("h")
+    expect(page).to_have_url(re.compile(f"{AT}/history$"))
+    for key, address in (("l", "/audit"), ("k", "/keys"), ("p", "/policy"), ("a", "/")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        expect(page).to_have_url(re.compile(f"\\d{address}$"))
+
+
+def test_single_keys_can_be_turned_off_and_stay_off(page: Page) -> None:
+    page.goto(AT)
+    page.get_by_role("button", name="Shortcuts").click()
+    page.get_by_label("Shortcuts of single keys").uncheck()
+    page.keyboard.press("Escape")
+    page.reload()
+    page.keyboard.press("h")
+    page.get_by_role("button", name="Shortcuts").click()
+    page.get_by_label("Shortcuts of single keys").check()
+    page.keyboard.press("Escape")
+    expect(page).to_have_url(re.compile(f"{AT}$"))
+    page.keyboard.press("h")  # the control
+    expect(page).to_have_url(re.compile(f"{AT}/history$"))
