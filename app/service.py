@@ -252,20 +252,28 @@ def undo(
     wanted: Reference,
     *,
     on_conflict: OnConflict = "fail",
+    paths: tuple[str, ...] | None = None,
     restore_secrets: bool = False,
-    cause: Cause | None = None,
 ) -> Outcome:
-    """Take back what one change did, and keep what came later."""
+    """Take back what one change did, whole or at and below some paths, and keep what came later."""
     state = _checked(unit, wish)
     version = _resolve(unit, wish, state, wanted)
+    cause = Cause(type="undo", undoes=version, paths=UNSET if paths is None else list(paths))
     command = undoing(unit, wish, version, on_conflict, cause, restore_secrets=restore_secrets)
+    _check_paths(paths, command.before, command.after)
+    command = msgspec.structs.replace(command, paths=paths)
     return undone(command, _carry_out(unit, wish, command, version))
 
 
 def undone(command: UndoChange, outcome: Outcome) -> Outcome:
     """What came of an undo, with the secrets of the change that are not as they were before it."""
     still = differing(command.before, outcome.state.settings)
-    kept = [path for path in differing(command.before, command.after) if path in still]
+    wanted = pointers.Paths([""] if command.paths is None else command.paths)
+    kept = [
+        path
+        for path in differing(command.before, command.after)
+        if path in still and wanted.overlap(path)
+    ]
     return msgspec.structs.replace(outcome, secrets_kept=tuple(kept))
 
 
@@ -340,7 +348,7 @@ def undoing(
     wish: Wish,
     version: int,
     on_conflict: OnConflict,
-    cause: Cause | None = None,
+    cause: Cause,
     *,
     restore_secrets: bool = False,
 ) -> UndoChange:
@@ -355,7 +363,7 @@ def undoing(
         undoes=version,
         before=pointers.unapply(event.changes, after),
         after=after,
-        cause=cause or Cause(type="undo", undoes=version),
+        cause=cause,
         on_conflict=on_conflict,
         restores_secrets=restore_secrets,
         restorable=_restorable(unit, wish, wanted=restore_secrets),

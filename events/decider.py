@@ -89,6 +89,7 @@ class UndoChange(Struct, frozen=True, kw_only=True):
     after: Tree
     cause: Cause
     on_conflict: OnConflict = "fail"
+    paths: tuple[str, ...] | None = None  # at or below which alone
     restores_secrets: bool = False
     restorable: frozenset[str] = frozenset()
 
@@ -181,13 +182,7 @@ def propose(command: Command, state: State, envelope: Envelope) -> Proposal:
         case ChangeSettings():
             return _merge(state, _wanted(command, state), command, envelope)
         case UndoChange():
-            before = with_secrets_of(
-                command.before,
-                command.after,
-                restorable=command.restorable,
-                adding=not command.restores_secrets,
-            )
-            return _merge(state, (command.after, with_defaults(before)), command, envelope)
+            return _merge(state, (command.after, _undone(command)), command, envelope)
         case RestoreSettings():
             return _restore(state, command, envelope)
         case DeleteAssistant():
@@ -255,6 +250,19 @@ def _wanted(command: ChangeSettings, state: State) -> tuple[Tree, Tree]:
     """What a patch's author had read, and wants it to be."""
     base = command.base or {}
     return base, base | _patched(base, state.erased_version, command.patch)
+
+
+def _undone(command: UndoChange) -> Tree:
+    """What the settings after a change would be without it, or without some paths of it."""
+    before: Tree = with_defaults(
+        with_secrets_of(
+            command.before,
+            command.after,
+            restorable=command.restorable,
+            adding=not command.restores_secrets,
+        )
+    )
+    return before if command.paths is None else _with_paths(command.after, before, command.paths)
 
 
 def _merge(

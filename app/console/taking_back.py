@@ -18,6 +18,7 @@ from app.console.pages import errors_of, go, page, show
 from app.requests import principal
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
+from events.pointers import Paths
 from projections import words
 
 AnyRequest = Request[Any, Any, Any]
@@ -97,12 +98,12 @@ def _numbered(version: str) -> str:
 async def undo(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template | Redirect:
-    """Take one change back, as planned."""
+    """Take one change back, as planned; all of it, or the fields that were chosen."""
     visitor, form = await submitted(request)
     how = first(form, "on_conflict") or "fail"
     number = _numbered(version)
     wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
-    return await _apply(request, visitor, wish, form, {})
+    return await _apply(request, visitor, wish, form)
 
 
 @post(_ROLLBACK, status_code=HTTPStatus.OK)
@@ -112,21 +113,23 @@ async def roll_back(
     """Go back to a version, as planned; all of it, or the fields that were chosen."""
     visitor, form = await submitted(request)
     wish = Wish(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
-    chosen, planned = form.get("path", []), first(form, "planned")
-    is_whole = WHOLE in form or str(len(chosen)) == planned
-    return await _apply(request, visitor, wish, form, {} if is_whole else {"paths": chosen})
+    return await _apply(request, visitor, wish, form)
 
 
 async def _apply(
-    request: AnyRequest, visitor: Visitor, wish: Wish, form: Form, more: dict[str, Any]
+    request: AnyRequest, visitor: Visitor, wish: Wish, form: Form
 ) -> Template | Redirect:
     """Do it over the version that the plan was made for, or show the plan as it is by now."""
-    body = wish.body | more | {REASON: first(form, REASON) or None}
+    chosen, planned = form.get("path", []), first(form, "planned")
+    is_whole = WHOLE in form or str(len(chosen)) == planned
+    body = wish.body | ({} if is_whole else {"paths": chosen})
+    body |= {REASON: first(form, REASON) or None}
     headers = once(form) | {"if-match": first(form, "etag")}
     answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=body, headers=headers)
     if answer.status in _AGAIN:
         errors, reason = errors_of(answer.data), first(form, REASON)
-        return await _plan(request, visitor, wish, answer.status, errors, reason)
+        kept = None if is_whole else chosen
+        return await _plan(request, visitor, wish, answer.status, errors, reason, kept)
     return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
 
 
@@ -137,10 +140,12 @@ async def _plan(
     status: int = HTTPStatus.OK,
     errors: list[str] | None = None,
     reason: str = "",
+    chosen: list[str] | None = None,
 ) -> Template:
     principal(request, Role.editor)
     shown = (await visitor.get(wish.at)).or_raise()
-    asked = wish.body | {"dry_run": True}
+    # What a reason would settle is no news: the form asks for one.
+    asked = wish.body | {"dry_run": True, REASON: "To be said"}
     answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=asked)
     plan = answer.or_raise()
     await asyncio.to_thread(_add_words, plan["changes"])  # a long prompt takes its time
@@ -151,11 +156,21 @@ async def _plan(
         assistant=shown,
         wish=wish,
         plan=plan,
+        wants_reason=await _wants_reason(visitor, plan),
         errors=errors or [],
         reason=reason,
+        chosen=chosen,
         most_boxes=_MOST_BOXES,
         whole=WHOLE,
     )
+
+
+async def _wants_reason(visitor: Visitor, plan: dict[str, Any]) -> bool:
+    """Whether the policy wants a reason for what a plan changes."""
+    policy = (await visitor.get("/policy")).or_raise()
+    wanting = Paths(policy["require_reason_for"])
+    touched = any(wanting.overlap(change["path"]) for change in plan["changes"])
+    return bool(policy["require_reason"]) or touched
 
 
 def _add_words(changes: list[dict[str, Any]]) -> None:

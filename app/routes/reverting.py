@@ -60,9 +60,13 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which change to take back, and what becomes of paths that were changed again since."""
+    """Which change to take back, and what becomes of paths that were changed again since.
+
+    ``paths`` takes subtrees, else all.
+    """
 
     version: int | str
+    paths: Annotated[list[Pointer], Meta(min_length=1, max_length=100)] | None = None
     on_conflict: Literal["fail", "skip", "force"] = "fail"
     change_description: Reason | None = None
     restore_secrets: bool = False
@@ -152,6 +156,7 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
             wish,
             version,
             on_conflict=wanted.on_conflict,
+            paths=None if wanted.paths is None else tuple(wanted.paths),
             restore_secrets=wanted.restore_secrets,
         )
         return answers.changed(outcome, prefers, headers=_kept(outcome))

@@ -135,6 +135,13 @@ def test_any_two_versions_are_compared(reader: Browser, at: str) -> None:
     assert reader.get(f"{at}/compare?from=x&to=2").status_code == 422
 
 
+def of_plan(page: str) -> dict[str, Any]:
+    """The form of a plan, as it is sent where nothing was left out."""
+    names = ("etag", "once", "on_conflict", "planned")
+    boxes = [html.unescape(path) for path in re.findall(r'name="path" value="([^"]*)"', page)]
+    return {name: field(page, name) for name in names} | {"path": boxes}
+
+
 def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
@@ -142,7 +149,7 @@ def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
     planned = operator.get(f"{at}/undo/3")
     assert "<del>1.5</del> → <ins>1.0</ins>" in plain(planned)
     assert viewer.get(f"/api/v1{at}").json() == before  # a plan changes nothing
-    form = {name: field(planned.text, name) for name in ("etag", "once", "on_conflict")}
+    form = of_plan(planned.text)
     answers = [
         operator.submit(f"{at}/undo/3", form | {"change_description": "Too fast"}) for _ in range(2)
     ]
@@ -153,6 +160,21 @@ def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
     assert "taken back by v8" in operator.get(f"{at}/history").text
 
 
+def test_an_undo_takes_the_chosen_fields_alone(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    body = {"idle_timeout": 9, "llm_settings": {"temperature": 0.9}}
+    assert editor.patch(f"/api/v1{at}", json=body).is_success
+    form = of_plan(operator.get(f"{at}/undo/8").text)
+    assert sorted(form["path"]) == ["/idle_timeout", "/llm_settings/temperature"]
+    none = operator.submit(f"{at}/undo/8", form | {"path": []})
+    assert none.status_code == 422
+    answer = operator.submit(f"{at}/undo/8", form | {"path": ["/llm_settings/temperature"]})
+    assert answer.headers["location"] == f"{at}/versions/9"
+    found = editor.get(f"/api/v1{at}").json()
+    assert (found["idle_timeout"], found["llm_settings"]["temperature"]) == (9, 0.2)
+
+
 def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
@@ -160,7 +182,7 @@ def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
     assert "Changed again since" in asked.text
     assert "admin key" in asked.text
     forced = operator.get(f"{at}/undo/4", params={"on_conflict": "force"})
-    form = {name: field(forced.text, name) for name in ("etag", "once", "on_conflict")}
+    form = of_plan(forced.text)
     assert operator.submit(f"{at}/undo/4", form).status_code == 303
     assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
 
@@ -186,6 +208,18 @@ def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
     assert found["llm_settings"]["temperature"] == 0.5
     assert found["tts_settings"]["speed"] == 1.5
     assert found["llm_provider_config"]["api_key"] == "********"
+
+
+def test_a_plan_shown_anew_has_the_choices_that_were_made_and_none_of_what_is_new_in_it(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    form["path"] = ["/llm_settings/temperature"]
+    editor.patch(f"/api/v1{at}", json={"idle_timeout": 9})
+    again = operator.submit(f"{at}/rollback/1", form)
+    assert again.status_code == 412
+    assert 'value="/idle_timeout"' in again.text
+    assert re.findall(r'value="([^"]*)" checked', again.text) == form["path"]
 
 
 def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
@@ -271,7 +305,9 @@ def test_a_reason_that_the_policy_wants_is_asked_for_on_the_plan(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     admin.put("/api/v1/policy", json={"require_reason": True})
-    form = {"etag": field(operator.get(f"{at}/undo/3").text, "etag")}
+    planned = operator.get(f"{at}/undo/3").text
+    assert "(your policy wants a reason)" in planned
+    form = of_plan(planned)
     answer = operator.submit(f"{at}/undo/3", form)
     assert answer.status_code == 422
     assert "wants a reason" in answer.text

@@ -513,6 +513,25 @@ def test_a_value_of_other_rules_that_is_left_alone_stands_in_nobodys_way(
 # -- undo
 
 
+def test_an_undo_of_some_paths_leaves_the_others_and_says_which(
+    editor: httpx.Client, path: str
+) -> None:
+    change = {"idle_timeout": 9, "max_idle_messages": 8}
+    ok(editor.patch(path, json=change))
+    was = at(editor, path)
+    plan = ok(undo(editor, path, version=6, paths=["/idle_timeout"], dry_run=True))
+    assert [one["path"] for one in plan["changes"]] == ["/idle_timeout"]
+    ok(undo(editor, path, version=6, paths=["/idle_timeout"]))
+    now = at(editor, path)
+    assert now["max_idle_messages"] == 8
+    assert now["idle_timeout"] != was["idle_timeout"]
+    newest = versions(editor, path)[0]
+    assert newest["cause"] == {"type": "undo", "undoes": 6, "paths": ["/idle_timeout"]}
+    refused = undo(editor, path, version=6, paths=["/idle_timeout", "/no_such"])
+    (error,) = refused.json()["detail"]
+    assert (error["loc"], error["type"]) == (["body", "paths", 1], "no_such_path")
+
+
 def test_an_undo_takes_one_change_back_and_keeps_the_later_ones(
     editor: httpx.Client, path: str
 ) -> None:

@@ -78,7 +78,12 @@ def back_to(
     )
 
 
-def undoing(story: Given, version: int, on_conflict: OnConflict = "fail") -> UndoChange:
+def undoing(
+    story: Given,
+    version: int,
+    on_conflict: OnConflict = "fail",
+    paths: tuple[str, ...] | None = None,
+) -> UndoChange:
     event = story.events[version - 1]
     assert isinstance(event, AssistantSettingsChanged)
     after = fold(story.events[:version]).settings
@@ -88,6 +93,7 @@ def undoing(story: Given, version: int, on_conflict: OnConflict = "fail") -> Und
         after=after,
         cause=Cause(type="undo", undoes=version),
         on_conflict=on_conflict,
+        paths=paths,
     )
 
 
@@ -317,6 +323,28 @@ def test_an_undo_takes_back_one_change_or_names_the_paths_that_were_changed_agai
 def test_many_undoes_take_back_one_change_each(sent: list[Tree], data: st.DataObject) -> None:
     """Run it with: pytest -m long tests/events/test_going_back.py."""
     takes_back_one_change(sent, data)
+
+
+@few
+@for_all(BODIES, st.data())
+def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_elsewhere(
+    sent: list[Tree], data: st.DataObject
+) -> None:
+    story, model = told(sent)
+    assume(model.version > 1)
+    version = data.draw(st.integers(2, model.version))
+    event = story.events[version - 1]
+    assert isinstance(event, AssistantSettingsChanged)
+    chosen = tuple(data.draw(st.lists(st.sampled_from(sorted(event.changes)), min_size=1)))
+    whole = story.after(undoing(story, version, "skip")).state.settings
+    some = story.after(undoing(story, version, "skip", chosen)).state.settings
+    for path in paths_of(whole, some):
+        if any(covers(one, path) for one in chosen):
+            assert same(at(some, path), at(whole, path))
+        elif path not in COMPUTED and not any(overlaps(path, one) for one in chosen):
+            assert same(at(some, path), at(model.settings, path))
+    every = story.after(undoing(story, version, "skip", tuple(event.changes))).state.settings
+    assert diff(every, whole) == {}
 
 
 @few
