@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -18,7 +19,7 @@ AnyRequest = Request[Any, Any, Any]
 
 _AT_ONCE = 50
 _FILTERS = ("event_type", "resource_type", "resource_id", "user_id", "start_date", "end_date")
-_EXPORTED = frozenset(("event_type", "resource_type", "resource_id", "start_date", "end_date"))
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FORMATS = {
     "ndjson": "NDJSON, which can be verified",
     "csv": "CSV, a row for each changed field",
@@ -50,6 +51,7 @@ async def show_log(
     given = {name: value for name, value in asked.items() if value}
     wanted = given | ({"cursor": cursor} if cursor else {})
     answer = await visitor.get("/audit/logs", **wanted, limit=_AT_ONCE)
+    exported, left_out = _exported(given)
     kinds = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
     return page(
         "audit",
@@ -62,8 +64,8 @@ async def show_log(
         newest=f"/audit?{urlencode(given)}" if cursor else None,
         of_user=lambda number: f"/audit?{urlencode(given | {'user_id': number})}",
         formats=_FORMATS,
-        exported=_exported(given),
-        left_out=sorted(set(given) - _EXPORTED),
+        exported=exported,
+        left_out=left_out,
         checkpoint=(await visitor.get("/audit/checkpoint")).or_raise(),
         keys=(await visitor.get("/audit/key")).or_raise()["keys"],
         key_file=_KEY_FILE,
@@ -71,20 +73,30 @@ async def show_log(
     )
 
 
-def _exported(given: dict[str, str]) -> dict[str, str]:
-    """The filters of the page as an export takes them."""
-    wanted = {}
-    if "event_type" in given:
-        wanted["event_type"] = given["event_type"]
-    if "resource_id" in given and given.get("resource_type") == "assistant":
-        wanted["assistant_id"] = given["resource_id"]
-    for name, other, time in (
-        ("start_date", "since", "00:00:00"),
-        ("end_date", "until", "23:59:59.999999"),
-    ):
-        if name in given:
-            wanted[other] = f"{given[name]}T{time}Z"
-    return wanted
+def _exported(given: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The filters of the page as an export takes them, and those that it does not know."""
+    wanted: dict[str, str] = {}
+    left_out: list[str] = []
+    for name, value in given.items():
+        match name:
+            case "event_type":
+                wanted[name] = value
+            case "resource_id" if given.get("resource_type") == "assistant":
+                wanted["assistant_id"] = value
+            case "resource_type" if value == "assistant" and "resource_id" in given:
+                pass
+            case "start_date":
+                wanted["since"] = _moment(value, "00:00:00")
+            case "end_date":
+                wanted["until"] = _moment(value, "23:59:59.999999")
+            case _:
+                left_out.append(name)
+    return wanted, left_out
+
+
+def _moment(text: str, time: str) -> str:
+    """A moment; a date alone means its first or its last."""
+    return f"{text}T{time}Z" if _DATE.fullmatch(text) else text
 
 
 @get("/audit/export", opt={AS_IT_IS: True})

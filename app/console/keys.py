@@ -60,14 +60,18 @@ async def _page(
     errors: list[str] | None = None,
     made: dict[str, Any] | None = None,
 ) -> Template:
+    found = await visitor.get(_KEYS)
+    errors = list(errors or ())
+    if made is not None and found.refused:  # whatever the list is: the key is there, and shown
+        errors += errors_of(found.data)
     return page(
         "keys",
         visitor,
-        HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
-        keys=(await visitor.get(_KEYS)).or_raise(),
+        HTTPStatus.UNPROCESSABLE_ENTITY if errors and made is None else HTTPStatus.OK,
+        keys=[] if made is not None and found.refused else found.or_raise(),
         roles=[role.name for role in Role],
         typed=typed or {},
-        errors=errors or [],
+        errors=errors,
         made=made,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 from litestar import Request, post
 from litestar.response import Redirect, Template
 
-from app.console.asking import Form, first, once, signed_in, submitted
+from app.console.asking import Form, Visitor, first, once, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
 from events.patch import REASON
 
@@ -24,8 +24,7 @@ async def show_policy(request: AnyRequest) -> Template:
     """The policy as it is; admins may change it."""
     visitor = await signed_in(request)
     answer = await visitor.get("/policy")
-    policy = answer.or_raise()
-    return page("policy", visitor, policy=policy, etag=answer.headers["etag"], errors=[])
+    return _page(visitor, answer.or_raise(), answer.headers["etag"])
 
 
 @post("/policy", status_code=HTTPStatus.OK)
@@ -39,13 +38,40 @@ async def change_policy(request: AnyRequest) -> Template | Redirect:
     if answer.status not in _REFUSED:
         answer.or_raise()
         return go("/policy")
-    # What was typed is shown over the policy of now: sent again, it is a choice.
-    now = await visitor.get("/policy")
-    now.or_raise()
-    errors = errors_of(answer.data)
-    return page(
-        "policy", visitor, answer.status, policy=wanted, etag=now.headers["etag"], errors=errors
-    )
+    etag, now = first(form, "etag"), None
+    if answer.status == HTTPStatus.PRECONDITION_FAILED:
+        # What was typed is shown beside the policy of now: sent again, it is a choice.
+        latest = await visitor.get("/policy")
+        etag, now = latest.headers["etag"], latest.or_raise()
+    errors, reason = _errors(answer.data, wanted), first(form, REASON)
+    return _page(visitor, wanted, etag, answer.status, errors=errors, reason_text=reason, now=now)
+
+
+def _page(
+    visitor: Visitor,
+    policy: dict[str, Any],
+    etag: str,
+    status: int = HTTPStatus.OK,
+    *,
+    errors: list[str] | None = None,
+    reason_text: str = "",
+    now: dict[str, Any] | None = None,
+) -> Template:
+    """A policy to be changed, as it is or as it was typed; beside that ``now``, if it differs."""
+    said = {"errors": errors or [], "reason_text": reason_text, "now": now}
+    return page("policy", visitor, status, policy=policy, etag=etag, **said)
+
+
+def _errors(said: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
+    """What is wrong; a path of a list by itself, not by its place in the list."""
+    named = []
+    for one in said["detail"] if isinstance(said["detail"], list) else ():
+        match one["loc"]:
+            case [_, name, int(place)]:
+                named.append(one | {"loc": [], "msg": f"{wanted[name][place]}: {one['msg']}"})
+            case _:
+                named.append(one)
+    return errors_of(said | {"detail": named} if named else said)
 
 
 def _wanted(form: Form) -> dict[str, Any]:

@@ -161,6 +161,22 @@ def test_what_the_page_gives_away_is_verified_offline(
     assert run(tmp_path, *command.split()).returncode == 1  # the control
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [({"resource_type": "api_key"}, "Resource type"), ({"resource_id": "1"}, "Resource ID"),
+     ({"user_id": "1"}, "User ID")],
+)  # fmt: skip
+def test_an_export_that_holds_more_than_the_page_says_so(
+    administrator: Browser, query: dict[str, str], said: str
+) -> None:
+    page = administrator.get("/audit", params=query).text
+    assert "It holds more than the filters find" in page
+    assert f'<span class="chip">{said}</span>' in page
+    whole = administrator.get("/audit", params={"end_date": "2100-01-01T00:00:00Z"}).text
+    assert "It holds more" not in whole  # the control
+    assert field(whole, "until") == "2100-01-01T00:00:00Z"
+
+
 # -- keys
 
 
@@ -177,6 +193,7 @@ def test_a_new_key_is_shown_once_and_works_as_it_was_made(
     assert key not in page
     assert page.count("<bdi>Runtime</bdi>") == 1
     assert "reads secrets" in page
+    assert "the last one of an admin" in page
     with server.client(key) as client:
         assert client.get(ASSISTANTS).status_code == 200
         assert client.post(ASSISTANTS, json={"name": "x"}).status_code == 403
@@ -269,6 +286,23 @@ def test_a_policy_that_a_colleague_changed_meanwhile_is_not_overwritten(
     assert admin.get("/api/v1/policy").json()["require_condition"] is False
 
 
+def test_a_slip_of_the_pen_loses_no_colleagues_policy(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    first = field(administrator.get("/policy").text, "etag")
+    admin.put("/api/v1/policy", json={"admin_paths": ["/llm_settings/system_prompt"]})
+    typed = {"etag": first, "require_reason_for": "/llm_settingz", "change_description": "Audit"}
+    slip = administrator.submit("/policy", typed)
+    assert slip.status_code == 422
+    assert "/llm_settingz: No such setting" in slip.text
+    mended = typed | {"etag": field(slip.text, "etag"), "require_reason_for": "/llm_settings"}
+    late = administrator.submit("/policy", mended)
+    assert late.status_code == 412
+    assert "By now this is: <bdi>/llm_settings/system_prompt</bdi>" in late.text
+    assert field(late.text, "change_description") == "Audit"
+    assert admin.get("/api/v1/policy").json()["admin_paths"] == ["/llm_settings/system_prompt"]
+
+
 def test_a_path_that_is_no_setting_is_said_and_kept_in_the_form(
     administrator: Browser, admin: httpx.Client
 ) -> None:
@@ -316,6 +350,9 @@ def test_an_address_that_is_none_is_a_page_for_who_reads_pages(server: Server) -
     shown = httpx.get(f"{server.url}/no/such", headers=pages)
     assert (shown.status_code, shown.headers["content-type"][:9]) == (404, "text/html")
     assert "default-src 'none'" in shown.headers["content-security-policy"]
+    assert (shown.headers["cache-control"], shown.headers["vary"]) == ("no-store", "Accept")
+    other = httpx.get(f"{server.url}/assistants/1/status", headers=pages)
+    assert (other.status_code, other.headers["content-type"][:9]) == (405, "text/html")
     for address, headers in (("/no/such", {}), ("/api/v1/no/such", pages)):
         answer = httpx.get(f"{server.url}{address}", headers=headers)
         assert (answer.status_code, answer.json()["status"]) == (404, 404)

@@ -24,6 +24,7 @@ form.addEventListener("submit", async (event) => {
 async function download(address, signal) {
   const answer = await fetch(address, { signal });
   if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
+  if (!answer.headers.has("content-disposition")) throw new Error("you are signed out");
   const last = Number(answer.headers.get("x-until-sequence"));
   const reader = answer.body.getReader();
   const parts = [];
@@ -36,15 +37,21 @@ async function download(address, signal) {
     size += value.length;
     tell(size, reached(value), last);
   }
+  // A proxy that speaks HTTP/1.0 can end an export in the middle as if it were whole.
+  const isLines = answer.headers.get("content-type").startsWith("application/x-ndjson");
+  if (isLines && !textOf(parts.at(-1)).includes('"last_sequence":')) throw new Error("it has no end");
   save(new Blob(parts, { type: answer.headers.get("content-type") }), nameOf(answer));
   said.textContent = `Done: ${megabytes(size)}, up to event ${last.toLocaleString()}`;
 }
 
 // The sequence in the last line that a piece of an export in lines holds.
 function reached(bytes) {
-  const text = new TextDecoder().decode(bytes.subarray(-16384));
-  const found = [...text.matchAll(/"sequence":\s?(\d+)/g)].pop();
+  const found = [...textOf(bytes).matchAll(/"sequence":\s?(\d+)/g)].pop();
   return found ? Number(found[1]) : undefined;
+}
+
+function textOf(bytes) {
+  return new TextDecoder().decode(bytes.subarray(-16384));
 }
 
 function tell(size, sequence, last) {

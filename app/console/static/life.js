@@ -9,9 +9,11 @@ let timer;
 form.querySelector("button").hidden = true;
 
 slider.addEventListener("input", () => {
-  form.querySelector("output").textContent = `${slider.value} of ${slider.max}`;
+  const wanted = slider.value;
+  form.querySelector("output").textContent = `${wanted} of ${slider.max}`;
+  asked?.abort(); // or an answer under way would set the slider back
   clearTimeout(timer);
-  timer = setTimeout(() => show(`${location.pathname}?version=${slider.value}`), STILL);
+  timer = setTimeout(() => show(`${location.pathname}?version=${wanted}`), STILL);
 });
 
 document.addEventListener("click", (event) => {
