@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 from litestar import Litestar
 from litestar.datastructures import State
-from litestar.exceptions import NotFoundException
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from msgspec import Struct
 
 from app import log, openapi, problems, signing, vault
@@ -185,7 +185,11 @@ def create_app(
     routes = Litestar(
         route_handlers=[*(handler for room in _ROUTES for handler in room.HANDLERS), ROUTER],
         lifespan=[lifespan],
-        exception_handlers={**problems.HANDLERS, NotFoundException: on_no_route},
+        exception_handlers={
+            **problems.HANDLERS,
+            NotFoundException: on_no_route,
+            MethodNotAllowedException: on_no_route,
+        },
         openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
         template_config=TEMPLATES,

@@ -35,6 +35,8 @@ ONCE = "once"
 MOST_FIELDS = 2000
 _READ_AT_ONCE = 64 * 1024
 _REFUSED = HTTPStatus.BAD_REQUEST
+_RUNNING = ":request-running"  # a problem's type
+_LOOKS, _BETWEEN_LOOKS = 50, 0.1  # seconds
 _SLASH = quote("/", safe="")
 
 
@@ -114,8 +116,24 @@ class Visitor:
     ) -> Answer:
         """Ask the application; ``path`` is below the API's root, its parts quoted already.
 
-        Raises ``InvalidSettings`` for a header that cannot be sent.
+        The second of two equal forms waits for the answer of the first. Raises
+        ``InvalidSettings`` for a header that cannot be sent.
         """
+        for _ in range(_LOOKS):
+            answer = await self._once(verb, path, query, body, headers)
+            if not (answer.refused and answer.data.get("type", "").endswith(_RUNNING)):
+                break
+            await asyncio.sleep(_BETWEEN_LOOKS)
+        return answer
+
+    async def _once(
+        self,
+        verb: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Any,
+        headers: Mapping[str, str] | None,
+    ) -> Answer:
         if _SLASH in path:  # decoded, it would be two parts, and the path another one
             return Answer(status=HTTPStatus.NOT_FOUND, headers={}, data={"detail": "Not Found"})
         content = b"" if body is msgspec.UNSET else msgspec.json.encode(body)

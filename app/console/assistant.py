@@ -13,11 +13,11 @@ from msgspec import UNSET
 
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import go, page, show
+from app.console.pages import errors_of, go, page, show
 from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
-from events.pointers import Paths, join, overlaps, split
+from events.pointers import Paths, ancestors, join, overlaps, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -98,6 +98,8 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
         return _conflict(visitor, read, form, wanted.paths, answer)
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return await _again(visitor, read, form, _errors(answer, found))
+    if answer.status == HTTPStatus.FORBIDDEN and "paths" in answer.data:
+        return await _again(visitor, read, form, _protected(answer, found))
     saved = answer.or_raise()
     if saved.get("warnings"):
         return page("saved", visitor, assistant=saved, warnings=saved["warnings"])
@@ -156,15 +158,22 @@ async def _again(
 
 def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
     """The API's errors by the field that they are about; others by their own path."""
-    known = {one.path for one in found}
     errors: dict[str, str] = {}
     for one in answer.data["detail"]:
         path = join(tuple(str(token) for token in one["loc"][1:]))
-        at = path
-        while at and at not in known:
-            at = at.rpartition("/")[0]
-        errors[at or path] = one["msg"]
+        errors[_field_of(path, found)] = one["msg"]
     return errors
+
+
+def _protected(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
+    """What the policy keeps for admins, by field."""
+    return {_field_of(path, found): "Only admins change this" for path in answer.data["paths"]}
+
+
+def _field_of(path: str, found: list[fields.Field]) -> str:
+    """The path of the field that holds a path; the path itself where none does."""
+    known = {one.path for one in found}
+    return next((one for one in (path, *ancestors(path)) if one in known), path)
 
 
 def _conflict(
@@ -194,12 +203,15 @@ def _conflict(
 
 
 @post(f"{_ASSISTANT}/status", status_code=HTTPStatus.OK)
-async def switch(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
-    """Switch an assistant on or off."""
+async def switch(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
+    """Switch an assistant on or off, if it is still as it was seen."""
     visitor, form = await submitted(request)
     at = f"/assistants/{part(assistant_id)}"
     query = {"is_active": first(form, "is_active")} | _reason(form)
-    answer = await visitor.send("PATCH", f"{at}/status", query=query, headers=once(form))
+    headers = once(form) | {"if-match": first(form, "etag")}
+    answer = await visitor.send("PATCH", f"{at}/status", query=query, headers=headers)
+    if answer.status == HTTPStatus.PRECONDITION_FAILED:
+        return await _moved(visitor, at, answer)
     return go(f"/assistants/{answer.or_raise()['id']}")
 
 
@@ -213,13 +225,23 @@ async def duplicate(request: AnyRequest, assistant_id: FromPath[str]) -> Redirec
 
 
 @post(f"{_ASSISTANT}/delete", status_code=HTTPStatus.OK)
-async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
-    """Delete an assistant; its history stays."""
+async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
+    """Delete an assistant, if it is still as it was seen; its history stays."""
     visitor, form = await submitted(request)
     at = f"/assistants/{part(assistant_id)}"
-    answer = await visitor.send("DELETE", at, query=_reason(form), headers=once(form))
+    headers = once(form) | {"if-match": first(form, "etag")}
+    answer = await visitor.send("DELETE", at, query=_reason(form), headers=headers)
+    if answer.status == HTTPStatus.PRECONDITION_FAILED:
+        return await _moved(visitor, at, answer)
     answer.or_raise()
     return go("/")
+
+
+async def _moved(visitor: Visitor, at: str, answer: Answer) -> Template:
+    """The assistant as others made it meanwhile, to be looked at before it is asked again."""
+    shown = (await visitor.get(at)).or_raise()
+    errors = {"": errors_of(answer.data)[0]}
+    return await _page(visitor, shown, HTTPStatus.PRECONDITION_FAILED, errors=errors)
 
 
 @post(f"{_ASSISTANT}/restore", status_code=HTTPStatus.OK)

@@ -40,6 +40,7 @@ async def list_assistants(
     for one in answer["assistants"]:
         one["line"] = sparkline.draw(answer["since"], answer["until"], one["days"])
     total, after = answer["total"], skip + _AT_ONCE
+    policy = (await visitor.get("/policy")).or_raise()
     return page(
         "assistants",
         visitor,
@@ -47,6 +48,7 @@ async def list_assistants(
         sorts=_SORTS,
         states=_STATES,
         assistants=answer["assistants"],
+        wants_reason=policy["require_reason"],
         total=total,
         first=skip + 1,
         newer=_address(asked, max(skip - _AT_ONCE, 0)) if skip else None,

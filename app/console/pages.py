@@ -54,6 +54,7 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
+_BY_ACCEPT = {"vary": "Accept"}
 _READING = ("GET", "HEAD")
 _FOR_GOOD = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
@@ -176,9 +177,11 @@ def on_no_route(request: AnyRequest, error: Exception) -> Response[Any]:
     """An address that is none: as a page for who reads pages."""
     response: Response[Any] = _API_HANDLERS[HTTPException](request, error)
     if path_of(request).startswith(API) or "text/html" not in request.headers.get("accept", ""):
+        response.headers.update(_BY_ACCEPT)
         return response
-    shown = problem(request, HTTPStatus.NOT_FOUND, {"detail": "There is no such page."})
-    shown.headers.update(_HEADERS)  # no middleware of the console's saw the request
+    shown = problem(request, response.status_code or 0, {"detail": "There is no such page."})
+    # No middleware of the console's saw the request.
+    shown.headers.update(_HEADERS | _BY_ACCEPT | {"cache-control": "no-store"})
     return shown
 
 
@@ -200,6 +203,8 @@ def _again(request: AnyRequest) -> str:
     """Where to ask the same once more; the first page in place of what was no question."""
     if request.method not in _READING:
         return "/"
+    if path_of(request).startswith("/audit/"):  # a file, which nobody is to be led to
+        return "/audit"
     query = request.scope["query_string"].decode(errors="replace")
     path = quote(path_of(request), safe="/:")
     return f"{path}?{query}" if query else path
@@ -211,7 +216,15 @@ def _on_cross_site(request: AnyRequest, _: Exception) -> Response[Any]:
 
 
 def _on_refused(request: AnyRequest, refused: Refused) -> Response[Any]:
-    return problem(request, refused.answer.status, refused.answer.data)
+    shown = problem(request, refused.answer.status, refused.answer.data)
+    return _as_patient(shown, refused.answer.headers)
+
+
+def _as_patient(shown: Template, headers: Mapping[str, Any]) -> Template:
+    """With what the API says of when to try again."""
+    if "retry-after" in headers:
+        shown.headers["retry-after"] = headers["retry-after"]
+    return shown
 
 
 def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
@@ -219,7 +232,8 @@ def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
 
     def answer(request: AnyRequest, error: Exception) -> Response[Any]:
         response = handler(request, error)
-        return problem(request, response.status_code, msgspec.json.decode(response.content))
+        shown = problem(request, response.status_code, msgspec.json.decode(response.content))
+        return _as_patient(shown, response.headers)
 
     return answer
 

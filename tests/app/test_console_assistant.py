@@ -341,11 +341,12 @@ def test_a_reason_is_wanted_where_the_policy_wants_one(
 def test_an_assistant_is_switched_duplicated_and_deleted(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
-    operator.submit(f"{at}/status", {"is_active": "false", "change_description": "Holiday"})
+    off = {"is_active": "false", "change_description": "Holiday", "etag": '"1"'}
+    operator.submit(f"{at}/status", off)
     assert now(editor, at)["is_active"] is False
     copied = operator.submit(f"{at}/duplicate", {})
     assert now(editor, copied.headers["location"])["name"] == "Front desk (Copy)"
-    assert operator.submit(f"{at}/delete", {}).headers["location"] == "/"
+    assert operator.submit(f"{at}/delete", {"etag": '"2"'}).headers["location"] == "/"
     assert operator.get(at).status_code == 404
 
 
@@ -377,7 +378,7 @@ def test_a_viewer_reads_and_may_not_change(
 def test_another_organizations_assistant_is_missing(
     server: Server, operator: Browser, at: str, below: str
 ) -> None:
-    form = {"base_version": 1, "is_active": "false", "/description": "Ours"}
+    form = {"base_version": 1, "is_active": "false", "/description": "Ours", "etag": '"1"'}
     with Browser(server.url) as stranger:
         stranger.sign_in(server.organization().admin)
         assert stranger.get(at).status_code == 404
@@ -407,3 +408,36 @@ def test_what_somebody_wrote_into_any_text_is_shown_as_text(
         assert "<script>alert" not in text
         assert re.findall(r"<script(.)", text) == [" ", " ", " "]  # the layout's, by address
         assert text.count("&lt;script&gt;") > 5
+
+
+@pytest.mark.parametrize("below", ["/status", "/delete"])
+def test_what_was_changed_since_it_was_seen_is_neither_switched_nor_deleted(
+    operator: Browser, editor: httpx.Client, at: str, below: str
+) -> None:
+    form = {"is_active": "false", "etag": field(operator.get(at).text, "etag")}
+    editor.patch(f"/api/v1{at}", json={"idle_timeout": 9})
+    refused = operator.submit(at + below, form)
+    assert refused.status_code == 412
+    assert 'role="alert"' in refused.text
+    assert editor.get(f"/api/v1{at}").json()["is_active"] is True
+    form["etag"] = field(refused.text, "etag")  # the control: over what is there by now
+    assert operator.submit(at + below, form).status_code == 303
+
+
+def test_a_policy_that_wants_conditions_is_met_by_every_form(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put(POLICY, json={"require_condition": True})
+    for below in ("/status", "/delete"):
+        form = {"is_active": "false", "etag": field(operator.get(at).text, "etag")}
+        assert operator.submit(at + below, form).status_code == 303
+
+
+def test_a_setting_that_was_kept_for_admins_meanwhile_is_said_beside_what_was_typed(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put(POLICY, json={"admin_paths": [TEMPERATURE]})
+    answer = operator.submit(at, {"base_version": 1, TEMPERATURE: "0.3", "/idle_timeout": "9"})
+    assert answer.status_code == 422
+    assert "Only admins change this" in answer.text
+    assert field(answer.text, "/idle_timeout") == "9"

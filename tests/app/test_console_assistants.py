@@ -96,7 +96,8 @@ def test_a_deleted_assistant_is_found_among_the_deleted_and_brought_back(
 ) -> None:
     made = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
     at = f"/assistants/{made['id']}"
-    assert operator.submit(f"{at}/delete", {"change_description": "Moved"}).status_code == 303
+    gone = {"change_description": "Moved", "etag": '"1"'}
+    assert operator.submit(f"{at}/delete", gone).status_code == 303
     assert "Front desk" not in operator.get("/").text
     deleted = operator.get("/", params={"status": "deleted"}).text
     for said in ("Front desk", "editor key", "Moved", f'action="{at}/restore"'):
