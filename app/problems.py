@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import singledispatch
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import structlog
@@ -333,16 +333,18 @@ def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
     return answer_refusal(refusal)
 
 
-def _on_parameters(_: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
     said = error.extra if isinstance(error.extra, list) else []
-    errors = [_parameter_error(item) for item in said if isinstance(item, dict)]
+    errors = [_parameter_error(request, item) for item in said if isinstance(item, dict)]
     if missing := re.match(r"Missing required (\w+) parameter '(\w+)'", error.detail):
         errors.append(FieldError(loc=missing.groups(), msg="Field required", type="missing"))
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
 
 
-def _parameter_error(item: dict[str, Any]) -> FieldError:
-    kind, message = describe(str(item["message"]))
+def _parameter_error(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldError:
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(item["key"])
+    choices = () if parameter is None else get_args(parameter.annotation)
+    kind, message = describe(str(item["message"]), choices)
     return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
 
 

@@ -100,3 +100,8 @@ def test_what_cannot_be_asked_is_said(viewer: httpx.Client, name: str, value: st
     answer = viewer.get(ACTIVITY, params={name: value})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"] == ["query", name]
+
+
+def test_a_choice_that_is_none_is_told_those_that_there_are(viewer: httpx.Client) -> None:
+    (error,) = viewer.get(ACTIVITY, params={"sort": "size"}).json()["detail"]
+    assert error["msg"] == "Input should be 'changed' or 'created' or 'name'"
