@@ -157,12 +157,19 @@ async def _plan(
         wish=wish,
         plan=plan,
         wants_reason=await _wants_reason(visitor, plan),
+        out_of_reach=_out_of_reach(plan),
         errors=errors or [],
         reason=reason,
         chosen=chosen,
         most_boxes=_MOST_BOXES,
         whole=WHOLE,
     )
+
+
+def _out_of_reach(plan: dict[str, Any]) -> set[str]:
+    """The paths of a plan that this key may not set back, or that today's rules refuse."""
+    protected = {path for rule in plan["refused"] for path in rule["paths"]}
+    return protected | {one["path"] for one in plan["not_accepted"]}
 
 
 async def _wants_reason(visitor: Visitor, plan: dict[str, Any]) -> bool:

@@ -210,6 +210,19 @@ def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
     assert found["llm_provider_config"]["api_key"] == "********"
 
 
+def test_what_only_admins_set_back_stays_and_the_rest_can_be_chosen(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put("/api/v1/policy", json={"admin_paths": ["/tts_settings"]})
+    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    assert "/tts_settings/speed" not in form["path"]
+    assert operator.submit(f"{at}/rollback/1", form).headers["location"] == f"{at}/versions/8"
+    found = admin.get(f"/api/v1{at}").json()
+    assert (found["tts_settings"]["speed"], found["llm_settings"]["temperature"]) == (1.5, 0.5)
+    # The control: nothing is left to choose.
+    assert '<button class="primary">' not in operator.get(f"{at}/rollback/1").text
+
+
 def test_a_plan_shown_anew_has_the_choices_that_were_made_and_none_of_what_is_new_in_it(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
