@@ -135,6 +135,7 @@ def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, serv
             body = {"llm_settings": {"system_prompt": text}}
             assert client.patch(f"{ASSISTANTS}/1", json=body).is_success
     with watching(chromium, server, organization.admin) as seen:
+        seen.page.set_default_navigation_timeout(60_000)  # milliseconds
         listed = [way for way in PAGES.values() if isinstance(way, str)]
         for address in (*listed, "/assistants/1/versions/8", "/assistants/1/undo/8"):
             seen.page.goto(address)

@@ -391,7 +391,7 @@ def working(
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    until = time.monotonic() + 40
+    until = time.monotonic() + 90
     while not holds():
         assert time.monotonic() < until
         time.sleep(0.05)  # a pace
