@@ -1,5 +1,6 @@
 // Exports tell how far they are. Without this the browser downloads them by itself.
 
+const TAIL = 16384; // bytes, in which there is a line's end
 const form = document.querySelector("form[data-export]");
 const bar = form.querySelector("[data-progress]");
 const said = form.querySelector("[data-said]");
@@ -38,20 +39,19 @@ async function download(address, signal) {
     tell(size, reached(value), last);
   }
   // A proxy that speaks HTTP/1.0 can end an export in the middle as if it were whole.
-  const isLines = answer.headers.get("content-type").startsWith("application/x-ndjson");
-  if (isLines && !textOf(parts.at(-1)).includes('"last_sequence":')) throw new Error("it has no end");
-  save(new Blob(parts, { type: answer.headers.get("content-type") }), nameOf(answer));
+  const type = answer.headers.get("content-type");
+  const whole = new Blob(parts, { type });
+  const end = await whole.slice(-TAIL).text();
+  if (type.startsWith("application/x-ndjson") && !end.includes('"last_sequence":')) throw new Error("it has no end");
+  save(whole, nameOf(answer));
   said.textContent = `Done: ${megabytes(size)}, up to event ${last.toLocaleString()}`;
 }
 
 // The sequence in the last line that a piece of an export in lines holds.
 function reached(bytes) {
-  const found = [...textOf(bytes).matchAll(/"sequence":\s?(\d+)/g)].pop();
+  const text = new TextDecoder().decode(bytes.subarray(-TAIL));
+  const found = [...text.matchAll(/"sequence":\s?(\d+)/g)].pop();
   return found ? Number(found[1]) : undefined;
-}
-
-function textOf(bytes) {
-  return new TextDecoder().decode(bytes.subarray(-16384));
 }
 
 function tell(size, sequence, last) {
