@@ -52,11 +52,11 @@ class Answer(Struct, frozen=True, kw_only=True):
         """Whether it is a problem."""
         return self.status >= _REFUSED
 
-    @property
-    def cursor(self) -> str | None:
-        """Where the page after this one begins, by the API's link to it."""
+    def older(self, address: str, given: Mapping[str, str]) -> str | None:
+        """The address of the page after this one, by the cursor of the API's link to it."""
         target = self.headers.get("link", "").partition("<")[2].partition(">")[0]
-        return dict(parse_qsl(urlsplit(target).query)).get("cursor")
+        cursor = dict(parse_qsl(urlsplit(target).query)).get("cursor")
+        return cursor and f"{address}?{urlencode({**given, 'cursor': cursor})}"
 
     def or_raise(self) -> Any:
         """The data; raises ``Refused`` for a problem."""
@@ -102,7 +102,7 @@ class Visitor:
         return str(uuid.uuid4())
 
     async def get(self, path: str, /, **query: Any) -> Answer:
-        """Read; a query parameter that is None is left out."""
+        """Read; a query parameter that is None or empty is left out."""
         return await self.send("GET", path, query=query)
 
     async def send(
@@ -177,7 +177,7 @@ class Visitor:
         self, verb: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Any:
         """A request of the API, as this process makes it for the session's key."""
-        given = {name: value for name, value in query.items() if value is not None}
+        given = {name: value for name, value in query.items() if value not in (None, "")}
         outer: Any = self._request.scope
         return {
             "type": "http",

@@ -49,8 +49,7 @@ async def show_log(
     values = (event_type, resource_type, resource_id, user_id, start_date, end_date)
     asked = dict(zip(_FILTERS, values, strict=True))
     given = {name: value for name, value in asked.items() if value}
-    wanted = given | ({"cursor": cursor} if cursor else {})
-    answer = await visitor.get("/audit/logs", **wanted, limit=_AT_ONCE)
+    answer = await visitor.get("/audit/logs", **given, cursor=cursor, limit=_AT_ONCE)
     exported, left_out = _exported(given)
     kinds = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
     return page(
@@ -60,7 +59,7 @@ async def show_log(
         found=answer.or_raise(),
         kinds=kinds,
         resources=sorted({kind["resource_type"] for kind in kinds}),
-        older=answer.cursor and f"/audit?{urlencode(given | {'cursor': answer.cursor})}",
+        older=answer.older("/audit", given),
         newest=f"/audit?{urlencode(given)}" if cursor else None,
         of_user=lambda number: f"/audit?{urlencode(given | {'user_id': number})}",
         formats=_FORMATS,
@@ -103,9 +102,8 @@ def _moment(text: str, time: str) -> str:
 async def export(request: AnyRequest) -> ASGIApp:
     """The log as a file, streamed as the API streams it."""
     visitor = await signed_in(request)
-    query = {name: value for name, value in request.query_params.items() if value}
     accepted = {"accept-encoding": request.headers.get("accept-encoding", "")}
-    return visitor.streamed("/audit/export", query, accepted)
+    return visitor.streamed("/audit/export", request.query_params, accepted)
 
 
 @show(f"/audit/{_KEY_FILE}")

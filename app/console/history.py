@@ -67,10 +67,8 @@ async def show_history(
     shown = (await visitor.get(at)).or_raise()
     asked = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
     given = {name: value for name, value in asked.items() if value}
-    query = asked | {"since": to_the_second(since), "until": to_the_second(until)}
-    query |= {"cursor": cursor, "limit": str(_AT_ONCE)}
-    wanted = {name: value for name, value in query.items() if value}
-    answer = await visitor.get(f"{at}/settings-history", **wanted)
+    wanted = asked | {"since": to_the_second(since), "until": to_the_second(until)}
+    answer = await visitor.get(f"{at}/settings-history", **wanted, cursor=cursor, limit=_AT_ONCE)
     return page(
         "history",
         visitor,
@@ -81,7 +79,7 @@ async def show_history(
         newest=f"{at}/history?{urlencode(given)}",
         entries=answer.or_raise(),
         paths=_PATHS,
-        older=answer.cursor and f"{at}/history?{urlencode(given | {'cursor': answer.cursor})}",
+        older=answer.older(f"{at}/history", given),
     )
 
 

@@ -173,13 +173,13 @@ def problem(request: AnyRequest, status: int, said: Mapping[str, Any]) -> Templa
     return page("problem", visitor, status, title=title, errors=errors_of(said))
 
 
-def on_no_route(request: AnyRequest, error: Exception) -> Response[Any]:
+def on_no_route(request: AnyRequest, error: HTTPException) -> Response[Any]:
     """An address that is none: as a page for who reads pages."""
     response: Response[Any] = _API_HANDLERS[HTTPException](request, error)
     if path_of(request).startswith(API) or "text/html" not in request.headers.get("accept", ""):
         response.headers.update(_BY_ACCEPT)
         return response
-    shown = problem(request, response.status_code or 0, {"detail": "There is no such page."})
+    shown = problem(request, error.status_code, {"detail": "There is no such page."})
     # No middleware of the console's saw the request.
     shown.headers.update(_HEADERS | _BY_ACCEPT | {"cache-control": "no-store"})
     return shown
