@@ -67,6 +67,17 @@ def told(sent: Iterable[Tree]) -> tuple[Given, Model]:
     return story, model
 
 
+def told_with_a_change(
+    sent: Iterable[Tree], data: st.DataObject
+) -> tuple[Given, Model, AssistantSettingsChanged]:
+    """A story, a copy of every state that it had, and one of its changes."""
+    story, model = told(sent)
+    assume(model.version > 1)
+    event = story.events[data.draw(st.integers(2, model.version)) - 1]
+    assert isinstance(event, AssistantSettingsChanged)
+    return story, model, event
+
+
 def back_to(
     story: Given, version: int, *paths: str, restorable: frozenset[str] = frozenset()
 ) -> RestoreSettings:
@@ -330,11 +341,8 @@ def test_many_undoes_take_back_one_change_each(sent: list[Tree], data: st.DataOb
 def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_elsewhere(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model = told(sent)
-    assume(model.version > 1)
-    version = data.draw(st.integers(2, model.version))
-    event = story.events[version - 1]
-    assert isinstance(event, AssistantSettingsChanged)
+    story, model, event = told_with_a_change(sent, data)
+    version = event.version
     chosen = tuple(data.draw(st.lists(st.sampled_from(sorted(event.changes)), min_size=1)))
     whole = story.after(undoing(story, version, "skip")).state.settings
     some = story.after(undoing(story, version, "skip", chosen)).state.settings
@@ -352,11 +360,8 @@ def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_el
 def test_an_undo_keeps_every_later_change_of_other_paths(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model = told(sent)
-    assume(model.version > 1)
-    version = data.draw(st.integers(2, model.version))
-    event = story.events[version - 1]
-    assert isinstance(event, AssistantSettingsChanged)
+    story, model, event = told_with_a_change(sent, data)
+    version = event.version
     for on_conflict in _WAYS:
         after = story.after(undoing(story, version, on_conflict)).state.settings
         for path in paths_of(after, model.settings):
