@@ -11,7 +11,7 @@ import msgspec
 from litestar.params import PathParameter
 from msgspec import Struct
 
-from app.accounts import MAX_ID, Principal, Role
+from app.accounts import MAX_ID, REVEAL, Principal, Role
 from app.idempotency import Once, fingerprint
 from app.preconditions import read_condition
 from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
@@ -77,6 +77,7 @@ def caller(request: AnyRequest, at_least: Role) -> Caller:
         organization_id=who.organization_id,
         actor=who.actor,
         is_admin=who.role >= Role.admin,
+        may_reveal=who.may(REVEAL),
         request_id=request.scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
         idempotency_key=_idempotency_key(request),
     )

@@ -50,7 +50,8 @@ from events.errors import (
 from events.merging import Conflict, MergeConflict
 from events.patch import NotAccepted, SettingsPatch
 from events.policy import PathProtected, ReasonRequired, Warned
-from events.secrets import differing, mask, with_secrets_of
+from events.secret_merge import with_secrets_of
+from events.secrets import differing, mask
 from projections import history, keyframes, labels
 from projections.blame import newest_at
 from projections.history import ChangeSummary

@@ -7,6 +7,7 @@ has recorded nothing.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,10 +27,10 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import seal, still_secret
+from events.merging import brings_secrets, seal, still_secret
 from events.pointers import MARK, Tree
 from events.policy import Policy
-from events.secrets import Path, Plain, places
+from events.secrets import URL, Path, Plain, in_url, is_erased, places
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
@@ -42,12 +43,17 @@ if TYPE_CHECKING:
     from app.vault import Vault
 
 
+# References to secrets that are stored, by the place, the value and the URL around it.
+_KnownSecrets = dict[tuple[Path, tuple[type, Any], str | None], deque[Tree]]
+
+
 class Caller(Struct, frozen=True, kw_only=True):
     """On whose behalf something happens."""
 
     organization_id: int
     actor: Actor
     is_admin: bool = False
+    may_reveal: bool = False  # secrets: to such a caller alone is it told that two are equal
     request_id: str | None = None
     idempotency_key: str | None = None
 
@@ -187,10 +193,14 @@ class Unit:
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
             patch = still_secret(command.patch, state.settings)
-            patch = self._seal(caller.organization_id, patch, state.version + 1, sealed)
+            known: _KnownSecrets = {}
+            if caller.may_reveal and brings_secrets(patch):
+                read = (state.settings, getattr(command, "base", None) or {})
+                known = self._known_secrets(caller.organization_id, assistant_id, state, read)
+            patch = self._seal(patch, state.version + 1, known, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         envelope = self._envelope(caller, assistant_id, reason)
-        proposal = propose(command, state, envelope)
+        proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)
         return Proposed(assistant_id=assistant_id, state=state, proposal=proposal, sealed=sealed)
 
     def accept(self, proposed: Proposed) -> State:
@@ -288,12 +298,36 @@ class Unit:
             idempotency_key=caller.idempotency_key,
         )
 
+    def _known_secrets(
+        self, organization_id: int, assistant_id: int, state: State, read: Iterable[Tree]
+    ) -> _KnownSecrets:
+        """The secrets of settings by place and value, for a caller who may read them."""
+        self.flush()  # one that was set in this batch is not sealed before
+        there = vault.existing(self.connection, organization_id, assistant_id)
+        standing = {
+            place.reference[MARK]["id"]: place
+            for settings in read
+            for place in places(settings)
+            if place.reference[MARK]["id"] in there
+            and not is_erased(place.reference, state.erased_version)
+        }
+        data = self.keys(organization_id).data
+        values = vault.unseal(self.connection, organization_id, assistant_id, data, standing)
+        known: _KnownSecrets = {}
+        for secret_id, place in standing.items():
+            url = place.reference.get(URL)
+            key = (place.bound, _typed(values[secret_id]), url)
+            known.setdefault(key, deque()).append(place.reference)
+        return known
+
     def _seal(
-        self, organization_id: int, patch: Tree, version: int, sealed: dict[str, Sealed]
+        self, patch: Tree, version: int, known: _KnownSecrets, sealed: dict[str, Sealed]
     ) -> Tree:
         def reference_to(plain: Plain, path: Path) -> Tree:
-            fingerprint_key = self.keys(organization_id).fingerprint
-            reference = make_reference(fingerprint_key, plain, path, version)
+            value = plain.value if plain.url is None else in_url(plain.url, str(plain.value))
+            if equal := known.get((path, _typed(value), plain.url)):
+                return equal[0] if len(equal) == 1 else equal.popleft()
+            reference = make_reference(plain, version)
             sealed[reference[MARK]["id"]] = Sealed(plain, path)
             return reference
 
@@ -327,6 +361,10 @@ class Unit:
 
 def _head(counter: store.Counter) -> Head:
     return counter.sequence, counter.frontier
+
+
+def _typed(value: Any) -> tuple[type, Any]:
+    return type(value), value  # 1, 1.0 and true are three values
 
 
 def _new_secret_ids(event: Event) -> Iterator[str]:

@@ -2,9 +2,8 @@
 
 A master key, which never is in the database, wraps each organization's own keys:
 
-- ``data``         AES-256-GCM, seals the organization's secrets
-- ``fingerprint``  HMAC-SHA256, tells equal secrets from rotated ones
-- ``pepper``       HMAC-SHA256, hashes the organization's API keys
+- ``data``    AES-256-GCM, seals the organization's secrets
+- ``pepper``  HMAC-SHA256, hashes the organization's API keys
 
 A ciphertext is bound (AAD) to its organization, assistant, path and id: moved to another row,
 it does not open.
@@ -42,8 +41,8 @@ if TYPE_CHECKING:
     from app.config import Config
     from events.pointers import Tree
 
-Purpose = Literal["data", "fingerprint", "pepper"]
-_PURPOSES: tuple[Purpose, ...] = ("data", "fingerprint", "pepper")
+Purpose = Literal["data", "pepper"]
+_PURPOSES: tuple[Purpose, ...] = ("data", "pepper")
 _log = structlog.get_logger(__name__)
 _NONCE_BYTES = 12  # 96 bits, random for each ciphertext
 
@@ -95,7 +94,6 @@ class Keys(Struct, frozen=True, eq=False):
     """What seals an organization's secrets. New ones are sealed under ``data``."""
 
     data: Key
-    fingerprint: Key
     pepper: Key
 
 
@@ -269,8 +267,8 @@ class Vault:
         connection.execute(
             sa.delete(sealed_secrets).where(sealed_secrets.c.organization_id == organization_id)
         )
-        self._destroy_keys(connection, organization_id, ("data", "fingerprint"))
-        self.make_keys(connection, organization_id, now, ("data", "fingerprint"))
+        self._destroy_keys(connection, organization_id, ("data",))
+        self.make_keys(connection, organization_id, now, ("data",))
 
     def _destroy_keys(
         self, connection: sa.Connection, organization_id: int, purposes: tuple[Purpose, ...]
@@ -328,13 +326,9 @@ def seal_one(
     return msgspec.structs.asdict(row) | {"key_id": data.key_id, "ciphertext": ciphertext}
 
 
-def make_reference(fingerprint_key: Key, plain: Plain, path: Path, version: int) -> Tree:
-    """What takes a secret's place in the event of a version: an id and the fingerprint."""
-    text = msgspec.json.encode([join(path), plain.value])
-    fingerprint = hmac.digest(fingerprint_key.secret, text, "sha256").hex()[:32]
-    reference: Tree = {
-        MARK: {"id": f"{version}.{entropy.token_hex(16)}", "fingerprint": fingerprint}
-    }
+def make_reference(plain: Plain, version: int) -> Tree:
+    """What takes a secret's place in the event of a version: a new id, whatever the value is."""
+    reference: Tree = {MARK: {"id": f"{version}.{entropy.token_hex(16)}"}}
     return reference if plain.url is None else reference | {URL: plain.url}
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from events import pointers
+from events.addresses import moved_secrets
 from events.changed import (
     NOTHING,
     Actor,
@@ -24,6 +25,7 @@ from events.changed import (
     SecretsErased,
     SecretsRevealed,
     State,
+    evolve,
 )
 from events.errors import (
     AssistantNotFound,
@@ -37,7 +39,8 @@ from events.merging import Conflict, MergeConflict, merge, three_way
 from events.parsing import count
 from events.patch import COMPUTED, NotAccepted, derive, not_accepted
 from events.pointers import MARK, Change, Tree, is_reference
-from events.secrets import Standing, is_erased, places, settle, with_secrets_of
+from events.secret_merge import settle, with_secrets_of
+from events.secrets import Standing, is_erased, places
 from events.settings import LARGEST, MOST_VALUES, SETTING_NAMES
 from events.shape import SETTINGS, with_defaults
 
@@ -149,12 +152,14 @@ class Revelation(Struct, frozen=True, kw_only=True):
     event: SecretsRevealed
 
 
-def decide(command: Command, state: State, envelope: Envelope) -> Event | None:
+def decide(
+    command: Command, state: State, envelope: Envelope, *, may_reveal: bool = False
+) -> Event | None:
     """The event that grants the wish; None when nothing would change.
 
     Raises ``AssistantNotFound``, ``NotDeleted``, ``InvalidSettings`` and ``MergeConflict``.
     """
-    proposal = propose(command, state, envelope)
+    proposal = propose(command, state, envelope, may_reveal=may_reveal)
     refuse(command, proposal)
     return proposal.event
 
@@ -167,20 +172,59 @@ def refuse(command: Command, proposal: Proposal) -> None:
         raise MergeConflict(proposal.conflicts)
 
 
-def propose(command: Command, state: State, envelope: Envelope) -> Proposal:
+def propose(
+    command: Command, state: State, envelope: Envelope, *, may_reveal: bool = False
+) -> Proposal:
     """What granting the wish would do, also where something stands against it.
 
+    ``may_reveal`` says that the caller may read secrets, and so may send them anywhere.
     Raises ``AssistantNotFound``, ``NotDeleted`` and ``InvalidSettings``.
     """
     _check_life(command, state, envelope)
+    proposal = _proposed(command, state, envelope)
+    if may_reveal or not isinstance(proposal.event, AssistantSettingsChanged):
+        return proposal
+    return _with_moved_secrets(command, state, proposal, proposal.event)
+
+
+def _with_moved_secrets(
+    command: Command, state: State, proposal: Proposal, event: AssistantSettingsChanged
+) -> Proposal:
+    moved = moved_secrets(
+        state.settings,
+        evolve(state, event).settings,
+        event.changes,
+        _past(command),
+        erased_version=state.erased_version,
+    )
+    found = tuple(NotAccepted(path=one.path, error=one.error) for one in moved)
+    if not found:
+        return proposal
+    return msgspec.structs.replace(proposal, not_accepted=(*proposal.not_accepted, *found))
+
+
+def _past(command: Command) -> tuple[Tree, ...]:
+    """The older settings that a command may bring secrets back from."""
+    match command:
+        case RestoreSettings(settings=settings):
+            return (settings,)
+        case UndoChange(before=before, after=after):
+            return before, after
+        case ChangeSettings(base=dict() as base):
+            return (base,)
+        case _:
+            return ()
+
+
+def _proposed(command: Command, state: State, envelope: Envelope) -> Proposal:
     match command:
         case CreateAssistant():
             return Proposal(event=_create(command, envelope))
         case ChangeSettings(base=None):
-            touched = _patched(state.settings, state.erased_version, command.patch)
+            touched = _patched(state.settings, command.patch)
             return Proposal(event=_changed(state, touched, command.cause, envelope))
         case ChangeSettings():
-            return _merge(state, _wanted(command, state), command, envelope)
+            return _merge(state, _wanted(command), command, envelope)
         case UndoChange():
             return _merge(state, (command.after, _undone(command)), command, envelope)
         case RestoreSettings():
@@ -238,18 +282,18 @@ def _create(command: CreateAssistant, envelope: Envelope) -> Event:
     return AssistantCreated(cause=command.cause, changes=changes, **_said(NOTHING, envelope))
 
 
-def _patched(settings: Tree, erased_version: int, patch: Tree) -> Tree:
+def _patched(settings: Tree, patch: Tree) -> Tree:
     """The members that a patch touches, as they would be; the others are left out of the work."""
     current = {name: settings[name] for name in patch}
-    merged = settle(merge(current, patch), current, erased_version=erased_version)
+    merged = settle(merge(current, patch), current)
     touched = {name: with_defaults(merged[name], SETTINGS.members[name].shape) for name in merged}
     return derive(touched) if "tools_settings" in touched else touched
 
 
-def _wanted(command: ChangeSettings, state: State) -> tuple[Tree, Tree]:
+def _wanted(command: ChangeSettings) -> tuple[Tree, Tree]:
     """What a patch's author had read, and wants it to be."""
     base = command.base or {}
-    return base, base | _patched(base, state.erased_version, command.patch)
+    return base, base | _patched(base, command.patch)
 
 
 def _undone(command: UndoChange) -> Tree:

@@ -20,7 +20,8 @@ from events.merging import merge
 from events.parsing import MAX_DEPTH, count
 from events.patch import SettingsPatch, Shown, read_whole
 from events.pointers import MARK, Tree, is_reference
-from events.secrets import mask, settle
+from events.secret_merge import settle
+from events.secrets import mask
 from events.settings import LARGEST, MOST_VALUES
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def read_json_patch(
         if not pointers.same(before.get(name, UNSET), after.get(name, UNSET))
     }
     patch = read_whole(changed, strict=strict)
-    _check_masks(after, _result(settings, erased_version, patch.tree))
+    _check_masks(after, _result(settings, patch.tree))
     return patch
 
 
@@ -202,10 +203,10 @@ def _size(value: Any) -> int:
 # -- masks
 
 
-def _result(settings: Tree, erased_version: int, tree: Tree) -> Tree:
+def _result(settings: Tree, tree: Tree) -> Tree:
     """The settings as a patch would leave them, but for what the server adds."""
     current = {name: settings[name] for name in tree}
-    settled: Tree = settle(merge(current, tree), current, erased_version=erased_version)
+    settled: Tree = settle(merge(current, tree), current)
     return settings | settled
 
 
@@ -238,7 +239,7 @@ def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
 def _stand_for_the_same(reference: Tree, other: Any) -> bool:
     if not is_reference(other):
         return False
-    return bool(reference[MARK]["fingerprint"] == other[MARK]["fingerprint"])
+    return bool(reference[MARK]["id"] == other[MARK]["id"])
 
 
 def _invalid(*broken: _Rule) -> InvalidSettings:

@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct
 
 from events import pointers
 from events.errors import Refusal
-from events.pointers import MARK, Change, Changes, Paths, Tree, is_reference
+from events.pointers import Change, Changes, Paths, Tree, is_reference
 from events.secrets import KEPT, NAMING, URL, Path, Plain, is_mask
 
 if TYPE_CHECKING:
@@ -80,6 +80,17 @@ def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ())
     return patch
 
 
+def brings_secrets(patch: Any) -> bool:
+    """Whether a patch holds a Plain."""
+    if isinstance(patch, Replace):
+        return brings_secrets(patch.value)
+    if isinstance(patch, dict):
+        return any(map(brings_secrets, patch.values()))
+    if isinstance(patch, list):
+        return any(map(brings_secrets, patch))
+    return isinstance(patch, Plain)
+
+
 def still_secret(patch: Any, current: Any) -> Any:
     """The patch, in which a value that takes a secret's place is as secret as that was.
 
@@ -133,23 +144,10 @@ def three_way(
             taken[path] = change
             continue
         now = pointers.at(theirs, path)
-        if _stand_for_the_same(now, change.after):
+        if pointers.same(now, change.after):
             continue
         conflict = Conflict(path=path, base=change.before, theirs=now, yours=change.after)
         conflicts.append(conflict)
         if insist:
             taken[path] = Change(before=now, after=insist(conflict))
     return Merged(tree=pointers.apply(taken, theirs), conflicts=tuple(conflicts))
-
-
-def _stand_for_the_same(one: Any, other: Any) -> bool:
-    """Equal values; two references to equal secrets differ in their ids alone."""
-    return pointers.same(_without_ids(one), _without_ids(other))
-
-
-def _without_ids(value: Any) -> Any:
-    if is_reference(value):
-        return value | {MARK: value[MARK]["fingerprint"]}
-    if isinstance(value, dict):
-        return {name: _without_ids(member) for name, member in value.items()}
-    return [_without_ids(item) for item in value] if isinstance(value, list) else value

@@ -1,25 +1,22 @@
 """Secrets as the events see them: references only, never values.
 
 A secret that a client sends is a ``Plain`` from the moment its body is read. The vault
-seals it: a reference ``{"$secret": {"id", "fingerprint"}}`` takes its place. Equal values
-have equal fingerprints, so "unchanged" and "rotated" can be told without the value.
+seals it: a reference ``{"$secret": {"id"}}`` takes its place. Each value that is set gets a
+new id, whatever it is: nothing that is stored tells whether two values are equal.
+(References of older events hold a ``fingerprint`` too. The key that made it is destroyed.)
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from msgspec import UNSET
 
-from events.errors import FieldError, InvalidSettings
 from events.pointers import MARK, Tree, is_reference, join
-from events.shape import natural_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 
 MASK = "********"
@@ -44,8 +41,6 @@ _ONLY_MASK = re.compile(r"[*.]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
 _AUTHORITY_ENDS = re.compile(r"[/?#]")
 _BLANK = re.compile(r"\s")
-_ORIGIN = re.compile(r"[^/]*//[^/?#]*")
-_NATURAL_KEYS = natural_keys()
 
 Path = tuple[str, ...]
 Place = tuple[str | int, ...]  # a path whose list positions are integers
@@ -147,255 +142,6 @@ def mask(value: Any, erased_version: int = 0) -> Any:
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
-def settle(value: Any, current: Any, at: Place = (), *, erased_version: int = 0) -> Any:
-    """The value with each KEPT filled from what is stored, and equal secrets left as stored.
-
-    Raises ``InvalidSettings`` where a mask was sent for a list's element that has no secret,
-    or inside a URL of another host; elsewhere a mask for nothing is UNSET: nothing.
-    """
-    if isinstance(value, Kept):
-        return _kept(value, current, at)
-    if is_reference(value):
-        return _unless_equal(value, current, erased_version)
-    if isinstance(value, dict):
-        olds = current if isinstance(current, dict) and not is_reference(current) else {}
-        settled = {
-            name: settle(member, olds.get(name), (*at, name), erased_version=erased_version)
-            for name, member in value.items()
-        }
-        kept = {name: member for name, member in settled.items() if member is not UNSET}
-        return UNSET if value and not kept and current is None else kept
-    if isinstance(value, list):
-        if not _holds_secret(value):
-            return value
-        olds_of = counterparts(value, current if isinstance(current, list) else [], at)
-        pairs = list(enumerate(zip(value, olds_of, strict=True)))
-        for position, (element, old) in pairs:
-            _check_element(element, old, (*at, position))
-        return [
-            settle(element, old, (*at, position), erased_version=erased_version)
-            for position, (element, old) in pairs
-        ]
-    return value
-
-
-def _kept(kept: Kept, current: Any, at: Place) -> Any:
-    if kept.url is None:
-        return current if is_reference(current) else UNSET
-    if not is_reference(current) or URL not in current:
-        return kept.url
-    if _origin(kept.url) != _origin(current[URL]):
-        # Whoever may edit a URL must not be able to send its credentials to a host of theirs.
-        raise _unmatched(at, "The mask was sent in a URL of another host; send the credentials")
-    return current | {URL: kept.url}
-
-
-def _origin(url: str) -> str:
-    found = _ORIGIN.match(url)
-    return found[0].lower() if found else url
-
-
-def _unless_equal(new: Tree, current: Any, erased_version: int) -> Tree:
-    """The new reference, or the stored one where both stand for the same value."""
-    if not is_reference(current) or is_erased(current, erased_version):
-        return new
-    if new[MARK]["fingerprint"] != current[MARK]["fingerprint"]:
-        return new
-    return new | {MARK: current[MARK]}
-
-
-def _check_element(value: Any, current: Any, at: Place) -> None:
-    """An element is one value: a mask in it must have a secret to keep."""
-    if isinstance(value, Kept) and value.url is None and not is_reference(current):
-        raise _unmatched(at, "The mask was sent for a secret that is not stored; send its value")
-    if isinstance(value, dict):
-        olds = current if isinstance(current, dict) else {}
-        for name, member in value.items():
-            _check_element(member, olds.get(name), (*at, name))
-
-
-def _unmatched(at: Place, message: str) -> InvalidSettings:
-    error = FieldError(loc=("body", *at), msg=message, type="secret_mask_unmatched")
-    return InvalidSettings((error,))
-
-
-def counterparts(
-    news: list[Any], olds: list[Any], at: Place, *, by_position: bool = True
-) -> list[Any]:
-    """For each new element the old one that it continues; None where that is not certain.
-
-    First by all of it that is no secret, then by a natural key that only one has, last by
-    position, while the list is as long as it was: without a natural key, or where the key's
-    first member (the provider) stayed. A secret must not reach another provider or server with
-    its element's place.
-    """
-    key = _NATURAL_KEYS.get(tuple(map(str, at)), ())
-    found: dict[int, int] = {}
-    _pair(found, news, olds, _without_secrets_text, unique=False)
-    if key:
-        _pair(found, news, olds, lambda element: _key_of(element, key), unique=True)
-    if by_position and len(key) != 1 and len(news) == len(olds):  # else positions have moved
-        free = set(range(len(olds))).difference(found.values())
-        for i, new in enumerate(news):
-            if i not in found and i in free and _same_kind(new, olds[i], key):
-                found[i] = i
-    return [olds[found[i]] if i in found else None for i in range(len(news))]
-
-
-def _same_kind(new: Any, old: Any, key: tuple[str, ...]) -> bool:
-    return not key or _key_of(new, key[:1]) == _key_of(old, key[:1])
-
-
-def _pair(
-    found: dict[int, int],
-    news: list[Any],
-    olds: list[Any],
-    key_of: Callable[[Any], str],
-    *,
-    unique: bool,
-) -> None:
-    """Pair what is not paired yet and has the same key, in order; or only a key that is unique."""
-    taken = set(found.values())
-    waiting: dict[str, deque[int]] = {}
-    for position, old in enumerate(olds):
-        if position not in taken:
-            waiting.setdefault(key_of(old), deque()).append(position)
-    asking: dict[str, list[int]] = {}
-    for position, new in enumerate(news):
-        if position not in found:
-            asking.setdefault(key_of(new), []).append(position)
-    for key, positions in asking.items():
-        places = waiting.get(key, deque())
-        if unique and (len(positions) > 1 or len(places) > 1):
-            continue
-        for position in positions[: len(places)]:
-            found[position] = places.popleft()
-
-
-def _key_of(element: Any, key: tuple[str, ...]) -> str:
-    if isinstance(element, dict):
-        return repr([_without_secrets(element.get(name)) for name in key])
-    return repr(_without_secrets(element))
-
-
-def _without_secrets_text(element: Any) -> str:
-    return repr(_without_secrets(element))
-
-
-def _without_secrets(value: Any) -> Any:
-    """What of a value is no secret, and where it has one; in a URL, all but the user."""
-    if isinstance(value, Kept | Plain):
-        return (KEPT, value.url)
-    if is_reference(value):
-        return (KEPT, value.get(URL))
-    if isinstance(value, dict):
-        return sorted((name, repr(_without_secrets(member))) for name, member in value.items())
-    if isinstance(value, list):
-        return [_without_secrets(item) for item in value]
-    return value
-
-
-def _holds_secret(value: Any) -> bool:
-    if isinstance(value, dict):
-        return is_reference(value) or any(map(_holds_secret, value.values()))
-    if isinstance(value, list):
-        return any(map(_holds_secret, value))
-    return isinstance(value, Kept | Plain)
-
-
-def with_secrets_of(
-    target: Any,
-    current: Any,
-    at: Place = (),
-    *,
-    restorable: frozenset[str] = frozenset(),
-    adding: bool = True,
-) -> Any:
-    """``target`` as it is but for its secrets, which become those of ``current``.
-
-    A place that holds a secret in either has afterwards what ``current`` has there: UNSET
-    where it has nothing. Elements that only ``current`` has are gone, with their secrets.
-    References of ``target`` whose ids are ``restorable`` stay. Without ``adding``, a place that
-    holds no secret in ``target`` gets none.
-    """
-    if is_reference(target) and target[MARK]["id"] in restorable:
-        return target
-    if is_reference(target) or (adding and is_reference(current)):
-        return _current_secret(target, current)
-    if isinstance(target, list):
-        olds = current if isinstance(current, list) else []
-        olds_of = counterparts(target, olds, at, by_position=False)
-        pairs = [
-            (one, old if _servers(one) == _servers(old) else None)
-            for one, old in zip(target, olds_of, strict=True)
-        ]
-        kept = [
-            with_secrets_of(one, old, at, restorable=restorable, adding=adding)
-            for one, old in pairs
-        ]
-        return [one for one in kept if one is not UNSET]
-    if adding and isinstance(current, dict) and target is None:
-        return _only_secrets(current) or None
-    if not isinstance(target, dict):
-        return target
-    members_now = current if isinstance(current, dict) else {}
-    added = _only_secrets(members_now) if adding else {}
-    names = [*target, *(name for name in added if name not in target)]
-    members = {
-        name: with_secrets_of(
-            target.get(name),
-            members_now.get(name),
-            (*at, name),
-            restorable=restorable,
-            adding=adding,
-        )
-        for name in names
-    }
-    return {
-        name: None if _is_null_by_now(member, target.get(name), members_now, name) else member
-        for name, member in members.items()
-        if member is not UNSET
-    }
-
-
-def _is_null_by_now(restored: Any, target: Any, members_now: Tree, name: str) -> bool:
-    """Whether a map held secrets alone, none of which comes back, and is null since."""
-    return restored == {} and bool(target) and members_now.get(name, UNSET) is None
-
-
-def _servers(element: Any) -> list[str]:
-    """The hosts that an element speaks of: a secret is not for others than those."""
-    if is_reference(element):
-        return [_origin(element[URL])] if URL in element else []
-    if isinstance(element, dict):
-        return sorted(host for member in element.values() for host in _servers(member))
-    if isinstance(element, list):
-        return [host for item in element for host in _servers(item)]
-    is_url = isinstance(element, str) and _SCHEME.match(element.strip())
-    return [_origin(element.strip())] if is_url else []
-
-
-def _current_secret(target: Any, current: Any) -> Any:
-    if is_reference(target) and URL in target:
-        same_host = is_reference(current) and URL in current
-        same_host = same_host and _origin(current[URL]) == _origin(target[URL])
-        return current | {URL: target[URL]} if same_host else target[URL]
-    if is_reference(current) and URL in current:
-        return target  # a URL is a value of its own: without user information it has no secret
-    return current if is_reference(current) else UNSET
-
-
-def _only_secrets(tree: Tree) -> Tree:
-    found = {}
-    for name, member in tree.items():
-        if is_reference(member):
-            if URL not in member:
-                found[name] = member
-        elif isinstance(member, dict) and (inner := _only_secrets(member)):
-            found[name] = inner
-    return found
-
-
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """Where a secret stands, and how the vault binds that: a secret moves with its element."""
 
@@ -418,9 +164,9 @@ def places(value: Any, at: Path = (), bound: Path = ()) -> Iterator[Standing]:
 
 def differing(one: Tree, other: Tree) -> list[str]:
     """The paths at which the secrets of two settings differ."""
-    ours, theirs = _fingerprints(one), _fingerprints(other)
+    ours, theirs = _ids(one), _ids(other)
     return [at for at in ours | theirs if ours.get(at) != theirs.get(at)]
 
 
-def _fingerprints(settings: Tree) -> dict[str, str]:
-    return {join(place.at): place.reference[MARK]["fingerprint"] for place in places(settings)}
+def _ids(settings: Tree) -> dict[str, str]:
+    return {join(place.at): place.reference[MARK]["id"] for place in places(settings)}

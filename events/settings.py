@@ -410,6 +410,54 @@ AssistantPatch = _partial("AssistantPatch", "The settings to change; what is abs
 AssistantUpdate = _partial("AssistantUpdate", "As AssistantPatch: both verbs merge.")
 
 SETTING_NAMES = tuple(setting.name for setting in msgspec.structs.fields(Settings))
+
+
+class SecretRecord(Struct, frozen=True, kw_only=True):
+    """Where secrets are sent: a secret is kept only while the addresses there stay the same.
+
+    ``secrets`` is a JSON Pointer; its secrets stand at or below it. ``sent_to`` are the pointers
+    at or below which their addresses stand, providers included. ``*`` is a position in a list:
+    in ``sent_to``, the same one.
+    """
+
+    secrets: str
+    sent_to: tuple[str, ...]
+    by_member: bool = False  # each object in the map is a record, with the plain members beside it
+    providers: bool = True  # the name of a provider is an address, too
+
+
+# A secret belongs to the first record that covers it; without one, to its top-level setting.
+SECRET_RECORDS = (
+    SecretRecord(secrets="/llm_provider_config", sent_to=("/llm_provider", "/llm_provider_config")),
+    SecretRecord(
+        secrets="/llm_fallback_providers/fallbacks/*",
+        sent_to=("/llm_fallback_providers/fallbacks/*",),
+    ),
+    SecretRecord(secrets="/webhook_headers", sent_to=("/webhook_url", "/sms_webhook_url")),
+    SecretRecord(
+        secrets="/tts_settings/provider_config",
+        sent_to=("/tts_settings/provider", "/tts_settings/provider_config"),
+    ),
+    SecretRecord(
+        secrets="/stt_settings/provider_config",
+        sent_to=("/stt_settings/provider", "/stt_settings/provider_config"),
+    ),
+    SecretRecord(
+        secrets="/tools_settings/custom_tools/*", sent_to=("/tools_settings/custom_tools/*",)
+    ),
+    SecretRecord(secrets="/custom_settings", sent_to=("/custom_settings",), by_member=True),
+    # Each key is named for its provider, and is sent wherever that provider is said to be.
+    SecretRecord(
+        secrets="/api_keys",
+        sent_to=(
+            "/llm_provider_config",
+            "/llm_fallback_providers",
+            "/tts_settings/provider_config",
+            "/stt_settings/provider_config",
+        ),
+        providers=False,
+    ),
+)
 # What the server says of an assistant, and ignores when a client sends it back.
 READ_ONLY = frozenset(
     member.name for member in msgspec.structs.fields(AssistantResponse)

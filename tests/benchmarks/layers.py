@@ -68,12 +68,12 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
         raise RuntimeError("the change changes nothing")
     text = codec.encode(event)
     frontier = bytes(32) * envelope.sequence.bit_count()
-    fingerprint, row = Key("bench", bytes(32)), (1, 1)
+    key, row = Key("bench", bytes(32)), (1, 1)
     shown = Assistant(organization_id=1, id=1, state=state)
 
     def seal() -> None:
-        make_reference(fingerprint, _SECRET.plain, _SECRET.path, 1)
-        vault.seal_one(fingerprint, 1, 1, "1.0", _SECRET)
+        make_reference(_SECRET.plain, 1)
+        vault.seal_one(key, 1, 1, "1.0", _SECRET)
 
     return {
         "authentication of a known key": _authentication(place),

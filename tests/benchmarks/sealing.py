@@ -62,19 +62,19 @@ def main() -> None:
             unit.handle(CALLER, None, CreateAssistant(patch=read_create({"name": "x"}).tree))
             unit.flush()
 
-        fingerprint = Key("bench", bytes(32))
+        key = Key("bench", bytes(32))
         sealed = Sealed(Plain("sk-0123456789abcdef0123456789abcdef"), ("api_keys", "a"))
 
         def refer() -> None:
             for _ in range(1000):
-                make_reference(fingerprint, sealed.plain, sealed.path, 1)
+                make_reference(sealed.plain, 1)
 
         def seal() -> None:
             for _ in range(1000):
-                vault.seal_one(fingerprint, 1, 1, f"1.{next(numbers)}", sealed)
+                vault.seal_one(key, 1, 1, f"1.{next(numbers)}", sealed)
 
         rows = [
-            ("reference and fingerprint of a secret", _median(refer, 1000)),
+            ("reference of a secret", _median(refer, 1000)),
             ("encryption of a secret", _median(seal, 1000)),
             ("PATCH of one number", _median(lambda: batch(_number), BATCH)),
             ("PATCH of one secret", _median(lambda: batch(_one_secret), BATCH)),

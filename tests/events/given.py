@@ -31,7 +31,7 @@ from events.errors import InvalidSettings, Refusal
 from events.merging import seal
 from events.patch import read_create, read_patch
 from events.pointers import Change, Tree
-from events.secrets import Path, Plain
+from events.secrets import URL, Path, Plain
 from events.settings import Settings
 
 if TYPE_CHECKING:
@@ -94,17 +94,18 @@ def _said(version: int) -> dict[str, Any]:
 # -- wishes
 
 
-def secret(identity: str, fingerprint: str = "") -> Tree:
+def secret(identity: str) -> Tree:
     """A reference as the vault makes them."""
-    return {"$secret": {"id": identity, "fingerprint": fingerprint or identity}}
+    return {"$secret": {"id": identity}}
 
 
 def sealed(tree: Tree, ids: Iterator[int] | None = None) -> Tree:
-    """The tree with a reference for each Plain; equal values have equal fingerprints."""
+    """The tree with a new reference for each Plain."""
     numbers = ids or itertools.count()
 
-    def reference_to(plain: Plain, path: Path) -> Tree:
-        return secret(f"id-{next(numbers)}", format(hash((path, plain.value)), "x"))
+    def reference_to(plain: Plain, _: Path) -> Tree:
+        reference = secret(f"id-{next(numbers)}")
+        return reference if plain.url is None else reference | {URL: plain.url}
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references

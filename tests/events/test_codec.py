@@ -39,7 +39,7 @@ from events.changed import (
 from events.decider import DeleteAssistant
 from events.errors import InvalidSettings
 from events.pointers import Change, Tree, same
-from tests.events.given import create, given, patch, read_back, secret
+from tests.events.given import create, given, patch, read_back
 from tests.events.strategies import EVENTS, bodies, few, modest, secret_bodies
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,6 +51,9 @@ SAID: dict[str, Any] = {
 }
 ABOUT_NO_ASSISTANT = SAID | {"assistant_id": None}
 KEY = "/llm_provider_config/api_key"
+# References as events held them until their values could be told apart by nobody.
+OLD_SECRET = {"$secret": {"id": "0f1e", "fingerprint": "9a8b"}}
+OTHER_SECRET = {"$secret": {"id": "2d3c", "fingerprint": "7e6f"}}
 
 # The bytes of these are stored in files, and stay there for good.
 STORED: dict[str, LogEvent] = {
@@ -68,7 +71,7 @@ STORED: dict[str, LogEvent] = {
             "/is_active": Change(after=True),
             "/custom_settings/": Change(after={}),
             "/custom_settings/a~1b~0c": Change(after=[1, 1.0, {"d": None}, "ä\u2028\U0001d11e"]),
-            KEY: Change(after=secret("0f1e", "9a8b")),
+            KEY: Change(after=OLD_SECRET),
         },
         **SAID,
     ),
@@ -84,7 +87,7 @@ STORED: dict[str, LogEvent] = {
             "/description": Change(before=None, after="x"),
             "/custom_settings/": Change(before={}),
             "/custom_settings/new": Change(after=None),
-            KEY: Change(before=secret("0f1e", "9a8b"), after=secret("2d3c", "7e6f")),
+            KEY: Change(before=OLD_SECRET, after=OTHER_SECRET),
         },
         **SAID,
     ),
@@ -258,7 +261,7 @@ def test_a_stored_stream_folds_to_the_state_that_it_told() -> None:
     assert state.updated_at == datetime(2026, 1, 2, 4, 1, tzinfo=UTC)
     assert state.erased_version == 4
     assert state.settings["llm_settings"]["temperature"] == 0.1
-    assert state.settings["llm_provider_config"]["api_key"] == secret("2d3c", "7e6f")
+    assert state.settings["llm_provider_config"]["api_key"] == OTHER_SECRET
     assert same(
         state.settings["custom_settings"],
         {"a/b~c": [1, 1.0, {"d": None}, "ä\u2028\U0001d11e"], "new": None},

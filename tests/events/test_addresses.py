@@ -1,0 +1,507 @@
+"""A kept secret is sent to no address that it was not set for."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, NamedTuple
+
+import hypothesis
+import msgspec
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+
+from events import shape
+from events.addresses import origin
+from events.changed import Cause
+from events.decider import ChangeSettings, Command, RestoreSettings, UndoChange, decide
+from events.errors import InvalidSettings
+from events.json_patch import read_json_patch
+from events.merging import MergeConflict
+from events.pointers import MARK, Tree, split
+from events.secrets import MASK, places
+from events.settings import SECRET_RECORDS
+from tests.events.given import PATCH, Given, create, created, envelope, given, patch, sealed, secret
+from tests.events.strategies import many, modest
+
+GOOD, EVIL = "https://good.example", "https://evil.example"
+
+
+def with_fallback(**members: Any) -> Tree:
+    return {"llm_fallback_providers": {"fallbacks": [{"provider": "openai"} | members]}}
+
+
+def with_tool(**members: Any) -> Tree:
+    return {"tools_settings": {"custom_tools": [{"tool_id": "crm"} | members]}}
+
+
+# What is stored, and what an editor sends who may not read the secret in it.
+ATTACKS: dict[str, tuple[Tree, Tree]] = {
+    "the provider's base URL": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": EVIL}},
+    ),
+    "a base URL where there was none": (
+        {"llm_provider_config": {"api_key": "sk"}},
+        {"llm_provider_config": {"base_url": EVIL}},
+    ),
+    "no base URL where there was one": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": None}},
+    ),
+    "another port": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": f"{GOOD}:8443"}},
+    ),
+    "another scheme": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": "http://good.example"}},
+    ),
+    "a host behind user information": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": "https://good.example@evil.example"}},
+    ),
+    "the provider": (
+        {"llm_provider": "openai", "llm_provider_config": {"api_key": "sk"}},
+        {"llm_provider": "elsewhere"},
+    ),
+    "an address in the provider's own configuration": (
+        {
+            "llm_provider_config": {
+                "api_key": "sk",
+                "custom_config": {"ws_url": "wss://good.example"},
+            }
+        },
+        {"llm_provider_config": {"custom_config": {"ws_url": "wss://evil.example"}}},
+    ),
+    "a host without a scheme": (
+        {"llm_provider_config": {"api_key": "sk", "custom_config": {"host": "good.example"}}},
+        {"llm_provider_config": {"custom_config": {"host": "evil.example"}}},
+    ),
+    "a proxy": (
+        {"llm_provider_config": {"api_key": "sk"}},
+        {"llm_provider_config": {"custom_config": {"proxy": "evil.example:3128"}}},
+    ),
+    "a region that ends the host's name": (
+        {"stt_settings": {"provider_config": {"token": "t", "region": "westus"}}},
+        {"stt_settings": {"provider_config": {"region": "evil.example/?"}}},
+    ),
+    "the webhook beside its headers": (
+        {"webhook_url": GOOD, "webhook_headers": {"Authorization": "Bearer x"}},
+        {"webhook_url": EVIL},
+    ),
+    "the webhook of texts": (
+        {"webhook_url": GOOD, "webhook_headers": {"Authorization": "Bearer x"}},
+        {"sms_webhook_url": EVIL},
+    ),
+    "the provider of voices": (
+        {"tts_settings": {"provider": "a", "provider_config": {"api_key": "k"}}},
+        {"tts_settings": {"provider": "b"}},
+    ),
+    "the URL of one fallback": (
+        with_fallback(api_key="sk", base_url=GOOD),
+        with_fallback(api_key=MASK, base_url=EVIL),
+    ),
+    "a URL in a fallback's config": (
+        with_fallback(config={"api_key": "sk"}),
+        with_fallback(config={"api_key": MASK, "base_url": EVIL}),
+    ),
+    "the URL of one tool": (
+        with_tool(url=GOOD, headers={"Authorization": "Bearer x"}),
+        with_tool(url=EVIL, headers={"Authorization": MASK}),
+    ),
+    "the URL of a tool whose headers are pairs": (
+        with_tool(server={"url": GOOD}, headers=[{"name": "Authorization", "value": "Bearer x"}]),
+        with_tool(server={"url": EVIL}, headers=[{"name": "Authorization", "value": MASK}]),
+    ),
+    "a URL in one record of custom settings": (
+        {"custom_settings": {"crm": {"url": GOOD, "token": "t"}}},
+        {"custom_settings": {"crm": {"url": EVIL, "token": MASK}}},
+    ),
+    "a URL in a branch of the record": (
+        {"custom_settings": {"crm": {"endpoint": {"url": GOOD}, "auth": {"token": "t"}}}},
+        {"custom_settings": {"crm": {"endpoint": {"url": EVIL}, "auth": {"token": MASK}}}},
+    ),
+    "a plain member beside the record": (
+        {"custom_settings": {"crm_url": GOOD, "crm": {"token": "t"}}},
+        {"custom_settings": {"crm_url": EVIL}},
+    ),
+    "a record beside a plain secret": (
+        {"custom_settings": {"token": "t", "crm": {"url": GOOD}}},
+        {"custom_settings": {"crm": {"url": EVIL}}},
+    ),
+    "the host of a variable": (
+        {"custom_settings": {"crm": {"url": "https://{{where}}/v1", "where": "a.b", "token": "t"}}},
+        {
+            "custom_settings": {
+                "crm": {"url": "https://{{where}}/v1", "where": "e.f", "token": MASK}
+            }
+        },
+    ),
+    "credentials in a URL": (
+        {"webhook_url": "https://user:pass@good.example/a"},
+        {"webhook_url": f"https://{MASK}@evil.example/a"},
+    ),
+    "a recording's store": (
+        {"recording_settings": {"s3_secret": "s", "endpoint": "s3.good.example"}},
+        {"recording_settings": {"endpoint": "s3.evil.example"}},
+    ),
+    "the key of a provider that is said to be elsewhere": (
+        {"api_keys": {"openai_api_key": "sk"}},
+        {"llm_provider_config": {"base_url": EVIL}},
+    ),
+    "the key of a voice's provider": (
+        {"api_keys": {"elevenlabs_api_key": "sk"}},
+        {"tts_settings": {"provider_config": {"api_url": EVIL}}},
+    ),
+    "the key of a fallback without one of its own": (
+        {"api_keys": {"openai_api_key": "sk"}},
+        with_fallback(base_url=EVIL),
+    ),
+}
+cases = pytest.mark.parametrize("name", ATTACKS)
+
+
+def attack(name: str) -> tuple[Given, Tree]:
+    stored, sent = ATTACKS[name]
+    return given().after(create(stored)), sent
+
+
+def ids_of(story: Given) -> set[str]:
+    return {place.reference[MARK]["id"] for place in places(story.state.settings)}
+
+
+@cases
+def test_a_kept_secret_is_not_sent_elsewhere(name: str) -> None:
+    story, sent = attack(name)
+    (secret,) = places(story.state.settings)
+    ((at, kind),) = story.when(patch(sent, itertools.count(50))).errors()
+    assert kind == "secret_address_changed"
+    assert at == ("body", *(int(token) if token.isdecimal() else token for token in secret.at))
+
+
+@cases
+def test_control_a_caller_who_may_reveal_it_sends_it_anywhere(name: str) -> None:
+    story, sent = attack(name)
+    event = decide(patch(sent, itertools.count(50)), story.state, envelope(2), may_reveal=True)
+    assert event is not None
+    assert ids_of(story) <= ids_of(Given((*story.events, event)))
+
+
+def test_a_refusal_names_the_addresses_and_what_to_do() -> None:
+    story, sent = attack("the provider's base URL")
+    (error,) = story.when(patch(sent)).refused(InvalidSettings).errors
+    for said in ("https://good.example", "https://evil.example", "/llm_provider_config/base_url"):
+        assert said in error.msg
+    assert "send its value with the change, or remove it" in error.msg
+
+
+ALLOWED: dict[str, tuple[Tree, Tree]] = {
+    "the value is sent along": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"api_key": "sk", "base_url": EVIL}},
+    ),
+    "the secret is dropped": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"api_key": None, "base_url": EVIL}},
+    ),
+    "another path on the same host": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": f"{GOOD}/v1"}},
+        {"llm_provider_config": {"base_url": f"{GOOD}:443/v2?a=b"}},
+    ),
+    "the host in another spelling": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": "HTTPS://Good.Example./"}},
+    ),
+    "a prompt with an address": (
+        {"llm_provider_config": {"api_key": "sk"}},
+        {"llm_settings": {"system_prompt": f"See {EVIL}"}},
+    ),
+    "another voice": (
+        {"api_keys": {"elevenlabs_api_key": "k"}, "tts_settings": {"provider": "elevenlabs"}},
+        {"tts_settings": {"provider": "cartesia", "voice_id": "x"}},
+    ),
+    "another region of the provider": (
+        {"stt_settings": {"provider_config": {"token": "t", "region": "westus"}}},
+        {"stt_settings": {"provider_config": {"region": "northeurope"}}},
+    ),
+    "another record of custom settings": (
+        {"custom_settings": {"crm": {"url": GOOD, "token": "t"}, "erp": {"url": GOOD}}},
+        {"custom_settings": {"erp": {"url": EVIL}}},
+    ),
+    "another fallback": (
+        {
+            "llm_fallback_providers": {
+                "fallbacks": [{"provider": "a", "api_key": "k"}, {"provider": "b"}]
+            }
+        },
+        {
+            "llm_fallback_providers": {
+                "fallbacks": [
+                    {"provider": "a", "api_key": MASK},
+                    {"provider": "b", "base_url": EVIL},
+                ]
+            }
+        },
+    ),
+    "another element of a list in a record": (
+        {"custom_settings": {"hooks": [{"url": GOOD, "token": "t"}, {"url": GOOD}]}},
+        {"custom_settings": {"hooks": [{"url": GOOD, "token": MASK}, {"url": EVIL}]}},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_sends_no_kept_secret_elsewhere_is_allowed(name: str) -> None:
+    stored, sent = ALLOWED[name]
+    assert given().after(create(stored)).when(patch(sent, itertools.count(50))).decided()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("https://a.b", "https://a.b:443/"),
+        ("http://a.b:80", "HTTP://A.B."),
+        ("https://user:pass@a.b/c", "https://a.b?d#e"),
+        ("https://[::1]/", "https://[::1]:443"),
+        ("wss://a.b", "wss://a.b:443"),
+    ],
+)
+def test_two_spellings_of_one_address(one: str, other: str) -> None:
+    assert origin(one) == origin(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "http://a.b", "https://a.b:8443", "https://a.c", "https://sub.a.b", "https://a.b@c.d",
+        "https://c.d\\@a.b", "https://a.b\\@c.d", "https://a.b%2ec.d", "https://a.b%00", "//a.b",
+        "https:\\\\a.b", "https://\u0430.b", "https://a.b,c.d",
+    ],
+)  # fmt: skip
+def test_an_address_that_some_program_may_read_otherwise_is_another_one(other: str) -> None:
+    assert origin(other) != origin("https://a.b")
+
+
+def test_every_setting_that_holds_secrets_has_a_record() -> None:
+    """One that is added without a record is its own: its top-level setting."""
+    covered = {split(record.secrets)[0] for record in SECRET_RECORDS}
+    holding = {
+        name for name, member in shape.SETTINGS.members.items() if _holds_secrets(member.shape)
+    }
+    assert holding - covered == {"recording_settings"}
+
+
+def _holds_secrets(kind: shape.Shape) -> bool:
+    match kind:
+        case shape.Scalar(secret=secret):
+            return secret
+        case shape.Record(members=members, open=is_open):
+            return is_open or any(_holds_secrets(member.shape) for member in members.values())
+        case shape.Listing(item=inner) | shape.Mapping(value=inner):
+            return _holds_secrets(inner)
+        case shape.FreeForm():
+            return True
+
+
+# -- going back
+
+
+def moved(*bodies: Tree) -> Given:
+    story = given().after(create(bodies[0]))
+    for body in bodies[1:]:
+        story = story.after(patch(body, itertools.count(100 * len(story.events))))
+    return story
+
+
+def test_a_rollback_to_another_address_does_not_take_todays_secret_there() -> None:
+    key = {"llm_provider_config": {"api_key": "old", "base_url": GOOD}}
+    story = moved(key, {"llm_provider_config": {"api_key": "new", "base_url": EVIL}})
+    then = Given(story.events[:1]).state.settings
+    back = RestoreSettings(settings=then, to_version=1)
+    assert story.when(back).errors() == [
+        (("body", "llm_provider_config", "api_key"), "secret_address_changed")
+    ]
+    # With the secrets of then, which were set for it, it may.
+    old = frozenset(place.reference[MARK]["id"] for place in places(then))
+    assert story.when(RestoreSettings(settings=then, to_version=1, restorable=old)).decided()
+
+
+def test_an_undo_does_not_bring_a_secret_to_an_address_of_then() -> None:
+    story = moved(
+        {"llm_provider_config": {"base_url": EVIL}},
+        {"llm_provider_config": {"base_url": GOOD}},
+        {"llm_provider_config": {"api_key": "sk"}},
+    )
+    before, after = (Given(story.events[:n]).state.settings for n in (1, 2))
+    undo = UndoChange(undoes=2, before=before, after=after, cause=Cause(type="undo", undoes=2))
+    assert story.when(undo).errors() == [
+        (("body", "llm_provider_config", "api_key"), "secret_address_changed")
+    ]
+
+
+def test_an_erased_secret_stands_in_nobodys_way() -> None:
+    story = given(created({"llm_provider_config": {"api_key": secret("1.0"), "base_url": GOOD}}))
+    move = patch({"llm_provider_config": {"base_url": EVIL}})
+    erased = msgspec.structs.replace(story.state, erased_version=1)
+    assert decide(move, erased, envelope(2))
+    assert story.when(move).refused(InvalidSettings)
+
+
+# -- arbitrary settings, and arbitrary changes by an editor
+
+HOSTS = st.sampled_from(["a", "b"]).map("https://{}.example/v1".format)
+SENT = st.sampled_from(["new", "new", MASK])
+
+
+def _record(secret: str, url: str, **members: Any) -> st.SearchStrategy[Tree]:
+    return st.fixed_dictionaries(
+        {name: st.just(value) for name, value in members.items()},
+        optional={secret: SENT, url: HOSTS | st.none()},
+    )
+
+
+BODIES: st.SearchStrategy[Tree] = st.fixed_dictionaries(
+    {},
+    optional={
+        "llm_provider_config": _record("api_key", "base_url"),
+        "llm_fallback_providers": st.fixed_dictionaries(
+            {"fallbacks": st.lists(_record("api_key", "base_url", provider="x"), max_size=2)}
+        ),
+        "tools_settings": st.fixed_dictionaries(
+            {"custom_tools": st.lists(_record("api_key", "url", tool_id=1), max_size=1)}
+        ),
+        "custom_settings": st.fixed_dictionaries(
+            {}, optional={"crm": _record("token", "url"), "url": HOSTS, "token": SENT}
+        ),
+        "webhook_url": HOSTS | st.none(),
+        "webhook_headers": st.dictionaries(st.just("Authorization"), SENT, max_size=1),
+    },
+)
+
+
+def hosts_of(settings: Tree) -> dict[str, Any]:
+    """Where each secret goes, as somebody reads who knows the bodies above."""
+    found: dict[str, Any] = {}
+
+    def say(secret: Any, *urls: Any) -> None:
+        if secret:
+            found[secret[MARK]["id"]] = frozenset(urls)
+
+    config = settings["llm_provider_config"]
+    say(config["api_key"], config["base_url"])
+    for one in settings["llm_fallback_providers"]["fallbacks"]:
+        say(one["api_key"], one["base_url"])
+    for one in settings["tools_settings"]["custom_tools"]:
+        say(one.get("api_key"), one.get("url"))
+    custom = settings["custom_settings"] or {}
+    crm = custom.get("crm") or {}
+    say(custom.get("token"), custom.get("url"), crm.get("url"))
+    say(crm.get("token"), custom.get("url"), crm.get("url"))
+    say((settings["webhook_headers"] or {}).get("Authorization"), settings["webhook_url"])
+    return found
+
+
+class Step(NamedTuple):
+    """One command of a story; by somebody who may reveal secrets, or by an editor."""
+
+    kind: str
+    body: Tree
+    version: int
+    may_reveal: bool
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.sampled_from(["patch", "patch", "patch", "json patch", "rollback", "undo"]),
+        BODIES,
+        st.integers(1, 6),
+        st.sampled_from([False, False, False, True]),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+def command_of(step: Step, story: Given) -> Command | None:
+    settings = [Given(story.events[: n + 1]).state.settings for n in range(len(story.events))]
+    version = min(step.version, len(settings))
+    ids = frozenset(one for tree in settings for one in hosts_of(tree))
+    match step.kind:
+        case "patch":
+            return patch(step.body, itertools.count(100 * len(settings)))
+        case "json patch":
+            operations = [
+                {"op": "add", "path": f"/{name}", "value": value}
+                for name, value in step.body.items()
+            ]
+            tree = read_json_patch(operations, settings[-1]).tree
+            return ChangeSettings(
+                patch=sealed(tree, itertools.count(100 * len(settings))), cause=PATCH
+            )
+        case "rollback":
+            then = settings[version - 1]
+            return RestoreSettings(settings=then, to_version=version, restorable=ids)
+        case _ if version > 1:
+            return UndoChange(
+                undoes=version,
+                before=settings[version - 2],
+                after=settings[version - 1],
+                cause=Cause(type="undo", undoes=version),
+                on_conflict="force",
+                restores_secrets=True,
+                restorable=ids,
+            )
+    return None
+
+
+def check_story(first: Tree, steps: list[Step], *, guarded: bool) -> None:
+    """No secret is ever beside a host that nobody who knew it put there."""
+    try:
+        story = given().after(create(first))
+    except InvalidSettings:  # a mask in a list: nothing is stored yet
+        return
+    known = {one: {hosts} for one, hosts in hosts_of(story.state.settings).items()}
+    for step in steps:
+        state = story.state
+        try:
+            command = command_of(step, story)
+            said = envelope(len(story.events) + 1)
+            may = step.may_reveal or not guarded
+            event = command and decide(command, state, said, may_reveal=may)
+        except (InvalidSettings, MergeConflict):
+            continue
+        if event:
+            story = Given((*story.events, event))
+        for one, hosts in hosts_of(story.state.settings).items():
+            if step.may_reveal or one not in known:
+                known.setdefault(one, set()).add(hosts)
+            assert hosts in known[one], (one, hosts, known[one], step)
+
+
+@modest
+@for_all(BODIES, STEPS)
+def test_no_old_secret_is_ever_beside_a_new_host(first: Tree, steps: list[Step]) -> None:
+    check_story(first, steps, guarded=True)
+
+
+@pytest.mark.long
+@many
+@for_all(BODIES, STEPS)
+def test_no_old_secret_is_ever_beside_a_new_host_at_length(first: Tree, steps: list[Step]) -> None:
+    """``pytest -m long tests/events/test_addresses.py``."""
+    check_story(first, steps, guarded=True)
+
+
+def test_control_without_the_rule_one_is() -> None:
+    stories = st.tuples(BODIES, STEPS)
+
+    def is_broken(story: tuple[Tree, list[Step]]) -> bool:
+        try:
+            check_story(*story, guarded=False)
+        except AssertionError:
+            return True
+        return False
+
+    assert hypothesis.find(stories, is_broken, settings=modest)
