@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from tests.app import stored
@@ -86,12 +88,12 @@ def test_what_was_read_can_be_sent_back_whole_and_changes_nothing(
     assert reveal(runtime, secretive) == REVEALED
 
 
-def test_the_same_value_again_is_no_change_and_another_one_is(
-    secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
+def test_to_a_caller_who_may_reveal_the_same_value_again_is_no_change_and_another_one_is(
+    secretive: dict[str, Any], admin: httpx.Client, editor: httpx.Client, runtime: httpx.Client
 ) -> None:
-    same = editor.patch(path_of(secretive), json=SECRETS).json()
+    same = admin.patch(path_of(secretive), json=SECRETS).json()
     assert same["version"] == secretive["version"]
-    rotated = editor.patch(
+    rotated = admin.patch(
         path_of(secretive), json={"api_keys": {"openai_api_key": "sk-new"}}
     ).json()
     assert rotated["version"] == secretive["version"] + 1
@@ -142,17 +144,87 @@ def test_the_mask_for_an_element_that_had_no_secret_is_refused(
     assert error["loc"] == ["body", "llm_fallback_providers", "fallbacks", 2, "api_key"]
 
 
-def test_a_masked_url_keeps_its_credentials_on_the_same_host_only(
+EVIL = "https://evil.example"
+MOVED = {"llm_provider_config": {"base_url": f"https://********@{EVIL[8:]}/v1"}}
+STEPS = [{"op": "replace", "path": "/custom_settings/crm/url", "value": EVIL}]
+DOORS: dict[str, Callable[[httpx.Client, str], httpx.Response]] = {
+    "PATCH": lambda client, at: client.patch(at, json=MOVED),
+    "PUT": lambda client, at: client.put(at, json=client.get(at).json() | MOVED),
+    "JSON Patch": lambda client, at: client.patch(
+        at,
+        content=msgspec.json.encode(STEPS),
+        headers={"content-type": "application/json-patch+json"},
+    ),
+    "three-way merge": lambda client, at: client.patch(
+        at, json=MOVED | {"base_version": 1, "on_conflict": "yours"}
+    ),
+    "change set": lambda client, at: client.post(
+        "/api/v1/change-sets",
+        json={"assistant_ids": [int(at.rpartition("/")[2])], "patch": MOVED},
+    ),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_an_editor_sends_no_kept_secret_to_another_server(
+    secretive: dict[str, Any],
+    editor: httpx.Client,
+    admin: httpx.Client,
+    runtime: httpx.Client,
+    door: str,
+) -> None:
+    answer = DOORS[door](editor, path_of(secretive))
+    assert answer.status_code == 422, answer.text
+    assert "secret_address_changed" in answer.text
+    assert EVIL in answer.text
+    assert editor.get(path_of(secretive)).json() == secretive
+    # A caller who may read the secret may.
+    assert DOORS[door](admin, path_of(secretive)).is_success
+    assert EVIL[8:] in str(reveal(runtime, secretive) | admin.get(path_of(secretive)).json())
+
+
+def test_a_plan_names_the_secret_that_it_would_send_elsewhere(
+    secretive: dict[str, Any], editor: httpx.Client
+) -> None:
+    planned = editor.patch(path_of(secretive), json=MOVED | {"dry_run": True}).json()
+    assert planned["applicable"] is False
+    assert {one["type"] for one in planned["not_accepted"]} == {"secret_address_changed"}
+    assert {one["path"] for one in planned["not_accepted"]} == {"/llm_provider_config/base_url"}
+    sent = MOVED["llm_provider_config"] | {
+        "api_key": "sk-evil",
+        "base_url": f"{EVIL}/v1",
+        "custom_config": {"auth": {"clientSecret": None}},
+    }
+    dropped = {"llm_provider_config": sent, "api_keys": None, "dry_run": True}
+    assert editor.patch(path_of(secretive), json=dropped).json()["applicable"] is True
+
+
+def test_a_rollback_and_an_undo_send_no_kept_secret_to_another_server(
+    editor: httpx.Client, admin: httpx.Client
+) -> None:
+    hook = {"webhook_url": "https://old.example", "webhook_headers": {"X": "old"}}
+    made = editor.post(ASSISTANTS, json={"name": "Moved"} | hook).json()
+    at = path_of(made)
+    new = {"webhook_url": "https://new.example", "webhook_headers": {"X": "new"}}
+    assert editor.patch(at, json=new).status_code == 200
+    for path, body in (("undo", {"version": 2}), ("rollback", {"to_version": 1})):
+        answer = editor.post(f"{at}/{path}", json=body)
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["detail"][0]["loc"] == ["body", "webhook_headers", "X"]
+    # With the secret that was set for that server, it may go back there.
+    answer = admin.post(f"{at}/rollback", json={"to_version": 1, "restore_secrets": True})
+    assert answer.json()["webhook_url"] == "https://old.example"
+
+
+def test_a_masked_url_keeps_its_credentials(
     secretive: dict[str, Any], editor: httpx.Client, runtime: httpx.Client
 ) -> None:
-    def move_to(url: str) -> httpx.Response:
-        return editor.patch(path_of(secretive), json={"llm_provider_config": {"base_url": url}})
-
-    assert move_to("https://********@llm.example/v2").status_code == 200
+    url = "https://********@llm.example/v2"
+    answer = editor.patch(path_of(secretive), json={"llm_provider_config": {"base_url": url}})
+    assert answer.status_code == 200
     assert reveal(runtime, secretive, "/llm_provider_config/base_url") == {
         "/llm_provider_config/base_url": "https://user:pass@llm.example/v2"
     }
-    assert move_to("https://********@elsewhere.example/v2").status_code == 422
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor", "admin"])

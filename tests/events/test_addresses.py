@@ -386,7 +386,7 @@ def hosts_of(settings: Tree) -> dict[str, Any]:
 
     def say(secret: Any, *urls: Any) -> None:
         if secret:
-            found[secret[MARK]["id"]] = frozenset(urls)
+            found[secret[MARK]["id"]] = frozenset(filter(None, urls))
 
     config = settings["llm_provider_config"]
     say(config["api_key"], config["base_url"])
