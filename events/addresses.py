@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from events.errors import FieldError
-from events.pointers import MARK, Tree, is_reference, join, split
+from events.pointers import MARK, Changes, Tree, apply, is_reference, join, split
 from events.secrets import NAMING, URL, Path, is_erased, places
 from events.settings import SECRET_RECORDS, SETTING_NAMES, SecretRecord
 
@@ -59,24 +59,21 @@ class MovedSecret(Struct, frozen=True, kw_only=True):
 
 
 def moved_secrets(
-    before: Tree,
-    after: Tree,
-    changed: Iterable[str],
-    past: Iterable[Tree] = (),
-    *,
-    erased_version: int = 0,
+    before: Tree, changes: Changes, past: Iterable[Tree] = (), *, erased_version: int = 0
 ) -> Iterator[MovedSecret]:
-    """The secrets that the change of some paths keeps, and would send to other addresses.
+    """The secrets that changes of the settings ``before`` keep, and send to other addresses.
 
-    Each is compared with ``before``, or with ``past`` settings that it is restored from. A secret
-    that is in neither was sent with the change, by a caller who knows it.
+    Each is compared with ``before``, or with the ``past`` settings that it is restored from. A
+    secret that is in neither was sent with the change, by a caller who knows it.
     """
-    names = {name for path in changed for name in _CONCERNED[split(path)[0]]}
-    kept = list(_secrets({name: after[name] for name in names}, erased_version))
-    if not kept:
-        return
+    concerned = {name for path in changes for name in _CONCERNED[split(path)[0]]}
+    sources = (before, *past)
+    if not any(one for tree in sources for one in places({n: tree[n] for n in concerned})):
+        return  # as for most changes, which are to be fast
+    after = apply(changes, before)
+    kept = list(_secrets({name: after[name] for name in concerned}, erased_version))
     known: dict[str, list[frozenset[str]]] = {}
-    for settings in (before, *past):
+    for settings in sources:
         for at, secret_id in _secrets(settings, erased_version):
             known.setdefault(secret_id, []).append(_texts(addresses_of(settings, at)))
     for at, secret_id in islice((one for one in kept if one[1] in known), _MOST_NAMED):

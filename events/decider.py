@@ -25,7 +25,6 @@ from events.changed import (
     SecretsErased,
     SecretsRevealed,
     State,
-    evolve,
 )
 from events.errors import (
     AssistantNotFound,
@@ -191,11 +190,7 @@ def _with_moved_secrets(
     command: Command, state: State, proposal: Proposal, event: AssistantSettingsChanged
 ) -> Proposal:
     moved = moved_secrets(
-        state.settings,
-        evolve(state, event).settings,
-        event.changes,
-        _past(command),
-        erased_version=state.erased_version,
+        state.settings, event.changes, _past(command), erased_version=state.erased_version
     )
     found = tuple(NotAccepted(path=one.path, error=one.error) for one in moved)
     if not found:
