@@ -8,13 +8,14 @@ which secret; here they are found and compared.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
 from events.errors import FieldError
-from events.pointers import MARK, Changes, Tree, apply, is_reference, join, split
+from events.pointers import MARK, Changes, Tree, apply, is_reference, join, overlaps, split
 from events.secrets import NAMING, URL, Path, is_erased, places
 from events.settings import SECRET_RECORDS, SETTING_NAMES, SecretRecord
 
@@ -66,26 +67,35 @@ def moved_secrets(
     Each is compared with ``before``, or with the ``past`` settings that it is restored from. A
     secret that is in neither was sent with the change, by a caller who knows it.
     """
-    concerned = {name for path in changes for name in _CONCERNED[split(path)[0]]}
-    sources = (before, *past)
-    if not any(one for tree in sources for one in places({n: tree[n] for n in concerned})):
+    concerned = frozenset[str]().union(*(_CONCERNED[split(path)[0]] for path in changes))
+    known: dict[str, list[frozenset[str]]] = {}
+    for settings in (before, *past):
+        for at, secret_id in _secrets(settings, concerned, erased_version):
+            if _is_touched(at, changes):
+                texts = _texts(addresses_of(settings, at))
+                known.setdefault(secret_id, []).append(texts)
+    if not known:
         return  # as for most changes, which are to be fast
     after = apply(changes, before)
-    kept = list(_secrets({name: after[name] for name in concerned}, erased_version))
-    known: dict[str, list[frozenset[str]]] = {}
-    for settings in sources:
-        for at, secret_id in _secrets(settings, erased_version):
-            known.setdefault(secret_id, []).append(_texts(addresses_of(settings, at)))
-    for at, secret_id in islice((one for one in kept if one[1] in known), _MOST_NAMED):
+    kept = (one for one in _secrets(after, concerned, erased_version) if one[1] in known)
+    for at, secret_id in islice(kept, _MOST_NAMED):
         now = list(addresses_of(after, at))
         if _texts(now) not in known[secret_id]:
             yield _moved(before, after, at, now, known[secret_id][0])
 
 
-def _secrets(settings: Tree, erased_version: int) -> Iterator[tuple[Path, str]]:
-    for place in places(settings):
+def _secrets(
+    settings: Tree, names: Iterable[str], erased_version: int
+) -> Iterator[tuple[Path, str]]:
+    for place in places({name: settings[name] for name in names}):
         if not is_erased(place.reference, erased_version):
             yield place.at, place.reference[MARK]["id"]
+
+
+def _is_touched(at: Path, changes: Changes) -> bool:
+    """Whether changes can touch an address of the secret at a place."""
+    sent_to = [pointer.partition("/*")[0] for pointer in _record_of(at).sent_to]
+    return any(overlaps(path, pointer) for path in changes for pointer in sent_to)
 
 
 def _texts(addresses: Iterable[Address]) -> frozenset[str]:
@@ -225,13 +235,25 @@ def _addresses_in(
 
 def _is_named(name: str, text: str, record: SecretRecord) -> bool:
     """Whether a member's name says that its value is an address, or a provider."""
+    match _meaning_of(name):
+        case "provider":
+            return record.providers
+        case "address":
+            return not _BLANK.search(text)
+        case "part":
+            return not _PLAIN_WORD.fullmatch(text)
+        case _:
+            return False
+
+
+@lru_cache(maxsize=4096)
+def _meaning_of(name: str) -> Literal["provider", "address", "part", ""]:
     words = {word.lower() for word in _NAME_WORDS.findall(name)}
     if words & _PROVIDER_WORDS:
-        return record.providers
-    if words & _PART_WORDS and not _PLAIN_WORD.fullmatch(text):
-        return True
-    is_address = not words.isdisjoint(_ADDRESS_WORDS) or name.lower().endswith(_ADDRESS_ENDINGS)
-    return is_address and not _BLANK.search(text)
+        return "provider"
+    if words & _ADDRESS_WORDS or name.lower().endswith(_ADDRESS_ENDINGS):
+        return "address"
+    return "part" if words & _PART_WORDS else ""
 
 
 def origin(url: str) -> str:
