@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from events.errors import FieldError
 from events.pointers import MARK, Changes, Tree, apply, is_reference, join, overlaps, split
-from events.secrets import NAMING, URL, Path, is_erased, places
+from events.secrets import NAMING, URL, Path, holds_secret, is_erased, places
 from events.settings import SECRET_RECORDS, SETTING_NAMES, SecretRecord
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def moved_secrets(
 def _secrets(
     settings: Tree, names: Iterable[str], erased_version: int
 ) -> Iterator[tuple[Path, str]]:
-    for place in places({name: settings[name] for name in names}):
+    for place in places({n: settings[n] for n in names if holds_secret(settings[n])}):
         if not is_erased(place.reference, erased_version):
             yield place.at, place.reference[MARK]["id"]
 

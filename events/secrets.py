@@ -162,6 +162,19 @@ def places(value: Any, at: Path = (), bound: Path = ()) -> Iterator[Standing]:
             yield from places(item, (*at, str(position)), (*bound, "*"))
 
 
+def holds_secret(value: Any) -> bool:
+    """Whether there is a secret in a stored value; cheaper than looking for its place."""
+    if isinstance(value, dict):
+        inner: Any = value.values()
+        if MARK in value:
+            return True
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return any(holds_secret(one) for one in inner if type(one) not in _LEAVES)
+
+
 def differing(one: Tree, other: Tree) -> list[str]:
     """The paths at which the secrets of two settings differ."""
     ours, theirs = _ids(one), _ids(other)
