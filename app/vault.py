@@ -31,7 +31,7 @@ from msgspec import Struct
 from app import keyfiles
 from app.engines import engines
 from events.pointers import MARK, join
-from events.secrets import URL, Path, Plain, Standing, in_url
+from events.secrets import Path, Plain, Standing, place_of, revealed
 from events.store import organization_ids
 from events.tables import metadata, rows_of, to_micros
 
@@ -335,7 +335,7 @@ def make_reference(fingerprint_key: Key, plain: Plain, path: Path, version: int)
     reference: Tree = {
         MARK: {"id": f"{version}.{entropy.token_hex(16)}", "fingerprint": fingerprint}
     }
-    return reference if plain.url is None else reference | {URL: plain.url}
+    return reference | place_of(plain)
 
 
 def store(
@@ -384,8 +384,9 @@ def _unseal_one(
         assistant_id=assistant_id,
         path=join(one.bound),
     )
-    value: str | int | float = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
-    return in_url(one.reference[URL], str(value)) if URL in one.reference else value
+    value = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
+    found: str | int | float = revealed(one.reference, value)
+    return found
 
 
 def existing(connection: sa.Connection, organization_id: int, assistant_id: int) -> frozenset[str]:

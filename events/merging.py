@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
+from events.credentials import NAMING, is_mask
 from events.errors import Refusal
 from events.pointers import MARK, Change, Changes, Paths, Tree, is_reference
-from events.secrets import KEPT, NAMING, URL, Path, Plain, is_mask
+from events.secrets import KEPT, URL, Path, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -107,7 +108,7 @@ def _as_secret(value: Any) -> Any:
     if isinstance(value, str) and is_mask(value):
         return KEPT
     is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
-    return Plain(value) if is_text and value != "" else value
+    return Plain(value, sent=value) if is_text and value != "" else value
 
 
 def three_way(

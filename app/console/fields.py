@@ -13,12 +13,13 @@ from msgspec import UNSET, Struct
 
 from app.console.showing import words
 from events import shape
+from events.credentials import Verdict, is_mask, verdict
 from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
 from events.parsing import parse
 from events.patch import read_patch
 from events.pointers import covers, join, put, split
-from events.secrets import Kept, Plain, is_mask, read_url, speaks_of_credential
+from events.secrets import Kept, Plain, read_text
 from events.shape import Listing, Record, Scalar, Shape
 
 if TYPE_CHECKING:
@@ -255,8 +256,12 @@ def _hides(one: Field, text: str) -> bool:
         return _seals(patch.tree) or _replaces_hidden(one.value, value)
     except (MalformedJSON, InvalidSettings):
         parts = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
-        has_url = any(isinstance(read_url(each), Plain) for each in parts)
-        return has_url or (one.kind == "json" and speaks_of_credential(text))
+        has_form = any(isinstance(read_text(each), Plain) for each in parts)
+        return has_form or (one.kind == "json" and any(map(_may_be_named_so, parts)))
+
+
+def _may_be_named_so(text: str) -> bool:
+    return verdict(text) is not Verdict.NO
 
 
 def _seals(tree: Any) -> bool:
@@ -318,4 +323,4 @@ def is_hidden(value: Any) -> bool:
         return any(map(is_hidden, value.values()))
     if isinstance(value, list):
         return any(map(is_hidden, value))
-    return isinstance(value, str) and (is_mask(value) or isinstance(read_url(value), Kept))
+    return isinstance(value, str) and isinstance(read_text(value), Kept)

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from events import json_patch, parsing, pointers
 from events.changed import AssistantSettingsChanged
+from events.credentials import MASK
 from events.decider import ChangeSettings
 from events.errors import InvalidSettings
 from events.json_patch import PatchTestFailed, read_json_patch
 from events.merging import seal
 from events.patch import SettingsPatch, read_patch
 from events.pointers import MARK, Tree, same
-from events.secrets import MASK, URL, Path, Plain, Standing, mask, places
+from events.secrets import URL, Path, Plain, Standing, mask, places
 from events.settings import SETTING_NAMES
 from tests.events.given import (
     DEFAULTS,

@@ -11,19 +11,18 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET
 
+from events.credentials import MASK, speaks_of_credential
 from events.errors import InvalidSettings
 from events.pointers import MARK, Tree, is_reference, same
 from events.secrets import (
     KEPT,
-    MASK,
     Kept,
     Plain,
     counterparts,
     mask,
     places,
-    read_url,
+    read_text,
     settle,
-    speaks_of_credential,
     with_secrets_of,
 )
 from events.settings import SETTING_NAMES
@@ -217,7 +216,7 @@ def test_a_url_in_a_list_keeps_its_own_credentials() -> None:
 @pytest.mark.parametrize("text", ["a://" + "@" * 400_000 + " x", "a://" + "@" * 400_000])
 def test_a_long_text_is_no_url_that_takes_long_to_read(text: str) -> None:
     # With a pattern that backtracks this does not end while anybody waits.
-    assert isinstance(read_url(text), Plain | None)
+    assert isinstance(read_text(text), Plain | None)
 
 
 SERVERS = [{"url": "https://a", "token": secret("A")}, {"url": "https://b", "token": secret("B")}]
