@@ -26,9 +26,10 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import seal, still_secret
+from events.merging import seal, still_secret, untouched
 from events.pointers import MARK, Tree
 from events.policy import Policy
+from events.secret_paths import under_policy
 from events.secrets import Path, Plain, places
 from projections import current, keyframes, policies, views
 
@@ -187,6 +188,8 @@ class Unit:
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
             patch = still_secret(command.patch, state.settings)
+            patch = under_policy(patch, self.policy(caller.organization_id))
+            patch = untouched(patch, state.settings, state.erased_version)
             patch = self._seal(caller.organization_id, patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         envelope = self._envelope(caller, assistant_id, reason)

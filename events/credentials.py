@@ -86,14 +86,14 @@ _SYSTEMS = _words(
 _FILLERS = _words("my our the x new old prod dev test live main")
 _KNOWN = _GUARDED | _PROVIDERS | _SYSTEMS | _FILLERS
 _ORDINARY_KEYS = _words(
-    "answer arrow attribute blob bucket cache candidate column composite config correlation data"
-    " dedup dedupe dedupl deduplication dict dictionary document dtmf entity event feature field"
-    " file flag foreign group grouping header hot i idempotency index item json l label lang"
-    " language legend localization locale lock lookup map memory message metadata metric name"
-    " natural object option order param parameter partition path phone pound primary prompt"
-    " property public publishable query range record row routing s search secondary setting shard"
-    " short shortcut site slot sort sorting star state storage surrogate tag template topic"
-    " translation unique variable"
+    "answer arrow attribute blob bucket cache candidate column composite config correlation"
+    " data dedup dedupe dedupl deduplication dict dictionary document dtmf entity escape event"
+    " feature field file flag foreign group grouping hash header hot i idempotency index item"
+    " json l label lang language legend localization locale lock lookup map memory message"
+    " metadata metric name n natural object option order param parameter partition path phone"
+    " pound primary prompt property public publishable query range record row routing s search"
+    " secondary setting shard short shortcut site slot sort sorting star state storage"
+    " surrogate tag template topic translation unique variable"
 )
 _ORDINARY_TOKENS = _words(
     "audio bos cancellation cls completion continuation control cost cursor design end eos first"
@@ -101,7 +101,7 @@ _ORDINARY_TOKENS = _words(
     " start stop suffix text total unk wake"
 )
 _ORDINARY_PINS = _words("board drop dropped gpio input location map output")
-_ORDINARY_SIGNATURES = _words("call digital email function html mail method type")
+_ORDINARY_SIGNATURES = _words("call digital email function html key mail method type")
 _SIGNED = _words("amz body goog hub payload request x")
 # Nouns that are credentials after one of these words alone.
 _MADE_BY = {
@@ -117,7 +117,7 @@ _AUTHENTICATED = _words("basic http proxy digest")
 _TRAILING = _words(
     "b backup base binary current default dev development encoded encrypted fallback hash hashed"
     " hex live material new old pem plain plaintext previous prod production raw salt sandbox"
-    " secondary staging string test v val value"
+    " secondary sha staging string test v val value"
 )
 _PREPOSITIONS = frozenset(("for", "from", "of", "to"))
 _COMPOUNDS = _words(
@@ -190,7 +190,7 @@ def _of_noun(noun: str, before: list[str], *, plural: bool) -> Verdict:
             return _of_key(before, last)
         case "token":
             return _of_token(before, last, plural=plural)
-        case "signature" | "sig":
+        case "signature" | "sig" | "hmac":
             return _of_signature(before, last)
         case "pass":
             known = last in _GUARDED or last in _SYSTEMS or last in _PROVIDERS
@@ -221,8 +221,8 @@ def _may_hold_one(noun: str, before: list[str], last: str) -> bool:
 
 def _of_key(before: list[str], last: str) -> Verdict:
     guarded = any(word in _GUARDED or word in _PROVIDERS for word in before)
-    if last in ("primary", "secondary") and guarded:
-        return Verdict.PERHAPS  # a cloud calls its two keys so
+    if last in ("primary", "secondary", "storage") and guarded:
+        return Verdict.PERHAPS  # some clouds call their keys so
     if last in _ORDINARY_KEYS:
         return Verdict.NO
     return Verdict.YES if guarded else Verdict.PERHAPS
@@ -429,7 +429,9 @@ def has_credential_form(text: str) -> bool:
         return True
     if start.lower() in _SCHEMES and _is_authorization(text):
         return True
-    return len(text) <= _LONGEST_LINE and (_is_header(text) or _is_connection(text))
+    if len(text) > _LONGEST_LINE:
+        return False
+    return (":" in text and _is_header(text)) or (";" in text and _is_connection(text))
 
 
 def _is_provider_key(text: str) -> bool:
@@ -462,8 +464,8 @@ def _is_basic(token: str) -> bool:
 
 def _is_header(text: str) -> bool:
     """``X-Api-Key: 9f8e...``, as tools for the command line take a header."""
-    name, colon, value = text.partition(":")
-    if not colon or len(name) > _LONGEST_NAME or not name.replace("-", "").isalnum():
+    name, _, value = text.partition(":")
+    if len(name) > _LONGEST_NAME or not name.replace("-", "").isalnum():
         return False
     value = value.strip()
     if "\n" in value or not value or verdict(name) is Verdict.NO:
@@ -477,8 +479,6 @@ def _has_scheme(text: str) -> bool:
 
 def _is_connection(text: str) -> bool:
     """``Server=x;Password=y``: members with names, one of which is a credential's."""
-    if ";" not in text or "=" not in text:
-        return False
     members = [one.partition("=") for one in text.split(";") if one.strip()]
     return all(equals for _, equals, _ in members) and any(
         value.strip() and speaks_of_credential(name, value) for name, _, value in members
@@ -494,6 +494,7 @@ _AFTER_SCHEME = re.compile(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?")
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\$?\{[^{}]*\}|<[^<>]*>|\$[A-Z_]+")
 _PARAMETER = re.compile(r"[?&;#]([^=?&;#]+)=([^&;#]*)")
+_BEARING_HOSTS = ("slack.com", "discord", "telegram.org")
 # Addresses that let their bearer post: Slack's, Discord's and Telegram's say so.
 _BEARING = re.compile(
     r"(?:hooks\.slack\.com/(?:services|workflows|triggers)/"
@@ -546,8 +547,10 @@ def in_url(url: str, parts: Sequence[str], at: Sequence[int] | None = None) -> s
 
 def read_url(text: str) -> Address | None:
     """The credentials of a URL; None where a text is no URL or has none."""
+    if "//" not in text or not _may_have_credentials(text):  # as nearly all texts
+        return None
     text = text.strip()
-    if "//" not in text or (scheme := _SCHEME.match(text)) is None or _BLANK.search(text):
+    if (scheme := _SCHEME.match(text)) is None or _BLANK.search(text):
         return None
     start = scheme.end()
     end = start + _user_length(text[start:])
@@ -563,6 +566,11 @@ def read_url(text: str) -> Address | None:
         parts.append(text[first:last])
         after = resumes
     return Address(url=kept + text[after:], at=tuple(at), parts=tuple(parts))
+
+
+def _may_have_credentials(url: str) -> bool:
+    """What is fast to tell of a text that holds ``//``."""
+    return "@" in url or "=" in url or any(host in url.lower() for host in _BEARING_HOSTS)
 
 
 def _user_length(rest: str) -> int:
@@ -585,15 +593,19 @@ def _cut(text: str, start: int) -> Iterator[tuple[int, int]]:
         yield bearing.span(1)
         start = bearing.end()
     for found in _PARAMETER.finditer(text, start):
-        value = unquote_plus(found[2])
-        if value and _is_parameter(unquote_plus(found[1]), value):
+        name, value = found[1], found[2]
+        if value and _is_parameter(_unquoted(name), _unquoted(value)):
             yield found.span(2)
 
 
+def _unquoted(text: str) -> str:
+    return unquote_plus(text) if "%" in text or "+" in text else text
+
+
 def _is_parameter(name: str, value: str) -> bool:
-    if is_mask(value):
+    if value[0] in "*.e" and is_mask(value):
         return verdict(name) is not Verdict.NO or value == MASK
-    if _TEMPLATE.fullmatch(value):
+    if value[0] in "{<$" and _TEMPLATE.fullmatch(value):
         return False  # filled in later
     if name.lower() in _SIGNING or speaks_of_credential(name, value):
         return True

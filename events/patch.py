@@ -465,7 +465,7 @@ class _Reader:
 
     def _custom_setting(self, name: str, value: Any, loc: Location) -> Any:
         if name == "structured_data_schema" and isinstance(value, dict):
-            return self._schema(value, loc, merging=False)
+            return self._by_form(value, loc, merging=False)
         return self._free(name, value, loc, merging=False)
 
     def scalar(self, kind: shape.Scalar, value: Any, loc: Location) -> Any:
@@ -611,7 +611,7 @@ class _Reader:
             case Within.SCHEMA if isinstance(value, list):
                 return [self._of_list(one, (*loc, i)) for i, one in enumerate(value)]
             case Within.VALUE:
-                return self._example(value, loc, secret=secret)
+                return self._by_form(value, loc, merging=merging, secret=secret)
             case Within.OTHER:
                 return self._free(name, value, loc, merging=merging, secret=secret)
             case _:
@@ -622,12 +622,25 @@ class _Reader:
             return self._schema(value, loc, merging=False)
         return self._free("", value, loc, merging=False)
 
-    def _example(self, value: Any, loc: Location, *, secret: bool) -> Any:
-        """A value in a schema, which is looked at by its form alone."""
+    def _by_form(self, value: Any, loc: Location, *, merging: bool, secret: bool = False) -> Any:
+        """A value whose names are not ours, such as a default: its form alone decides.
+
+        ``secret`` says that it is of a parameter with a credential's name; then what looks drawn
+        at random is one, too.
+        """
+        if isinstance(value, dict) and not is_reference(value):
+            return {
+                name: self._by_form(one, (*loc, name), merging=merging, secret=secret)
+                for name, one in value.items()
+                if self._storable(name, (*loc, name))
+            }
         if isinstance(value, list):
-            return [self._example(one, (*loc, i), secret=secret) for i, one in enumerate(value)]
-        is_one = secret and isinstance(value, str) and looks_random(value)
-        return self._free("", value, loc, merging=False, secret=is_one)
+            return [
+                self._by_form(one, (*loc, i), merging=False, secret=secret)
+                for i, one in enumerate(value)
+            ]
+        secret = secret and isinstance(value, str) and looks_random(value)
+        return self._free("", value, loc, merging=merging, secret=secret)
 
     def _text(self, value: str, loc: Location) -> Any:
         """A text with an ordinary name: its form may say that it is a secret all the same."""

@@ -31,7 +31,7 @@ from events.errors import InvalidSettings, Refusal
 from events.merging import seal
 from events.patch import read_create, read_patch
 from events.pointers import Change, Tree
-from events.secrets import Path, Plain
+from events.secrets import Path, Plain, place_of
 from events.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,7 +104,8 @@ def sealed(tree: Tree, ids: Iterator[int] | None = None) -> Tree:
     numbers = ids or itertools.count()
 
     def reference_to(plain: Plain, path: Path) -> Tree:
-        return secret(f"id-{next(numbers)}", format(hash((path, plain.value)), "x"))
+        fingerprint = format(hash((path, repr(plain.value))), "x")
+        return secret(f"id-{next(numbers)}", fingerprint) | place_of(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references

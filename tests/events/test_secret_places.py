@@ -40,7 +40,7 @@ TOOLS = ("tools_settings", "custom_tools")
     "name",
     [
         "api_key", "apiKey", "api-key", "ApiKey", "APIKey", "API_KEY", "apikey", "X-Api-Key",
-        "openai_api_key", "apiKeys", "keys", "key", "Key", "accessKeyId", "key2", "2key",
+        "openai_api_key", "apiKeys", "api_key_2", "secret2", "2password",
         "token", "access_token", "accessToken", "authToken", "bearer_token", "AUTH-TOKEN",
         "secret", "clientSecret", "client-secret", "webhook_secret", "secrets",
         "password", "userPassword", "passwords", "passwd", "passphrase",
@@ -58,7 +58,7 @@ def test_a_name_that_speaks_of_a_credential(name: str) -> None:
     [
         "keyterms", "keywords", "keyword", "keyboard", "monkey", "turkey", "max_tokens",
         "maxTokens", "max-tokens", "tokenizer", "tokens", "secretary", "cookiecutter",
-        "author", "model", "", "0", "é", "voice_id", "privately",
+        "author", "model", "", "0", "é", "voice_id", "privately", "keys", "key", "accessKeyId",
     ],
 )  # fmt: skip
 def test_a_name_that_does_not(name: str) -> None:
@@ -297,11 +297,11 @@ def test_a_member_without_a_name_names_no_credential() -> None:
     assert not list(places(story.state.settings))
 
 
-def test_a_key_beside_no_value_is_a_secret_whatever_it_says() -> None:
-    tool = {"tool_id": "t", "key": "my-secret", "other": {"key": "Authorization"}}
+def test_a_key_beside_no_value_is_a_secret_if_it_looks_like_one() -> None:
+    key = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
+    tool = {"tool_id": "t", "key": key, "other": {"key": "Authorization"}}
     story = given().after(create({"tools_settings": {"custom_tools": [tool]}}))
-    names = [one.at[-2:] for one in places(story.state.settings)]
-    assert names == [("0", "key"), ("other", "key")]
+    assert [one.at[-2:] for one in places(story.state.settings)] == [("0", "key")]
 
 
 # -- the secrets of now, the rest of then
