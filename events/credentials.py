@@ -409,7 +409,7 @@ _SIGNED_SCHEME = re.compile(
     r"(?:digest|aws4-hmac-sha256|oauth)\s.*(?:response|signature)=", re.IGNORECASE
 )
 _SHORTEST_WITH_FORM = 8
-_SHORTEST_WITHOUT_PREFIX = 36  # characters: Mailchimp's
+_SHORTEST_WITHOUT_PREFIX = 34  # characters: Twilio's
 _LONGEST_LINE = 4096  # characters of a header or of a connection string
 _LONG_BEARER = 16
 
@@ -424,7 +424,7 @@ def has_credential_form(text: str) -> bool:
     if len(text) > _LONGEST_PUBLISHED:
         return False
     start = text[:3]
-    is_long = len(text) >= _SHORTEST_WITHOUT_PREFIX and start[0] in "MNO0123456789abcdef"
+    is_long = len(text) >= _SHORTEST_WITHOUT_PREFIX and start[0] in "MNOS0123456789abcdef"
     if (start in _KEY_STARTS or is_long) and _is_provider_key(text):
         return True
     if start.lower() in _SCHEMES and _is_authorization(text):
@@ -497,9 +497,9 @@ _PARAMETER = re.compile(r"[?&;#]([^=?&;#]+)=([^&;#]*)")
 _BEARING_HOSTS = ("slack.com", "discord", "telegram.org")
 # Addresses that let their bearer post: Slack's, Discord's and Telegram's say so.
 _BEARING = re.compile(
-    r"(?:hooks\.slack\.com/(?:services|workflows|triggers)/"
-    r"|discord(?:app)?\.com/api/webhooks/[0-9]+/"
-    r"|api\.telegram\.org/(?:file/)?bot)([^/?#]+(?:/[A-Za-z0-9]{5,})*)",
+    r"(?:hooks\.slack\.com/(?:services|workflows|triggers)/([^?#]+)"
+    r"|discord(?:app)?\.com/api/webhooks/[0-9]+/([^/?#]+)"
+    r"|api\.telegram\.org/(?:file/)?bot([^/?#]+))",
     re.IGNORECASE,
 )
 _SIGNING = frozenset(("auth", "sig", "signature"))  # as parameters, always
@@ -590,7 +590,7 @@ def _user_length(rest: str) -> int:
 def _cut(text: str, start: int) -> Iterator[tuple[int, int]]:
     """Where the credentials stand after the user information."""
     if (bearing := _BEARING.match(text, start)) is not None:
-        yield bearing.span(1)
+        yield bearing.span(bearing.lastindex or 0)
         start = bearing.end()
     for found in _PARAMETER.finditer(text, start):
         name, value = found[1], found[2]

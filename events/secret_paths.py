@@ -16,7 +16,7 @@ from events import shape
 from events.credentials import is_mask
 from events.merging import Replace
 from events.pointers import is_reference, split
-from events.secrets import Kept, Plain
+from events.secrets import Kept, Plain, read_text
 
 if TYPE_CHECKING:
     from events.pointers import Tree
@@ -80,11 +80,10 @@ def _ruled(value: Any, secret: Paths, plain: Paths, at: Place) -> Any:
         ]
     if secret.cover:
         return _sealed(value, at)
-    return value.sent if plain.cover and _may_be_plain(value) else value
-
-
-def _may_be_plain(value: Any) -> bool:
-    return isinstance(value, Plain) and value.sent is not None and not value.by_form
+    if plain.cover and isinstance(value, Plain) and value.sent is not None:
+        found = read_text(value.sent) if isinstance(value.sent, str) else None
+        return found or value.sent
+    return value
 
 
 def _sealed(value: Any, at: Place) -> Any:
@@ -118,7 +117,7 @@ def fault_of_plain(pattern: Place) -> str | None:
     found = shape.matching(pattern)
     if not found:
         return "no_such_path"
-    is_defined = any(isinstance(one, shape.Scalar) and one.secret for one in found)
+    is_defined = all(isinstance(one, shape.Scalar) and one.secret for one in found)
     return "secret_by_definition" if is_defined else None
 
 

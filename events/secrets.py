@@ -49,11 +49,10 @@ class Plain:
 
     ``url`` is what the value was part of: a URL, here without its credentials. Where these are
     more than the user information, the value is a list of them, and ``at`` says where they stood.
-    ``sent`` is what the client sent, where no definition says that it is secret; ``by_form`` that
-    the value itself does.
+    ``sent`` is what the client sent, where no definition says that it is secret.
     """
 
-    __slots__ = ("at", "by_form", "sent", "url", "value")
+    __slots__ = ("at", "sent", "url", "value")
 
     def __init__(
         self,
@@ -62,13 +61,11 @@ class Plain:
         at: tuple[int, ...] | None = None,
         *,
         sent: str | float | None = None,
-        by_form: bool = False,
     ) -> None:
         self.value = value
         self.url = url
         self.at = at
         self.sent = sent
-        self.by_form = by_form
 
     def __repr__(self) -> str:
         return f"Plain({MASK})"
@@ -98,7 +95,7 @@ def read_text(text: str) -> Plain | Kept | None:
     if (address := read_url(text)) is not None:
         return _read_address(address, text)
     if has_credential_form(text):
-        return Plain(text, sent=text, by_form=True)
+        return Plain(text, sent=text)
     return Kept(sent=text) if text[:1] in _MASK_STARTS and is_mask(text) else None
 
 
@@ -109,8 +106,8 @@ def _read_address(address: Address, text: str) -> Plain | Kept:
     masked = [is_mask(part) for part in address.parts]
     if not any(masked):
         if address.has_user_alone:
-            return Plain(address.parts[0], address.url, sent=text, by_form=True)
-        return Plain(list(address.parts), address.url, address.at, sent=text, by_form=True)
+            return Plain(address.parts[0], address.url, sent=text)
+        return Plain(list(address.parts), address.url, address.at, sent=text)
     if not all(masked):
         address = _masked_alone(address, masked)
     at = None if address.has_user_alone else address.at
