@@ -131,9 +131,10 @@ LIVEKIT_API_SECRET AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AZURE_CLIENT_SECRET P
 AZURE_STORAGE_CONNECTION_STRING AZURE_STORAGE_SAS_TOKEN SLACK_SIGNING_SECRET STRIPE_SECRET_KEY
 DD_APP_KEY SENTRY_DSN SECRET_KEY_BASE COOKIE_SECRET VAULT_TOKEN Authorization Proxy-Authorization
 Cookie Set-Cookie X-Api-Key X-Auth-Token X-Auth-Key X-XSRF-TOKEN X-Amz-Security-Token Private-Token
-X-Goog-Api-Key X-Functions-Key xi-api-key apikey X-Hub-Signature-256 X-Twilio-Signature Stripe-Signature
- CF-Access-Client-Secret X-Telegram-Bot-Api-Secret-Token accessToken refreshToken id_token
-oauth_token_secret consumerSecret secretAccessKey SecretString privateKeyPem sshKey SharedAccessKey
+X-Goog-Api-Key X-Functions-Key xi-api-key apikey X-Hub-Signature-256 X-Twilio-Signature
+Stripe-Signature CF-Access-Client-Secret X-Telegram-Bot-Api-Secret-Token accessToken
+refreshToken id_token oauth_token_secret consumerSecret secretAccessKey SecretString
+privateKeyPem sshKey SharedAccessKey
 AccountKey connectionString conn_str primary_connection_string db_pass sip_password voicemail_pin
 door_code access_code passcode pass_phrase totp_seed otpSecret recovery_codes seed_phrase
 wifi_password password_hash api_key_prod api_key_2 old_password password2 basic_auth authtoken
