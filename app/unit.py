@@ -189,7 +189,9 @@ class Unit:
         if isinstance(command, CreateAssistant | ChangeSettings):
             patch = still_secret(command.patch, state.settings)
             patch = under_policy(patch, self.policy(caller.organization_id))
-            patch = untouched(patch, state.settings, state.erased_version)
+            base = command.base if isinstance(command, ChangeSettings) else None
+            what_was_read = state.settings if base is None else base
+            patch = untouched(patch, what_was_read, state.erased_version)
             patch = self._seal(caller.organization_id, patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         envelope = self._envelope(caller, assistant_id, reason)

@@ -660,15 +660,24 @@ def is_schema(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     kind = value.get("type")
-    if isinstance(kind, str) and kind in _JSON_TYPES:
+    if _is_json_type(kind):
         return True
-    if isinstance(kind, list) and kind and all(one in _JSON_TYPES for one in kind):
+    if isinstance(kind, list) and kind and all(map(_is_json_type, kind)):
         return True
     return (
         isinstance(value.get("$ref"), str)
         or any(isinstance(value.get(name), list) for name in ("allOf", "anyOf", "enum", "oneOf"))
-        or (isinstance(found := value.get("properties"), dict) and names_schemas(found))
+        or _may_name_schemas(value.get("properties"))
     )
+
+
+def _is_json_type(name: Any) -> bool:
+    return isinstance(name, str) and name in _JSON_TYPES
+
+
+def _may_name_schemas(value: Any) -> bool:
+    """Looks no deeper: each of the members is looked at when its turn comes."""
+    return isinstance(value, dict) and all(isinstance(one, dict | bool) for one in value.values())
 
 
 def names_schemas(value: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ import base64
 import itertools
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,13 +60,16 @@ def shown(body: Tree) -> Tree:
     return settings
 
 
-def resend(told: Given, body: Tree, policy: Policy | None = None) -> ChangeSettings:
+def resend(
+    told: Given, body: Tree, policy: Policy | None = None, *, base: Tree | None = None
+) -> ChangeSettings:
     """What a PATCH of the body becomes, as ``app.unit`` does it."""
     state = told.state
     tree = still_secret(read_patch(body).tree, state.settings)
     tree = under_policy(tree, policy or Policy())
-    tree = untouched(tree, state.settings, state.erased_version)
-    return ChangeSettings(patch=sealed(tree, itertools.count(1000)), cause=PATCH)
+    tree = untouched(tree, state.settings if base is None else base, state.erased_version)
+    patch = sealed(tree, itertools.count(1000))
+    return ChangeSettings(patch=patch, cause=PATCH, base=base)
 
 
 # -- names
@@ -508,6 +512,17 @@ def test_a_change_beside_what_stood_before_leaves_it_alone() -> None:
     assert set(event.changes) == {"/custom_settings/mode", "/end_call_message"}  # type: ignore[union-attr]
 
 
+def test_what_was_read_of_an_older_version_and_came_back_is_no_edit_of_ones_own() -> None:
+    told = given(created(OLD))
+    base = told.state.settings
+    now = told.after(resend(told, {"custom_settings": {"note": "theirs", "pin": None}}))
+    body = mask(base) | {"end_call_message": "mine"}
+    merged = now.after(resend(now, body, base=base)).state.settings
+    assert merged["end_call_message"] == "mine"
+    assert merged["custom_settings"]["note"] == "theirs"
+    assert "pin" not in merged["custom_settings"]
+
+
 def test_a_mask_keeps_what_the_old_rule_sealed_where_the_new_one_would_not() -> None:
     told = given(created(OLD))
     records = [{"key": MASK, "x": 3}, {"key": MASK, "x": 2}]
@@ -538,6 +553,12 @@ def test_an_empty_text_is_no_secret(body: Tree, left: Tree | None) -> None:
     if left is not None:
         assert settings["custom_settings"] == left
     assert settings["llm_provider_config"]["api_key"] is None
+
+
+def test_an_empty_text_takes_the_place_of_what_an_older_rule_sealed() -> None:
+    told = given(created(OLD))
+    settings = told.after(resend(told, {"custom_settings": {"key": ""}})).state.settings
+    assert settings["custom_settings"]["key"] == ""
 
 
 def test_an_empty_text_in_a_list_of_secrets_keeps_its_place() -> None:
@@ -662,3 +683,71 @@ def test_a_path_of_the_policy_must_be_able_to_mean_something(
 ) -> None:
     assert fault_of_secret(tuple(path.split("/"))) == of_secret
     assert fault_of_plain(tuple(path.split("/"))) == of_plain
+
+
+# -- the law of them all
+
+
+ANY_NAMES = st.sampled_from(
+    ["a", "key", "name", "value", "token", "password", "pin", "parameters", "properties", "type",
+     "default", "secrets", "0"],
+)  # fmt: skip
+ANY_TEXTS = st.sampled_from(
+    ["x", "", MASK, "*", "erased", JWT, f"Bearer {RANDOM}", RANDOM, "Cookie", "object", ADDRESS,
+     MASKED, "https://u:p@h/", f"https://{MASK}@h/", f"https://h/?x={JWT}&token=erased", "string"],
+)  # fmt: skip
+ANY_VALUES = st.recursive(
+    ANY_TEXTS | st.sampled_from([None, 1, True, 0.5]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(ANY_NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+ANY_BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "custom_settings": st.dictionaries(ANY_NAMES, ANY_VALUES, max_size=3),
+        "llm_provider_config": st.fixed_dictionaries(
+            {"custom_config": st.dictionaries(ANY_NAMES, ANY_VALUES, max_size=3)}
+        ),
+        "tools_settings": st.fixed_dictionaries(
+            {"custom_tools": st.lists(st.dictionaries(ANY_NAMES, ANY_VALUES), max_size=3)}
+        ),
+        "webhook_url": ANY_TEXTS,
+        "api_keys": st.dictionaries(ANY_NAMES, ANY_TEXTS, max_size=2),
+        "llm_settings": st.fixed_dictionaries({"stop_sequences": st.lists(ANY_TEXTS, max_size=3)}),
+    },
+)
+ANY_PATHS = st.lists(
+    st.sampled_from(
+        ["/custom_settings", "/custom_settings/*/token", "/tools_settings/custom_tools/*",
+         "/llm_provider_config/custom_config/a", "/webhook_url", "/llm_settings", "/api_keys"]
+    ),
+    max_size=3,
+).map(tuple)  # fmt: skip
+ANY_POLICIES = st.builds(lambda s, p: policy(secret=s, plain=p), ANY_PATHS, ANY_PATHS)
+
+
+@modest
+@for_all(st.lists(st.tuples(ANY_BODIES, ANY_POLICIES), max_size=3), ANY_POLICIES)
+def test_what_is_shown_may_come_back_under_any_policy_and_changes_nothing(
+    sent: list[tuple[Tree, Policy]], now: Policy
+) -> None:
+    told = given(created())
+    for body, rules in sent:
+        with suppress(InvalidSettings):
+            told = told.after(resend(told, body, rules))
+    settings = told.state.settings
+    assert json.loads(json.dumps(settings)) == settings
+    told.when(resend(told, mask(settings), now)).then()
+
+
+@modest
+@for_all(ANY_BODIES, ANY_POLICIES)
+def test_no_credential_by_its_form_is_in_the_settings_under_any_policy(
+    body: Tree, rules: Policy
+) -> None:
+    told = given(created())
+    with suppress(InvalidSettings):
+        told = told.after(resend(told, body, rules))
+    assert JWT not in repr(told.state.settings)
+    assert "u:p" not in repr(told.state.settings)
+    assert f"Bearer {RANDOM}" not in repr(told.state.settings)
