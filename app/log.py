@@ -10,13 +10,12 @@ import secrets as entropy
 import sys
 import time
 import uuid
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from litestar.enums import ScopeType
 
-from events.secrets import speaks_of_credential
+from events.credentials import Verdict, has_credential_form, looks_random, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,22 +59,25 @@ REVEALED = Revealed()
 
 
 def drop_secrets(_: Any, __: str, event: EventDict) -> EventDict:
-    """Drop members whose name speaks of a credential, and values that were revealed.
+    """Drop what is a credential by its name or its form, and values that were revealed.
 
     The last line of defence: what keeps secrets out of the log is that nobody logs them.
     """
     return {
         name: value
         for name, value in event.items()
-        if name in _HARMLESS or not (_speaks(name) or value in REVEALED)
+        if not (_is_credential(name, value) or value in REVEALED)
     }
 
 
-_speaks = lru_cache(1024)(speaks_of_credential)  # lines have the same few members
-
-
-# Names of our own that hold no credential, though a word of them says so.
-_HARMLESS = frozenset(("key_id",))
+def _is_credential(name: str, value: Any) -> bool:
+    said = verdict(name)
+    if said is Verdict.YES:
+        return True
+    is_text = isinstance(value, str)
+    return is_text and (
+        (said is Verdict.PERHAPS and looks_random(value)) or has_credential_form(value)
+    )
 
 
 def _json(line: EventDict, **_: Any) -> str:

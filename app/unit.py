@@ -27,10 +27,11 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import brings_secrets, seal, still_secret
+from events.merging import brings_secrets, seal, still_secret, untouched
 from events.pointers import MARK, Tree
 from events.policy import Policy
-from events.secrets import URL, Path, Plain, in_url, is_erased, places
+from events.secret_paths import under_policy
+from events.secrets import Path, Plain, is_erased, place_of, places, revealed
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
     from app.vault import Vault
 
 
-# References to secrets that are stored, by the place, the value and the URL around it.
-_KnownSecrets = dict[tuple[Path, tuple[type, Any], str | None], deque[Tree]]
+# References to secrets that are stored, by the place and the value, a URL with its credentials.
+_KnownSecrets = dict[tuple[Path, tuple[type, Any]], deque[Tree]]
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -193,10 +194,14 @@ class Unit:
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
             patch = still_secret(command.patch, state.settings)
+            patch = under_policy(patch, self.policy(caller.organization_id))
+            base = command.base if isinstance(command, ChangeSettings) else None
+            what_was_read = state.settings if base is None else base
+            patch = untouched(patch, what_was_read, state.erased_version)
             known: _KnownSecrets = {}
             if caller.may_reveal and brings_secrets(patch):
-                read = (state.settings, getattr(command, "base", None) or {})
-                known = self._known_secrets(caller.organization_id, assistant_id, state, read)
+                trees = (state.settings, what_was_read)
+                known = self._known_secrets(caller.organization_id, assistant_id, state, trees)
             patch = self._seal(patch, state.version + 1, known, sealed)
             command = msgspec.structs.replace(command, patch=patch)
         envelope = self._envelope(caller, assistant_id, reason)
@@ -315,8 +320,7 @@ class Unit:
         values = vault.unseal(self.connection, organization_id, assistant_id, data, standing)
         known: _KnownSecrets = {}
         for secret_id, place in standing.items():
-            url = place.reference.get(URL)
-            key = (place.bound, _typed(values[secret_id]), url)
+            key = (place.bound, _typed(values[secret_id]))
             known.setdefault(key, deque()).append(place.reference)
         return known
 
@@ -324,8 +328,8 @@ class Unit:
         self, patch: Tree, version: int, known: _KnownSecrets, sealed: dict[str, Sealed]
     ) -> Tree:
         def reference_to(plain: Plain, path: Path) -> Tree:
-            value = plain.value if plain.url is None else in_url(plain.url, str(plain.value))
-            if equal := known.get((path, _typed(value), plain.url)):
+            value = revealed(place_of(plain), plain.value)
+            if equal := known.get((path, _typed(value))):
                 return equal[0] if len(equal) == 1 else equal.popleft()
             reference = make_reference(plain, version)
             sealed[reference[MARK]["id"]] = Sealed(plain, path)

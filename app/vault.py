@@ -30,7 +30,7 @@ from msgspec import Struct
 from app import keyfiles
 from app.engines import engines
 from events.pointers import MARK, join
-from events.secrets import URL, Path, Plain, Standing, in_url
+from events.secrets import Path, Plain, Standing, place_of, revealed
 from events.store import organization_ids
 from events.tables import metadata, rows_of, to_micros
 
@@ -328,8 +328,7 @@ def seal_one(
 
 def make_reference(plain: Plain, version: int) -> Tree:
     """What takes a secret's place in the event of a version: a new id, whatever the value is."""
-    reference: Tree = {MARK: {"id": f"{version}.{entropy.token_hex(16)}"}}
-    return reference if plain.url is None else reference | {URL: plain.url}
+    return {MARK: {"id": f"{version}.{entropy.token_hex(16)}"}} | place_of(plain)
 
 
 def store(
@@ -378,8 +377,9 @@ def _unseal_one(
         assistant_id=assistant_id,
         path=join(one.bound),
     )
-    value: str | int | float = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
-    return in_url(one.reference[URL], str(value)) if URL in one.reference else value
+    value = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
+    found: str | int | float = revealed(one.reference, value)
+    return found
 
 
 def existing(connection: sa.Connection, organization_id: int, assistant_id: int) -> frozenset[str]:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from events.credentials import NAMING
 from events.errors import FieldError
 from events.pointers import MARK, Changes, Tree, apply, is_reference, join, overlaps, split
-from events.secrets import NAMING, URL, Path, holds_secret, is_erased, places
+from events.secrets import URL, Path, holds_secret, is_erased, places
 from events.settings import SECRET_RECORDS, SETTING_NAMES, SecretRecord
 
 if TYPE_CHECKING:
@@ -229,7 +230,12 @@ def _addresses_in(
         yield from urls
     elif not text or _PATH.match(text):
         return
-    elif name in variables or _BARE_HOST.fullmatch(text) or _is_named(name, text, record):
+    elif (
+        text.startswith(("//", "\\\\"))
+        or name in variables
+        or _BARE_HOST.fullmatch(text)
+        or _is_named(name, text, record)
+    ):
         yield text.lstrip("/\\").split("/")[0].lower() or text
 
 

@@ -16,22 +16,24 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from events import parsing, shape
+from events.credentials import (
+    MASK,
+    Verdict,
+    Within,
+    holds_schema,
+    is_mask,
+    is_schema,
+    looks_random,
+    named_value,
+    only_describes,
+    verdict,
+    within_schema,
+)
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
 from events.pointers import MARK, Paths, Tree, is_reference, join
-from events.secrets import (
-    KEPT,
-    MASK,
-    NAMING,
-    URL,
-    Kept,
-    Plain,
-    in_url,
-    is_mask,
-    read_url,
-    speaks_of_credential,
-)
+from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
 
@@ -75,7 +77,8 @@ class Shown(str):
 
     def kept(self) -> Kept:
         """What its mask says when it is sent back."""
-        return Kept(url=self.reference.get(URL))
+        at = self.reference.get(AT)
+        return Kept(url=self.reference.get(URL), at=None if at is None else tuple(at))
 
 
 class SettingsPatch(Struct, frozen=True, kw_only=True):
@@ -169,8 +172,10 @@ def clean_reason(text: str | None) -> str | None:
     """A reason without blanks around it; None for an empty one. It has no place for a secret."""
     if text is None:
         return None
-    url = read_url(text)
-    return in_url(url.url or "", MASK) if url else text.strip() or None
+    found = read_text(text)
+    if isinstance(found, Plain) or (found is not None and found.url is not None):
+        return shown_reference(place_of(found), MASK)
+    return text.strip() or None
 
 
 class NotAccepted(Struct, frozen=True, kw_only=True):
@@ -293,7 +298,6 @@ class _Reader:
         self.errors: list[FieldError] = []
         self.ignored: list[str] = []
         self._strict = strict
-        self._names_are_ours = True  # a name that speaks of a credential makes its value one
         self._secrets = 0
         self._whole = whole  # values take the place of what was there: null is one
         self._merging = not whole  # outside of lists: null removes a free-form member
@@ -460,12 +464,9 @@ class _Reader:
         }
 
     def _custom_setting(self, name: str, value: Any, loc: Location) -> Any:
-        # The names in a schema are those of data to come: what stands under them is no secret.
-        self._names_are_ours = name != "structured_data_schema"
-        try:
-            return self._free(name, value, loc, merging=False)
-        finally:
-            self._names_are_ours = True
+        if name == "structured_data_schema" and isinstance(value, dict):
+            return self._by_form(value, loc, merging=False)
+        return self._free(name, value, loc, merging=False)
 
     def scalar(self, kind: shape.Scalar, value: Any, loc: Location) -> Any:
         if self._stored and is_reference(value):
@@ -490,69 +491,167 @@ class _Reader:
             self.error(loc, "int_parsing_size", "Input should not be beyond 2^53")
         if kind.secret:
             return Plain(read)
-        return (self._url(read) or read) if isinstance(read, str) else read
+        return self._text(read, loc) if isinstance(read, str) else read
 
     # -- free-form values
 
     def _merged_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
-        naming, credential = _named_credential(value)
-        return {
-            name: self._free(
-                "" if name == naming else name,
-                sent,
-                (*loc, name),
-                merging=True,
-                secret=secret or name == credential,
-            )
-            for name, sent in value.items()
-            if self._storable(name, (*loc, name))
-        }
+        return self._members(value, loc, merging=True, secret=secret)
 
     def _plain_members(self, value: Tree, loc: Location, *, secret: bool = False) -> Tree:
-        naming, credential = _named_credential(value)
-        members = {
+        members = self._members(value, loc, merging=False, secret=secret)
+        return {name: member for name, member in members.items() if member is not UNSET}
+
+    def _members(self, value: Tree, loc: Location, *, merging: bool, secret: bool) -> Tree:
+        naming, valued, said = named_value(value) or (None, None, "")
+        return {
             name: self._free(
-                "" if name == naming else name,
+                "" if name == naming else said if name == valued else name,
                 sent,
                 (*loc, name),
-                merging=False,
-                secret=secret or name == credential,
+                merging=merging,
+                secret=secret and not only_describes(name),
             )
             for name, sent in value.items()
             if self._storable(name, (*loc, name))
         }
-        return {name: member for name, member in members.items() if member is not UNSET}
 
     def _free(
         self, name: str, value: Any, loc: Location, *, merging: bool, secret: bool = False
     ) -> Any:
         """A value that nobody typed. While ``merging``, null removes; elsewhere it is a value."""
-        if name and not secret:
-            secret = self._names_are_ours and speaks_of_credential(name)
-        if self._stored and is_reference(value):
-            return value
         if isinstance(value, Shown):
             return value.kept()
+        if isinstance(value, str):
+            return self._named_text(name, value, loc, secret=secret)
         if value is None:
             return UNSET if merging and not self._stored else None
         if isinstance(value, dict):
-            members = self._merged_members if merging else self._plain_members
-            return members(value, loc, secret=secret)
+            return self._free_object(name, value, loc, merging=merging, secret=secret)
         if isinstance(value, list):
-            # An element that is removed would move the others: in a list, "" stays.
-            items = (
-                self._free("", item, (*loc, i), merging=False, secret=secret)
-                for i, item in enumerate(value)
-            )
-            return ["" if item is UNSET else item for item in items]
-        if secret and isinstance(value, str | int | float) and not isinstance(value, bool):
-            self._count_secret(loc)
-            return self._free_secret(value)
-        return (self._url(value) or value) if isinstance(value, str) else value
+            return self._free_list(name, value, loc, secret=secret)
+        return value
 
-    def _url(self, value: str) -> Plain | Kept | None:
-        """A URL's user information is a secret, wherever the URL stands."""
-        return None if self._stored else read_url(value)
+    def _named_text(self, name: str, text: str, loc: Location, *, secret: bool) -> Any:
+        if self._stored:
+            return text
+        said = Verdict.YES if secret else verdict(name) if name else Verdict.NO
+        if said is Verdict.PERHAPS and looks_random(text):
+            said = Verdict.YES
+        if said is not Verdict.YES:
+            return self._text(text, loc)
+        self._count_secret(loc)
+        if not text:
+            return UNSET
+        return KEPT if is_mask(text) else Plain(text, sent=text)
+
+    def _free_object(
+        self, name: str, value: Tree, loc: Location, *, merging: bool, secret: bool
+    ) -> Any:
+        if self._stored and is_reference(value):
+            return value
+        if not secret and name and (found := holds_schema(name, value)) is not None:
+            schema = self._schema if found is Within.SCHEMA else self._schemas_by_name
+            return schema(value, loc, merging=merging)
+        members = self._merged_members if merging else self._plain_members
+        return members(value, loc, secret=secret or self._is_secret(name))
+
+    def _free_list(self, name: str, value: list[Any], loc: Location, *, secret: bool) -> list[Any]:
+        secret = secret or self._is_secret(name)
+        # An element that is removed would move the others: in a list, "" stays.
+        items = (
+            self._free(name, item, (*loc, i), merging=False, secret=secret)
+            if not _is_pair(item)
+            else self._pair(item, (*loc, i), secret=secret)
+            for i, item in enumerate(value)
+        )
+        return ["" if item is UNSET else item for item in items]
+
+    def _pair(self, pair: list[str], loc: Location, *, secret: bool) -> list[Any]:
+        """``[name, value]``, as some clients keep headers."""
+        name, value = pair
+        said = self._named_text("", name, (*loc, 0), secret=secret)
+        held = self._named_text(name, value, (*loc, 1), secret=secret)
+        return [said, "" if held is UNSET else held]
+
+    def _is_secret(self, name: str) -> bool:
+        """Whether a name makes all below it secret."""
+        return bool(name) and verdict(name) is Verdict.YES
+
+    # -- a JSON Schema: it names parameters, and is no place for their values
+
+    def _schema(self, value: Tree, loc: Location, *, merging: bool, secret: bool = False) -> Any:
+        return {
+            name: self._of_schema(name, sent, (*loc, name), merging=merging, secret=secret)
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+
+    def _schemas_by_name(self, value: Tree, loc: Location, *, merging: bool) -> Any:
+        """Schemas by the names of parameters; what is no schema is a value as any other."""
+        return {
+            name: self._schema(sent, (*loc, name), merging=merging, secret=self._is_secret(name))
+            if is_schema(sent)
+            else self._free(name, sent, (*loc, name), merging=merging)
+            for name, sent in value.items()
+            if self._storable(name, (*loc, name))
+        }
+
+    def _of_schema(
+        self, name: str, value: Any, loc: Location, *, merging: bool, secret: bool
+    ) -> Any:
+        """A member of a schema; ``secret`` is the name of the parameter that it speaks of."""
+        if value is None or isinstance(value, Shown):
+            return self._free("", value, loc, merging=merging)
+        match within_schema(name):
+            case Within.SCHEMAS_BY_NAME if isinstance(value, dict):
+                return self._schemas_by_name(value, loc, merging=merging)
+            case Within.SCHEMA if isinstance(value, dict):
+                return self._schema(value, loc, merging=merging)
+            case Within.SCHEMA if isinstance(value, list):
+                return [self._of_list(one, (*loc, i)) for i, one in enumerate(value)]
+            case Within.VALUE:
+                return self._by_form(value, loc, merging=merging, secret=secret)
+            case Within.OTHER:
+                return self._free(name, value, loc, merging=merging, secret=secret)
+            case _:
+                return self._free("", value, loc, merging=merging)
+
+    def _of_list(self, value: Any, loc: Location) -> Any:
+        if isinstance(value, dict):
+            return self._schema(value, loc, merging=False)
+        return self._free("", value, loc, merging=False)
+
+    def _by_form(self, value: Any, loc: Location, *, merging: bool, secret: bool = False) -> Any:
+        """A value whose names are not ours, such as a default: its form alone decides.
+
+        ``secret`` says that it is of a parameter with a credential's name; then what looks drawn
+        at random is one, too.
+        """
+        if isinstance(value, dict) and not is_reference(value):
+            return {
+                name: self._by_form(one, (*loc, name), merging=merging, secret=secret)
+                for name, one in value.items()
+                if self._storable(name, (*loc, name))
+            }
+        if isinstance(value, list):
+            return [
+                self._by_form(one, (*loc, i), merging=False, secret=secret)
+                for i, one in enumerate(value)
+            ]
+        secret = secret and isinstance(value, str) and looks_random(value)
+        return self._free("", value, loc, merging=merging, secret=secret)
+
+    def _text(self, value: str, loc: Location) -> Any:
+        """A text with an ordinary name: its form may say that it is a secret all the same."""
+        if self._stored:
+            return value
+        found = read_text(value)
+        if found is None:
+            return value
+        if isinstance(found, Plain):
+            self._count_secret(loc)
+        return found
 
     def _count_secret(self, loc: Location) -> None:
         """Sealing and opening take time of everybody: one body brings no more than so many."""
@@ -560,14 +659,6 @@ class _Reader:
         if self._secrets == _MOST_SECRETS + 1:
             message = f"A body may hold at most {_MOST_SECRETS} secrets"
             self.error(loc, "too_many_secrets", message)
-
-    def _free_secret(self, value: str | float) -> Any:
-        if isinstance(value, str):
-            if not value:
-                return UNSET
-            if is_mask(value):
-                return KEPT
-        return Plain(value)
 
     def _storable(self, name: str, loc: Location) -> bool:
         if name != MARK:
@@ -584,18 +675,13 @@ class _Reader:
         self.error(loc, "extra_forbidden", f"Unknown member{_hint(name, kind.members)}")
 
 
-def _named_credential(pair: Tree) -> tuple[str | None, str | None]:
-    """The members of a pair such as ``{"key": "Authorization", "value": ...}``: name, and secret.
-
-    ``key`` speaks of a credential, but here it holds the name of one: were it masked, the pair
-    that is sent back would no more say that its value is secret.
-    """
-    members = {name.lower(): name for name in pair}
-    for naming in filter(None, map(members.get, NAMING)):
-        said = pair[naming]
-        if "value" in members and isinstance(said, str) and speaks_of_credential(said):
-            return naming, members["value"]
-    return None, None
+def _is_pair(item: Any) -> bool:
+    """Whether an element of a list is ``[name, value]``."""
+    return (
+        isinstance(item, list)
+        and len(item) == 2  # noqa: PLR2004  # a pair
+        and all(type(one) is str or isinstance(one, Shown) for one in item)
+    )
 
 
 def _boolean_word(text: str) -> str | bool:

@@ -49,6 +49,9 @@ class Policy(Struct, frozen=True, kw_only=True):
     require_reason: bool = False  # a reason for every change
     require_reason_for: Pointers = field(default_factory=list)  # a reason where it touches these
     admin_paths: Pointers = field(default_factory=list)  # only admins may change these
+    # Of these two, ``*`` stands for any member or element. They say what is set from now on.
+    secret_paths: Pointers = field(default_factory=list)  # all texts here are sealed
+    plain_paths: Pointers = field(default_factory=list)  # names here say nothing of their values
 
 
 class Warned(Struct, frozen=True, kw_only=True):

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from events.addresses import origin
+from events.credentials import is_mask
 from events.errors import FieldError, InvalidSettings
 from events.pointers import MARK, Tree, is_reference
-from events.secrets import KEPT, URL, Kept, Place, Plain
+from events.secrets import KEPT, URL, Kept, Place, Plain, place_of, same_parts
 from events.shape import natural_keys
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def settle(value: Any, current: Any, at: Place = ()) -> Any:
     elsewhere a mask for nothing is UNSET: nothing.
     """
     if isinstance(value, Kept):
-        return _kept(value, current)
+        return _kept(value, current, at)
     if is_reference(value):
         return value
     if isinstance(value, dict):
@@ -50,18 +51,27 @@ def settle(value: Any, current: Any, at: Place = ()) -> Any:
     return value
 
 
-def _kept(kept: Kept, current: Any) -> Any:
+def _kept(kept: Kept, current: Any, at: Place) -> Any:
     """What a mask stands for; ``events.addresses`` says whether it may stay where it is."""
     if kept.url is None:
-        return current if is_reference(current) else UNSET
+        nothing = UNSET if kept.sent is None else kept.sent
+        return current if is_reference(current) else nothing
     if not is_reference(current) or URL not in current:
+        if kept.mixed:
+            raise _unmatched(at, "The mask was sent for a credential that is not stored; send it")
         return kept.url
-    return current | {URL: kept.url}
+    edited = {MARK: current[MARK]} | place_of(kept)
+    if kept.mixed and kept.url != current[URL]:
+        message = "Send all credentials of a URL, or leave all of them masked"
+        raise _unmatched(at, message)
+    if not same_parts(edited, current):
+        raise _unmatched(at, "The URL has other credentials than the stored one; send them all")
+    return edited
 
 
 def _check_element(value: Any, current: Any, at: Place) -> None:
     """An element is one value: a mask in it must have a secret to keep."""
-    if isinstance(value, Kept) and value.url is None and not is_reference(current):
+    if value == KEPT and not is_reference(current):
         raise _unmatched(at, "The mask was sent for a secret that is not stored; send its value")
     if isinstance(value, dict):
         olds = current if isinstance(current, dict) else {}
@@ -147,6 +157,8 @@ def _without_secrets(value: Any) -> Any:
         return sorted((name, repr(_without_secrets(member))) for name, member in value.items())
     if isinstance(value, list):
         return [_without_secrets(item) for item in value]
+    if isinstance(value, str) and is_mask(value):
+        return (KEPT, None)  # as it reads when it is sent back
     return value
 
 
@@ -233,7 +245,9 @@ def _current_secret(target: Any, current: Any) -> Any:
     if is_reference(target) and URL in target:
         same_host = is_reference(current) and URL in current
         same_host = same_host and origin(current[URL]) == origin(target[URL])
-        return current | {URL: target[URL]} if same_host else target[URL]
+        if not same_host or not same_parts(current, target):
+            return target[URL]
+        return target | {MARK: current[MARK]}
     if is_reference(current) and URL in current:
         return target  # a URL is a value of its own: without user information it has no secret
     return current if is_reference(current) else UNSET

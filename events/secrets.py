@@ -8,39 +8,31 @@ new id, whatever it is: nothing that is stored tells whether two values are equa
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from events.credentials import (
+    ERASED,
+    MASK,
+    Address,
+    has_credential_form,
+    in_url,
+    is_ambiguous,
+    is_mask,
+    is_user_at,
+    labels,
+    read_url,
+)
 from events.pointers import MARK, Tree, is_reference, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-MASK = "********"
-ERASED = "erased"  # shown where the sealed value was destroyed
 URL = "url"
+AT = "at"
 
-_CREDENTIALS = (
-    "key", "keys", "token", "secret", "secrets", "password", "passwords", "passwd", "passphrase",
-    "pass", "pwd", "bearer", "jwt", "dsn", "authorization", "credential", "credentials",
-    "private", "cookie", "cookies",
-)  # fmt: skip
-_QUALIFIERS = "api auth access bearer client secret private refresh session signing db admin user"
-# Also as one word, such as ``apikey`` and ``authtoken``.
-_CREDENTIAL_WORDS = frozenset(_CREDENTIALS).union(
-    qualifier + word for qualifier in _QUALIFIERS.split() for word in _CREDENTIALS
-)
-# Words of ``clientSecret``, of ``DBpassword``, and of ``auth_token``.
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_RUNS = re.compile(r"[A-Z]+|[a-z]+")
-_PARTS = re.compile(r"[A-Za-z]+")
-_ONLY_MASK = re.compile(r"[*.]+")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:\-]*://")
-_AUTHORITY_ENDS = re.compile(r"[/?#]")
-_BLANK = re.compile(r"\s")
 
 Path = tuple[str, ...]
 Place = tuple[str | int, ...]  # a path whose list positions are integers
@@ -49,72 +41,120 @@ Place = tuple[str | int, ...]  # a path whose list positions are integers
 class Plain:
     """A secret's value on its way to the vault. It prints as the mask, and encodes as nothing.
 
-    ``url`` is what the value was part of: a URL, here without its user information.
+    ``url`` is what the value was part of: a URL, here without its credentials. Where these are
+    more than the user information, the value is a list of them, and ``at`` says where they stood.
+    ``sent`` is what the client sent, where no definition says that it is secret.
     """
 
-    __slots__ = ("url", "value")
+    __slots__ = ("at", "sent", "url", "value")
 
-    def __init__(self, value: str | float, url: str | None = None) -> None:
+    def __init__(
+        self,
+        value: str | float | list[str],
+        url: str | None = None,
+        at: tuple[int, ...] | None = None,
+        *,
+        sent: str | float | None = None,
+    ) -> None:
         self.value = value
         self.url = url
+        self.at = at
+        self.sent = sent
 
     def __repr__(self) -> str:
         return f"Plain({MASK})"
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The mask, sent back: leave the secret as it is, perhaps in a URL that was edited."""
+    """The mask, sent back: leave the secret as it is, perhaps in a URL that was edited.
+
+    ``sent`` is the text itself, where it stays a text if there is no secret to keep. ``mixed`` says
+    that the URL brings other credentials as well.
+    """
 
     url: str | None = None
+    at: tuple[int, ...] | None = None
+    sent: str | None = None
+    mixed: bool = False
 
 
 KEPT: Final = Kept()
-# Members of a pair that say what its ``value`` is.
-NAMING = ("name", "key", "header", "id")
 
 
-def speaks_of_credential(name: str) -> bool:
-    """Whether a free-form member's name says that its value is a credential.
+def read_text(text: str) -> Plain | Kept | None:
+    """What a text is by its form, whatever its name: a secret, a mask, or None for neither.
 
-    Whole words only, in snake, kebab or camel case: ``apiKey`` does, ``keyterms`` does not.
+    Every string of a body passes through here.
     """
-    splits = (_WORDS, _RUNS, _PARTS)
-    return any(
-        word.lower() in _CREDENTIAL_WORDS for split in splits for word in split.findall(name)
-    )
+    if (address := read_url(text)) is not None:
+        if is_ambiguous(address):  # nobody can say whose the host in it is: it is sealed whole
+            return Plain(text, sent=text)
+        return _read_address(address, text)
+    if has_credential_form(text):
+        return Plain(text, sent=text)
+    return Kept(sent=text) if text[:1] in _MASK_STARTS and is_mask(text) else None
 
 
-def is_mask(text: str) -> bool:
-    """Whether a value is only what some server showed in place of a secret."""
-    return text == ERASED or _ONLY_MASK.fullmatch(text) is not None
+_MASK_STARTS = frozenset(("*", ".", "e"))
 
 
-def read_url(text: str) -> Plain | Kept | None:
-    """The user information of a URL as a secret of its own; None where there is none.
-
-    Takes time in proportion to the text: every string of a body passes through here.
-    """
-    text = text.strip()
-    if (scheme := _SCHEME.match(text)) is None or "@" not in text or _BLANK.search(text):
-        return None
-    rest = text[scheme.end() :]
-    authority = _AUTHORITY_ENDS.split(rest, maxsplit=1)[0]
-    user, at, _ = authority.rpartition("@")
-    if not at:
-        _, colon, port = authority.partition(":")
-        if not colon or port.isdecimal() or not port:
-            return None  # the @ stands in the path or the query
-        user = rest.rpartition("@")[0]  # a password that was not percent-encoded
-    if not user:
-        return None
-    url = scheme[0] + rest[len(user) + 1 :]
-    return Kept(url=url) if is_mask(user) else Plain(user, url=url)
+def _read_address(address: Address, text: str) -> Plain | Kept:
+    masked = [is_mask(part) for part in address.parts]
+    if not any(masked):
+        if address.has_user_alone:
+            return Plain(address.parts[0], address.url, sent=text)
+        return Plain(list(address.parts), address.url, address.at, sent=text)
+    if not all(masked):
+        address = _masked_alone(address, masked)
+    at = None if address.has_user_alone else address.at
+    return Kept(url=address.url, at=at, sent=text, mixed=not all(masked))
 
 
-def in_url(url: str, user: str) -> str:
-    """A URL with its user information back in its place."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{user}@{rest}"
+def _masked_alone(address: Address, masked: list[bool]) -> Address:
+    """The address with its readable parts back in their places."""
+    url, moved = address.url, 0
+    at, parts = [], []
+    for place, part, is_masked in zip(address.at, address.parts, masked, strict=True):
+        if is_masked:
+            at.append(place + moved)
+            parts.append(part)
+            continue
+        text = f"{part}@" if is_user_at(url, place + moved) else part
+        url = url[: place + moved] + text + url[place + moved :]
+        moved += len(text)
+    return Address(url=url, at=tuple(at), parts=tuple(parts))
+
+
+def revealed(reference: Tree, value: Any) -> Any:
+    """What a reference stands for, as it was sent: its value, or the URL that it is part of."""
+    if URL not in reference:
+        return value
+    parts = value if isinstance(value, list) else [str(value)]
+    return in_url(reference[URL], parts, reference.get(AT))
+
+
+def shown_reference(reference: Tree, shown: str) -> str:
+    """A reference as it is shown: masked, or as the URL with its credentials masked."""
+    if URL not in reference:
+        return shown
+    at = reference.get(AT)
+    return in_url(reference[URL], [shown] * (1 if at is None else len(at)), at)
+
+
+def place_of(one: Plain | Kept) -> Tree:
+    """The members of a reference that say which URL its secret is part of."""
+    if one.url is None:
+        return {}
+    return {URL: one.url} if one.at is None else {URL: one.url, AT: list(one.at)}
+
+
+def same_parts(one: Tree, other: Tree) -> bool:
+    """Whether two references' URLs have the same credentials, by the parameters' names."""
+    return _labels(one) == _labels(other)
+
+
+def _labels(reference: Tree) -> list[str]:
+    return labels(reference[URL], reference[AT]) if AT in reference else [""]
 
 
 def is_erased(reference: Tree, erased_version: int) -> bool:
@@ -129,7 +169,7 @@ def mask(value: Any, erased_version: int = 0) -> Any:
     if isinstance(value, dict):
         if MARK in value:
             shown = ERASED if is_erased(value, erased_version) else MASK
-            return in_url(value[URL], shown) if URL in value else shown
+            return shown_reference(value, shown)
         return {
             name: member if type(member) in _LEAVES else mask(member, erased_version)
             for name, member in value.items()

@@ -7,12 +7,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, inspect
 
 from events.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LONGEST_CHOICE = 100  # characters; looking for near words is slow
 
@@ -167,20 +170,36 @@ def find(place: tuple[str | int, ...]) -> Shape | None:
     return found
 
 
-def has(place: tuple[str, ...]) -> bool:
+def has(place: Iterable[str]) -> bool:
     """Whether settings can hold anything at a place; free-form values may hold any member."""
-    found: Shape = SETTINGS
+    return bool(matching(place, any_member=None))
+
+
+def matching(place: Iterable[str], any_member: str | None = "*") -> list[Shape | None]:
+    """The shapes that stand at a place, in which ``*`` is any member; None for a free value."""
+    found: list[Shape | None] = [SETTINGS]
     for token in place:
-        match found:
-            case Record(members=members) if token in members:
-                found = members[token].shape
-            case Listing(item=inner) | Mapping(value=inner):
-                found = inner
-            case FreeForm() | Record(open=True):
-                return True
-            case _:
-                return False
-    return True
+        found = [inner for one in found for inner in _inside(one, token, any_member)]
+    return found
+
+
+def _inside(shape: Shape | None, token: str, any_member: str | None) -> list[Shape | None]:
+    match shape:
+        case Record(members=members) if token == any_member:
+            return [member.shape for member in members.values()]
+        case Record(members=members) if token in members:
+            return [members[token].shape]
+        case Listing(item=inner) | Mapping(value=inner):
+            return [inner]
+        case None | FreeForm() | Record(open=True):
+            return [None]
+        case _:
+            return []
+
+
+def takes_text(shape: Scalar) -> bool:
+    """Whether a scalar is any text, instead of a number, a switch or one of some words."""
+    return getattr(shape.type, "__origin__", shape.type) is str
 
 
 def nearest(shape: Shape | None, value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
-from msgspec import UNSET
+from msgspec import UNSET, convert
 
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
@@ -18,6 +18,7 @@ from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
 from events.pointers import Paths, ancestors, join, overlaps, split
+from events.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -95,7 +96,7 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     body = patch | {"base_version": over, REASON: first(form, REASON) or None}
     answer = await visitor.send("PATCH", at, body=body, headers=once(form))
     if answer.status == HTTPStatus.CONFLICT and "conflicts" in answer.data:
-        return _conflict(visitor, read, form, wanted.paths, answer)
+        return await _conflict(visitor, read, form, wanted.paths, answer)
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         return await _again(visitor, read, form, _errors(answer, found))
     if answer.status == HTTPStatus.FORBIDDEN and "paths" in answer.data:
@@ -147,13 +148,18 @@ async def _again(
 ) -> Template:
     """The form once more, with what was typed, but for secrets, and what is wrong with it."""
     found = fields.every(read)
-    hidden = [one.path for one in fields.typed_secrets(found, form)]
+    typed_secrets = fields.typed_secrets(found, form, await _policy(visitor))
+    hidden = [one.path for one in typed_secrets]
     typed = {name: texts for name, texts in form.items() if name not in hidden}
     said = dict(errors)
     for path in hidden:
         why = f"{said[path]}. " if path in said else ""
         said[path] = f"{why}Not saved, and not kept: type it again"
     return await _page(visitor, read, HTTPStatus.UNPROCESSABLE_ENTITY, typed=typed, errors=said)
+
+
+async def _policy(visitor: Visitor) -> Policy:
+    return convert((await visitor.get("/policy")).or_raise(), Policy)
 
 
 def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
@@ -176,12 +182,12 @@ def _field_of(path: str, found: list[fields.Field]) -> str:
     return next((one for one in (path, *ancestors(path)) if one in known), path)
 
 
-def _conflict(
+async def _conflict(
     visitor: Visitor, read: dict[str, Any], form: Form, paths: list[str], answer: Answer
 ) -> Template:
     """What others changed since: base, theirs and by whom, and yours, to choose from."""
     found = fields.every(read)
-    typed = fields.typed_secrets(found, form)
+    typed = fields.typed_secrets(found, form, await _policy(visitor))
     names = {*paths, REASON}.difference(one.path for one in typed)
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}

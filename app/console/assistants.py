@@ -15,7 +15,7 @@ from app.console import sparkline
 from app.console.asking import Visitor, first, once, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
 from app.requests import principal
-from events.secrets import Plain, read_url
+from events.secrets import Plain, read_text
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -75,7 +75,9 @@ async def create(request: AnyRequest) -> Template | Redirect:
     body = {name: text for name in ("name", "description") if (text := first(form, name))}
     made = await visitor.send("POST", "/assistants", body=body, headers=once(form))
     if made.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        shown = {name: text for name, text in body.items() if not isinstance(read_url(text), Plain)}
+        shown = {
+            name: text for name, text in body.items() if not isinstance(read_text(text), Plain)
+        }
         return _form(visitor, shown, errors_of(made.data))
     return go(f"/assistants/{made.or_raise()['id']}")
 

@@ -13,16 +13,20 @@ from msgspec import UNSET, Struct
 
 from app.console.showing import words
 from events import shape
+from events.credentials import Verdict, is_mask, verdict
 from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
 from events.parsing import parse
 from events.patch import read_patch
 from events.pointers import covers, join, put, split
-from events.secrets import Kept, Plain, is_mask, read_url, speaks_of_credential
+from events.secret_paths import under_policy
+from events.secrets import Kept, Plain, read_text
 from events.shape import Listing, Record, Scalar, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from events.policy import Policy
 
 Kind = Literal["text", "long", "integer", "number", "switch", "choice", "lines", "json", "secret"]
 
@@ -234,29 +238,34 @@ def _value(one: Field, text: str) -> Any:
             return text
 
 
-def typed_secrets(found: list[Field], form: Mapping[str, list[str]]) -> list[Field]:
+def typed_secrets(found: list[Field], form: Mapping[str, list[str]], policy: Policy) -> list[Field]:
     """The fields in which somebody typed a secret: no page holds it."""
     return [
         one
         for one in found
         if CLEAR + one.path not in form
         and (text := form.get(one.path, [one.text])[0]) != one.text
-        and (one.kind == "secret" or _hides(one, text))
+        and (one.kind == "secret" or _hides(one, text, policy))
     ]
 
 
-def _hides(one: Field, text: str) -> bool:
+def _hides(one: Field, text: str, policy: Policy) -> bool:
     """Whether the API would seal something of a text; guessed for one that it cannot read."""
     if one.kind not in _HIDING:
         return False
     try:
         value = _value(one, text)
         patch = read_patch(put({}, one.path, value))
-        return _seals(patch.tree) or _replaces_hidden(one.value, value)
+        return _seals(under_policy(patch.tree, policy)) or _replaces_hidden(one.value, value)
     except (MalformedJSON, InvalidSettings):
         parts = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
-        has_url = any(isinstance(read_url(each), Plain) for each in parts)
-        return has_url or (one.kind == "json" and speaks_of_credential(text))
+        has_form = any(isinstance(read_text(each), Plain) for each in parts)
+        is_ruled = bool(policy.secret_paths)
+        return has_form or (one.kind == "json" and (is_ruled or any(map(_may_be_named_so, parts))))
+
+
+def _may_be_named_so(text: str) -> bool:
+    return verdict(text) is not Verdict.NO
 
 
 def _seals(tree: Any) -> bool:
@@ -318,4 +327,4 @@ def is_hidden(value: Any) -> bool:
         return any(map(is_hidden, value.values()))
     if isinstance(value, list):
         return any(map(is_hidden, value))
-    return isinstance(value, str) and (is_mask(value) or isinstance(read_url(value), Kept))
+    return isinstance(value, str) and isinstance(read_text(value), Kept)

@@ -15,7 +15,7 @@ from events.patch import REASON
 AnyRequest = Request[Any, Any, Any]
 
 _SWITCHES = ("require_reason", "require_condition")
-_LISTS = ("require_reason_for", "admin_paths")
+_LISTS = ("require_reason_for", "admin_paths", "secret_paths", "plain_paths")
 _REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
+from events.credentials import MASK
 from events.pointers import split
-from events.secrets import MASK
 
 _CAPITALS = {
     "llm": "LLM", "stt": "STT", "tts": "TTS", "rag": "RAG", "url": "URL", "api": "API",

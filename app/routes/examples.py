@@ -134,6 +134,8 @@ POLICY: dict[str, Any] = {
     "require_reason": False,
     "require_reason_for": ["/llm_settings/system_prompt"],
     "admin_paths": ["/tools_settings/transfer_call"],
+    "secret_paths": ["/custom_settings/crm/*/account"],
+    "plain_paths": ["/tools_settings/custom_tools/*/key"],
 }
 
 SET_OUTCOME: dict[str, Any] = {

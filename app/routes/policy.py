@@ -13,13 +13,15 @@ from app.accounts import Role
 from app.preconditions import NONE, Condition, Moved, digest, etag, read_condition
 from app.requests import JSON, caller, carry_out, principal, read_json, services
 from app.routes.examples import POLICY
-from events import pointers, shape
+from events import pointers, secret_paths, shape
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
 from events.policy import Pointers, Policy
 from events.settings import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
@@ -34,6 +36,8 @@ class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     require_reason: bool | UnsetType = UNSET
     require_reason_for: Pointers | UnsetType = UNSET
     admin_paths: Pointers | UnsetType = UNSET
+    secret_paths: Pointers | UnsetType = UNSET
+    plain_paths: Pointers | UnsetType = UNSET
     change_description: Reason | None = None
 
 
@@ -105,21 +109,38 @@ def _tag(policy: Policy) -> str:
 
 def _check_paths(wanted: PolicyUpdate) -> None:
     """A path that is misspelt would protect nothing."""
-    errors: list[FieldError] = []
-    for name in ("require_reason_for", "admin_paths"):
-        paths = getattr(wanted, name)
-        errors += [
-            FieldError(loc=("body", name, position), msg="No such setting", type="no_such_path")
-            for position, path in enumerate([] if paths is UNSET else paths)
-            if not _is_setting(path)
-        ]
+    errors = [
+        FieldError(loc=("body", name, position), msg=_FAULTS[fault], type=fault)
+        for name, fault_of in _FAULT_OF.items()
+        for position, path in enumerate(getattr(wanted, name) or ())
+        if (fault := _fault(path, fault_of)) is not None
+    ]
     if errors:
         raise InvalidSettings(tuple(errors))
 
 
-def _is_setting(path: str) -> bool:
+def _fault(path: str, fault_of: Callable[[tuple[str, ...]], str | None]) -> str | None:
     tokens = pointers.split(path)
-    return pointers.join(tokens) == path and bool(tokens[-1]) and shape.has(tokens)
+    if pointers.join(tokens) != path or not tokens[-1]:
+        return "no_such_path"
+    return fault_of(tokens)
+
+
+def _fault_of_path(tokens: tuple[str, ...]) -> str | None:
+    return None if shape.has(tokens) else "no_such_path"
+
+
+_FAULT_OF = {
+    "require_reason_for": _fault_of_path,
+    "admin_paths": _fault_of_path,
+    "secret_paths": secret_paths.fault_of_secret,
+    "plain_paths": secret_paths.fault_of_plain,
+}
+_FAULTS = {
+    "no_such_path": "No such setting",
+    "cannot_be_secret": "Only a text can be secret, and no phone number and no name",
+    "secret_by_definition": "A secret by definition cannot be made readable",
+}
 
 
 HANDLERS = [get_policy, change_policy]

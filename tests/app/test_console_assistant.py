@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from app.console import fields
+from events.policy import Policy
 from events.settings import SETTING_NAMES
 from tests.conftest import ASSISTANTS, Organization, Server
 from tests.console import Browser, field
@@ -285,10 +286,10 @@ def test_a_secret_that_was_typed_into_an_ordinary_field_is_in_no_page_that_asks_
     before = {"webhook_headers": {"x": "********"}} if '"x"' in text else {}
     read = now(admin, at) | before
     found = [one for group in fields.groups(read) for one in group.fields]
-    assert [one.path for one in fields.typed_secrets(found, {path: [text]})] == [path]
+    assert [one.path for one in fields.typed_secrets(found, {path: [text]}, Policy())] == [path]
     plain = text.replace("sk-typed@", "").replace("me:", "").replace("sk-typed", "")
     if "Authorization" not in text:  # the control: without its secret it is kept
-        assert not fields.typed_secrets(found, {path: [plain]})
+        assert not fields.typed_secrets(found, {path: [plain]}, Policy())
     if before:
         return
     form = {"base_version": 1, path: text, "/llm_settings/max_tokens": "9"}
@@ -300,6 +301,17 @@ def test_a_secret_that_was_typed_into_an_ordinary_field_is_in_no_page_that_asks_
     for page in (refused.text, clashed.text):
         assert "sk-typed" not in page
         assert "type it again" in page
+
+
+@pytest.mark.parametrize("text", ['{"account": "4711"}', '{"account": "4711",}'])
+def test_what_the_policy_makes_secret_is_in_no_page_that_asks_again(
+    admin: httpx.Client, at: str, text: str
+) -> None:
+    found = [one for group in fields.groups(now(admin, at)) for one in group.fields]
+    form = {"/custom_settings": [text]}
+    rules = Policy(secret_paths=["/custom_settings/*"])
+    assert [one.path for one in fields.typed_secrets(found, form, rules)] == ["/custom_settings"]
+    assert not fields.typed_secrets(found, form, Policy()), "the control"
 
 
 def test_yours_needs_a_secret_to_be_typed_again(

@@ -28,6 +28,7 @@ SECRETS = {
         ]
     },
     "custom_settings": {"crm": {"token": "t-1", "url": "https://crm.example"}},
+    "webhook_url": "https://hook:pw@hooks.example/in?api_key=k-1&mode=fast",
     "recording_settings": {"s3_secret": "s3"},
     "tools_settings": {"custom_tools": [{"tool_id": "crm", "headers": {"Cookie": "c=1"}}]},
 }
@@ -41,6 +42,7 @@ REVEALED = {
     "/llm_fallback_providers/fallbacks/0/api_key": "sk-first",
     "/llm_fallback_providers/fallbacks/1/api_key": "sk-second",
     "/custom_settings/crm/token": "t-1",
+    "/webhook_url": "https://hook:pw@hooks.example/in?api_key=k-1&mode=fast",
     "/recording_settings/s3_secret": "s3",
     "/tools_settings/custom_tools/0/headers/Cookie": "c=1",
 }
@@ -75,6 +77,8 @@ def test_every_place_of_a_secret_is_masked_and_can_be_read_back(
     assert secretive["custom_settings"] == {
         "crm": {"token": "********", "url": "https://crm.example"}
     }
+    masked = "https://********@hooks.example/in?api_key=********&mode=fast"
+    assert secretive["webhook_url"] == masked
     assert reveal(runtime, secretive) == REVEALED
 
 

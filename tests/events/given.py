@@ -31,7 +31,7 @@ from events.errors import InvalidSettings, Refusal
 from events.merging import seal
 from events.patch import read_create, read_patch
 from events.pointers import Change, Tree
-from events.secrets import URL, Path, Plain
+from events.secrets import Path, Plain, place_of
 from events.settings import Settings
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ def sealed(tree: Tree, ids: Iterator[int] | None = None) -> Tree:
     numbers = ids or itertools.count()
 
     def reference_to(plain: Plain, _: Path) -> Tree:
-        reference = secret(f"id-{next(numbers)}")
-        return reference if plain.url is None else reference | {URL: plain.url}
+        return secret(f"id-{next(numbers)}") | place_of(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from events import shape
 from events.addresses import origin
 from events.changed import Cause
+from events.credentials import MASK
 from events.decider import ChangeSettings, Command, RestoreSettings, UndoChange, decide
 from events.errors import InvalidSettings
 from events.json_patch import read_json_patch
 from events.merging import MergeConflict
 from events.pointers import MARK, Tree, split
-from events.secrets import MASK, places
+from events.secrets import places
 from events.settings import SECRET_RECORDS
 from tests.events.given import PATCH, Given, create, created, envelope, given, patch, sealed, secret
 from tests.events.strategies import many, modest
@@ -60,6 +61,18 @@ ATTACKS: dict[str, tuple[Tree, Tree]] = {
     "a host behind user information": (
         {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
         {"llm_provider_config": {"base_url": "https://good.example@evil.example"}},
+    ),
+    "a host that some programs take for user information": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": "https://evil.example\\@good.example"}},
+    ),
+    "a host that some programs take for a password": (
+        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
+        {"llm_provider_config": {"base_url": "https://evil.example:a/@good.example"}},
+    ),
+    "an address without a scheme": (
+        {"custom_settings": {"crm": {"token": "t", "to": "//good.example/a"}}},
+        {"custom_settings": {"crm": {"token": MASK, "to": "//evil.example/a"}}},
     ),
     "the provider": (
         {"llm_provider": "openai", "llm_provider_config": {"api_key": "sk"}},

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from events import json_patch, parsing, pointers
 from events.changed import AssistantSettingsChanged
+from events.credentials import MASK
 from events.decider import ChangeSettings
 from events.errors import InvalidSettings
 from events.json_patch import PatchTestFailed, read_json_patch
 from events.merging import seal
 from events.patch import SettingsPatch, read_patch
 from events.pointers import MARK, Tree, same
-from events.secrets import MASK, URL, Path, Plain, Standing, mask, places
+from events.secrets import URL, Path, Plain, Standing, mask, place_of, places
 from events.settings import SETTING_NAMES
 from tests.events.given import (
     DEFAULTS,
@@ -65,8 +66,7 @@ def sealed(tree: Tree, ids: Iterator[int]) -> Tree:
     """The tree with references as the vault makes them, those in a URL too."""
 
     def reference_to(plain: Plain, _: Path) -> Tree:
-        url = {} if plain.url is None else {URL: plain.url}
-        return secret(f"id-{next(ids)}") | url
+        return secret(f"id-{next(ids)}") | place_of(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references
@@ -266,7 +266,7 @@ def test_a_secret_that_is_removed_is_gone() -> None:
         {
             "llm_provider_config": {"api_key": "sk-1"},
             "webhook_headers": {"A": "one", "B": "two"},
-            "custom_settings": {"auth": {"token": "t"}, "keys": ["k", "l"]},
+            "custom_settings": {"auth": {"token": "t"}, "api_keys": ["k", "l"]},
         }
     )
     settings = after(
@@ -274,10 +274,10 @@ def test_a_secret_that_is_removed_is_gone() -> None:
         op("remove", "/llm_provider_config/api_key"),
         op("remove", "/webhook_headers/A"),
         op("remove", "/custom_settings/auth"),
-        op("remove", "/custom_settings/keys/1"),
+        op("remove", "/custom_settings/api_keys/1"),
     )
     kept = [place.at for place in places(settings)]
-    assert kept == [("webhook_headers", "B"), ("custom_settings", "keys", "0")]
+    assert kept == [("webhook_headers", "B"), ("custom_settings", "api_keys", "0")]
     assert settings["llm_provider_config"]["api_key"] is None
 
 
@@ -721,7 +721,7 @@ def test_a_mask_that_stays_at_its_place_keeps_its_secret() -> None:
             "llm_provider_config": {"api_key": "sk-1", "custom_config": {"token": "t", "a": 1}},
             "webhook_headers": {"A": "one"},
             "webhook_url": "https://user:password@example.com/a",
-            "custom_settings": {"keys": ["k", "l"], "auth": {"token": "t"}},
+            "custom_settings": {"api_keys": ["k", "l"], "auth": {"token": "t"}},
             "llm_fallback_providers": {"fallbacks": [fallback("groq"), fallback("xai")]},
         }
     )
