@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,16 +13,26 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from app import secrets, vault
 from app.config import Config, ConfigError, read_config
 from app.database import migrate
 from app.main import utc_now
 from app.unit import Caller, Unit
-from app.vault import MasterKeyError, Vault, sealed_secrets, vault_keys
+from app.vault import (
+    Key,
+    MasterKeyError,
+    SecretUnreadable,
+    Vault,
+    sealed_secrets,
+    vault_keys,
+)
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
+from events.pointers import MARK
+from events.secrets import Plain, places
 from projections import rebuild
 from tests.conftest import make_organizations
 from tests.databases import config_of, hold, query, writing_engine
@@ -233,6 +244,58 @@ def test_a_deleted_assistants_secrets_are_purged_after_the_grace_time(place: Pla
 
     assert place.reveal(kept, "/api_keys") == {"/api_keys/a": "kept"}
     assert place.differences() == []
+
+
+# -- what a secret is bound to, and what an erasure leaves
+
+
+@pytest.mark.parametrize(
+    ("moved", "organization_id", "assistant_id"),
+    [({"bound": ("api_keys", "b")}, 1, 1), ({}, 2, 1), ({}, 1, 2)],
+    ids=["path", "organization", "assistant"],
+)
+def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
+    place: Place, moved: dict[str, Any], organization_id: int, assistant_id: int
+) -> None:
+    place.create({"api_keys": {"a": "value"}})
+    (standing,) = place.do(lambda unit: list(places(unit.state(1, 1).settings)))
+    (row,) = place.rows(sealed_secrets)
+    there = {"organization_id": organization_id, "assistant_id": assistant_id}
+    at = structs.replace(standing, **moved)
+    with place.engine.begin() as connection:
+        data = place.safe.keys(connection, 1).data
+        asked = (1, 1, data, {"it": standing})
+        assert vault.unseal(connection, *asked) == {"it": "value"}  # the control
+        connection.execute(sa.update(sealed_secrets).values(**there))  # by who has the file
+        with pytest.raises(SecretUnreadable, match=re.escape(row[1])):
+            vault.unseal(connection, organization_id, assistant_id, data, {"it": at})
+
+
+def test_a_fingerprint_is_of_one_path_and_one_key() -> None:
+    key, other = Key("1", b"k" * 32), Key("2", b"o" * 32)
+
+    def fingerprint(key: Key, *path: str, value: str = "value") -> str:
+        reference = vault.make_reference(key, Plain(value), path, 1)
+        return str(reference[MARK]["fingerprint"])
+
+    one = fingerprint(key, "api_keys", "a")
+    assert one == fingerprint(key, "api_keys", "a")
+    assert one != fingerprint(key, "api_keys", "b")
+    assert one != fingerprint(other, "api_keys", "a")
+    assert one != fingerprint(key, "api_keys", "a", value="other")
+
+
+def test_after_an_erasure_nothing_confirms_the_values(place: Place) -> None:
+    """The key of the fingerprints is destroyed with the key that sealed."""
+    place.create({"api_keys": {"a": "value"}})
+    before = {row[2]: row[1] for row in place.rows(vault_keys)}
+    wrapped = {row[3] for row in place.rows(vault_keys) if row[2] != "pepper"}
+    place.do(lambda unit: secrets.erase_organization(unit, CALLER, None, Cause(type="erase")))
+    rows = place.rows(vault_keys)
+    after = {row[2]: row[1] for row in rows}
+    assert sorted(after) == sorted(row[2] for row in rows) == ["data", "fingerprint", "pepper"]
+    assert [purpose for purpose in after if after[purpose] == before[purpose]] == ["pepper"]
+    assert not wrapped.intersection(row[3] for row in rows)
 
 
 NAMES = st.sampled_from(["a", "b"])
