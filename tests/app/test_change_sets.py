@@ -311,7 +311,7 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
     # What was clamped says so, and what the clock said.
     said = [event.get("clock_time") for event in events]
     assert said[0] is None
-    assert [datetime.fromisoformat(one) for one in said[1:]] == proposed[1:]
+    assert [datetime.fromisoformat(str(one)) for one in said[1:]] == proposed[1:]
 
 
 # -- which assistants

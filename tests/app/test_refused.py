@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ONE, TWO, GONE = (f"{ASSISTANTS}/{number}" for number in (1, 2, 3))
 _SECRET = {"api_keys": {"a": "new value"}}
 _REASON = {"change_description": "Because"}
+_SET = 8  # by the sequence of its first event
 _STALE = {"if-match": '"1"'}
 Wish = tuple[str, str, Any, dict[str, str]]
 
@@ -26,7 +27,7 @@ REFUSED: dict[str, tuple[int, Wish]] = {
     "deleted": (404, ("PATCH", GONE, _SECRET | _REASON, {})),
     "restored twice": (409, ("POST", f"{ONE}/restore", _REASON, {})),
     "no reason": (422, ("PATCH", ONE, _SECRET, {})),
-    "no reason, new": (422, ("POST", ASSISTANTS, _SECRET | {"name": "New"}, {})),
+    "invalid, new": (422, ("POST", ASSISTANTS, _SECRET | {"name": "New", "tts_limit": -1}, {})),
     "protected path": (403, ("PATCH", ONE, _SECRET | _REASON | {"webhook_url": "https://x"}, {})),
     "precondition": (412, ("PATCH", ONE, _SECRET | _REASON, _STALE)),
     "precondition, put": (412, ("PUT", ONE, _SECRET | _REASON, _STALE)),
@@ -41,10 +42,7 @@ REFUSED: dict[str, tuple[int, Wish]] = {
     "set, one deleted": (404, ("POST", CHANGE_SETS, {"assistant_ids": [1, 2, 3]}, {})),
     "set, no reason": (422, ("POST", CHANGE_SETS, {"change_description": None}, {})),
     "set, protected": (403, ("POST", CHANGE_SETS, {"patch": {"webhook_url": "https://x"}}, {})),
-    "set, conflict": (
-        409,
-        ("POST", CHANGE_SETS, {"patch": {"description": "3"}, "base_versions": {"1": 1}}, {}),
-    ),
+    "set, revert": (409, ("POST", f"{CHANGE_SETS}/{_SET}/revert", _REASON, {})),
 }
 
 
@@ -70,8 +68,11 @@ def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]
         for number in ("1", "2"):
             for at in (ONE, TWO):
                 assert admin.patch(at, json={"description": number}).is_success
+        body = {"assistant_ids": [1, 2], "patch": {"idle_message": "Of a set"}}
+        assert admin.post(CHANGE_SETS, json=body).json()["change_set_id"] == _SET
+        assert admin.patch(ONE, json={"idle_message": "Changed since"}).is_success
         assert admin.delete(GONE).is_success
-        policy = {"require_reason": True, "protected_paths": ["/webhook_url"]}
+        policy = {"require_reason": True, "admin_paths": ["/webhook_url"]}
         assert admin.put("/api/v1/policy", json=policy).is_success
     with server.client(organization.editor) as client:
         yield client
