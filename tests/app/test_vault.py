@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from app import secrets, vault
+from app.clock import Witness
 from app.config import Config, ConfigError, read_config
 from app.database import migrate
 from app.main import utc_now
@@ -52,9 +53,9 @@ class Place:
         self.now = utc_now()
         self.engine = writing_engine(path)
 
-    def do(self, work: Any) -> Any:
+    def do(self, work: Any, witness: Witness | None = None) -> Any:
         with self.engine.begin() as connection:
-            unit = Unit(connection, self.safe, lambda: self.now)
+            unit = Unit(connection, self.safe, lambda: self.now, witness=witness)
             result = work(unit)
             unit.flush()
         return result
@@ -244,6 +245,31 @@ def test_a_deleted_assistants_secrets_are_purged_after_the_grace_time(place: Pla
 
     assert place.reveal(kept, "/api_keys") == {"/api_keys/a": "kept"}
     assert place.differences() == []
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["", "control"])
+def test_a_quiet_server_that_starts_each_day_purges_after_all(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, keeps: bool
+) -> None:
+    """No event vouches for its clock: what each of its processes saw is kept for the next."""
+    place.create({"api_keys": {"a": "value"}})
+    place.do(lambda unit: unit.handle(CALLER, 1, DeleteAssistant()))
+    if not keeps:
+        monkeypatch.setattr(Unit, "save_time", lambda *_: None)
+
+    def monotonic() -> float:
+        return place.now.timestamp()
+
+    purged = []
+    for _ in range(31):
+        witness = Witness(monotonic)
+        for hours in (0, 24):
+            place.now += timedelta(hours=hours)
+            purged.append(
+                place.do(lambda unit: secrets.purge(1, timedelta(days=30), unit), witness).count
+            )
+    assert sum(purged) == keeps
+    assert not any(purged[: 2 * 30 - 1])
 
 
 # -- what a secret is bound to, and what an erasure leaves
