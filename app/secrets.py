@@ -89,9 +89,14 @@ def purge(organization_id: int, grace: timedelta, unit: Unit) -> Purged:
     """
     unit.counter(organization_id)  # locks: who is deleted is not to be restored from here on
     unit.flush()
-    due = _deleted_before(unit, organization_id, unit.longer_ago(organization_id, grace))
-    said = _deleted_before(unit, organization_id, unit.clock() - grace)
+    believed = unit.longer_ago(organization_id, grace)
     unit.save_time(organization_id)
+    said = _deleted_before(unit, organization_id, unit.clock() - grace)
+    due = [
+        one
+        for one in said
+        if current.deleted_before(unit.connection, organization_id, one, believed)
+    ]
     caller, cause = system(organization_id, "purge"), Cause(type="purge")
     count = sum(erase_assistant(unit, caller, assistant_id, None, cause) for assistant_id in due)
     return Purged(count=count, doubted=len(said) - len(due))

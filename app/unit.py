@@ -97,6 +97,7 @@ class Unit:
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
         self._keys: dict[int, Keys] = {}
         self._policies: dict[int, Policy] = {}
+        self._unsaved_times: set[int] = set()
         self.count = 0  # of events that were recorded
         self.changed: set[current.Key] = set()  # the assistants whose view is another one now
 
@@ -222,17 +223,20 @@ class Unit:
         now = self.clock()
         counter = self.counter(organization_id)
         observed = self._witness.observe(organization_id, counter.observed_at, now)
-        counter.observed_at = observed
+        if observed != counter.observed_at:
+            counter.observed_at = observed
+            self._unsaved_times.add(organization_id)
         return now if not age else believed(observed, now) - age
 
     def save_time(self, organization_id: int) -> None:
         """Keep the time that was observed, also where nothing is recorded."""
-        store.save_counter(self.connection, self.counter(organization_id))
+        if organization_id in self._unsaved_times:
+            store.save_counter(self.connection, self.counter(organization_id))
 
     def confirm_time(self, organization_id: int) -> None:
         """Believe the clock, because the operator does."""
         self.counter(organization_id).observed_at = self.clock()
-        self.save_time(organization_id)
+        store.save_counter(self.connection, self.counter(organization_id))
 
     def next_id(self, organization_id: int) -> int:
         """The id that the next assistant of an organization gets."""
