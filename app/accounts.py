@@ -298,6 +298,7 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
             frontier=b"",
             checkpoint_at=to_micros(now),
             checkpoint_sequence=0,
+            observed_at=to_micros(now),
         )
     )
     safe.make_keys(connection, organization_id, now)

@@ -478,7 +478,7 @@ def record_checkpoint(
     note = signer.checkpoint(counter.origin, counter.sequence, merkle.root(counter.frontier))
     unit.record(system(organization_id, "checkpoint"), CheckpointRecorded, checkpoint=note)
     counter.checkpoint_sequence = counter.sequence
-    counter.checkpoint_at = counter.last_occurred_at
+    counter.checkpoint_at = unit.clock()  # an event's time may be ahead of it
     return RecordedCheckpoint(
         sequence=counter.sequence,
         size=counter.sequence - 1,
@@ -597,7 +597,7 @@ class Audit:
 
     async def keep_checkpoints(self, every: timedelta, folder: str | None) -> None:
         """Record a checkpoint of each log that has grown and has none that is new enough."""
-        due = await self._database.read(store.checkpoints_due, self._clock() - every)
+        due = await self._database.read(store.checkpoints_due, self._clock(), every)
         for organization_id in due:
             made = await self._writer.write(
                 organization_id, partial(record_checkpoint, self._signer, organization_id)

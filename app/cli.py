@@ -20,6 +20,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
 from app import keys as api_keys
+from app.clock import ForwardClock
 from app.config import Config, ConfigError, as_variables
 from app.console.session import Codes
 from app.continuation import NotAnExport
@@ -147,7 +148,7 @@ def show_demo(host: str | None, port: str | None) -> None:
         )
         log.configure(config)
         token = demo.seed(config)
-        codes = Codes(utc_now)
+        codes = Codes(ForwardClock(utc_now, time.monotonic))
         code = codes.issue(token)
         _serve(config, lambda url: click.echo(demo.introduction(url, token, code)), codes)
 
@@ -248,14 +249,31 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
 
 
 @vault_group.command("purge")
+@click.option("--confirm-clock", is_flag=True, help="The clock is right, whatever was seen of it.")
 @operating.DATABASE
-def purge_secrets(database: str | None) -> None:
-    """Destroy the secrets of assistants that were deleted before BACKSTORY_SECRET_GRACE."""
+def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
+    """Destroy the secrets of assistants that were deleted before BACKSTORY_SECRET_GRACE.
+
+    A clock that is further ahead than the servers have seen time pass is not believed.
+    """
     config = operating.configure(database_url=database)
-    with operating.writing(config, "the server purges by itself") as unit:
+    instead = "the server purges by itself; stop it first to confirm the clock"
+    with operating.writing(config, instead) as unit:
         ids = store.organization_ids(unit.connection)
-        count = sum(secrets.purge(one, config.grace, unit) for one in ids)
-    click.echo(f"{count} secrets purged")
+        unit.lock(ids)
+        if confirm_clock:
+            for one in ids:
+                unit.confirm_time(one)
+        purged = [secrets.purge(one, config.grace, unit) for one in ids]
+        now = unit.clock()
+    click.echo(f"{sum(one.count for one in purged)} secrets purged")
+    if doubted := sum(one.doubted for one in purged):
+        operating.fail(
+            f"the secrets of {doubted} deleted assistants were left alone: the clock says"
+            f" {now:%Y-%m-%d %H:%M} UTC, further ahead than the servers have seen time pass;"
+            " if it is right, add --confirm-clock",
+            1,
+        )
 
 
 @cli.command()

@@ -111,7 +111,7 @@ class Idempotency:
         row = unit.connection.execute(
             rows_of(answers, caller.organization_id).where(*_is(caller, once))
         ).one_or_none()
-        if row is not None and row.answered_at > to_micros(self._oldest()):
+        if row is not None and row.answered_at > self._oldest(unit, caller.organization_id):
             if row.fingerprint != once.fingerprint:
                 raise IdempotencyKeyReused
             return _replay(unit, caller, once, row.sealed)
@@ -148,12 +148,13 @@ class Idempotency:
         unit.connection.execute(
             sa.delete(answers).where(
                 answers.c.organization_id == organization_id,
-                answers.c.answered_at <= to_micros(self._oldest()),
+                answers.c.answered_at <= self._oldest(unit, organization_id),
             )
         )
 
-    def _oldest(self) -> datetime:
-        return self._clock() - self._lifetime
+    def _oldest(self, unit: Unit, organization_id: int) -> int:
+        """Forgotten, an answer would let a retry run twice: it must be as old as it seems."""
+        return to_micros(unit.longer_ago(organization_id, self._lifetime))
 
 
 def _replay(unit: Unit, caller: Caller, once: Once, sealed: bytes) -> Response[bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,7 @@ from msgspec import Struct
 from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
+from app.clock import ForwardClock, Witness
 from app.config import Config, read_config
 from app.console.pages import TEMPLATES, on_no_route
 from app.console.router import ROUTER
@@ -67,7 +69,7 @@ _ROUTES = (
 _log = structlog.get_logger(__name__)
 _START_SECONDS = 60
 _USAGE_SECONDS = 30.0
-_PURGE_SECONDS = 3600.0
+_PURGE_SECONDS = 600.0  # as often, the time that was observed is kept
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
 
 
@@ -96,7 +98,10 @@ def utc_now() -> datetime:
 
 @asynccontextmanager
 async def open_services(
-    config: Config, clock: Callable[[], datetime] = utc_now, command: str = "backstory serve"
+    config: Config,
+    clock: Callable[[], datetime] = utc_now,
+    command: str = "backstory serve",
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Services]:
     """Hold the database, bring it up to date and open everything that works on it.
 
@@ -111,7 +116,7 @@ async def open_services(
         views = RememberedViews(
             database, found, is_alone=database.is_embedded, staleness=config.staleness
         )
-        writer = Writer(database, safe, clock, views)
+        writer = Writer(database, safe, clock, views, Witness(monotonic))
         authenticator = Authenticator(database, safe, clock, config.staleness)
         refusals = Refusals(writer, clock)
         writer.start()
@@ -128,7 +133,7 @@ async def open_services(
                 ApiKeys(database, authenticator),
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
-                Sessions(safe.derived("console sessions"), clock),
+                Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
             )
         finally:
@@ -151,7 +156,10 @@ async def _prepare(url: sa.URL) -> None:
 
 
 def create_app(
-    config: Config, clock: Callable[[], datetime] = utc_now, codes: Codes | None = None
+    config: Config,
+    clock: Callable[[], datetime] = utc_now,
+    codes: Codes | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """The application: a request goes through its log, authentication, the shortcut, the routes.
 
@@ -161,7 +169,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_services(config, clock) as made_of:
+        async with open_services(config, clock, monotonic=monotonic) as made_of:
             app.state.services = made_of
             save_usage = partial(made_of.authenticator.save_usage, made_of.writer)
             purge = partial(_purge, made_of, config.grace)
@@ -193,7 +201,7 @@ def create_app(
         openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
         template_config=TEMPLATES,
-        state=State({"codes": codes or Codes(clock)}),
+        state=State({"codes": codes or Codes(ForwardClock(clock, monotonic))}),
         logging_config=None,
     )
     authenticated = Authentication(

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from msgspec import Struct
 
 from app import service, vault
 from app.unit import system
@@ -18,7 +19,7 @@ from events.decider import EraseSecrets
 from projections import current
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from app.database import Database
     from app.log import Revealed
@@ -74,18 +75,40 @@ def rotate(unit: Unit, caller: Caller, *, data_keys: bool) -> None:
     unit.record(caller, SecretKeysRotated, data_keys=data_keys)
 
 
-def purge(organization_id: int, grace: timedelta, unit: Unit) -> int:
-    """Destroy the secrets of assistants that were deleted longer ago than the grace time."""
+class Purged(Struct, frozen=True, kw_only=True):
+    """How many values were destroyed, and of how many assistants they wait for proof of time."""
+
+    count: int
+    doubted: int
+
+
+def purge(organization_id: int, grace: timedelta, unit: Unit) -> Purged:
+    """Destroy the secrets of assistants that were deleted longer ago than the grace time.
+
+    Those that only an implausible clock calls so old wait.
+    """
     unit.counter(organization_id)  # locks: who is deleted is not to be restored from here on
     unit.flush()
-    before = unit.clock() - grace
-    return sum(
-        erase_assistant(
-            unit, system(organization_id, "purge"), assistant_id, None, Cause(type="purge")
-        )
+    believed = unit.longer_ago(organization_id, grace)
+    unit.save_time(organization_id)
+    said = _deleted_before(unit, organization_id, unit.clock() - grace)
+    due = [
+        one
+        for one in said
+        if current.deleted_before(unit.connection, organization_id, one, believed)
+    ]
+    caller, cause = system(organization_id, "purge"), Cause(type="purge")
+    count = sum(erase_assistant(unit, caller, assistant_id, None, cause) for assistant_id in due)
+    return Purged(count=count, doubted=len(said) - len(due))
+
+
+def _deleted_before(unit: Unit, organization_id: int, moment: datetime) -> list[int]:
+    """The assistants with secrets that were deleted before a moment."""
+    return [
+        assistant_id
         for assistant_id in vault.with_secrets(unit.connection, organization_id)
-        if current.deleted_before(unit.connection, organization_id, assistant_id, before)
-    )
+        if current.deleted_before(unit.connection, organization_id, assistant_id, moment)
+    ]
 
 
 class Secrets:
@@ -113,7 +136,16 @@ class Secrets:
         count = 0
         for organization_id in organization_ids:
             work = partial(purge, organization_id, grace)
-            count += await self._writer.write(organization_id, work)
+            purged = await self._writer.write(organization_id, work)
+            count += purged.count
+            if purged.doubted:
+                _log.warning(
+                    "purge_waits",
+                    organization=organization_id,
+                    assistants=purged.doubted,
+                    reason="the clock is further ahead than the servers have seen time pass",
+                    advice="if the clock is right: backstory vault purge --confirm-clock",
+                )
         if count or self._scrub_is_due:
             await self.scrub()
         return count

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app import vault
+from app.clock import Witness, believed
 from app.vault import Keys, Sealed, make_reference
 from events import store
 from events.changed import NOTHING, Actor, Event, LogEvent, PolicyChanged, State, changes_of, evolve
@@ -23,6 +24,7 @@ from events.decider import (
     CreateAssistant,
     Envelope,
     Proposal,
+    moment,
     propose,
     refuse,
     reveal,
@@ -36,7 +38,7 @@ from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     import sqlalchemy as sa
 
@@ -83,6 +85,7 @@ class Unit:
         safe: Vault,
         clock: Callable[[], datetime],
         recalled: RecalledStates | None = None,
+        witness: Witness | None = None,
         *,
         is_preview: bool = False,
     ) -> None:
@@ -91,6 +94,7 @@ class Unit:
         self.vault = safe
         self.clock = clock
         self._recalled = recalled
+        self._witness = witness or Witness(lambda: 0.0)  # a command has seen no time pass
         self._counters: dict[int, store.Counter] = {}
         self._locked_at: dict[int, Head] = {}  # how an organization's log ended before
         self._states: dict[current.Key, State] = {}
@@ -100,6 +104,7 @@ class Unit:
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
         self._keys: dict[int, Keys] = {}
         self._policies: dict[int, Policy] = {}
+        self._unsaved_times: set[int] = set()
         self.count = 0  # of events that were recorded
         self.changed: set[current.Key] = set()  # the assistants whose view is another one now
 
@@ -215,12 +220,38 @@ class Unit:
             return proposed.state
         counter = self.counter(event.organization_id)
         if event.sequence != counter.sequence + 1:  # others were accepted since it was proposed
+            said = event.clock_time or event.occurred_at
+            occurred_at, clock_time = moment(said, counter.last_occurred_at)
             event = msgspec.structs.replace(
                 event,
                 sequence=counter.sequence + 1,
-                occurred_at=max(event.occurred_at, counter.last_occurred_at),
+                occurred_at=occurred_at,
+                clock_time=clock_time,
             )
         return self._record(event, proposed.state, proposed.sealed)
+
+    def longer_ago(self, organization_id: int, age: timedelta) -> datetime:
+        """What was before this moment is older than ``age``, as far as time is believed.
+
+        What is done for its age and cannot be taken back asks this, never the clock.
+        """
+        now = self.clock()
+        counter = self.counter(organization_id)
+        observed = self._witness.observe(organization_id, counter.observed_at, now)
+        if observed != counter.observed_at:
+            counter.observed_at = observed
+            self._unsaved_times.add(organization_id)
+        return now if not age else believed(observed, now) - age
+
+    def save_time(self, organization_id: int) -> None:
+        """Keep the time that was observed, also where nothing is recorded."""
+        if organization_id in self._unsaved_times:
+            store.save_counter(self.connection, self.counter(organization_id))
+
+    def confirm_time(self, organization_id: int) -> None:
+        """Believe the clock, because the operator does."""
+        self.counter(organization_id).observed_at = self.clock()
+        store.save_counter(self.connection, self.counter(organization_id))
 
     def next_id(self, organization_id: int) -> int:
         """The id that the next assistant of an organization gets."""
@@ -292,15 +323,17 @@ class Unit:
 
     def _envelope(self, caller: Caller, assistant_id: int, reason: str | None) -> Envelope:
         counter = self.counter(caller.organization_id)
+        occurred_at, clock_time = moment(self.clock(), counter.last_occurred_at)
         return Envelope(
             organization_id=caller.organization_id,
             sequence=counter.sequence + 1,
             assistant_id=assistant_id,
-            occurred_at=max(self.clock(), counter.last_occurred_at),
+            occurred_at=occurred_at,
             actor=caller.actor,
             reason=reason,
             request_id=caller.request_id,
             idempotency_key=caller.idempotency_key,
+            clock_time=clock_time,
         )
 
     def _known_secrets(

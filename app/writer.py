@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.clock import Witness
     from app.database import Database
     from app.remembered import RememberedViews
     from app.vault import Vault
@@ -83,11 +84,13 @@ class Writer:
         vault: Vault,
         clock: Callable[[], datetime],
         views: RememberedViews,
+        witness: Witness | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
         self._views = views
+        self._witness = witness
         self._recalled = RecalledStates()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
@@ -203,7 +206,7 @@ class Writer:
     def _run(
         self, batch: list[_Waiting[Any]], connection: sa.Connection
     ) -> tuple[Unit, list[_Waiting[Any]]]:
-        unit = Unit(connection, self._vault, self._clock, self._recalled)
+        unit = Unit(connection, self._vault, self._clock, self._recalled, self._witness)
         needed = {w.organization_id for w in batch if w.organization_id is not None}
         held = unit.lock(needed, waits=len(needed) == 1)
         free = [waiting for waiting in batch if waiting.organization_id not in held]

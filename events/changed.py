@@ -58,6 +58,8 @@ class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
     reason: str | None
     request_id: str | None
     idempotency_key: str | None = None
+    # What the server's clock said, where it was behind the event before; ``occurred_at`` is its.
+    clock_time: datetime | UnsetType = UNSET
 
 
 class Versioned(Recorded, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal, assert_never
 
 import msgspec
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from events import pointers
 from events.addresses import moved_secrets
@@ -142,6 +142,7 @@ class Envelope(Struct, frozen=True, kw_only=True):
     reason: str | None = None
     request_id: str | None = None
     idempotency_key: str | None = None
+    clock_time: datetime | UnsetType = UNSET  # where it is not when the event occurred
 
 
 class Revelation(Struct, frozen=True, kw_only=True):
@@ -149,6 +150,11 @@ class Revelation(Struct, frozen=True, kw_only=True):
 
     places: dict[str, Standing]
     event: SecretsRevealed
+
+
+def moment(clock_time: datetime, last: datetime) -> tuple[datetime, datetime | UnsetType]:
+    """When an event occurs, which is never before the last one; and the clock's time if it is."""
+    return (last, clock_time) if clock_time < last else (clock_time, UNSET)
 
 
 def decide(

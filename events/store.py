@@ -16,7 +16,7 @@ from events.tables import events, from_micros, organizations, rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from events.changed import Event, LogEvent
 
@@ -25,6 +25,7 @@ _FEW = 32
 _BATCH_BYTES = 256 * 1024
 # A server sends rows as they are taken, so that a million pass through a small memory.
 AS_THEY_COME = {"stream_results": True, "max_row_buffer": _FEW}
+MOST_UNSIGNED = 1000  # events; with as many after a checkpoint, the next one is due
 _NO_LIMIT = 2**62  # SQL has no OFFSET without LIMIT everywhere
 
 
@@ -81,6 +82,7 @@ class Counter(Struct, kw_only=True):
     frontier: bytes  # of the tree over the events that are written
     checkpoint_at: datetime
     checkpoint_sequence: int
+    observed_at: datetime
 
 
 def lock(connection: sa.Connection, organization_id: int, *, waits: bool = True) -> Counter | None:
@@ -119,6 +121,7 @@ def _counter(connection: sa.Connection, query: sa.Select[Any]) -> Counter | None
         frontier=row.frontier,
         checkpoint_at=from_micros(row.checkpoint_at),
         checkpoint_sequence=row.checkpoint_sequence,
+        observed_at=from_micros(row.observed_at),
     )
 
 
@@ -164,6 +167,7 @@ def save_counter(connection: sa.Connection, counter: Counter) -> None:
             frontier=counter.frontier,
             checkpoint_at=to_micros(counter.checkpoint_at),
             checkpoint_sequence=counter.checkpoint_sequence,
+            observed_at=to_micros(counter.observed_at),
         )
     )
 
@@ -385,11 +389,20 @@ def organization_ids(connection: sa.Connection) -> list[int]:
     return list(connection.scalars(query))
 
 
-def checkpoints_due(connection: sa.Connection, moment: datetime) -> list[int]:
-    """Every organization whose log has grown since its last checkpoint, made before a moment."""
+def checkpoints_due(connection: sa.Connection, now: datetime, every: timedelta) -> list[int]:
+    """Every organization whose log has grown since its last checkpoint: by time or by sequence.
+
+    A checkpoint from the future was made before somebody set the clock back: it says nothing.
+    """
     column = organizations.c
+    grown = column.sequence - column.checkpoint_sequence
     query = sa.select(column.organization_id).where(
-        column.sequence > column.checkpoint_sequence, column.checkpoint_at <= to_micros(moment)
+        grown > 0,
+        sa.or_(
+            column.checkpoint_at <= to_micros(now - every),
+            column.checkpoint_at > to_micros(now),
+            grown >= MOST_UNSIGNED,
+        ),
     )
     return list(connection.scalars(query.order_by(column.organization_id)))
 

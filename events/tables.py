@@ -30,6 +30,8 @@ organizations = sa.Table(
     # When its checkpoint was last recorded, and as which event.
     sa.Column("checkpoint_at", sa.BigInteger, nullable=False),
     sa.Column("checkpoint_sequence", sa.BigInteger, nullable=False),
+    # How much of the clock's time its servers have seen pass (``app.clock``).
+    sa.Column("observed_at", sa.BigInteger, nullable=False),
 )
 
 events = sa.Table(

@@ -179,10 +179,9 @@ _SAID_ELSEWHERE = frozenset(
 
 def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
     details = {
-        name: _short(value)
+        name: _short(msgspec.to_builtins(value))
         for name in event.__struct_fields__
-        if name not in _SAID_ELSEWHERE
-        and (value := msgspec.to_builtins(getattr(event, name))) is not None
+        if name not in _SAID_ELSEWHERE and (value := getattr(event, name)) not in (None, UNSET)
     }
     if isinstance(event, SecretsRevealed):
         details |= _some(event.paths)

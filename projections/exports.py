@@ -18,7 +18,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import UNSET, Raw, Struct, field
 
 from events import codec, pointers
 from events.changed import (
@@ -439,7 +439,7 @@ def _record(stored: Stored) -> dict[str, Any]:
 
 
 def _present(members: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+    return {name: value for name, value in members.items() if value not in (None, UNSET)}
 
 
 def _user(actor: Actor) -> dict[str, Any]:

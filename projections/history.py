@@ -69,6 +69,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     change_description: str | None
     cause: Cause
     created_at: Moment
+    clock_time: Moment | UnsetType = UNSET  # the server's, where it was behind
     reverts: list[int]
     reverted_by: list[int]
 
@@ -80,6 +81,7 @@ class VersionEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     label: str | None
     event: str
     created_at: Moment
+    clock_time: Moment | UnsetType = UNSET  # the server's, where it was behind
     changed_by: ChangedBy
     change_description: str | None
     cause: Cause
@@ -189,6 +191,7 @@ def entry(
         change_description=event.reason,
         cause=event.cause,
         created_at=event.occurred_at,
+        clock_time=event.clock_time,
         reverts=links.reverts.get(event.version, []),
         reverted_by=links.reverted_by.get(event.version, []),
     )
@@ -203,6 +206,7 @@ def version_entry(
         label=label,
         event=type(event).__name__,
         created_at=event.occurred_at,
+        clock_time=event.clock_time,
         changed_by=_changed_by(event, emails),
         change_description=event.reason,
         cause=event.cause,

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -134,12 +135,15 @@ class Server(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def serving(database: Path, waiting: list[Organization]) -> Iterator[Server]:
+def serving(
+    database: Path,
+    waiting: list[Organization],
+    clock: Callable[[], datetime] = utc_now,
+    **settings: str,
+) -> Iterator[Server]:
     """A server in a thread of this process, on a free port."""
-    config = config_of(database)
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(config), port=0, log_config=None, access_log=False)
-    )
+    app = create_app(config_of(database, **settings), clock)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -6,12 +6,14 @@ No page has another way to data, so no page can show or do what the key may not.
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import msgspec
+from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
 from app.accounts import Principal, Role
@@ -38,6 +40,8 @@ _REFUSED = HTTPStatus.BAD_REQUEST
 _RUNNING = ":request-running"  # a problem's type
 _LOOKS, _BETWEEN_LOOKS = 50, 0.1  # seconds
 _SLASH = quote("/", safe="")
+_IDS = frozenset(("assistant_id", "key_id"))  # a version may have a name
+_ID = re.compile(r"[0-9]+")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -226,7 +230,10 @@ def part(text: object) -> str:
 
 
 async def signed_in(request: AnyRequest) -> Visitor:
-    """Who visits a page; raises ``SignedOut``, also for one whose key was revoked since."""
+    """Who visits a page; raises ``SignedOut``, also for one whose key was revoked since.
+
+    Raises ``NotFoundException`` for an address whose id is none.
+    """
     session = services(request).sessions.open(request)
     who = await sessions.whose(request, session.key)
     if who is None:
@@ -234,7 +241,15 @@ async def signed_in(request: AnyRequest) -> Visitor:
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
     visitor = Visitor(request, session, who)
     request.state.visitor = visitor  # for a problem's page
+    _check_ids(request.path_params)
     return visitor
+
+
+def _check_ids(parameters: Mapping[str, Any]) -> None:
+    """The API has routes beside its ids, such as ``/assistants/count``: no id may name one."""
+    for name in _IDS.intersection(parameters):
+        if not _ID.fullmatch(parameters[name]):
+            raise NotFoundException(detail="There is no such page.")
 
 
 Form = dict[str, list[str]]

@@ -21,7 +21,7 @@ _CHORE = "checkpoint_at <= "
 # A parameter as aiosqlite, asyncpg and psycopg write it.
 _OF_ONE = re.compile(r"organization_id = (\?|\$\d+|%\(\w+\)s)")
 # Counted while a key is used, written when it suits the server.
-_USAGE = frozenset(("usage_count", "last_used_at"))
+_USAGE = frozenset(("usage_count", "last_used_at", "observed_at"))
 
 
 class Statement(Struct, frozen=True):

@@ -309,6 +309,10 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
     events = stored.events(database, organization.id)[-3:]
     recorded = [datetime.fromisoformat(event["occurred_at"]) for event in events]
     assert recorded == [now + timedelta(hours=3)] * 3
+    # What was clamped says so, and what the clock said.
+    said = [event.get("clock_time") for event in events]
+    assert said[0] is None
+    assert [datetime.fromisoformat(str(one)) for one in said[1:]] == proposed[1:]
 
 
 # -- which assistants

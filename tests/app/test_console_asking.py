@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _WITH_AN_ASSISTANT = [(verb, path) for verb, path in PAGES if "{assistant_id}" in path]
+_WITH_AN_ID = [(verb, path) for verb, path in PAGES if "_id}" in path]
+_NO_ID = (
+    "count", "export", "search", "providers", "x", "0", "-1", "2147483648", "9" * 20, "9" * 5000,
+    "1.5", "1e0", "+1", "%201", "1%20", "%00", "1%0A", "%FF", "%D9%A1", "%F0%9F%98%80", "1;x",
+)  # fmt: skip
 _WRITING = [(verb, path) for verb, path in PAGES if verb == "POST" and path != "/sign-in"]
 _DOING = ("/sign-in/once", "/audit/export")  # a look at their head does not do it
 
@@ -59,6 +64,41 @@ def test_every_form_needs_the_sessions_token_and_this_site(
     assert administrator.submit(fill(path), {"name": "x"}, elsewhere).status_code == 403
     assert stored.rows(server.database, organization.id) == before
     assert administrator.submit(fill(path), {"name": "x"}).status_code != 403  # the control
+
+
+@pytest.mark.usefixtures("assistant")
+@pytest.mark.parametrize(("verb", "path"), _WITH_AN_ID)
+def test_an_address_whose_id_is_none_is_not_found(
+    administrator: Browser, server: Server, organization: Organization, verb: str, path: str
+) -> None:
+    """Also where the API has a route of that name."""
+    before = stored.rows(server.database, organization.id)
+    token = field(administrator.get("/").text, "form_token")
+    for text in _NO_ID:
+        address = re.sub(r"\{(assistant|key)_id\}", text, path).format(version=1)
+        if verb == "GET":
+            answer = administrator.get(address)
+        else:
+            answer = administrator.post(address, {"form_token": token, "is_active": "false"})
+        assert answer.status_code == 404, address
+    assert stored.rows(server.database, organization.id) == before
+
+
+def test_control_without_the_check_an_id_names_another_route(
+    administrator: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "_IDS", frozenset())
+    assert administrator.get("/assistants/count").status_code == 500
+
+
+@pytest.mark.usefixtures("assistant")
+@pytest.mark.parametrize(
+    "path", [path for verb, path in PAGES if verb == "GET" and "{version}" in path]
+)
+def test_a_version_that_is_none_is_a_refusal(administrator: Browser, path: str) -> None:
+    for text in _NO_ID:
+        answer = administrator.get(path.format(assistant_id=1, version=text))
+        assert answer.status_code in (404, 422), text
 
 
 @pytest.mark.usefixtures("assistant")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,16 +13,26 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from app import secrets, vault
+from app.clock import Witness
 from app.config import Config, ConfigError, read_config
 from app.database import migrate
 from app.main import utc_now
 from app.unit import Caller, Unit
-from app.vault import MasterKeyError, Vault, sealed_secrets, vault_keys
+from app.vault import (
+    MasterKeyError,
+    SecretUnreadable,
+    Vault,
+    sealed_secrets,
+    vault_keys,
+)
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
+from events.pointers import MARK
+from events.secrets import Plain, places
 from projections import rebuild
 from tests.conftest import make_organizations
 from tests.databases import config_of, hold, query, writing_engine
@@ -41,9 +52,9 @@ class Place:
         self.now = utc_now()
         self.engine = writing_engine(path)
 
-    def do(self, work: Any) -> Any:
+    def do(self, work: Any, witness: Witness | None = None) -> Any:
         with self.engine.begin() as connection:
-            unit = Unit(connection, self.safe, lambda: self.now)
+            unit = Unit(connection, self.safe, lambda: self.now, witness=witness)
             result = work(unit)
             unit.flush()
         return result
@@ -220,14 +231,90 @@ def test_a_deleted_assistants_secrets_are_purged_after_the_grace_time(place: Pla
     place.do(lambda unit: unit.handle(CALLER, assistant_id, DeleteAssistant()))
     grace = timedelta(days=30)
 
+    def purged() -> int:
+        place.do(lambda unit: unit.confirm_time(1))
+        count: int = place.do(lambda unit: secrets.purge(1, grace, unit)).count
+        return count
+
     place.now += timedelta(days=29)
-    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 0
+    assert purged() == 0
     place.now += timedelta(days=1)
-    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 1
-    assert place.do(lambda unit: secrets.purge(1, grace, unit)) == 0
+    assert purged() == 1
+    assert purged() == 0
 
     assert place.reveal(kept, "/api_keys") == {"/api_keys/a": "kept"}
     assert place.differences() == []
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["", "control"])
+def test_a_quiet_server_that_starts_each_day_purges_after_all(
+    place: Place, monkeypatch: pytest.MonkeyPatch, *, keeps: bool
+) -> None:
+    """No event vouches for its clock: what each of its processes saw is kept for the next."""
+    place.create({"api_keys": {"a": "value"}})
+    place.do(lambda unit: unit.handle(CALLER, 1, DeleteAssistant()))
+    if not keeps:
+        monkeypatch.setattr(Unit, "save_time", lambda *_: None)
+
+    def monotonic() -> float:
+        return place.now.timestamp()
+
+    purged = []
+    for _ in range(31):
+        witness = Witness(monotonic)
+        for hours in (0, 24):
+            place.now += timedelta(hours=hours)
+            purged.append(
+                place.do(lambda unit: secrets.purge(1, timedelta(days=30), unit), witness).count
+            )
+    assert sum(purged) == keeps
+    assert not any(purged[: 2 * 30 - 1])
+
+
+# -- what a secret is bound to, and what an erasure leaves
+
+
+@pytest.mark.parametrize(
+    ("moved", "organization_id", "assistant_id"),
+    [({"bound": ("api_keys", "b")}, 1, 1), ({}, 2, 1), ({}, 1, 2)],
+    ids=["path", "organization", "assistant"],
+)
+def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
+    place: Place, moved: dict[str, Any], organization_id: int, assistant_id: int
+) -> None:
+    place.create({"api_keys": {"a": "value"}})
+    (standing,) = place.do(lambda unit: list(places(unit.state(1, 1).settings)))
+    (row,) = place.rows(sealed_secrets)
+    there = {"organization_id": organization_id, "assistant_id": assistant_id}
+    at = structs.replace(standing, **moved)
+    with place.engine.begin() as connection:
+        data = place.safe.keys(connection, 1).data
+        asked = (1, 1, data, {"it": standing})
+        assert vault.unseal(connection, *asked) == {"it": "value"}  # the control
+        connection.execute(sa.update(sealed_secrets).values(**there))  # by who has the file
+        with pytest.raises(SecretUnreadable, match=re.escape(row[1])):
+            vault.unseal(connection, organization_id, assistant_id, data, {"it": at})
+
+
+def test_a_reference_is_a_new_one_each_time_and_says_nothing_of_the_value() -> None:
+    references = [vault.make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
+    assert references[0] != references[1]
+    for reference in references:
+        assert re.fullmatch(r"7\.[0-9a-f]{32}", reference.pop("id"))
+        assert reference == {}
+
+
+def test_after_an_erasure_nothing_confirms_the_values(place: Place) -> None:
+    """The key that sealed is destroyed, and no other was made from the values."""
+    place.create({"api_keys": {"a": "value"}})
+    before = {row[2]: row[1] for row in place.rows(vault_keys)}
+    wrapped = {row[3] for row in place.rows(vault_keys) if row[2] != "pepper"}
+    place.do(lambda unit: secrets.erase_organization(unit, CALLER, None, Cause(type="erase")))
+    rows = place.rows(vault_keys)
+    after = {row[2]: row[1] for row in rows}
+    assert sorted(after) == sorted(row[2] for row in rows) == ["data", "pepper"]
+    assert [purpose for purpose in after if after[purpose] == before[purpose]] == ["pepper"]
+    assert not wrapped.intersection(row[3] for row in rows)
 
 
 NAMES = st.sampled_from(["a", "b"])

@@ -19,8 +19,10 @@ from app.remembered import RememberedViews
 from app.service import Outcome
 from app.unit import Unit, system
 from app.writer import Writer
+from events.errors import AssistantNotFound
 from events.patch import read_create
 from events.tables import organizations, rows_of
+from tests.app import stored
 from tests.conftest import make_organizations
 from tests.databases import chosen, config_of, query, url_of, wait_until_blocked, writing_engine
 
@@ -79,6 +81,38 @@ def in_time(story: Any) -> Any:
             return await story
 
     return asyncio.run(limited())
+
+
+# -- refused
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
+    database: Path, *, is_flushed: bool
+) -> None:
+    """It does not pass for a refusal, and its neighbours are committed."""
+    make_organizations(database, 2)
+    before = stored.rows(database, 1)
+
+    def half(unit: Unit) -> None:
+        create(1)(unit)
+        if is_flushed:
+            unit.flush()
+        raise AssistantNotFound(1)
+
+    async def story() -> None:
+        async with writer_of(database) as writing:
+            bad = asyncio.create_task(writing.write(1, half))
+            (good,) = await queued(writing, 2)
+            writing.start()
+            await asyncio.wait([bad, good])
+            await writing.drain()
+            assert isinstance(bad.exception(), RuntimeError)
+            assert good.exception() is None
+
+    in_time(story())
+    assert stored.rows(database, 1) == before
+    assert len(stored.events(database, 2)) == 1
 
 
 # -- somebody else has locked an organization

@@ -255,6 +255,7 @@ _SAID: dict[str, SearchStrategy[Any]] = {
     "cause": _CAUSES,
     "request_id": st.none() | TEXTS,
     "idempotency_key": st.none() | TEXTS,
+    "clock_time": st.just(UNSET) | _MOMENTS,
 }
 EVENTS: SearchStrategy[Event] = st.one_of(
     st.builds(AssistantCreated, changes=_CHANGES, **_SAID),

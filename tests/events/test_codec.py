@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from events import codec
 from events.changed import (
@@ -240,6 +240,15 @@ def test_stored_bytes_mean_what_they_meant(tag: str) -> None:
 def test_a_cause_says_only_what_it_refers_to(cause: Cause, text: bytes) -> None:
     assert msgspec.json.encode(cause) == text
     assert msgspec.json.decode(text, type=Cause) == cause
+
+
+def test_an_event_that_was_not_clamped_says_nothing_of_the_clock() -> None:
+    event = STORED["assistant_deleted.v1"]
+    behind = structs.replace(event, clock_time=datetime(2026, 1, 1, tzinfo=UTC))
+    plain, clamped = codec.encode(event), codec.encode(behind)
+    assert clamped.replace(b',"clock_time":"2026-01-01T00:00:00Z"', b"") == plain
+    assert clamped != plain
+    assert codec.decode(clamped, codec.tag_in(clamped)) == behind
 
 
 def test_a_member_that_is_not_understood_would_be_noticed() -> None:

@@ -11,12 +11,13 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from events.credentials import MASK, speaks_of_credential
+from events.credentials import ERASED, MASK, speaks_of_credential
 from events.errors import InvalidSettings
 from events.pointers import MARK, Tree, is_reference, same
 from events.secret_merge import counterparts, settle, with_secrets_of
 from events.secrets import (
     KEPT,
+    URL,
     Kept,
     Plain,
     mask,
@@ -100,6 +101,15 @@ def test_a_reference_is_shown_as_a_mask_and_nothing_else_is() -> None:
     tree = {"a": secret("1"), "b": [secret("2"), {"c": secret("3")}], "d": "x", "e": {}, "f": None}
     assert mask(tree) == {"a": MASK, "b": [MASK, {"c": MASK}], "d": "x", "e": {}, "f": None}
     assert [place.reference[MARK]["id"] for place in places(tree)] == ["1", "2", "3"]
+
+
+def test_an_erased_value_is_shown_as_erased_and_a_later_one_as_a_mask() -> None:
+    tree = {"a": secret("2.x"), "b": [secret("3.x")], "c": secret("4.x")}
+    assert mask(tree, 3) == {"a": ERASED, "b": [ERASED], "c": MASK}
+    assert mask(tree) == {"a": MASK, "b": [MASK], "c": MASK}
+    url = secret("2.x") | {URL: "https://example.com/"}
+    assert ERASED in mask(url, 2)
+    assert ERASED not in mask(url, 1)
 
 
 def test_a_mask_keeps_the_secret_that_is_stored() -> None:
