@@ -24,8 +24,9 @@ from app.config import Config, ConfigError, as_variables
 from app.console.session import Codes
 from app.continuation import NotAnExport
 from app.copying import NotACopy
-from app.database import NotMigrated, migrate, prepare
-from app.engines import POSTGRESQL, DatabaseHeld, engines
+from app.database import DatabaseLost, NewerSchema, NotMigrated, find_revision, migrate, prepare
+from app.database_file import DatabaseHeld, FileRefused
+from app.engines import POSTGRESQL, engines
 from app.main import create_app, spare_the_collector, utc_now
 from app.signing import AuditKeyMissing
 from app.trailers import TrailersProtocol
@@ -46,6 +47,9 @@ _REASONS = (
     MasterKeyError,
     AuditKeyMissing,
     DatabaseHeld,
+    FileRefused,
+    DatabaseLost,
+    NewerSchema,
     NotMigrated,
     NotACopy,
     NotAnExport,
@@ -107,9 +111,11 @@ def bring_up(database: str | None) -> None:
     """Bring a database up to this release's schema; a file migrates itself when it is served."""
     config = operating.configure(database_url=database)
     log.configure(config)
-    with operating.naming_the_database(config), engines(config.url).hold("backstory migrate"):
+    found = engines(config.url)
+    with operating.naming_the_database(config), found.hold("backstory migrate", make=True):
+        find_revision(config.url)  # refuses what is lost
         migrate(config.url)
-    click.echo(f"{engines(config.url).name} is up to date")
+    click.echo(f"{found.name} is up to date")
 
 
 @cli.command("copy")
@@ -125,7 +131,7 @@ def copy_database(source: str, target: str) -> None:
         operating.fail("--from and --to name the same database", 2)
     with operating.reading(here) as reading, operating.naming_the_database(there):
         database = engines(there.url)
-        with database.hold("backstory copy"):
+        with database.hold("backstory copy", make=True):
             migrate(there.url)
             engine = database.commands()
             count = copying.count_events(reading)
@@ -385,7 +391,8 @@ def _url(listening: socket.socket) -> str:
 def _check(config: Config) -> None:
     """Clear what would stop the start while it can still be said in one line."""
     log.configure(config)
-    with operating.naming_the_database(config), engines(config.url).hold("backstory serve"):
+    database = engines(config.url)
+    with operating.naming_the_database(config), database.hold("backstory serve", make=True):
         prepare(config.url)
         vault.open_vault(config)
         signing.open_signer(config)

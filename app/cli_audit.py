@@ -14,7 +14,8 @@ from app import archive, audit, audit_verify, continuation, operating, signing
 from app.accounts import MAX_ID
 from app.audit import BeyondLog, Wish, find_format
 from app.continuation import NotAnExport
-from app.engines import DatabaseHeld, engines
+from app.database_file import DatabaseHeld
+from app.engines import engines
 from app.requests import invalid, moment, pointer
 from app.routes.export import Name
 from app.unit import system

@@ -2,7 +2,7 @@
 
 SQLite, the embedded one: WAL with ``synchronous=FULL``, one writing connection which alone
 checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL with two), readers that cannot write, and a
-lock file, because a second process that writes the same file would undo all of this.
+lock on the file, because a second process that writes it would undo all of this.
 
 PostgreSQL, and what speaks like it: many processes, each with one writing connection; the lock
 on an organization's counter row keeps them apart.
@@ -10,19 +10,16 @@ on an organization's counter row keeps them apart.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 import sqlalchemy as sa
-from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app import database_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +31,7 @@ SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
 _SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
 
+MASTER_KEY, AUDIT_KEY = _KEY_FILES = (".key", ".audit.key")  # beside a file, after its name
 _SQLITE_READERS = 4
 _READERS = 10
 _SNAPSHOTS = 5
@@ -60,23 +58,6 @@ _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: d
 _UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
 
 
-class Holder(Struct, frozen=True, kw_only=True):
-    """Who has a database file open for writing."""
-
-    pid: int
-    command: str
-
-
-class DatabaseHeld(Exception):
-    """Another process writes this database file."""
-
-    def __init__(self, path: Path, holder: Holder | None) -> None:
-        who = f"process {holder.pid} ({holder.command})" if holder else "another process"
-        super().__init__(f"{path} is held by {who}")
-        self.path = path
-        self.holder = holder
-
-
 class Engines(Protocol):
     """How one kind of database is opened, and what its errors mean."""
 
@@ -94,12 +75,27 @@ class Engines(Protocol):
         """Whether there is such a database, as far as can be said without opening it."""
         ...
 
+    def check(self) -> None:
+        """Raise ``FileRefused`` where a part of it is missing: before anything is opened."""
+        ...
+
+    def leftovers(self) -> list[Path]:
+        """The files that show that there was a database, where there is none now."""
+        ...
+
+    def displaced(self) -> str | None:
+        """What is wrong where what is written does not go to where it is looked for any more."""
+        ...
+
     def key_file(self, suffix: str) -> Path | None:
         """Where a key lies that nobody configured; None where one must be configured."""
         ...
 
-    def hold(self, command: str) -> Any:
-        """A context in which nobody else does what would corrupt it; raises ``DatabaseHeld``."""
+    def hold(self, command: str, *, make: bool = False) -> Any:
+        """A context in which nobody else does what would corrupt it; ``make`` may make the file.
+
+        Raises ``DatabaseHeld`` and ``FileRefused``.
+        """
         ...
 
     def commands(self) -> sa.Engine:
@@ -148,40 +144,37 @@ class SQLite:
         self.name = str(self.path)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.path.exists()
+        """Whether the file is there, and something in it."""
+        return not database_file.is_empty(self.path)
+
+    def check(self) -> None:
+        """The log of writes is there where it is needed."""
+        database_file.refuse_without_log(self.path)
+
+    def leftovers(self) -> list[Path]:
+        """Its keys, and its log of writes."""
+        return database_file.leftovers(self.path, *_KEY_FILES)
+
+    def displaced(self) -> str | None:
+        """Whether the file was removed or replaced while this process holds it."""
+        return database_file.displaced(self.path)
 
     def key_file(self, suffix: str) -> Path | None:
         """Beside the database."""
         return self.path.with_name(self.path.name + suffix)
 
     @contextmanager
-    def hold(self, command: str) -> Iterator[None]:
-        """Be the only process that writes the file; raises ``DatabaseHeld``."""
-        path = self.path.resolve()  # a file has one lock, whatever it is called
-        lock = path.with_name(path.name + ".lock")
-        if not path.parent.is_dir():  # a typing error, or a disk that is not there
-            raise FileNotFoundError(f"there is no folder {path.parent}")
-        # Opened without truncation: until the lock is ours, the text in it is the holder's.
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DatabaseHeld(path, _read_holder(handle)) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, msgspec.json.encode(Holder(pid=os.getpid(), command=command)), 0)
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:
+        """Be the only process that writes the file."""
+        with database_file.hold(self.path, command, make=make):
             yield
-            os.ftruncate(handle, 0)
-        finally:
-            os.close(handle)
 
     def commands(self) -> sa.Engine:
         """One connection at a time, which writes through."""
         url = sa.URL.create("sqlite", database=str(self.path))
         # An error must not repeat the values that a statement was given.
         engine = sa.create_engine(url, hide_parameters=True)
-        _write_through(engine)
+        _write_through(engine, self.path)
         return engine
 
     def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # alike for both
@@ -202,7 +195,7 @@ class SQLite:
         """The one writing connection."""
         url = sa.URL.create(SQLITE, database=str(self.path))
         engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-        _write_through(engine.sync_engine)
+        _write_through(engine.sync_engine, self.path)
         return engine
 
     def readers(self) -> AsyncEngine:
@@ -243,16 +236,7 @@ class SQLite:
         return sa.URL.create(driver, database=name, query={"mode": "ro", "uri": "true"})
 
 
-def _read_holder(handle: int) -> Holder | None:
-    # The holder writes its name just after it takes the lock: give it that moment.
-    for _ in range(20):
-        if text := os.pread(handle, 4096, 0):
-            return msgspec.json.decode(text, type=Holder)
-        time.sleep(0.01)
-    return None
-
-
-def _write_through(engine: sa.Engine) -> None:
+def _write_through(engine: sa.Engine, path: Path) -> None:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver must not open transactions by itself: BEGIN IMMEDIATE below does.
@@ -265,6 +249,7 @@ def _write_through(engine: sa.Engine) -> None:
         # What is deleted is overwritten: an erased secret must not stay in a free page.
         cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
+        database_file.opened_for_writing(path)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -291,8 +276,19 @@ class PostgreSQL:
         """A server's database lies beside no file of ours."""
         return None
 
+    def check(self) -> None:
+        """The server looks after its files."""
+
+    def leftovers(self) -> list[Path]:
+        """None: a server's database lies beside no file of ours."""
+        return []
+
+    def displaced(self) -> str | None:
+        """The server looks after its files."""
+        return None
+
     @contextmanager
-    def hold(self, command: str) -> Iterator[None]:  # noqa: ARG002  # alike for both
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:  # noqa: ARG002  # alike for both
         """Whoever writes takes the lock of an organization's counter row, and no more."""
         yield
 

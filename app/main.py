@@ -102,7 +102,7 @@ async def open_services(
 
     Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
     """
-    with engines(config.url).hold(command):
+    with engines(config.url).hold(command, make=True):
         await _prepare(config.url)
         safe = vault.open_vault(config)
         signer = signing.open_signer(config)

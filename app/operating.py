@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import accounts, log, signing, vault
 from app.config import Config, read_config
 from app.database import is_current, prepare
-from app.engines import DatabaseHeld, engines
+from app.database_file import DatabaseHeld
+from app.engines import engines
 from app.main import utc_now
 from app.unit import Unit
 from events import store
@@ -56,7 +57,8 @@ def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
     database = engines(config.url)
     if not (make or database.exists()):
         fail(f"there is no database {database.name}", 1)
-    with naming_the_database(config), database.hold(" ".join(["backstory", *sys.argv[1:3]])):
+    command = " ".join(["backstory", *sys.argv[1:3]])
+    with naming_the_database(config), database.hold(command, make=make):
         prepare(config.url)
         safe = vault.open_vault(config)
         if make:
@@ -67,6 +69,8 @@ def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
                 unit = Unit(connection, safe, utc_now)
                 yield unit
                 unit.flush()
+            if (displaced := database.displaced()) is not None:
+                fail(f"{displaced}: nothing may have been written", 1)
         finally:
             engine.dispose()  # the last connection's end empties the log of writes
 
@@ -88,10 +92,11 @@ def reading(config: Config) -> Iterator[sa.Connection]:
     database = engines(config.url)
     if not database.exists():
         fail(f"there is no database {database.name}", 1)
+    database.check()
     engine = database.snapshots()
     try:
         with naming_the_database(config), engine.connect() as connection:
-            if not is_current(connection):
+            if not is_current(connection, database.name):
                 fail(f"{database.name} has not this release's schema; run 'backstory migrate'", 1)
             yield connection
     finally:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from app import keyfiles
-from app.engines import engines
+from app.engines import MASTER_KEY, engines
 from events.pointers import MARK, join
 from events.secrets import URL, Path, Plain, Standing, in_url
 from events.store import organization_ids
@@ -149,7 +149,7 @@ def open_vault(config: Config) -> Vault:
             made = organization_ids(connection)
             masters = read_master_keys(config)
             if not masters:
-                file = database.key_file(".key")
+                file = database.key_file(MASTER_KEY)
                 if file is None:
                     raise MasterKeyError(
                         "BACKSTORY_MASTER_KEY: set it, or BACKSTORY_MASTER_KEY_FILE: a server's"

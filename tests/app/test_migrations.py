@@ -450,7 +450,7 @@ def test_only_the_newest_schema_is_taken_for_todays(tmp_path: Path, revision: st
     upgrade(database, revision)
     engine = reading_engine(database)
     with engine.connect() as connection:
-        assert is_current(connection) == (revision == REVISIONS[-1])
+        assert is_current(connection, str(database)) == (revision == REVISIONS[-1])
     engine.dispose()
 
 
