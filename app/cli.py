@@ -244,7 +244,8 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
     Give both keys, the new one first: BACKSTORY_MASTER_KEY="NEW OLD".
     """
     instead = "POST /api/v1/vault/rotate for data keys; stop it first to change the master key"
-    with operating.writing(operating.configure(database_url=database), instead) as unit:
+    config = operating.configure(database_url=database)
+    with operating.writing(config, instead, destroys=True) as unit:
         ids = store.organization_ids(unit.connection)
         for organization_id in ids:
             secrets.rotate(
@@ -258,7 +259,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
 def purge_secrets(database: str | None) -> None:
     """Destroy the secrets of assistants that were deleted before BACKSTORY_SECRET_GRACE."""
     config = operating.configure(database_url=database)
-    with operating.writing(config, "the server purges by itself") as unit:
+    with operating.writing(config, "the server purges by itself", destroys=True) as unit:
         ids = store.organization_ids(unit.connection)
         count = sum(secrets.purge(one, config.grace, unit) for one in ids)
     click.echo(f"{count} secrets purged")
@@ -291,7 +292,8 @@ def erase(
         whose = f" of {organization}" if organization else ""
         question = f"Erase {what}{whose}? The values cannot be brought back."
         click.confirm(question, abort=True, err=True)
-    with operating.writing(operating.configure(database_url=database), instead) as unit:
+    config = operating.configure(database_url=database)
+    with operating.writing(config, instead, destroys=True) as unit:
         organization_id = operating.find_organization(unit.connection, organization)
         caller = system(organization_id, "backstory erase")
         cause = Cause(type="erase")
@@ -324,8 +326,12 @@ def rebuild(database: str | None) -> None:
 @cli.command()
 @operating.DATABASE
 def check(database: str | None) -> None:
-    """Compare views and hashes with the log, read-only; exit 1 and a diff where they differ."""
-    with operating.reading(operating.configure(database_url=database)) as connection:
+    """Compare views and hashes with the log, read-only; exit 1 and a diff where they differ.
+
+    Exit 1 also where bytes of erased secrets are still in the files.
+    """
+    config = operating.configure(database_url=database)
+    with operating.reading(config) as connection:
         shown = 0
         with operating.progress("checking", operating.count_all(connection), "events") as advance:
             for difference in rebuilding.differences(connection, advance):
@@ -333,12 +339,17 @@ def check(database: str | None) -> None:
                 if shown <= _SHOWN_DIFFERENCES:
                     _show(difference)
         unproven = _unproven(connection)
+        is_left = engines(config.url).needs_scrub(connection)
     for place in unproven:
         click.echo(place)
     if unproven:
         operating.fail("the log is not what was hashed when it was written", 1)
     if shown:
         operating.fail(f"{shown} differences; 'backstory rebuild' repairs them", 1)
+    if is_left:
+        left = operating.LEFT.format(engines(config.url).name)
+        advice = "A running server removes them by itself; without one, run 'backstory vault purge'"
+        operating.fail(f"{left} {advice}", 1)
     click.echo("the views equal the log, and the log its hashes")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from app.engines import engines
+from app.engines import SCRUB_ATTEMPTS, engines
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -241,8 +241,15 @@ class Database:
             raise CommitFailed(displaced)
 
     async def scrub(self) -> bool:
-        """Take what was erased out of the files; False where readers were in the way for long."""
-        return await self._engines.scrub(self._writer)
+        """Take what was erased out of the files; False where readers were in the way for long.
+
+        Between the attempts the writer goes on.
+        """
+        for _ in range(SCRUB_ATTEMPTS):
+            async with self._writer.connect() as connection:
+                if await connection.run_sync(self._engines.scrub):
+                    return True
+        return False
 
     async def close(self) -> None:
         """Close the readers, then the writer, whose close is SQLite's last checkpoint."""

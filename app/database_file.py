@@ -182,6 +182,11 @@ def is_empty(path: Path) -> bool:
     return not _size(path)
 
 
+def has_log(path: Path) -> bool:
+    """Whether there is a log of writes with something in it."""
+    return bool(_size(_log_of(path)))
+
+
 def leftovers(path: Path, *suffixes: str) -> list[Path]:
     """The files that show that there was a database where there is none now."""
     real = path.resolve()

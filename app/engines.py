@@ -36,7 +36,7 @@ _SQLITE_READERS = 4
 _READERS = 10
 _SNAPSHOTS = 5
 _BUSY_SECONDS = 1.0
-_SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
+SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 _SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _CONNECT_SECONDS = 5
 _LONGEST_SECONDS = 35  # longer than the server lets any statement take
@@ -114,8 +114,15 @@ class Engines(Protocol):
         """Cannot write; each statement sees all that was committed before it."""
         ...
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Take what was deleted out of the files, as far as that can be done at once."""
+    def needs_scrub(self, connection: sa.Connection) -> bool:
+        """Whether bytes of what was destroyed may still be in the files, as far as that is ours."""
+        ...
+
+    def scrub(self, connection: sa.Connection) -> bool:
+        """Take what was destroyed out of the files; False where a reader is in the way.
+
+        The connection is a writing one, in no transaction.
+        """
         ...
 
     def is_conflict(self, error: Exception) -> bool:
@@ -204,23 +211,29 @@ class SQLite:
             self._read_only(SQLITE), pool_size=_SQLITE_READERS, max_overflow=0, hide_parameters=True
         )
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Copy the log of writes into the file and empty it: what was erased is then gone.
+    def needs_scrub(self, connection: sa.Connection) -> bool:
+        """Whether the mark is set, and there is a log of writes: else SQLite has emptied it."""
+        is_due = connection.exec_driver_sql("PRAGMA user_version").scalar() != 0
+        return is_due and database_file.has_log(self.path)
 
-        False where readers of older snapshots did not end in time. Between the attempts the
-        writer goes on.
+    def scrub(self, connection: sa.Connection) -> bool:
+        """Copy the log of writes into the file and empty it, then take the mark away.
+
+        ``secure_delete`` has overwritten what was destroyed in the pages that are copied. Readers
+        of older snapshots are waited for as long as the busy timeout is.
         """
-        for _ in range(_SCRUB_ATTEMPTS):
-            async with writer.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                if driver is None:
-                    raise RuntimeError("the pool gave no connection")
-                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                busy, _, _ = await cursor.fetchone()
-                await cursor.close()
-            if not busy:
+        cursor = connection.connection.cursor()  # SQLAlchemy would begin a transaction
+        try:
+            cursor.execute("PRAGMA user_version")
+            if cursor.fetchone() == (0,):
                 return True
-        return False
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = cursor.fetchone() or (1, 0, 0)
+            if not is_busy:
+                cursor.execute("PRAGMA user_version = 0")
+            return not is_busy
+        finally:
+            cursor.close()
 
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked."""
@@ -234,6 +247,16 @@ class SQLite:
     def _read_only(self, driver: str) -> sa.URL:
         name = self.path.resolve().as_uri()
         return sa.URL.create(driver, database=name, query={"mode": "ro", "uri": "true"})
+
+
+def mark_for_scrub(connection: sa.Connection) -> None:
+    """Note, in the transaction that destroys something, that its bytes are still in the files.
+
+    SQLite keeps the number in the file's header, and writes it as it does any page: it is there
+    if and only if the transaction is. ``scrub`` takes it away.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version = 1")
 
 
 def _write_through(engine: sa.Engine, path: Path) -> None:
@@ -335,9 +358,12 @@ class PostgreSQL:
             **options,
         )
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Nothing: when deleted rows leave the server's files is the server's matter."""
-        del writer
+    def needs_scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # alike for both
+        """When deleted rows leave the server's files is the server's matter."""
+        return False
+
+    def scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # alike for both
+        """Nothing to do here."""
         return True
 
     def is_conflict(self, error: Exception) -> bool:

@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from app import keyfiles
-from app.engines import MASTER_KEY, engines
+from app.engines import MASTER_KEY, engines, mark_for_scrub
 from events.pointers import MARK, join
 from events.secrets import URL, Path, Plain, Standing, in_url
 from events.store import organization_ids
@@ -228,6 +228,7 @@ class Vault:
 
     def rewrap(self, connection: sa.Connection, organization_id: int) -> None:
         """Wrap an organization's keys under the newest master key; nothing else is touched."""
+        mark_for_scrub(connection)  # the older master key opens the older bytes
         for row in connection.execute(rows_of(vault_keys, organization_id)).all():
             key = Key(row.key_id, self._unwrap(row.wrapped, organization_id, row))
             connection.execute(
@@ -275,6 +276,7 @@ class Vault:
     def _destroy_keys(
         self, connection: sa.Connection, organization_id: int, purposes: tuple[Purpose, ...]
     ) -> None:
+        mark_for_scrub(connection)
         connection.execute(
             sa.delete(vault_keys).where(
                 vault_keys.c.organization_id == organization_id,
@@ -403,6 +405,7 @@ def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:
 
 def destroy(connection: sa.Connection, organization_id: int, assistant_id: int) -> None:
     """Destroy an assistant's ciphertexts."""
+    mark_for_scrub(connection)
     connection.execute(
         sa.delete(sealed_secrets).where(
             sealed_secrets.c.organization_id == organization_id,
