@@ -86,12 +86,10 @@ def prepare(url: sa.URL) -> None:
 
     Raises ``NotMigrated``, ``NewerSchema`` and ``DatabaseLost``.
     """
-    database = engines(url)
-    found = find_revision(url)
-    if found == _newest():
+    if is_current(url):
         return
-    if not database.is_embedded:
-        raise NotMigrated(database.name)
+    if not engines(url).is_embedded:
+        raise NotMigrated(engines(url).name)
     migrate(url)
 
 
@@ -115,9 +113,12 @@ def find_revision(url: sa.URL) -> str | None:
     return found
 
 
-def is_current(connection: sa.Connection, name: str) -> bool:
-    """Whether the schema is the one that this release works with; raises ``NewerSchema``."""
-    return _revision(connection, name) == _newest()
+def is_current(url: sa.URL) -> bool:
+    """Whether the schema is the one that this release works with.
+
+    Raises ``NewerSchema`` and ``DatabaseLost``.
+    """
+    return find_revision(url) == _newest()
 
 
 def _revision(connection: sa.Connection, name: str) -> str | None:

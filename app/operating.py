@@ -109,10 +109,11 @@ def reading(config: Config) -> Iterator[sa.Connection]:
     database.check()
     engine = database.snapshots()
     try:
-        with naming_the_database(config), engine.connect() as connection:
-            if not is_current(connection, database.name):
+        with naming_the_database(config):
+            if not is_current(config.url):
                 fail(f"{database.name} has not this release's schema; run 'backstory migrate'", 1)
-            yield connection
+            with engine.connect() as connection:
+                yield connection
     finally:
         engine.dispose()
 
