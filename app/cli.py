@@ -26,7 +26,7 @@ from app.continuation import NotAnExport
 from app.copying import NotACopy
 from app.database import DatabaseLost, NewerSchema, NotMigrated, find_revision, migrate, prepare
 from app.database_file import DatabaseHeld, FileRefused
-from app.engines import POSTGRESQL, engines
+from app.engines import POSTGRESQL, PoolerRefused, engines
 from app.main import create_app, spare_the_collector, utc_now
 from app.signing import AuditKeyMissing
 from app.trailers import TrailersProtocol
@@ -48,6 +48,7 @@ _REASONS = (
     AuditKeyMissing,
     DatabaseHeld,
     FileRefused,
+    PoolerRefused,
     DatabaseLost,
     NewerSchema,
     NotMigrated,
@@ -132,6 +133,7 @@ def copy_database(source: str, target: str) -> None:
     with operating.reading(here) as reading, operating.naming_the_database(there):
         database = engines(there.url)
         with database.hold("backstory copy", make=True):
+            database.check()
             migrate(there.url)
             engine = database.commands()
             count = copying.count_events(reading)

@@ -96,9 +96,10 @@ def prepare(url: sa.URL) -> None:
 def find_revision(url: sa.URL) -> str | None:
     """The schema of a database; None for none, where a new one may be made.
 
-    Raises ``NewerSchema`` and ``DatabaseLost``.
+    Raises ``NewerSchema`` and ``DatabaseLost``, ``FileRefused`` and ``PoolerRefused``.
     """
     database = engines(url)
+    database.check()
     left = database.leftovers()  # SQLite would remove the log of a file that is empty
     found = None
     if database.exists():

@@ -39,6 +39,7 @@ _BUSY_SECONDS = 1.0
 SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 _SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _CONNECT_SECONDS = 5
+_POOLER_ROUNDS = 3  # the first finds it, where nobody else uses the pooler at that moment
 _LONGEST_SECONDS = 35  # longer than the server lets any statement take
 # What a serving process lets one statement take, in milliseconds; commands take their time.
 _SERVING = {
@@ -56,6 +57,17 @@ _NOTICING = {
 _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: done by nobody
 # Too many connections, a lock not had in time, shut down, crashed, not started yet.
 _UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
+
+
+class PoolerRefused(Exception):
+    """What is made once for each connection does not last: settings, prepared statements."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is reached through a pooler that gives the transactions of one connection to"
+            " several sessions of the server: set PgBouncer's pool_mode = session, or connect to"
+            " the server itself"
+        )
 
 
 class Engines(Protocol):
@@ -76,7 +88,7 @@ class Engines(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise ``FileRefused`` where a part of it is missing: before anything is opened."""
+        """Raise ``FileRefused`` or ``PoolerRefused`` for what would lose data or fail later."""
         ...
 
     def leftovers(self) -> list[Path]:
@@ -300,7 +312,23 @@ class PostgreSQL:
         return None
 
     def check(self) -> None:
-        """The server looks after its files."""
+        """Two connections have a session each, and keep it; what is asked is who answers."""
+        engine = sa.create_engine(
+            self._sync_url(),
+            isolation_level="AUTOCOMMIT",  # a transaction for each statement
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+        sessions: tuple[set[int], set[int]] = (set(), set())
+        try:
+            with engine.connect() as one, engine.connect() as other:
+                for _ in range(_POOLER_ROUNDS):
+                    for connection, seen in zip((one, other), sessions, strict=True):
+                        seen.add(connection.scalar(sa.select(sa.func.pg_backend_pid())))
+        finally:
+            engine.dispose()
+        if sessions[0] & sessions[1] or any(len(seen) > 1 for seen in sessions):
+            raise PoolerRefused(self.name)
 
     def leftovers(self) -> list[Path]:
         """None: a server's database lies beside no file of ours."""

@@ -106,7 +106,6 @@ def reading(config: Config) -> Iterator[sa.Connection]:
     database = engines(config.url)
     if not database.exists():
         fail(f"there is no database {database.name}", 1)
-    database.check()
     engine = database.snapshots()
     try:
         with naming_the_database(config):
