@@ -39,6 +39,7 @@ _BUSY_SECONDS = 1.0
 SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 _SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _CONNECT_SECONDS = 5
+_WHO_ANSWERS = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
 _POOLER_ROUNDS = 3  # the first finds it, where nobody else uses the pooler at that moment
 _LONGEST_SECONDS = 35  # longer than the server lets any statement take
 # What a serving process lets one statement take, in milliseconds; commands take their time.
@@ -324,7 +325,7 @@ class PostgreSQL:
             with engine.connect() as one, engine.connect() as other:
                 for _ in range(_POOLER_ROUNDS):
                     for connection, seen in zip((one, other), sessions, strict=True):
-                        seen.add(connection.scalar(sa.select(sa.func.pg_backend_pid())))
+                        seen.add(connection.execute(_WHO_ANSWERS).scalar_one())
         finally:
             engine.dispose()
         if sessions[0] & sessions[1] or any(len(seen) > 1 for seen in sessions):

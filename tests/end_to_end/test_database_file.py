@@ -13,7 +13,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 
 import httpx
@@ -106,7 +106,7 @@ def mounted_file(database: Path, place: Path) -> Iterator[Path]:
 
 
 NAMES = (same_name, hard_link, symbolic_link, linked_folder, mounted_folder, mounted_file)
-Name = Callable[[Path, Path], "contextmanager[Path]"]
+Name = Callable[[Path, Path], AbstractContextManager[Path]]
 
 
 @pytest.fixture(scope="module")
@@ -405,12 +405,13 @@ def test_a_command_that_a_lock_file_names_is_printed_as_one_line(
 
 # -- the modes of files
 
+_UMASK = "import os\nos.umask(0o022)\n"
+
 
 def test_every_file_that_a_command_makes_is_its_owners_alone(tmp_path: Path) -> None:
     before = os.umask(0o022)
-    run_here = lambda text, **settings: run(tmp_path, *text.split(), **settings)  # noqa: E731
     try:
-        key = run_here(CREATE).stdout.strip()
+        key = run(tmp_path, *CREATE.split(), preamble=_UMASK).stdout.strip()
         with (
             serving(tmp_path / FILE, BACKSTORY_CHECKPOINT_DIR=str(tmp_path / "checkpoints"),
                     BACKSTORY_CHECKPOINT_INTERVAL="0s") as running,
@@ -428,10 +429,14 @@ def test_every_file_that_a_command_makes_is_its_owners_alone(tmp_path: Path) -> 
             f"copy --from {text_of(tmp_path / FILE)} --to {text_of(tmp_path / 'copy.db')}",
             f"migrate --database {text_of(tmp_path / 'new.db')}",
         ):
-            ended = run_here(command)
+            ended = run(tmp_path, *command.split(), preamble=_UMASK)
             assert ended.returncode == 0, ended.stderr
         assert_private(tmp_path)
         assert len([*tmp_path.rglob("*")]) > 15
+        open_to_all = f"{_UMASK}from app import private_files\nprivate_files._FILE = 0o644\n"
+        run(tmp_path, *["export", "--output", "all.ndjson"], preamble=open_to_all)
+        with pytest.raises(AssertionError):  # the control
+            assert_private(tmp_path)
     finally:
         os.umask(before)
 
