@@ -116,9 +116,8 @@ def hold(path: Path, command: str, *, make: bool = False) -> Iterator[None]:
     is_new = make and not real.exists()
     file = _locked(real, make=make)
     try:
-        _refuse_second_names(real, file)
         with _lock_file(real) as lock:
-            refuse_without_log(real)
+            check(real)
             held = _Held(path.absolute(), file, lock, Holder(pid=os.getpid(), command=command))
             held.say(needs_log=bool(_size(_log_of(real))))
             _held[held.path] = held
@@ -159,13 +158,18 @@ def displaced(path: Path) -> str | None:
     return None
 
 
-def refuse_without_log(path: Path) -> None:
+def check(path: Path) -> None:
+    """Raise ``FileRefused`` where the log of writes is not there, or lies elsewhere."""
+    _refuse_second_names(path.resolve())
+    _refuse_without_log(path.resolve())
+
+
+def _refuse_without_log(real: Path) -> None:
     """Raise ``FileRefused`` where the log of writes is needed and is not there.
 
     SQLite removes it only when the last connection has copied it into the file. Its index, which
     ends in ``-shm``, goes first: an index without a log says the same as the lock file.
     """
-    real = path.resolve()
     log, index, lock = _log_of(real), _beside(real, "-shm"), _beside(real, ".lock")
     for _ in range(_ATTEMPTS):  # a process that ends removes the log, then says so
         if log.exists() or not (index.exists() or _needs_log(lock)):
@@ -221,9 +225,9 @@ def _held_here(real: Path) -> _Held | None:
     return next((held for held in _held.values() if held.identity == identity), None)
 
 
-def _refuse_second_names(real: Path, file: int) -> None:
+def _refuse_second_names(real: Path) -> None:
     """SQLite names the log of writes after the file: with two names, there would be two logs."""
-    count = os.fstat(file).st_nlink
+    count = real.stat().st_nlink if real.exists() else 0
     if count > 1:
         raise FileRefused(
             f"{real} has {count} names (hard links), and each would have a log of writes of its"

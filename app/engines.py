@@ -168,8 +168,8 @@ class SQLite:
         return not database_file.is_empty(self.path)
 
     def check(self) -> None:
-        """The log of writes is there where it is needed."""
-        database_file.refuse_without_log(self.path)
+        """The log of writes is where SQLite looks for it."""
+        database_file.check(self.path)
 
     def leftovers(self) -> list[Path]:
         """Its keys, and its log of writes."""
