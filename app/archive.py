@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from app import audit, audit_verify
+from app import audit, audit_verify, private_files
 from app.audit import BeyondLog, Wish, find_format
 from events.merkle import leaf_hash
 
@@ -47,7 +47,7 @@ def write(
     Raises ``ArchiveBroken``: then a part is only there under a name that ends in ``.part``.
     """
     folder = folder_of(folder, organization_id)
-    folder.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(folder)
     parts = sorted(path for path in folder.iterdir() if _PART.fullmatch(path.name))
     plan, keys = _plan(engine, signer, organization_id, _end_of(parts), before, folder)
     if plan.until == plan.after:
@@ -61,8 +61,8 @@ def write(
     parquet = msgspec.structs.replace(plan, format=find_format("parquet"))
     _fill(engine, parquet, table, lambda _: None)
     _prove(folder, [*parts, lines], keys)
-    (folder / "key.json").write_bytes(keys)
-    (folder / f"{name}.checkpoint").write_text(plan.checkpoint, "utf-8")
+    private_files.write(folder / "key.json", keys)
+    private_files.write(folder / f"{name}.checkpoint", plan.checkpoint.encode())
     for part in (table, lines):  # the lines last: a part is there once they are
         part.rename(part.with_suffix(""))
     return plan
@@ -101,7 +101,7 @@ def _plan(
 
 
 def _fill(engine: sa.Engine, plan: Export, path: Path, progress: Callable[[int], None]) -> None:
-    with path.open("wb") as file:
+    with private_files.open_for_writing(path) as file:
         for chunk in audit.chunks(engine.connect, plan, progress):
             file.write(chunk)
         file.flush()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct, structs
 
-from app import accounts
+from app import accounts, private_files
 from app.signing import VerifierKey
 from app.unit import system
 from events import codec, merkle, store
@@ -496,14 +496,11 @@ def copy_checkpoint(folder: Path, made: RecordedCheckpoint) -> None:
 
     What stands there already is never overwritten; raises ``CheckpointContradicted``.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_files.make_folder(folder)
     origin, _, _ = made.checkpoint.partition("\n")
     file = folder / f"{origin.replace('/', '-')}-{made.size:012}.checkpoint"
     part = file.with_name(file.name + ".part")
-    with part.open("w", encoding="utf-8") as stream:
-        stream.write(made.checkpoint)
-        stream.flush()
-        os.fsync(stream.fileno())
+    private_files.write(part, made.checkpoint.encode())
     try:
         os.link(part, file)
         part.unlink()

@@ -25,8 +25,9 @@ from app.config import Config, ConfigError, as_variables
 from app.console.session import Codes
 from app.continuation import NotAnExport
 from app.copying import NotACopy
-from app.database import NotMigrated, migrate, prepare
-from app.engines import POSTGRESQL, DatabaseHeld, engines
+from app.database import DatabaseLost, NewerSchema, NotMigrated, find_revision, migrate, prepare
+from app.database_file import DatabaseHeld, FileRefused
+from app.engines import POSTGRESQL, PoolerRefused, engines
 from app.main import create_app, spare_the_collector, utc_now
 from app.signing import AuditKeyMissing
 from app.trailers import TrailersProtocol
@@ -47,6 +48,10 @@ _REASONS = (
     MasterKeyError,
     AuditKeyMissing,
     DatabaseHeld,
+    FileRefused,
+    PoolerRefused,
+    DatabaseLost,
+    NewerSchema,
     NotMigrated,
     NotACopy,
     NotAnExport,
@@ -108,9 +113,11 @@ def bring_up(database: str | None) -> None:
     """Bring a database up to this release's schema; a file migrates itself when it is served."""
     config = operating.configure(database_url=database)
     log.configure(config)
-    with operating.naming_the_database(config), engines(config.url).hold("backstory migrate"):
+    found = engines(config.url)
+    with operating.naming_the_database(config), found.hold("backstory migrate", make=True):
+        find_revision(config.url)  # refuses what is lost
         migrate(config.url)
-    click.echo(f"{engines(config.url).name} is up to date")
+    click.echo(f"{found.name} is up to date")
 
 
 @cli.command("copy")
@@ -126,7 +133,8 @@ def copy_database(source: str, target: str) -> None:
         operating.fail("--from and --to name the same database", 2)
     with operating.reading(here) as reading, operating.naming_the_database(there):
         database = engines(there.url)
-        with database.hold("backstory copy"):
+        with database.hold("backstory copy", make=True):
+            database.check()
             migrate(there.url)
             engine = database.commands()
             count = copying.count_events(reading)
@@ -239,7 +247,8 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
     Give both keys, the new one first: BACKSTORY_MASTER_KEY="NEW OLD".
     """
     instead = "POST /api/v1/vault/rotate for data keys; stop it first to change the master key"
-    with operating.writing(operating.configure(database_url=database), instead) as unit:
+    config = operating.configure(database_url=database)
+    with operating.writing(config, instead, destroys=True) as unit:
         ids = store.organization_ids(unit.connection)
         for organization_id in ids:
             secrets.rotate(
@@ -258,7 +267,7 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
     """
     config = operating.configure(database_url=database)
     instead = "the server purges by itself; stop it first to confirm the clock"
-    with operating.writing(config, instead) as unit:
+    with operating.writing(config, instead, destroys=True) as unit:
         ids = store.organization_ids(unit.connection)
         unit.lock(ids)
         if confirm_clock:
@@ -303,7 +312,8 @@ def erase(
         whose = f" of {organization}" if organization else ""
         question = f"Erase {what}{whose}? The values cannot be brought back."
         click.confirm(question, abort=True, err=True)
-    with operating.writing(operating.configure(database_url=database), instead) as unit:
+    config = operating.configure(database_url=database)
+    with operating.writing(config, instead, destroys=True) as unit:
         organization_id = operating.find_organization(unit.connection, organization)
         caller = system(organization_id, "backstory erase")
         cause = Cause(type="erase")
@@ -336,8 +346,12 @@ def rebuild(database: str | None) -> None:
 @cli.command()
 @operating.DATABASE
 def check(database: str | None) -> None:
-    """Compare views and hashes with the log, read-only; exit 1 and a diff where they differ."""
-    with operating.reading(operating.configure(database_url=database)) as connection:
+    """Compare views and hashes with the log, read-only; exit 1 and a diff where they differ.
+
+    Exit 1 also where bytes of erased secrets are still in the files.
+    """
+    config = operating.configure(database_url=database)
+    with operating.reading(config) as connection:
         shown = 0
         with operating.progress("checking", operating.count_all(connection), "events") as advance:
             for difference in rebuilding.differences(connection, advance):
@@ -345,12 +359,17 @@ def check(database: str | None) -> None:
                 if shown <= _SHOWN_DIFFERENCES:
                     _show(difference)
         unproven = _unproven(connection)
+        is_left = engines(config.url).needs_scrub(connection)
     for place in unproven:
         click.echo(place)
     if unproven:
         operating.fail("the log is not what was hashed when it was written", 1)
     if shown:
         operating.fail(f"{shown} differences; 'backstory rebuild' repairs them", 1)
+    if is_left:
+        left = operating.LEFT.format(engines(config.url).name)
+        advice = "A running server removes them by itself; without one, run 'backstory vault purge'"
+        operating.fail(f"{left} {advice}", 1)
     click.echo("the views equal the log, and the log its hashes")
 
 
@@ -403,7 +422,8 @@ def _url(listening: socket.socket) -> str:
 def _check(config: Config) -> None:
     """Clear what would stop the start while it can still be said in one line."""
     log.configure(config)
-    with operating.naming_the_database(config), engines(config.url).hold("backstory serve"):
+    database = engines(config.url)
+    with operating.naming_the_database(config), database.hold("backstory serve", make=True):
         prepare(config.url)
         vault.open_vault(config)
         signing.open_signer(config)

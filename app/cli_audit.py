@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 import rich_click as click
 
-from app import archive, audit, audit_verify, continuation, operating, signing
+from app import archive, audit, audit_verify, continuation, operating, private_files, signing
 from app.accounts import MAX_ID
 from app.audit import BeyondLog, Wish, find_format
 from app.continuation import NotAnExport
-from app.engines import DatabaseHeld, engines
+from app.database_file import DatabaseHeld
+from app.engines import engines
 from app.requests import invalid, moment, pointer
 from app.routes.export import Name
 from app.unit import system
@@ -113,12 +114,12 @@ def _write(config: Config, export: Export, output: Path, keep: int) -> None:
     """Write on after the first bytes of a file."""
     engine = engines(config.url).snapshots()
     count = export.until - export.after
-    with output.open("r+b" if keep else "wb") as file:
-        file.truncate(keep)
-        file.seek(keep)
-        with operating.progress("exporting", count, "events") as advance:
-            for chunk in audit.chunks(engine.connect, export, advance):
-                file.write(chunk)
+    with (
+        private_files.open_for_writing(output, keep=keep) as file,
+        operating.progress("exporting", count, "events") as advance,
+    ):
+        for chunk in audit.chunks(engine.connect, export, advance):
+            file.write(chunk)
     engine.dispose()
 
 

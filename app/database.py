@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from app.engines import engines
+from app.engines import SCRUB_ATTEMPTS, engines
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,8 +39,32 @@ class NotMigrated(Exception):
         super().__init__(f"{name} has not this release's schema; run 'backstory migrate' first")
 
 
+class NewerSchema(Exception):
+    """A newer release has migrated the database: this one does not know what it would do to it."""
+
+    def __init__(self, name: str, revision: str) -> None:
+        super().__init__(
+            f"{name} has schema {revision!r}, which this release does not know (its newest is"
+            f" {_newest()}): run the newer release that made it"
+        )
+
+
+class DatabaseLost(Exception):
+    """There is no database, but there are the files of one: no new one may take its place."""
+
+    def __init__(self, name: str, left: list[Path]) -> None:
+        files = ", ".join(map(str, left))
+        super().__init__(
+            f"{name} is missing or empty, but these files are a database's: {files}. Put the"
+            " database back; to begin a new one, move them away"
+        )
+
+
 def migrate(url: sa.URL) -> None:
-    """Bring the schema of a database up to date, making the file where there is none."""
+    """Bring the schema of a database up to date, making the file where there is none.
+
+    Raises ``NewerSchema``.
+    """
     from alembic import command  # noqa: PLC0415  # a server that finds its schema starts without it
     from alembic.config import Config  # noqa: PLC0415  # as above
 
@@ -47,6 +73,8 @@ def migrate(url: sa.URL) -> None:
     settings.set_main_option("script_location", "app:migrations")
     try:
         with engine.connect() as connection:
+            _revision(connection, engines(url).name)
+            connection.rollback()  # the migrations begin a transaction of their own
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
     finally:
@@ -56,37 +84,63 @@ def migrate(url: sa.URL) -> None:
 def prepare(url: sa.URL) -> None:
     """Migrate a file that this process holds; of a server's database, see that it is migrated.
 
-    Raises ``NotMigrated``.
+    Raises ``NotMigrated``, ``NewerSchema`` and ``DatabaseLost``.
     """
-    if _is_migrated(url):
+    if is_current(url):
         return
     if not engines(url).is_embedded:
         raise NotMigrated(engines(url).name)
     migrate(url)
 
 
-def _is_migrated(url: sa.URL) -> bool:
-    if not engines(url).exists():
-        return False
-    engine = engines(url).snapshots()
-    try:
-        with engine.connect() as connection:
-            return is_current(connection)
-    finally:
-        engine.dispose()
+def find_revision(url: sa.URL) -> str | None:
+    """The schema of a database; None for none, where a new one may be made.
+
+    Raises ``NewerSchema`` and ``DatabaseLost``, ``FileRefused`` and ``PoolerRefused``.
+    """
+    database = engines(url)
+    database.check()
+    left = database.leftovers()  # SQLite would remove the log of a file that is empty
+    found = None
+    if database.exists():
+        engine = database.snapshots()
+        try:
+            with engine.connect() as connection:
+                found = _revision(connection, database.name)
+        finally:
+            engine.dispose()
+    if found is None and left:
+        raise DatabaseLost(database.name, left)
+    return found
 
 
-def is_current(connection: sa.Connection) -> bool:
-    """Whether the schema is the one that this release works with."""
+def is_current(url: sa.URL) -> bool:
+    """Whether the schema is the one that this release works with.
+
+    Raises ``NewerSchema`` and ``DatabaseLost``.
+    """
+    return find_revision(url) == _newest()
+
+
+def _revision(connection: sa.Connection, name: str) -> str | None:
     if not sa.inspect(connection).has_table(_VERSION.name):
-        return False
-    return connection.scalars(sa.select(_VERSION.c.version_num)).all() == [_newest()]
+        return None
+    found = connection.scalars(sa.select(_VERSION.c.version_num)).all()
+    for revision in found:
+        if revision not in _revisions():
+            raise NewerSchema(name, revision)
+    return max(found, default=None)
+
+
+@cache
+def _revisions() -> frozenset[str]:
+    """The migrations of this release, whose files begin with their numbers."""
+    names = (path.name for path in (files("app") / "migrations" / "versions").iterdir())
+    return frozenset(name.partition("_")[0] for name in names if name.endswith(".py"))
 
 
 def _newest() -> str:
-    """The last of the migrations, whose files begin with their numbers."""
-    names = (path.name for path in (files("app") / "migrations" / "versions").iterdir())
-    return max(name for name in names if name.endswith(".py")).partition("_")[0]
+    return max(_revisions())
 
 
 class Database:
@@ -145,6 +199,8 @@ class Database:
 
     async def check(self) -> None:
         """Raise ``Busy`` where the database answers, but is one that takes no writes."""
+        if (displaced := self._engines.displaced()) is not None:
+            raise Busy(displaced)
         if await self.read(lambda connection: connection.scalar(self._engines.is_standby)):
             raise Busy("the database is a standby")
 
@@ -182,10 +238,20 @@ class Database:
             if not self.is_embedded and self._engines.is_conflict(error):
                 raise  # the server says that it is undone
             raise CommitFailed(str(error)) from error
+        # After the commit, or it could be replaced in between, and be answered as done.
+        if (displaced := self._engines.displaced()) is not None:
+            raise CommitFailed(displaced)
 
     async def scrub(self) -> bool:
-        """Take what was erased out of the files; False where readers were in the way for long."""
-        return await self._engines.scrub(self._writer)
+        """Take what was erased out of the files; False where readers were in the way for long.
+
+        Between the attempts the writer goes on.
+        """
+        for _ in range(SCRUB_ATTEMPTS):
+            async with self._writer.connect() as connection:
+                if await connection.run_sync(self._engines.scrub):
+                    return True
+        return False
 
     async def close(self) -> None:
         """Close the readers, then the writer, whose close is SQLite's last checkpoint."""

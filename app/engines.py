@@ -2,7 +2,7 @@
 
 SQLite, the embedded one: WAL with ``synchronous=FULL``, one writing connection which alone
 checkpoints (SQLite 3.7.0 to 3.51.2 can corrupt a WAL with two), readers that cannot write, and a
-lock file, because a second process that writes the same file would undo all of this.
+lock on the file, because a second process that writes it would undo all of this.
 
 PostgreSQL, and what speaks like it: many processes, each with one writing connection; the lock
 on an organization's counter row keeps them apart.
@@ -10,19 +10,16 @@ on an organization's counter row keeps them apart.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
 import sqlalchemy as sa
-from msgspec import Struct
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app import database_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +31,16 @@ SQLITE = "sqlite+aiosqlite"
 POSTGRESQL = "postgresql+asyncpg"
 _SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
 
+MASTER_KEY, AUDIT_KEY = _KEY_FILES = (".key", ".audit.key")  # beside a file, after its name
 _SQLITE_READERS = 4
 _READERS = 10
 _SNAPSHOTS = 5
 _BUSY_SECONDS = 1.0
-_SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
+SCRUB_ATTEMPTS = 5  # each waits for readers as long as the busy timeout
 _SQLITE_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _CONNECT_SECONDS = 5
+_WHO_ANSWERS = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
+_POOLER_ROUNDS = 3  # the first finds it, where nobody else uses the pooler at that moment
 _LONGEST_SECONDS = 35  # longer than the server lets any statement take
 # What a serving process lets one statement take, in milliseconds; commands take their time.
 _SERVING = {
@@ -60,21 +60,15 @@ _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: d
 _UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
 
 
-class Holder(Struct, frozen=True, kw_only=True):
-    """Who has a database file open for writing."""
+class PoolerRefused(Exception):
+    """What is made once for each connection does not last: settings, prepared statements."""
 
-    pid: int
-    command: str
-
-
-class DatabaseHeld(Exception):
-    """Another process writes this database file."""
-
-    def __init__(self, path: Path, holder: Holder | None) -> None:
-        who = f"process {holder.pid} ({holder.command})" if holder else "another process"
-        super().__init__(f"{path} is held by {who}")
-        self.path = path
-        self.holder = holder
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is reached through a pooler that gives the transactions of one connection to"
+            " several sessions of the server: set PgBouncer's pool_mode = session, or connect to"
+            " the server itself"
+        )
 
 
 class Engines(Protocol):
@@ -94,12 +88,27 @@ class Engines(Protocol):
         """Whether there is such a database, as far as can be said without opening it."""
         ...
 
+    def check(self) -> None:
+        """Raise ``FileRefused`` or ``PoolerRefused`` for what would lose data or fail later."""
+        ...
+
+    def leftovers(self) -> list[Path]:
+        """The files that show that there was a database, where there is none now."""
+        ...
+
+    def displaced(self) -> str | None:
+        """What is wrong where what is written does not go to where it is looked for any more."""
+        ...
+
     def key_file(self, suffix: str) -> Path | None:
         """Where a key lies that nobody configured; None where one must be configured."""
         ...
 
-    def hold(self, command: str) -> Any:
-        """A context in which nobody else does what would corrupt it; raises ``DatabaseHeld``."""
+    def hold(self, command: str, *, make: bool = False) -> Any:
+        """A context in which nobody else does what would corrupt it; ``make`` may make the file.
+
+        Raises ``DatabaseHeld`` and ``FileRefused``.
+        """
         ...
 
     def commands(self) -> sa.Engine:
@@ -118,8 +127,15 @@ class Engines(Protocol):
         """Cannot write; each statement sees all that was committed before it."""
         ...
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Take what was deleted out of the files, as far as that can be done at once."""
+    def needs_scrub(self, connection: sa.Connection) -> bool:
+        """Whether bytes of what was destroyed may still be in the files, as far as that is ours."""
+        ...
+
+    def scrub(self, connection: sa.Connection) -> bool:
+        """Take what was destroyed out of the files; False where a reader is in the way.
+
+        The connection is a writing one, in no transaction.
+        """
         ...
 
     def is_conflict(self, error: Exception) -> bool:
@@ -148,40 +164,37 @@ class SQLite:
         self.name = str(self.path)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
-        return self.path.exists()
+        """Whether the file is there, and something in it."""
+        return not database_file.is_empty(self.path)
+
+    def check(self) -> None:
+        """The log of writes is where SQLite looks for it."""
+        database_file.check(self.path)
+
+    def leftovers(self) -> list[Path]:
+        """Its keys, and its log of writes."""
+        return database_file.leftovers(self.path, *_KEY_FILES)
+
+    def displaced(self) -> str | None:
+        """Whether the file was removed or replaced while this process holds it."""
+        return database_file.displaced(self.path)
 
     def key_file(self, suffix: str) -> Path | None:
         """Beside the database."""
         return self.path.with_name(self.path.name + suffix)
 
     @contextmanager
-    def hold(self, command: str) -> Iterator[None]:
-        """Be the only process that writes the file; raises ``DatabaseHeld``."""
-        path = self.path.resolve()  # a file has one lock, whatever it is called
-        lock = path.with_name(path.name + ".lock")
-        if not path.parent.is_dir():  # a typing error, or a disk that is not there
-            raise FileNotFoundError(f"there is no folder {path.parent}")
-        # Opened without truncation: until the lock is ours, the text in it is the holder's.
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DatabaseHeld(path, _read_holder(handle)) from None
-            os.ftruncate(handle, 0)
-            os.pwrite(handle, msgspec.json.encode(Holder(pid=os.getpid(), command=command)), 0)
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:
+        """Be the only process that writes the file."""
+        with database_file.hold(self.path, command, make=make):
             yield
-            os.ftruncate(handle, 0)
-        finally:
-            os.close(handle)
 
     def commands(self) -> sa.Engine:
         """One connection at a time, which writes through."""
         url = sa.URL.create("sqlite", database=str(self.path))
         # An error must not repeat the values that a statement was given.
         engine = sa.create_engine(url, hide_parameters=True)
-        _write_through(engine)
+        _write_through(engine, self.path)
         return engine
 
     def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # alike for both
@@ -202,7 +215,7 @@ class SQLite:
         """The one writing connection."""
         url = sa.URL.create(SQLITE, database=str(self.path))
         engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-        _write_through(engine.sync_engine)
+        _write_through(engine.sync_engine, self.path)
         return engine
 
     def readers(self) -> AsyncEngine:
@@ -211,23 +224,29 @@ class SQLite:
             self._read_only(SQLITE), pool_size=_SQLITE_READERS, max_overflow=0, hide_parameters=True
         )
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Copy the log of writes into the file and empty it: what was erased is then gone.
+    def needs_scrub(self, connection: sa.Connection) -> bool:
+        """Whether the mark is set, and there is a log of writes: else SQLite has emptied it."""
+        is_due = connection.exec_driver_sql("PRAGMA user_version").scalar() != 0
+        return is_due and database_file.has_log(self.path)
 
-        False where readers of older snapshots did not end in time. Between the attempts the
-        writer goes on.
+    def scrub(self, connection: sa.Connection) -> bool:
+        """Copy the log of writes into the file and empty it, then take the mark away.
+
+        ``secure_delete`` has overwritten what was destroyed in the pages that are copied. Readers
+        of older snapshots are waited for as long as the busy timeout is.
         """
-        for _ in range(_SCRUB_ATTEMPTS):
-            async with writer.connect() as connection:
-                driver = (await connection.get_raw_connection()).driver_connection
-                if driver is None:
-                    raise RuntimeError("the pool gave no connection")
-                cursor = await driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-                busy, _, _ = await cursor.fetchone()
-                await cursor.close()
-            if not busy:
+        cursor = connection.connection.cursor()  # SQLAlchemy would begin a transaction
+        try:
+            cursor.execute("PRAGMA user_version")
+            if cursor.fetchone() == (0,):
                 return True
-        return False
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = cursor.fetchone() or (1, 0, 0)
+            if not is_busy:
+                cursor.execute("PRAGMA user_version = 0")
+            return not is_busy
+        finally:
+            cursor.close()
 
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked."""
@@ -243,16 +262,17 @@ class SQLite:
         return sa.URL.create(driver, database=name, query={"mode": "ro", "uri": "true"})
 
 
-def _read_holder(handle: int) -> Holder | None:
-    # The holder writes its name just after it takes the lock: give it that moment.
-    for _ in range(20):
-        if text := os.pread(handle, 4096, 0):
-            return msgspec.json.decode(text, type=Holder)
-        time.sleep(0.01)
-    return None
+def mark_for_scrub(connection: sa.Connection) -> None:
+    """Note, in the transaction that destroys something, that its bytes are still in the files.
+
+    SQLite keeps the number in the file's header, and writes it as it does any page: it is there
+    if and only if the transaction is. ``scrub`` takes it away.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version = 1")
 
 
-def _write_through(engine: sa.Engine) -> None:
+def _write_through(engine: sa.Engine, path: Path) -> None:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
         # The driver must not open transactions by itself: BEGIN IMMEDIATE below does.
@@ -265,6 +285,7 @@ def _write_through(engine: sa.Engine) -> None:
         # What is deleted is overwritten: an erased secret must not stay in a free page.
         cursor.execute("PRAGMA secure_delete=ON")
         cursor.close()
+        database_file.opened_for_writing(path)
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
@@ -291,8 +312,35 @@ class PostgreSQL:
         """A server's database lies beside no file of ours."""
         return None
 
+    def check(self) -> None:
+        """Two connections have a session each, and keep it; what is asked is who answers."""
+        engine = sa.create_engine(
+            self._sync_url(),
+            isolation_level="AUTOCOMMIT",  # a transaction for each statement
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+        sessions: tuple[set[int], set[int]] = (set(), set())
+        try:
+            with engine.connect() as one, engine.connect() as other:
+                for _ in range(_POOLER_ROUNDS):
+                    for connection, seen in zip((one, other), sessions, strict=True):
+                        seen.add(connection.execute(_WHO_ANSWERS).scalar_one())
+        finally:
+            engine.dispose()
+        if sessions[0] & sessions[1] or any(len(seen) > 1 for seen in sessions):
+            raise PoolerRefused(self.name)
+
+    def leftovers(self) -> list[Path]:
+        """None: a server's database lies beside no file of ours."""
+        return []
+
+    def displaced(self) -> str | None:
+        """The server looks after its files."""
+        return None
+
     @contextmanager
-    def hold(self, command: str) -> Iterator[None]:  # noqa: ARG002  # alike for both
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:  # noqa: ARG002  # alike for both
         """Whoever writes takes the lock of an organization's counter row, and no more."""
         yield
 
@@ -339,9 +387,12 @@ class PostgreSQL:
             **options,
         )
 
-    async def scrub(self, writer: AsyncEngine) -> bool:
-        """Nothing: when deleted rows leave the server's files is the server's matter."""
-        del writer
+    def needs_scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # alike for both
+        """When deleted rows leave the server's files is the server's matter."""
+        return False
+
+    def scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # alike for both
+        """Nothing to do here."""
         return True
 
     def is_conflict(self, error: Exception) -> bool:

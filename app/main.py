@@ -70,6 +70,7 @@ _log = structlog.get_logger(__name__)
 _START_SECONDS = 60
 _USAGE_SECONDS = 30.0
 _PURGE_SECONDS = 600.0  # as often, the time that was observed is kept
+_SCRUB_SECONDS = 15.0  # until what a reader kept in the files is tried again
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
 
 
@@ -107,7 +108,7 @@ async def open_services(
 
     Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
     """
-    with engines(config.url).hold(command):
+    with engines(config.url).hold(command, make=True):
         await _prepare(config.url)
         safe = vault.open_vault(config)
         signer = signing.open_signer(config)
@@ -182,6 +183,7 @@ def create_app(
                 asyncio.create_task(_repeat(settle, _USAGE_SECONDS)),
                 asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS)),
                 asyncio.create_task(_repeat(purge, _PURGE_SECONDS)),
+                asyncio.create_task(_repeat(made_of.secrets.scrub, _SCRUB_SECONDS)),
                 asyncio.create_task(_repeat(keep, looks)),
             ]
             yield
@@ -237,13 +239,13 @@ async def _purge(made_of: Services, grace: timedelta) -> None:
     await made_of.idempotency.forget(organizations)
 
 
-async def _repeat(chore: Callable[[], Awaitable[None]], seconds: float) -> None:
+async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> None:
     while True:
         await _attempt(chore)
         await asyncio.sleep(seconds)
 
 
-async def _attempt(chore: Callable[[], Awaitable[None]]) -> None:
+async def _attempt(chore: Callable[[], Awaitable[object]]) -> None:
     """Do what can wait until the next time if it fails now."""
     try:
         await chore()

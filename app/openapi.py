@@ -167,15 +167,19 @@ def operation(
     parameters: tuple[Parameter, ...] = (),
     public: bool = False,
     plan: type[msgspec.Struct] | None = None,
+    pending: Answer | None = None,
 ) -> type[Operation]:
     """An operation as the description shows it; several answers are media types of one status.
 
-    ``plan`` is what a dry run answers, with 200, where the deed itself answers otherwise.
+    ``plan`` is what a dry run answers, with 200, where the deed itself answers otherwise;
+    ``pending`` what is answered, with 202, while a part of it is still to be done.
     """
     expected = (*errors, *(() if public else (401, 403, 503)), *((413, 415, 422) if body else ()))
     said = {str(status): _success(status, answers)}
     if plan is not None:
         said["200"] = _success(HTTPStatus.OK, (Answer(plan),))
+    if pending is not None:
+        said["202"] = _success(HTTPStatus.ACCEPTED, (pending,))
     if PREFER in parameters:
         said["204"] = OpenAPIResponse(description="As asked with `Prefer: return=minimal`")
     said |= {str(code): _error(code) for code in sorted(set(expected))}

@@ -20,7 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app import accounts, log, signing, vault
 from app.config import Config, read_config
 from app.database import is_current, prepare
-from app.engines import DatabaseHeld, engines
+from app.database_file import DatabaseHeld
+from app.engines import SCRUB_ATTEMPTS, Engines, engines
 from app.main import utc_now
 from app.unit import Unit
 from events import store
@@ -28,6 +29,10 @@ from events import store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+LEFT = (
+    "what was destroyed is out of the tables, but its bytes are still in {0} or {0}-wal, because"
+    " a process that reads the database keeps SQLite from emptying its log of writes."
+)
 DATABASE = click.option("--database", metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]")
 
 
@@ -46,17 +51,18 @@ def find_organization(connection: sa.Connection, name: str | None) -> int:
 
 
 @contextmanager
-def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
+def holding(config: Config, *, make: bool = False, destroys: bool = False) -> Iterator[Unit]:
     """One transaction of an operator's command, which must hold the file.
 
-    ``make`` allows a database that is not there yet: elsewhere its name is a mistake. Raises
-    ``DatabaseHeld``.
+    ``make`` allows a database that is not there yet: elsewhere its name is a mistake. What a
+    command ``destroys`` is gone from the files when it ends, or it fails. Raises ``DatabaseHeld``.
     """
     log.configure(config)
     database = engines(config.url)
     if not (make or database.exists()):
         fail(f"there is no database {database.name}", 1)
-    with naming_the_database(config), database.hold(" ".join(["backstory", *sys.argv[1:3]])):
+    command = " ".join(["backstory", *sys.argv[1:3]])
+    with naming_the_database(config), database.hold(command, make=make):
         prepare(config.url)
         safe = vault.open_vault(config)
         if make:
@@ -67,18 +73,30 @@ def holding(config: Config, *, make: bool = False) -> Iterator[Unit]:
                 unit = Unit(connection, safe, utc_now)
                 yield unit
                 unit.flush()
+            if (displaced := database.displaced()) is not None:
+                fail(f"{displaced}: nothing may have been written", 1)
+            if destroys and not _scrub(database, engine):
+                fail(f"{LEFT.format(database.name)} When it has ended, run this again", 1)
         finally:
             engine.dispose()  # the last connection's end empties the log of writes
 
 
 @contextmanager
-def writing(config: Config, instead: str | None, *, make: bool = False) -> Iterator[Unit]:
+def writing(
+    config: Config, instead: str | None, *, make: bool = False, destroys: bool = False
+) -> Iterator[Unit]:
     """As ``holding``; ``instead`` is the route that does the same while a server holds it."""
     try:
-        with holding(config, make=make) as unit:
+        with holding(config, make=make, destroys=destroys) as unit:
             yield unit
     except DatabaseHeld as error:
         fail(f"{error}; {f'ask it: {instead}' if instead else 'stop it first'}", 1)
+
+
+def _scrub(database: Engines, engine: sa.Engine) -> bool:
+    """Take what was destroyed out of the files; False where a reader was in the way for long."""
+    with engine.connect() as connection:
+        return any(database.scrub(connection) for _ in range(SCRUB_ATTEMPTS))
 
 
 @contextmanager
@@ -90,10 +108,11 @@ def reading(config: Config) -> Iterator[sa.Connection]:
         fail(f"there is no database {database.name}", 1)
     engine = database.snapshots()
     try:
-        with naming_the_database(config), engine.connect() as connection:
-            if not is_current(connection):
+        with naming_the_database(config):
+            if not is_current(config.url):
                 fail(f"{database.name} has not this release's schema; run 'backstory migrate'", 1)
-            yield connection
+            with engine.connect() as connection:
+                yield connection
     finally:
         engine.dispose()
 

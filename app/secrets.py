@@ -118,7 +118,6 @@ class Secrets:
         self._database = database
         self._writer = writer
         self._revealed = revealed
-        self._scrub_is_due = False
 
     async def reveal(
         self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
@@ -146,12 +145,16 @@ class Secrets:
                     reason="the clock is further ahead than the servers have seen time pass",
                     advice="if the clock is right: backstory vault purge --confirm-clock",
                 )
-        if count or self._scrub_is_due:
-            await self.scrub()
+        await self.scrub()
         return count
 
-    async def scrub(self) -> None:
-        """What was erased is erased; where a reader holds its bytes back, they go later."""
-        self._scrub_is_due = not await self._database.scrub()
-        if self._scrub_is_due:
+    async def scrub(self) -> bool:
+        """Take the bytes of what was destroyed out of the files; they are there until this is True.
+
+        Whether there are any stands in the database, so that a process that died leaves it to the
+        next one.
+        """
+        is_done = await self._database.scrub()
+        if not is_done:
             _log.warning("scrub_is_due", advice="a long reader holds the log of writes")
+        return is_done

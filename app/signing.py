@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from app import keyfiles
 from app.config import PREFIX, ConfigError
-from app.engines import engines
+from app.engines import AUDIT_KEY, engines
 from events import store
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def _has_signed(config: Config) -> bool:
 
 
 def _embedded_file(config: Config) -> Path:
-    file = engines(config.url).key_file(".audit.key")
+    file = engines(config.url).key_file(AUDIT_KEY)
     if file is None:
         raise ConfigError(
             f"{PREFIX}AUDIT_KEY: set it, or {PREFIX}AUDIT_KEY_FILE: a server's database has no file"

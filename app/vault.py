@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from app import keyfiles
-from app.engines import engines
+from app.engines import MASTER_KEY, engines, mark_for_scrub
 from events.pointers import MARK, join
 from events.secrets import Path, Plain, Standing, place_of, revealed
 from events.store import organization_ids
@@ -147,7 +147,7 @@ def open_vault(config: Config) -> Vault:
             made = organization_ids(connection)
             masters = read_master_keys(config)
             if not masters:
-                file = database.key_file(".key")
+                file = database.key_file(MASTER_KEY)
                 if file is None:
                     raise MasterKeyError(
                         "BACKSTORY_MASTER_KEY: set it, or BACKSTORY_MASTER_KEY_FILE: a server's"
@@ -226,6 +226,7 @@ class Vault:
 
     def rewrap(self, connection: sa.Connection, organization_id: int) -> None:
         """Wrap an organization's keys under the newest master key; nothing else is touched."""
+        mark_for_scrub(connection)  # the older master key opens the older bytes
         for row in connection.execute(rows_of(vault_keys, organization_id)).all():
             key = Key(row.key_id, self._unwrap(row.wrapped, organization_id, row))
             connection.execute(
@@ -273,6 +274,7 @@ class Vault:
     def _destroy_keys(
         self, connection: sa.Connection, organization_id: int, purposes: tuple[Purpose, ...]
     ) -> None:
+        mark_for_scrub(connection)
         connection.execute(
             sa.delete(vault_keys).where(
                 vault_keys.c.organization_id == organization_id,
@@ -397,6 +399,7 @@ def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:
 
 def destroy(connection: sa.Connection, organization_id: int, assistant_id: int) -> None:
     """Destroy an assistant's ciphertexts."""
+    mark_for_scrub(connection)
     connection.execute(
         sa.delete(sealed_secrets).where(
             sealed_secrets.c.organization_id == organization_id,

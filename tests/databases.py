@@ -112,7 +112,7 @@ def reading_engine(path: Path) -> sa.Engine:
 
 def hold(path: Path) -> AbstractContextManager[None]:
     """What keeps others from writing, where somebody must."""
-    held: AbstractContextManager[None] = engines(url_of(path)).hold("tests")
+    held: AbstractContextManager[None] = engines(url_of(path)).hold("tests", make=True)
     return held
 
 

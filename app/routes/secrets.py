@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, post
+from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import Meta
 
 from app import openapi, secrets, service
@@ -70,6 +71,14 @@ COMPONENTS = (Reveal, RevealedSecrets, Erase, Rotate)
 _ERASED = openapi.Answer(
     APIResponse, example={"success": True, "message": "2 secrets erased", "data": None}
 )
+_REMAIN = (
+    "The bytes of what was destroyed are still in the database's files, because a process that"
+    " reads them keeps the log of writes from being emptied; the server goes on trying"
+)
+_PENDING = openapi.Answer(
+    APIResponse,
+    example={"success": True, "message": f"2 secrets erased. {_REMAIN}", "data": None},
+)
 _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
 
 
@@ -116,6 +125,7 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
         body=_ERASE,
         errors=(404, 409, 412, 422),
         parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+        pending=_PENDING,
     ),
 )
 async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
@@ -142,7 +152,11 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
     tags=["Secrets"],
     summary="Erase all secrets of the organization",
     operation_class=openapi.operation(
-        _ERASED, body=_ERASE, errors=(409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+        _ERASED,
+        body=_ERASE,
+        errors=(409, 422),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
+        pending=_PENDING,
     ),
 )
 async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
@@ -168,6 +182,7 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
         body=openapi.Body(Rotate, {"data_keys": True}, required=False),
         errors=(409,),
         parameters=(openapi.IDEMPOTENCY_KEY,),
+        pending=_PENDING,
     ),
 )
 async def rotate_keys(request: AnyRequest) -> Response[bytes]:
@@ -186,10 +201,26 @@ async def rotate_keys(request: AnyRequest) -> Response[bytes]:
 async def _carry_out(
     request: AnyRequest, who: Caller, work: Callable[[Unit], Response[bytes]]
 ) -> Response[bytes]:
-    """Carry out what destroys; answered once it is gone from the disk, too."""
+    """Carry out what destroys: 200 once it is gone from the disk, too, else 202."""
     response = await carry_out(request, who, work)
-    await services(request).secrets.scrub()
+    if response.status_code == HTTP_200_OK and not await services(request).secrets.scrub():
+        return _not_gone_yet(response)
     return response
+
+
+def _not_gone_yet(response: Response[bytes]) -> Response[bytes]:
+    """The same answer, which says what remains: not stored, so that a repeated request asks anew.
+
+    A replay of the stored answer comes this way, too.
+    """
+    answer = msgspec.json.decode(response.content, type=APIResponse)
+    content = msgspec.structs.replace(answer, message=f"{answer.message}. {_REMAIN}")
+    return Response(
+        msgspec.json.encode(content),
+        status_code=HTTP_202_ACCEPTED,
+        media_type=response.media_type,
+        headers=dict(response.headers),
+    )
 
 
 async def _reason(request: AnyRequest) -> str | None:

@@ -6,11 +6,17 @@ was erased since. New references have no fingerprint, so nothing needs the key a
 
 from __future__ import annotations
 
+import sqlalchemy as sa
 from alembic import op
+
+from app.engines import mark_for_scrub
 
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    op.execute("DELETE FROM vault_keys WHERE purpose = 'fingerprint'")
+    connection = op.get_bind()
+    gone = connection.execute(sa.text("DELETE FROM vault_keys WHERE purpose = 'fingerprint'"))
+    if gone.rowcount:
+        mark_for_scrub(connection)
