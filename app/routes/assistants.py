@@ -192,7 +192,8 @@ async def list_assistants(
         past = await made_of.assistants.select_at(
             who.organization_id, then, selection, skip=skip, limit=limit
         )
-        found = listed(answers.encode(assistant) for assistant in past)
+        bodies = (answers.encode(assistant) for assistant in past)
+        found = listed(who.organization_id, bodies, selection, skip, limit, then)
     return answers.listed(found, read_condition(request.headers), then)
 
 
@@ -410,7 +411,8 @@ async def get_assistant(
         view = await views.view(who.organization_id, known)
         return answers.shown(view, condition, views.age(view))
     past = await assistants.at(who.organization_id, known, wanted)
-    return answers.past(past, condition, f"{PREFIX}/{known}")
+    asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
+    return answers.past(past, condition, f"{PREFIX}/{known}", asked)
 
 
 @delete(
