@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app import openapi, service
 from app.accounts import MAX_ID, Role
+from app.caching import note_choice
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
@@ -199,6 +200,7 @@ async def list_assistants(
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
     """The moment that is asked for, by the query or by the header."""
+    note_choice(request.scope, "Accept-Datetime")  # whichever it is, the other may be sent
     return moment("as_of", as_of) or accept_datetime(request)
 
 

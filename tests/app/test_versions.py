@@ -808,7 +808,7 @@ def test_a_past_versions_tag_changes_when_its_secrets_are_erased(
     again = editor.get(f"{path}/versions/1", headers={"if-none-match": shown})
     assert ok(again)["assistant"]["api_keys"] == {"own": "erased"}
     # What came after the erasure has nothing that it took.
-    assert editor.get(path, params={"version": "latest"}).headers["etag"] == '"4"'
+    assert version_of(editor.get(path, params={"version": "latest"})) == 4
     editor.patch(path, json={"api_keys": {"own": "sk-2"}})
     assert editor.get(path).json()["api_keys"] == {"own": MASK}
     _, entry = diff(editor, path, 1, 5)
@@ -1059,7 +1059,7 @@ def test_a_list_of_the_past_says_when_it_is_of_and_is_not_sent_twice(past: Past)
     by_query = past.editor.get(ASSISTANTS, params={"as_of": past.text(3.5)})
     assert ok(by_header) == ok(by_query)
     assert by_query.headers["memento-datetime"] == past.http_date(3.5)
-    assert "Accept-Datetime" in by_header.headers["vary"]
+    assert "accept-datetime" in by_query.headers["vary"].lower()
     assert "memento-datetime" not in past.editor.get(ASSISTANTS).headers
     tag = {"if-none-match": by_query.headers["etag"]}
     again = past.editor.get(ASSISTANTS, params={"as_of": past.text(3.5)}, headers=tag)
