@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from app import openapi, representation
 from app.policies import rule_of
 from app.preconditions import etag
-from app.routes.examples import ASSISTANT
+from app.routes.examples import ASSISTANT, PLAN
 from app.service import Clash, Outcome
 from events.changed import changes_of
 from events.policy import Warned
@@ -93,7 +93,10 @@ class APIResponse(Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
-ETAG = "The version, and a digest of what is shown: a strong validator."
+ETAG = (
+    f"The version and a digest, a strong validator: `{PLAN['etag']}`. It fits this representation"
+    " of this assistant alone; the version alone is the member `version`."
+)
 _HEADERS = {
     "ETag": ETAG,
     "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",

@@ -162,7 +162,10 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     tags=["Assistants"],
     summary="List assistants",
     operation_class=openapi.operation(
-        openapi.Answer(AssistantResponse, example=[ASSISTANT], many=True), errors=(304, 422),
+        openapi.Answer(
+            AssistantResponse, example=[ASSISTANT], many=True, headers={"ETag": "Of this list."}
+        ),
+        errors=(304, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )  # fmt: skip
