@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # What identifies a caller: the API reads the first, the console the second.
 _CALLER = ("Authorization", "Cookie")
+_PUBLIC = "public"  # the one directive that a caller's own answer never has
 _CHOSEN_BY = "chosen_by"  # in a request's scope: the headers that its answer depends on
 
 
@@ -61,7 +62,8 @@ class CacheControl:
 
 
 def _controlled(scope: Any, headers: Iterable[Header]) -> list[Header]:
-    others: list[Header] = []
+    """The headers, with what their maker says of caches held to the rule."""
+    made: list[Header] = []
     said, varies, sets_cookie = b"", b"", False
     for header in headers:
         name, value = header
@@ -71,12 +73,12 @@ def _controlled(scope: Any, headers: Iterable[Header]) -> list[Header]:
             varies = varies + b"," + value
         else:
             sets_cookie = sets_cookie or name == b"set-cookie"
-            others.append(header)
+            made.append(header)
     is_public = _is_public(said) and not sets_cookie and scope.get("principal") is None
-    others.append((b"cache-control", b"no-store" if sets_cookie else _control(said, is_public)))
+    made.append((b"cache-control", b"no-store" if sets_cookie else _control(said, is_public)))
     if names := _vary(varies, tuple(scope.get(_CHOSEN_BY, ())), is_public):
-        others.append((b"vary", names))
-    return others
+        made.append((b"vary", names))
+    return made
 
 
 @lru_cache(64)
@@ -86,21 +88,17 @@ def _directives(said: bytes) -> list[str]:
 
 
 def _is_public(said: bytes) -> bool:
-    return said != b"" and "public" in map(str.lower, _directives(said))
+    return said != b"" and _PUBLIC in map(str.lower, _directives(said))
 
 
 @lru_cache(64)
 def _control(said: bytes, is_public: bool) -> bytes:  # noqa: FBT001  # a key of the cache
-    kept = [one for one in _directives(said) if is_public or one.lower() not in _FOR_ALL]
+    kept = [one for one in _directives(said) if is_public or one.lower() != _PUBLIC]
     names = {one.lower() for one in kept}
     if is_public or "no-store" in names:
         return ", ".join(kept).encode("latin-1")
     own = [] if "private" in names else ["private"]
     return ", ".join([*own, *(kept or ["no-cache"])]).encode("latin-1")
-
-
-# Directives that let a shared cache answer a caller with what it kept for another.
-_FOR_ALL = frozenset(("public",))
 
 
 @lru_cache(256)
