@@ -13,7 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app import service
-from app.preconditions import NONE, Condition, Moved, digest
+from app.preconditions import NONE, Condition, Moved, tag_of
 from app.service import Outcome, Wish
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
@@ -234,5 +234,6 @@ def _require_condition(unit: Unit, wish: SetWish, *, is_revert: bool) -> None:
 
 
 def _tag(unit: Unit, caller: Caller, assistant_ids: list[int]) -> str:
-    versions = [f"{one}:{unit.state(caller.organization_id, one).version}" for one in assistant_ids]
-    return digest(",".join(versions).encode())
+    organization_id = caller.organization_id
+    versions = [(one, unit.state(organization_id, one).version) for one in assistant_ids]
+    return tag_of(organization_id, "change-sets", msgspec.json.encode(versions))

@@ -22,6 +22,7 @@ from msgspec import Struct
 from app import log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
+from app.caching import CacheControl
 from app.clock import ForwardClock, Witness
 from app.config import Config, read_config
 from app.console.pages import TEMPLATES, on_no_route
@@ -211,7 +212,7 @@ def create_app(
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )
-    return log.RequestLog(authenticated)
+    return CacheControl(log.RequestLog(authenticated))
 
 
 def create_configured_app() -> ASGIApp:

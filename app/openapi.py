@@ -79,8 +79,17 @@ IDEMPOTENCY_KEY = _header(
     "The same request with the same key gets the same answer, and happens once.",
     "8e03978e-40d5-43dd-bc93-6894a57f9324",
 )
-IF_MATCH = _header("If-Match", "The `ETag` that the change is to be made over.", '"7"')
-IF_NONE_MATCH = _header("If-None-Match", "304 where this is the current `ETag`.", '"7"')
+IF_MATCH = _header(
+    "If-Match",
+    "The `ETag` that the change is to be made over. Of an assistant, its bare version is taken too:"
+    ' `"7"`.',
+    '"7-73300871f44c168e7c949de2c750e60c"',
+)
+IF_NONE_MATCH = _header(
+    "If-None-Match",
+    "304 where this is the current `ETag`, whole: a bare version is no tag of anything.",
+    '"7-73300871f44c168e7c949de2c750e60c"',
+)
 ACCEPT_DATETIME = _header(
     "Accept-Datetime", "As it was then (RFC 7089).", "Sun, 01 Mar 2026 09:00:00 GMT"
 )
@@ -204,7 +213,9 @@ def config(version: str, structs: Structs) -> OpenAPIConfig:
         path="/schema",
         description=(
             "An event-sourced settings service for voice-AI assistants: the assistants API of "
-            "Burki Voice AI on the wire, every change an immutable event behind it."
+            "Burki Voice AI on the wire, every change an immutable event behind it. Every answer "
+            "is its caller's own: `Cache-Control` says `private`, or `no-store` where it holds a "
+            "secret or a key, and `Vary` names what identifies the caller."
         ),
         components=Components(
             security_schemes={

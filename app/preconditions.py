@@ -1,4 +1,9 @@
-"""Conditional requests (RFC 9110, section 13): what a caller holds to be current."""
+"""Conditional requests (RFC 9110, section 13): what a caller holds to be current.
+
+A tag fits one representation of one resource of one organization. To write, a caller may also name
+the bare version, ``"12"``: it can only be meant of the assistant that the request is about. To
+read, the bare version says nothing: another organization's assistant has a version 12, too.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,21 @@ import hashlib
 import re
 from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 
 from events.errors import FieldError, InvalidSettings, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from litestar.datastructures import Headers
 
 # What a list holds between two commas may be nothing (RFC 9110, section 5.6.1.2).
 _TAG = re.compile(r'[\s,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,[\s,]*|$)')
 _MOST_TAGS = 100
+_DIGITS = 32
+_LONGEST_VERSION = 15  # digits
 
 
 class Tags(Struct, frozen=True, kw_only=True):
@@ -25,13 +35,13 @@ class Tags(Struct, frozen=True, kw_only=True):
     weak: tuple[str, ...] = ()
     any: bool = False
 
-    def match_strongly(self, tag: str) -> bool:
-        """Whether a current tag is among them; a weak one never is."""
-        return self.any or tag in self.strong
+    def match_strongly(self, names: Iterable[str]) -> bool:
+        """Whether a name of what is current is among them; a weak one never is."""
+        return self.any or not set(names).isdisjoint(self.strong)
 
-    def match(self, tag: str) -> bool:
-        """Whether a current tag is among them, weak ones included."""
-        return self.match_strongly(tag) or tag in self.weak
+    def match(self, names: Iterable[str]) -> bool:
+        """Whether a name of what is current is among them, weak ones included."""
+        return self.match_strongly(names) or not set(names).isdisjoint(self.weak)
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -45,11 +55,16 @@ class Condition(Struct, frozen=True, kw_only=True):
         """Whether it says over which state a write is to be made: ``*`` means any."""
         return self.if_match is not None and bool(self.if_match.strong)
 
-    def holds(self, tag: str) -> bool:
-        """Whether a write may go on, over the state with this tag."""
-        if self.if_match is not None and not self.if_match.match_strongly(tag):
+    def holds(self, tag: str, version: int | None = None) -> bool:
+        """Whether a write may go on, over the state with this tag; its version names it, too."""
+        names = (tag,) if version is None else (tag, str(version))
+        if self.if_match is not None and not self.if_match.match_strongly(names):
             return False
-        return self.if_none_match is None or not self.if_none_match.match(tag)
+        return self.if_none_match is None or not self.if_none_match.match(names)
+
+    def has(self, tag: str) -> bool:
+        """Whether a reader has the representation with this tag."""
+        return self.if_none_match is not None and self.if_none_match.match((tag,))
 
 
 NONE = Condition()
@@ -63,14 +78,25 @@ class Moved(Refusal):
         self.tag = tag
 
 
-def etag(tag: str | int) -> str:
+def etag(tag: str) -> str:
     """A tag as the header ``ETag`` has it: a strong validator."""
     return f'"{tag}"'
 
 
-def digest(body: bytes) -> str:
-    """A tag of what has no version: of the bytes that are shown."""
-    return hashlib.sha256(body).hexdigest()[:32]
+def tag_of(organization_id: int, resource: str, body: bytes, version: int | None = None) -> str:
+    """The tag of the bytes that show a resource of an organization: ``12-`` and a digest.
+
+    Where a resource has several forms (a moment, a media type), ``resource`` names the form, too.
+    """
+    place = msgspec.json.encode((organization_id, resource))
+    digest = hashlib.sha256(place + b"\n" + body).hexdigest()[:_DIGITS]
+    return digest if version is None else f"{version}-{digest}"
+
+
+def version_in(tag: str) -> int | None:
+    """The version that a tag begins with, or is; None where it names none."""
+    text = tag.partition("-")[0]
+    return int(text) if text.isdecimal() and len(text) <= _LONGEST_VERSION else None
 
 
 def read_condition(headers: Headers) -> Condition:

@@ -159,7 +159,7 @@ def _(refusal: PreconditionFailed) -> Response[bytes]:
         HTTPStatus.PRECONDITION_FAILED,
         "precondition-failed",
         text,
-        {"etag": etag(refusal.version)},
+        {"etag": etag(refusal.tag)},
         version=refusal.version,
         changed_since=refusal.changes,
     )
@@ -189,7 +189,7 @@ def _(refusal: ChangesClash) -> Response[bytes]:
         HTTPStatus.CONFLICT,
         "conflict",
         text,
-        {"etag": etag(refusal.version)},
+        {"etag": etag(refusal.tag)},
         version=refusal.version,
         conflicts=refusal.clashes,
     )

@@ -13,16 +13,17 @@ import asyncio
 import time
 from collections import Counter
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import Struct
 
+from app import representation
 from app.bounded import Bounded
-from app.preconditions import digest, etag
+from app.preconditions import etag, tag_of
 from app.service import Assistant
 from projections import current
-from projections.current import Selection, represent
+from projections.current import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,6 +44,7 @@ class View(Struct):
 
     stamp: Stamp
     body: bytes
+    tag: str
     etag: bytes
     headers: tuple[tuple[bytes, bytes], ...]
     unchanged: tuple[tuple[bytes, bytes], ...]  # the headers for who has it
@@ -56,12 +58,12 @@ class View(Struct):
 
 def view_of(assistant: Assistant) -> View:
     """The view of an assistant."""
-    shown = represent(assistant.organization_id, assistant.id, assistant.state)
-    body = msgspec.json.encode(shown)
-    tag = etag(assistant.state.version).encode()
-    unchanged = ((b"etag", tag), (b"vary", b"Accept-Datetime"))
+    shown = representation.of(assistant.organization_id, assistant.id, assistant.state)
+    body, held = shown.body, etag(shown.tag).encode()
+    unchanged = ((b"etag", held), (b"vary", b"Accept-Datetime"))
     of_body = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-    return View(current.stamp_of(assistant.state), body, tag, unchanged + of_body, unchanged)
+    stamp = current.stamp_of(assistant.state)
+    return View(stamp, body, shown.tag, held, unchanged + of_body, unchanged)
 
 
 class Listed(Struct, frozen=True):
@@ -71,10 +73,11 @@ class Listed(Struct, frozen=True):
     tag: str
 
 
-def listed(bodies: Iterable[bytes]) -> Listed:
-    """The list of encoded assistants."""
+def listed(organization_id: int, bodies: Iterable[bytes], *asked: Any) -> Listed:
+    """The list of encoded assistants; ``asked`` is all that says which list it is."""
     body = b"[" + b",".join(bodies) + b"]"
-    return Listed(body, digest(body))
+    resource = f"assistants?{msgspec.json.encode(asked).decode()}"
+    return Listed(body, tag_of(organization_id, resource, body))
 
 
 class RememberedViews:
@@ -141,7 +144,8 @@ class RememberedViews:
         views, read = await self._database.snapshot(
             self._select, organization_id, selection, skip=skip, limit=limit
         )
-        found = listed(view.body for view in views)
+        bodies = (view.body for view in views)
+        found = listed(organization_id, bodies, selection, skip, limit)
         if self._is_still(organization_id, chosen[1]):
             for number, view in read.items():
                 self._remember((organization_id, number), view)

@@ -12,6 +12,7 @@ from litestar.params import PathParameter
 from msgspec import Struct
 
 from app.accounts import MAX_ID, REVEAL, Principal, Role
+from app.caching import chosen_by
 from app.idempotency import Once, fingerprint
 from app.preconditions import read_condition
 from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
@@ -270,7 +271,7 @@ def preferences(request: AnyRequest, *, dry_run: bool = False) -> Preferences:
 
     A dry run may also be asked for elsewhere.
     """
-    lines = request.headers.getall("prefer", [])
+    lines = chosen_by(request, "Prefer")
     if not lines:
         return Preferences(dry_run=dry_run)
     sent = ",".join(lines)
@@ -293,9 +294,10 @@ def query_text(request: AnyRequest, name: str) -> str | None:
 
 def accept_datetime(request: AnyRequest) -> datetime | None:
     """The moment that the header ``Accept-Datetime`` (RFC 7089) asks for."""
-    text = request.headers.get("accept-datetime")
-    if text is None:
+    lines = chosen_by(request, "Accept-Datetime")
+    if not lines:
         return None
+    text = lines[0]
     try:
         found = parsedate_to_datetime(text).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app import versions
-from app.preconditions import NONE, Condition
+from app import representation, versions
+from app.preconditions import NONE, Condition, version_in
 from app.vault import existing
 from events import pointers, policy, store
 from events.changed import (
@@ -120,9 +120,10 @@ class Outcome(Assistant, frozen=True, kw_only=True):
 class PreconditionFailed(Refusal):
     """The assistant is not what the caller held it to be."""
 
-    def __init__(self, version: int, changes: tuple[ChangeSummary, ...]) -> None:
+    def __init__(self, version: int, tag: str, changes: tuple[ChangeSummary, ...]) -> None:
         super().__init__(version)
         self.version = version
+        self.tag = tag
         self.changes = changes
 
 
@@ -135,9 +136,10 @@ class PreconditionRequired(Refusal):
 class ChangesClash(Refusal):
     """Others changed the same paths since."""
 
-    def __init__(self, version: int, clashes: tuple[Clash, ...], count: int) -> None:
+    def __init__(self, version: int, tag: str, clashes: tuple[Clash, ...], count: int) -> None:
         super().__init__(version)
         self.version = version
+        self.tag = tag
         self.clashes = clashes  # the first of all that there are
         self.count = count
 
@@ -444,7 +446,9 @@ def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
         refuse(command, proposed.proposal)
     except MergeConflict as conflict:
         count = len(conflict.conflicts)
-        raise ChangesClash(outcome.before.version, outcome.clashes, count) from None
+        before = outcome.before
+        tag = representation.of(outcome.organization_id, outcome.id, before).tag
+        raise ChangesClash(before.version, tag, outcome.clashes, count) from None
     if outcome.refused is not None:
         raise outcome.refused
 
@@ -461,14 +465,18 @@ def _checked(unit: Unit, wish: Wish, *, is_conditional: bool = False) -> State:
 
 def check_condition(unit: Unit, wish: Wish, state: State) -> None:
     """Raise ``PreconditionFailed`` where the state is not the one that the caller read."""
-    if not wish.condition.holds(str(state.version)):
-        raise PreconditionFailed(state.version, _since(unit, wish, wish.condition, state))
+    if wish.condition == NONE:
+        return
+    tag = representation.of(wish.caller.organization_id, wish.assistant_id, state).tag
+    if not wish.condition.holds(tag, state.version):
+        since = _since(unit, wish, wish.condition, state)
+        raise PreconditionFailed(state.version, tag, since)
 
 
 def _since(unit: Unit, wish: Wish, condition: Condition, state: State) -> tuple[ChangeSummary, ...]:
     """What happened since the newest version that the caller knew."""
     tags = condition.if_match.strong if condition.if_match else ()
-    known = [int(tag) for tag in tags if tag.isdecimal() and len(tag) < 16]  # noqa: PLR2004
+    known = [version for tag in tags if (version := version_in(tag)) is not None]
     older = [version for version in known if version < state.version]
     return _came_between(unit, wish, max(older), state) if older else ()
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "/api/v1/assistants/"
 _LONGEST_ID = 9  # digits: no longer one is sure to be one that can exist
-_ONE_TAG = re.compile(rb'"[0-9]+"')
+_ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
 _NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
 
 

@@ -189,6 +189,14 @@ def serving_process(
         assert process.wait(20) == 0
 
 
+def version_of(answer: httpx.Response) -> int:
+    """The version that an answer's tag begins with."""
+    number, dash, digest = answer.headers["etag"].strip('"').partition("-")
+    assert dash, f"a tag that fits others, too: {number}"
+    assert len(digest) == 32
+    return int(number)
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     database = tmp_path_factory.mktemp("server") / "backstory.db"

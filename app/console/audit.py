@@ -12,6 +12,7 @@ from litestar.params import QueryParameter
 from litestar.response import Template
 from litestar.types import ASGIApp
 
+from app.caching import chosen_by
 from app.console.asking import signed_in
 from app.console.pages import AS_IT_IS, page, show
 
@@ -102,7 +103,7 @@ def _moment(text: str, time: str) -> str:
 async def export(request: AnyRequest) -> ASGIApp:
     """The log as a file, streamed as the API streams it."""
     visitor = await signed_in(request)
-    accepted = {"accept-encoding": request.headers.get("accept-encoding", "")}
+    accepted = {"accept-encoding": ",".join(chosen_by(request, "Accept-Encoding"))}
     return visitor.streamed("/audit/export", request.query_params, accepted)
 
 

@@ -1,7 +1,7 @@
 """What others do to an assistant while somebody looks at a page of it: a bar that says so.
 
-The page asks with the tag of the version that it shows. That is the API's own tag, so the answer
-is 304 until somebody changes the assistant.
+The page asks with the version that it was told of last, at first the one that it shows. Until
+somebody changes the assistant, the answer is 204.
 """
 
 from __future__ import annotations
@@ -19,30 +19,25 @@ from app.console.pages import page, show
 
 AnyRequest = Request[Any, Any, Any]
 
-_TAG = "if-none-match"
-
 
 @show("/assistants/{assistant_id:str}/live")
 async def show_latest(
     request: AnyRequest,
     assistant_id: FromPath[str],
     since: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
-) -> Template | Response[bytes]:
-    """The last change, for a page that shows the version ``since``; 304 to one that knows it."""
+    known: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
+) -> Template | Response[None]:
+    """The last change, for a page that shows the version ``since``; 204 to one that knows it."""
     visitor = await signed_in(request)
     at = f"/assistants/{part(assistant_id)}"
-    held = {_TAG: request.headers[_TAG]} if _TAG in request.headers else {}
-    answer = await visitor.send("GET", at, headers=held)
+    answer = await visitor.get(at)
     if answer.status == HTTPStatus.NOT_FOUND:
         return page("live", visitor, answer.status, last=None)
-    tag = {"etag": answer.headers.get("etag", "")}
-    if answer.status == HTTPStatus.NOT_MODIFIED:
-        return Response(b"", status_code=answer.status, headers=tag)
     version = answer.or_raise()["version"]
+    if version == known:
+        return Response(None, status_code=HTTPStatus.NO_CONTENT)
     last = (await visitor.get(f"{at}/versions/{version}")).or_raise()
-    said = page("live", visitor, assistant=answer.data, last=last, since=since)
-    said.headers.update(tag)
-    return said
+    return page("live", visitor, assistant=answer.data, last=last, since=since)
 
 
 HANDLERS = [show_latest]

@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from app import problems
 from app.accounts import Role
+from app.caching import chosen_by, note_choice
 from app.console import session, showing
 from app.console.asking import API, Refused, Visitor
 from app.console.session import CrossSite, SignedOut
@@ -54,7 +55,6 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-_BY_ACCEPT = {"vary": "Accept"}
 _READING = ("GET", "HEAD")
 _FOR_GOOD = "public, max-age=31536000, immutable"
 _TYPES = {"css": "text/css", "js": "text/javascript"}
@@ -108,7 +108,8 @@ class Headers(ASGIMiddleware):
     """Puts the headers that every answer of the console has on it."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Serve one request."""
+        """Serve one request; what compresses it chooses by what is accepted."""
+        note_choice(scope, "Accept-Encoding")
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -176,12 +177,13 @@ def problem(request: AnyRequest, status: int, said: Mapping[str, Any]) -> Templa
 def on_no_route(request: AnyRequest, error: HTTPException) -> Response[Any]:
     """An address that is none: as a page for who reads pages."""
     response: Response[Any] = _API_HANDLERS[HTTPException](request, error)
-    if path_of(request).startswith(API) or "text/html" not in request.headers.get("accept", ""):
-        response.headers.update(_BY_ACCEPT)
+    if path_of(request).startswith(API):
+        return response
+    if not any("text/html" in line for line in chosen_by(request, "Accept")):
         return response
     shown = problem(request, error.status_code, {"detail": "There is no such page."})
     # No middleware of the console's saw the request.
-    shown.headers.update(_HEADERS | _BY_ACCEPT | {"cache-control": "no-store"})
+    shown.headers.update(_HEADERS | {"cache-control": "no-store"})
     return shown
 
 

@@ -8,16 +8,15 @@ import msgspec
 from litestar import Response
 from msgspec import UNSET, Struct, UnsetType, field
 
-from app import openapi
+from app import openapi, representation
 from app.policies import rule_of
 from app.preconditions import etag
-from app.routes.examples import ASSISTANT
+from app.routes.examples import ASSISTANT, PLAN
 from app.service import Clash, Outcome
 from events.changed import changes_of
 from events.policy import Warned
 from events.secrets import mask
 from events.settings import AssistantResponse
-from projections.current import represent
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 if TYPE_CHECKING:
@@ -94,7 +93,10 @@ class APIResponse(Struct, frozen=True, kw_only=True):
     data: Any = None
 
 
-ETAG = 'The version, as a strong validator: `"7"`.'
+ETAG = (
+    f"The version and a digest, a strong validator: `{PLAN['etag']}`. It fits this representation"
+    " of this assistant alone; the version alone is the member `version`."
+)
 _HEADERS = {
     "ETag": ETAG,
     "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
@@ -109,33 +111,25 @@ WRITE_ERRORS = (404, 409, 412, 422, 428)
 
 def encode(assistant: Assistant, **members: Any) -> bytes:
     """An assistant as it is answered."""
-    shown = represent(assistant.organization_id, assistant.id, assistant.state)
-    return msgspec.json.encode(shown | members)
+    return representation.encode(
+        assistant.organization_id, assistant.id, assistant.state, **members
+    )
 
 
 def read(
-    assistant: Assistant,
-    condition: Condition,
-    *,
-    tag: str | None = None,
-    headers: Mapping[str, str] | None = None,
+    body: bytes, tag: str, condition: Condition, headers: Mapping[str, str] | None = None
 ) -> Response[bytes]:
-    """An assistant to a reader, or 304 to one who has it."""
-    tag = tag or str(assistant.state.version)
-    said = {"etag": etag(tag), "vary": "Accept-Datetime"} | dict(headers or {})
-    if condition.if_none_match is not None and condition.if_none_match.match(tag):
+    """What has a tag to a reader, or 304 to one who has it."""
+    said = {"etag": etag(tag)} | dict(headers or {})
+    if condition.has(tag):
         return Response(b"", status_code=304, headers=said)
-    return Response(encode(assistant), media_type=JSON, headers=said)
+    return Response(body, status_code=200, media_type=JSON, headers=said)
 
 
 def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
     """An assistant as it is to a reader, or 304 to one who has it."""
-    tag = str(view.version)
-    said = {"etag": etag(tag), "vary": "Accept-Datetime"}
-    said |= {} if age is None else {"age": str(age)}
-    if condition.if_none_match is not None and condition.if_none_match.match(tag):
-        return Response(b"", status_code=304, headers=said)
-    return Response(view.body, media_type=JSON, headers=said)
+    headers = None if age is None else {"age": str(age)}
+    return read(view.body, view.tag, condition, headers)
 
 
 def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -144,7 +138,7 @@ def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]
     return Response(body, status_code=200, media_type=JSON, headers=headers)
 
 
-def past(assistant: Assistant, condition: Condition, address: str) -> Response[bytes]:
+def past(assistant: Assistant, condition: Condition, address: str, asked: str) -> Response[bytes]:
     """An assistant as it was: a memento (RFC 7089) of the one at an address."""
     state = assistant.state
     headers = {
@@ -152,24 +146,14 @@ def past(assistant: Assistant, condition: Condition, address: str) -> Response[b
         "content-location": f"{address}?version={state.version}",
         "link": f'<{address}>; rel="original timegate"',
     }
-    return read(assistant, condition, tag=past_tag(assistant), headers=headers)
+    then = representation.of(assistant.organization_id, assistant.id, state, asked)
+    return read(then.body, then.tag, condition, headers)
 
 
 def listed(found: Listed, condition: Condition, then: datetime | None) -> Response[bytes]:
     """Assistants to a reader, or 304 to one who has them."""
-    said = {"etag": etag(found.tag), "vary": "Accept-Datetime"}
-    if then is not None:
-        said["memento-datetime"] = memento(then)
-    if condition.if_none_match is not None and condition.if_none_match.match(found.tag):
-        return Response(b"", status_code=304, headers=said)
-    return Response(found.body, media_type=JSON, headers=said)
-
-
-def past_tag(assistant: Assistant) -> str:
-    """The tag of a past version; an erasure changes what every version shows."""
-    state = assistant.state
-    is_erased = state.erased_version > state.version
-    return f"{state.version}-{state.erased_version}" if is_erased else str(state.version)
+    headers = None if then is None else {"memento-datetime": memento(then)}
+    return read(found.body, found.tag, condition, headers)
 
 
 def memento(moment: datetime | None) -> str:
@@ -185,8 +169,9 @@ def changed(
     headers: dict[str, str] | None = None,
 ) -> Response[bytes]:
     """What came of a wish: the assistant, or with a dry run the plan."""
-    said = {"etag": etag(outcome.before.version if preferences.dry_run else outcome.state.version)}
-    said |= preferences.applied | (headers or {})
+    state = outcome.before if preferences.dry_run else outcome.state
+    current = representation.of(outcome.organization_id, outcome.id, state)
+    said = {"etag": etag(current.tag)} | preferences.applied | (headers or {})
     if names := header_list(outcome.ignored):
         said["x-ignored-fields"] = names
     if preferences.dry_run:
@@ -194,9 +179,9 @@ def changed(
         return Response(body, status_code=200, media_type=JSON, headers=said)
     if preferences.minimal:
         return Response(b"", status_code=204, headers=said)
-    return Response(
-        encode(outcome, **_beside(outcome)), status_code=status, media_type=JSON, headers=said
-    )
+    beside = _beside(outcome)
+    body = encode(outcome, **beside) if beside else current.body
+    return Response(body, status_code=status, media_type=JSON, headers=said)
 
 
 def _beside(outcome: Outcome) -> dict[str, Any]:
@@ -220,7 +205,7 @@ def plan(outcome: Outcome) -> Plan:
         dry_run=True,
         assistant_id=outcome.id,
         version=outcome.before.version,
-        etag=etag(outcome.before.version),
+        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.before).tag),
         applicable=outcome.applicable,
         changes=changed_paths(changes, erased_version),
         warnings=list(outcome.warnings),

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app import openapi, service
 from app.accounts import MAX_ID, Role
+from app.caching import note_choice
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
@@ -161,7 +162,10 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     tags=["Assistants"],
     summary="List assistants",
     operation_class=openapi.operation(
-        openapi.Answer(AssistantResponse, example=[ASSISTANT], many=True), errors=(304, 422),
+        openapi.Answer(
+            AssistantResponse, example=[ASSISTANT], many=True, headers={"ETag": "Of this list."}
+        ),
+        errors=(304, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )  # fmt: skip
@@ -192,12 +196,14 @@ async def list_assistants(
         past = await made_of.assistants.select_at(
             who.organization_id, then, selection, skip=skip, limit=limit
         )
-        found = listed(answers.encode(assistant) for assistant in past)
+        bodies = (answers.encode(assistant) for assistant in past)
+        found = listed(who.organization_id, bodies, selection, skip, limit, then)
     return answers.listed(found, read_condition(request.headers), then)
 
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
     """The moment that is asked for, by the query or by the header."""
+    note_choice(request.scope, "Accept-Datetime")  # whichever it is, the other may be sent
     return moment("as_of", as_of) or accept_datetime(request)
 
 
@@ -410,7 +416,8 @@ async def get_assistant(
         view = await views.view(who.organization_id, known)
         return answers.shown(view, condition, views.age(view))
     past = await assistants.at(who.organization_id, known, wanted)
-    return answers.past(past, condition, f"{PREFIX}/{known}")
+    asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
+    return answers.past(past, condition, f"{PREFIX}/{known}", asked)
 
 
 @delete(

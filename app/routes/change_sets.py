@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from msgspec import Meta, Struct, field
 
-from app import change_sets, openapi
+from app import change_sets, openapi, representation
 from app.accounts import MAX_ID, Role
 from app.change_sets import MOST, MOST_LOOKED_AT, ChangeSetNotFound, RefusedFor, SetOutcome, SetWish
 from app.preconditions import etag, read_condition
@@ -409,7 +409,7 @@ def _changed(outcome: Outcome) -> ChangedOne:
     return ChangedOne(
         assistant_id=outcome.id,
         version=outcome.state.version,
-        etag=etag(outcome.state.version),
+        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.state).tag),
         changes=changed_paths(changes, outcome.state.erased_version),
         warnings=list(outcome.warnings),
         secrets_kept=list(outcome.secrets_kept),

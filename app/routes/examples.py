@@ -116,7 +116,7 @@ PLAN: dict[str, Any] = {
     "dry_run": True,
     "assistant_id": 1,
     "version": 5,
-    "etag": '"5"',
+    "etag": '"5-73300871f44c168e7c949de2c750e60c"',
     "applicable": True,
     "changes": [{"path": "/llm_settings/temperature", "before": 0.2, "after": 0.5}],
     "warnings": [],
@@ -142,8 +142,8 @@ SET_OUTCOME: dict[str, Any] = {
     "change_set_id": 57,
     "assistants": [
         {
-            "assistant_id": 1, "version": 4, "etag": '"4"', "changes": _CHANGES, "warnings": [],
-            "secrets_kept": [],
+            "assistant_id": 1, "version": 4, "etag": '"4-73300871f44c168e7c949de2c750e60c"',
+            "changes": _CHANGES, "warnings": [], "secrets_kept": [],
         }
     ],
     "unchanged": [2],

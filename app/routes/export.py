@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 from app import openapi
 from app.accounts import MAX_ID, Role
 from app.audit import Wish, find_format
+from app.caching import chosen_by
 from app.requests import caller, invalid, moment, pointer, services
 from app.routes.audit import PREFIX
 from app.streaming import TrailingStream, compressed, negotiate
@@ -102,10 +103,9 @@ async def export_log(
     except ParquetMissing as error:
         raise invalid("format", str(error)) from None
     export = await audit.start_export(who, chosen, wish)
-    coding = negotiate(request.headers.get("accept-encoding", ""))
+    coding = negotiate(",".join(chosen_by(request, "Accept-Encoding")))
     headers = {
         "cache-control": "no-store",
-        "vary": "Accept-Encoding",
         "content-disposition": f'attachment; filename="audit.{export.format.extension}"',
         "x-until-sequence": str(export.until),
     }

@@ -10,8 +10,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app import openapi, policies
 from app.accounts import Role
-from app.preconditions import NONE, Condition, Moved, digest, etag, read_condition
-from app.requests import JSON, caller, carry_out, principal, read_json, services
+from app.preconditions import NONE, Condition, Moved, read_condition, tag_of
+from app.requests import caller, carry_out, principal, read_json, services
+from app.routes.answers import read
 from app.routes.examples import POLICY
 from events import pointers, secret_paths, shape
 from events.errors import FieldError, InvalidSettings
@@ -57,7 +58,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
     """What the organization demands of every change of an assistant, for all who make some."""
     who = principal(request)
     policy = await policies.read(services(request).database, who.organization_id)
-    return _shown(policy, read_condition(request.headers))
+    return _shown(who.organization_id, policy, read_condition(request.headers))
 
 
 @put(
@@ -85,26 +86,24 @@ async def change_policy(request: AnyRequest) -> Response[bytes]:
     condition = read_condition(request.headers)
 
     def work(unit: Unit) -> Response[bytes]:
-        tag = _tag(unit.policy(who.organization_id))
+        now = unit.policy(who.organization_id)
+        tag = _tag(who.organization_id, msgspec.json.encode(now))
         if not condition.holds(tag):
             raise Moved(tag)
         reason = clean_reason(wanted.change_description)
-        return _shown(policies.change(unit, who, members, reason), NONE)
+        changed = policies.change(unit, who, members, reason)
+        return _shown(who.organization_id, changed, NONE)
 
     return await carry_out(request, who, work)
 
 
-def _shown(policy: Policy, condition: Condition) -> Response[bytes]:
-    tag = _tag(policy)
-    headers = {"etag": etag(tag)}
-    if condition.if_none_match is not None and condition.if_none_match.match(tag):
-        return Response(b"", status_code=304, headers=headers)
+def _shown(organization_id: int, policy: Policy, condition: Condition) -> Response[bytes]:
     body = msgspec.json.encode(policy)
-    return Response(body, status_code=200, media_type=JSON, headers=headers)
+    return read(body, _tag(organization_id, body), condition)
 
 
-def _tag(policy: Policy) -> str:
-    return digest(msgspec.json.encode(policy))
+def _tag(organization_id: int, body: bytes) -> str:
+    return tag_of(organization_id, "policy", body)
 
 
 def _check_paths(wanted: PolicyUpdate) -> None:

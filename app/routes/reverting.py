@@ -21,7 +21,7 @@ from app.requests import (
     wish_of,
 )
 from app.routes import answers
-from app.routes.answers import CHANGED_OR_PLAN, WRITE_ERRORS, ChangedAssistant, Plan
+from app.routes.answers import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant, Plan
 from app.routes.assistants import PREFIX
 from app.routes.examples import ASSISTANT
 from app.versions import LABEL, LONGEST_LABEL, Reference, read_reference
@@ -41,7 +41,7 @@ _CHANGED_OR_PLAN = openapi.Answer(
     or_else=(Plan,),
     example=ASSISTANT,
     headers={
-        "ETag": 'The version, as a strong validator: `"7"`.',
+        "ETag": ETAG,
         "X-Secrets-Kept": "How many secrets differ from what they were then.",
     },
 )

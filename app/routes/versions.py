@@ -13,8 +13,9 @@ from msgspec import Meta
 
 from app import openapi, service
 from app.accounts import Role
+from app.caching import chosen_by
 from app.paging import next_link, read_cursor
-from app.preconditions import digest, etag, read_condition
+from app.preconditions import read_condition, tag_of
 from app.reading import BlameEntry, DiffEntry
 from app.requests import (
     JSON,
@@ -30,7 +31,7 @@ from app.requests import (
     services,
     wish_of,
 )
-from app.routes.answers import APIResponse, done
+from app.routes.answers import APIResponse, done, read
 from app.routes.assistants import PREFIX
 from app.routes.examples import (
     ASSISTANT,
@@ -162,11 +163,8 @@ async def get_version(
         | {"assistant": represent(who.organization_id, known, shown.assistant.state)}
     )
     # A label, and what a version is taken back by, may come later: the tag is of all that.
-    tag = digest(body)
-    headers = {"etag": etag(tag)}
-    if condition.if_none_match is not None and condition.if_none_match.match(tag):
-        return Response(b"", status_code=304, headers=headers)
-    return Response(body, media_type=JSON, headers=headers)
+    resource = f"assistants/{known}/versions/{version}"
+    return read(body, tag_of(who.organization_id, resource, body), condition)
 
 
 @put(
@@ -259,7 +257,7 @@ async def diff_versions(
     """What turns one into the other; with ``Accept: application/json-patch+json`` as RFC 6902."""
     who = principal(request, Role.admin if include_deleted else Role.viewer)
     older, newer = _end(request, "from"), _end(request, "to")
-    as_patch = JSON_PATCH in request.headers.get("accept", "")
+    as_patch = any(JSON_PATCH in line for line in chosen_by(request, "Accept"))
     found = await services(request).assistants.diff(
         who.organization_id,
         known_id(assistant_id),
@@ -269,11 +267,10 @@ async def diff_versions(
         with_changers=changed_by and not as_patch,
         include_deleted=include_deleted,
     )
-    headers = {"vary": "Accept"}
     if as_patch:
         steps = [JsonPatchStep(op=one.op, path=one.path, value=one.after) for one in found]
-        return Response(msgspec.json.encode(steps), media_type=JSON_PATCH, headers=headers)
-    return Response(msgspec.json.encode(found), media_type=JSON, headers=headers)
+        return Response(msgspec.json.encode(steps), media_type=JSON_PATCH)
+    return Response(msgspec.json.encode(found), media_type=JSON)
 
 
 @get(

@@ -350,7 +350,8 @@ def test_an_address_that_is_none_is_a_page_for_who_reads_pages(server: Server) -
     shown = httpx.get(f"{server.url}/no/such", headers=pages)
     assert (shown.status_code, shown.headers["content-type"][:9]) == (404, "text/html")
     assert "default-src 'none'" in shown.headers["content-security-policy"]
-    assert (shown.headers["cache-control"], shown.headers["vary"]) == ("no-store", "Accept")
+    assert shown.headers["cache-control"] == "no-store"
+    assert "Accept" in shown.headers["vary"].split(", ")
     other = httpx.get(f"{server.url}/assistants/1/status", headers=pages)
     assert (other.status_code, other.headers["content-type"][:9]) == (405, "text/html")
     for address, headers in (("/no/such", {}), ("/api/v1/no/such", pages)):

@@ -13,7 +13,14 @@ from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
 from tests.app import stored
-from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, serving
+from tests.conftest import (
+    ASSISTANTS,
+    Organization,
+    Server,
+    make_organizations,
+    serving,
+    version_of,
+)
 from tests.databases import config_of, hold, writing_engine
 
 if TYPE_CHECKING:
@@ -132,7 +139,7 @@ def test_a_rollback_restores_the_state_after_a_version(
 ) -> None:
     answer = roll_back(editor, path, to_version=version)
     assert ok(answer)["version"] == 6
-    assert answer.headers["etag"] == '"6"'
+    assert version_of(answer) == 6
     assert at(editor, path) == at(editor, path, version)
 
 
@@ -221,7 +228,8 @@ def test_a_rollback_to_what_is_records_nothing(
     before, shown = rows(), editor.get(still)
     answer = roll_back(editor, still, to_version="latest", change_description="Just in case")
     assert ok(answer) == shown.json()
-    assert answer.headers["etag"] == shown.headers["etag"] == '"5"'
+    assert answer.headers["etag"] == shown.headers["etag"]
+    assert version_of(answer) == 5
     assert rows() == before
 
 
@@ -298,7 +306,8 @@ def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
     plan = ok(answer)
     assert rows() == before
     made = {one["version"]: one for one in versions(editor, still)}
-    assert answer.headers["etag"] == plan.pop("etag") == '"5"'
+    assert answer.headers["etag"] == plan.pop("etag")
+    assert version_of(answer) == 5
     assert answer.headers["preference-applied"] == "dry-run"
     assert answer.headers["x-secrets-kept"] == "0"
     assert plan.pop("lost") == [
@@ -354,7 +363,7 @@ def test_the_past_endpoint_plans_the_same_rollback(
     by_body = editor.post(old, json={"dry_run": True})
     by_header = editor.post(old, headers={"prefer": "dry-run"})
     assert ok(by_body) == ok(by_header) == plan
-    assert by_body.headers["etag"] == '"5"'
+    assert version_of(by_body) == 5
     assert rows() == before
     # The control: without it the rollback is made.
     assert ok(editor.post(old, json={"change_description": "As it was"}))["version"] == 6
@@ -375,7 +384,7 @@ def test_a_plan_is_what_then_happens_under_its_tag(
     # Its version is no more: the same again is refused, and told what came since.
     again = editor.post(f"{path}/{place}", json=body, headers=condition)
     assert again.status_code == 412
-    assert again.headers["etag"] == '"6"'
+    assert version_of(again) == 6
     assert [one["version"] for one in again.json()["changed_since"]] == [6]
     assert len(versions(editor, path)) == 6
 
@@ -400,7 +409,8 @@ def test_a_deletion_can_be_tried(editor: httpx.Client, path: str, rows: Callable
     answer = editor.delete(path, headers={"prefer": "dry-run"})
     plan = ok(answer)
     assert (plan["dry_run"], plan["applicable"], plan["changes"]) == (True, True, [])
-    assert answer.headers["etag"] == plan["etag"] == '"5"'
+    assert answer.headers["etag"] == plan["etag"]
+    assert version_of(answer) == 5
     assert rows() == before
     assert ok(editor.get(path))
     # The control: the same request without the preference.
@@ -538,7 +548,7 @@ def test_an_undo_takes_one_change_back_and_keeps_the_later_ones(
     now = at(editor, path)
     answer = undo(editor, path, version=4, change_description="  The voice was fine ")
     assert ok(answer)["version"] == 6
-    assert answer.headers["etag"] == '"6"'
+    assert version_of(answer) == 6
     expected = now["tts_settings"] | {"voice_id": "rachel"}
     assert at(editor, path) == now | {"tts_settings": expected}
     newest = versions(editor, path)[0]
@@ -553,7 +563,7 @@ def test_an_undo_of_what_was_changed_again_is_a_conflict_that_tells_who_and_why(
     before = rows()
     answer = undo(editor, path, version=2)
     assert answer.status_code == 409
-    assert answer.headers["etag"] == '"5"'
+    assert version_of(answer) == 5
     problem = answer.json()
     assert problem["type"] == "urn:backstory:problem:conflict"
     assert problem["version"] == 5
@@ -797,7 +807,7 @@ def test_a_deleted_assistant_comes_back_with_its_id_and_its_history(
     editor.delete(path)
     answer = editor.post(f"{path}/restore", **options)
     assert ok(answer)["version"] == 7
-    assert answer.headers["etag"] == '"7"'
+    assert version_of(answer) == 7
     assert at(editor, path) == now
     restoration, deletion, *older = versions(editor, path)
     assert older == past

@@ -20,7 +20,7 @@ import uvicorn
 
 from app.main import create_app, utc_now
 from tests.app import stored
-from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
+from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, version_of
 from tests.databases import config_of
 from tests.no_tls import NO_TLS
 
@@ -378,7 +378,8 @@ def test_a_label_changes_no_state_no_version_and_no_tag(
         label(editor, path, 1, name)
         after = editor.get(path)
         assert after.json() == assistant
-        assert after.headers["etag"] == before.headers["etag"] == '"1"'
+        assert after.headers["etag"] == before.headers["etag"]
+        assert version_of(after) == 1
     assert len(versions(editor, path)) == 1
     assert ok(editor.get(f"{path}/settings-history")) == []
     changed = editor.patch(path, json={"name": "New"}, headers={"if-match": '"1"'})
@@ -579,7 +580,7 @@ def test_as_json_patch_a_difference_turns_one_version_into_the_other(
     query = {"from": older, "to": newer, "words": True}
     answer = editor.get(f"{edited}/diff", params=query, headers={"accept": JSON_PATCH})
     assert answer.headers["content-type"] == JSON_PATCH
-    assert answer.headers["vary"] == "Accept"
+    assert "Accept" in answer.headers["vary"].split(", ")
     steps = ok(answer)
     assert {tuple(step) for step in steps} <= {("op", "path", "value"), ("op", "path")}
     then = {"version", "updated_at"}
@@ -595,7 +596,7 @@ def test_without_asking_for_a_json_patch_one_gets_the_difference(
 ) -> None:
     answer = editor.get(f"{edited}/diff?from=1&to=2")
     assert answer.headers["content-type"] == "application/json"
-    assert answer.headers["vary"] == "Accept"
+    assert "Accept" in answer.headers["vary"].split(", ")
 
 
 # -- blame
@@ -795,7 +796,7 @@ def test_a_past_versions_tag_changes_when_its_secrets_are_erased(
 
     tag = get('"none"').headers["etag"]
     shown = editor.get(f"{path}/versions/1").headers["etag"]
-    assert (tag, get(tag).status_code) == ('"1"', 304)
+    assert get(tag).status_code == 304
     editor.patch(path, json={"name": "z"})
     assert get(tag).status_code == 304  # a later change changes nothing of it
     admin.delete(f"{path}/secrets")
@@ -807,7 +808,7 @@ def test_a_past_versions_tag_changes_when_its_secrets_are_erased(
     again = editor.get(f"{path}/versions/1", headers={"if-none-match": shown})
     assert ok(again)["assistant"]["api_keys"] == {"own": "erased"}
     # What came after the erasure has nothing that it took.
-    assert editor.get(path, params={"version": "latest"}).headers["etag"] == '"4"'
+    assert version_of(editor.get(path, params={"version": "latest"})) == 4
     editor.patch(path, json={"api_keys": {"own": "sk-2"}})
     assert editor.get(path).json()["api_keys"] == {"own": MASK}
     _, entry = diff(editor, path, 1, 5)
@@ -911,7 +912,8 @@ def test_an_assistant_is_read_as_it_was_at_a_moment(past: Past, day: float, vers
     assert ok(answer)["version"] == version
     by_number = past.viewer.get(ANNA, params={"version": version})
     assert answer.content == by_number.content
-    assert answer.headers["etag"] == by_number.headers["etag"] == f'"{version}"'
+    assert version_of(answer) == version_of(by_number) == version
+    assert answer.headers["etag"] != by_number.headers["etag"]  # other resources
 
 
 @pytest.mark.parametrize("day", [0, 0.999, 4, 5.5])
@@ -1060,10 +1062,11 @@ def test_a_list_of_the_past_says_when_it_is_of_and_is_not_sent_twice(past: Past)
     assert "accept-datetime" in by_query.headers["vary"].lower()
     assert "memento-datetime" not in past.editor.get(ASSISTANTS).headers
     tag = {"if-none-match": by_query.headers["etag"]}
-    again = past.editor.get(ASSISTANTS, params={"as_of": past.text(3.7)}, headers=tag)
+    again = past.editor.get(ASSISTANTS, params={"as_of": past.text(3.5)}, headers=tag)
     assert (again.status_code, again.content) == (304, b"")
-    other = past.editor.get(ASSISTANTS, params={"as_of": past.text(4)}, headers=tag)
-    assert other.status_code == 200
+    for day in (3.7, 4):
+        other = past.editor.get(ASSISTANTS, params={"as_of": past.text(day)}, headers=tag)
+        assert other.status_code == 200
 
 
 def test_the_past_of_an_assistant_that_was_deleted_since_is_read_where_it_lived(

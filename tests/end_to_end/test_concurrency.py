@@ -22,7 +22,7 @@ from events.changed import Actor, Cause
 from events.decider import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings
 from events.patch import read_create, read_patch
-from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
 from tests.databases import chosen, config_of, copy_database, edited, execute, unguarded
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving
@@ -67,7 +67,7 @@ async def one_client(
             body = {"custom_settings": {f"of_{number}": turn}, "change_description": reason}
             answer = await editor.patch(f"{ASSISTANTS}/{assistant_id}", json=body)
             assert answer.status_code == 200, answer.text
-            version = int(answer.headers["etag"].strip('"'))
+            version = version_of(answer)
             assert answer.json()["custom_settings"][f"of_{number}"] == turn
             changes.append(Acknowledged(organization.id, assistant_id, version, reason))
             if turn % EVERY == 0:

@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.database import Database
-from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
 from tests.databases import administering, chosen, query, server, url_of
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 from tests.end_to_end.processes import EQUAL, Running, client, run, serving
@@ -67,7 +67,7 @@ class Patching:
         except httpx.TransportError:
             return False
         assert answer.status_code == 200, answer.text
-        version = int(answer.headers["etag"].strip('"'))
+        version = version_of(answer)
         change = Acknowledged(self._organization.id, assistant_id, version, reason)
         self.acknowledged.append(change)
         self._told.release()

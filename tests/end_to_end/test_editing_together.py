@@ -21,6 +21,7 @@ from tests.conftest import (
     Server,
     make_organizations,
     serving_process,
+    version_of,
 )
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
 
@@ -144,7 +145,7 @@ async def one_client(
                 break
             edited.refusals.append(answer.json())
             await asyncio.sleep(random.uniform(0, _PAUSE))
-        version = int(answer.headers["etag"].strip('"'))
+        version = version_of(answer)
         edited.accepted.append(structs.replace(wish, version=version))
 
 
