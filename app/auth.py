@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 
 from app import accounts
 from app.accounts import PREFIX_LENGTH, Principal, Stranger
+from app.problems import CredentialsRepeated
 from app.refusals import Attempt
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ async def _save(writer: Writer, known: _Known, uses: int) -> None:
 class Authentication:
     """Finds out who calls, and refuses nobody.
 
-    Who must know asks ``app.requests.principal``, which does refuse: no path is judged here, so
-    that no spelling of one gets around the key.
+    ``app.access`` does refuse, once it is known which route a request is for: no path is judged
+    here, so that no spelling of one gets around the key.
     """
 
     def __init__(
@@ -189,9 +190,12 @@ def _address(scope: Scope) -> str | None:
 
 
 def _token(scope: Scope) -> str:
-    """The bearer token; '' where there is none."""
+    """The bearer token; '' where there is none. Raises ``CredentialsRepeated``."""
+    sent: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else ""
-    return ""
+            if sent is not None:  # which of them counts is not for us to guess
+                raise CredentialsRepeated
+            sent = value
+    scheme, _, token = (sent or b"").decode("latin-1").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

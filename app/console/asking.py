@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
+from app import access
 from app.accounts import Principal, Role
 from app.console import session as sessions
 from app.console.fields import as_typed
@@ -225,15 +226,34 @@ def part(text: object) -> str:
     return quote(str(text), safe="")
 
 
-async def signed_in(request: AnyRequest) -> Visitor:
-    """Who visits a page; raises ``SignedOut``, also for one whose key was revoked since."""
+async def before_request(request: AnyRequest) -> None:
+    """Let a request of the console through, or raise what stands against it.
+
+    The same rule as the API's, with the session's key in place of the header's.
+    """
+    scope = request.scope
+    access.check_headers(scope)
+    needed = access.needed_role(scope)
+    if needed is not None:
+        access.check_role(scope, (await _sign_in(request)).who, needed)
+    access.check_length(scope)
+
+
+async def _sign_in(request: AnyRequest) -> Visitor:
+    """Who visits; raises ``SignedOut``, also where the key was revoked since."""
     session = services(request).sessions.open(request)
     who = await sessions.whose(request, session.key)
     if who is None:
         raise SignedOut
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
     visitor = Visitor(request, session, who)
-    request.state.visitor = visitor  # for a problem's page
+    request.state.visitor = visitor  # for the page, and for a problem's page
+    return visitor
+
+
+async def signed_in(request: AnyRequest) -> Visitor:
+    """Who visits a page that is not public, as it was found before."""
+    visitor: Visitor = request.state.visitor
     return visitor
 
 
@@ -268,7 +288,7 @@ def _read(body: bytes) -> Form:
 
 
 async def submitted(request: AnyRequest) -> tuple[Visitor, Form]:
-    """Who sent a form of theirs, and the form; raises as ``signed_in`` and ``read_form`` do."""
+    """Who sent a form of theirs, and the form; raises as ``read_form`` does."""
     visitor = await signed_in(request)
     form = await read_form(request)
     sessions.check_token(visitor._session, first(form, TOKEN))  # noqa: SLF001  # its own module

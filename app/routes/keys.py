@@ -9,6 +9,7 @@ from litestar import Request, Response, delete, get, post, put
 from msgspec import UNSET, Meta, UnsetType
 
 from app import keys, openapi
+from app.access import ADMIN
 from app.accounts import MAX_ID, REVEAL, ApiKey, KeyNotFound, Role
 from app.requests import JSON, Number, caller, carry_out, number, principal, read_json, services
 from app.routes.answers import APIResponse, done
@@ -59,18 +60,20 @@ COMPONENTS = (ApiKeyCreate, ApiKeyUpdate, ApiKeyCreated, ApiKey)
 
 @get(
     _KEYS,
+    opt=ADMIN,
     tags=["API keys"],
     summary="List API keys",
     operation_class=openapi.operation(openapi.Answer(ApiKey, example=[KEY], many=True)),
 )
 async def list_keys(request: AnyRequest) -> list[ApiKey]:
     """Every key of the organization, revoked ones too; never the keys themselves."""
-    who = principal(request, Role.admin)
+    who = principal(request)
     return await services(request).keys.list(who.organization_id)
 
 
 @post(
     _KEYS,
+    opt=ADMIN,
     status_code=200,
     tags=["API keys"],
     summary="Create an API key",
@@ -83,7 +86,7 @@ async def list_keys(request: AnyRequest) -> list[ApiKey]:
 )
 async def create_key(request: AnyRequest) -> Response[bytes]:
     """The key is shown once; only its hash is kept."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     wanted = read_struct(ApiKeyCreate, await read_json(request))
     permissions = _narrowing(wanted.permissions) | _given(wanted.scopes)
 
@@ -108,6 +111,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 
 @put(
     f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
     tags=["API keys"],
     summary="Change an API key",
     operation_class=openapi.operation(
@@ -119,7 +123,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 )
 async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     wanted = read_struct(ApiKeyUpdate, await read_json(request))
     values: dict[str, Any] = {
         name: value
@@ -139,6 +143,7 @@ async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 
 @delete(
     f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
     status_code=200,
     tags=["API keys"],
     summary="Revoke an API key",
@@ -148,7 +153,7 @@ async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 )
 async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """The next request with this key is refused."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     return await _change(
         request,
         who,

@@ -9,7 +9,7 @@ from litestar import Request, Response, get, put
 from msgspec import UNSET, Struct, UnsetType
 
 from app import openapi, policies
-from app.accounts import Role
+from app.access import ADMIN, VIEWER
 from app.preconditions import NONE, Condition, Moved, digest, etag, read_condition
 from app.requests import JSON, caller, carry_out, principal, read_json, services
 from app.routes.examples import POLICY
@@ -45,6 +45,7 @@ COMPONENTS = (Policy, PolicyUpdate)
 
 @get(
     _POLICY,
+    opt=VIEWER,
     tags=["Policy"],
     summary="Read the policy",
     operation_class=openapi.operation(_POLICY_SHOWN, errors=(304, 422)),
@@ -58,6 +59,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
 
 @put(
     _POLICY,
+    opt=ADMIN,
     tags=["Policy"],
     summary="Change the policy",
     operation_class=openapi.operation(
@@ -69,7 +71,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
 )
 async def change_policy(request: AnyRequest) -> Response[bytes]:
     """Takes effect with the next change of an assistant; is itself an event of the log."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     wanted = read_struct(PolicyUpdate, await read_json(request))
     _check_paths(wanted)
     members = {
