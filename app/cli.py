@@ -28,8 +28,8 @@ from app.database import NotMigrated, migrate, prepare
 from app.engines import POSTGRESQL, DatabaseHeld, engines
 from app.main import create_app, spare_the_collector, utc_now
 from app.signing import AuditKeyMissing
-from app.trailers import TrailersProtocol
 from app.unit import system
+from app.unread import UnreadProtocol
 from app.vault import MasterKeyError
 from events import store
 from events.changed import Cause
@@ -396,7 +396,7 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         app,
         host=config.host,
         port=config.port,
-        http=TrailersProtocol,
+        http=UnreadProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
