@@ -85,8 +85,10 @@ async def _send(url: str, until: float, answers: Counter[bytes]) -> None:
     """Send long bodies without a key, over as many connections as it takes."""
     place = urlsplit(url)
     json = "content-type: application/json"
-    head = f"PUT {_PATH} HTTP/1.1\r\nhost: bench\r\n{json}\r\ncontent-length: {_BYTES}\r\n\r\n"
-    text = b'{"description": "' + b"x" * (_BYTES - 19) + b'"}'
+    members = ",".join(f'"k{number}":[{{"a":1}}]' for number in range(_BYTES // 22))
+    text = f'{{"custom_settings":{{{members}}}}}'.ljust(_BYTES).encode()
+    length = f"content-length: {len(text)}"
+    head = f"PUT {_PATH} HTTP/1.1\r\nhost: bench\r\n{json}\r\n{length}\r\n\r\n"
     while time.perf_counter() < until:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         try:
