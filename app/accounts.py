@@ -369,12 +369,34 @@ def change_key(
     )
 
 
-def add_usage(
-    connection: sa.Connection, organization_id: int, key_id: int, uses: int, last: datetime
-) -> None:
-    """Count requests that a key made; counted in memory, written now and then."""
+class Usage(Struct, frozen=True, kw_only=True):
+    """Requests that a key made."""
+
+    organization_id: int
+    key_id: int
+    uses: int
+    last: datetime
+
+
+def add_usage(connection: sa.Connection, usage: list[Usage]) -> None:
+    """Count requests of some keys; counted in memory, written now and then."""
     connection.execute(
         sa.update(api_keys)
-        .where(api_keys.c.organization_id == organization_id, api_keys.c.key_id == key_id)
-        .values(usage_count=api_keys.c.usage_count + uses, last_used_at=to_micros(last))
+        .where(
+            api_keys.c.organization_id == sa.bindparam("of_organization"),
+            api_keys.c.key_id == sa.bindparam("of_key"),
+        )
+        .values(
+            usage_count=api_keys.c.usage_count + sa.bindparam("uses"),
+            last_used_at=sa.bindparam("last"),
+        ),
+        [
+            {
+                "of_organization": one.organization_id,
+                "of_key": one.key_id,
+                "uses": one.uses,
+                "last": to_micros(one.last),
+            }
+            for one in usage
+        ],
     )
