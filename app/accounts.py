@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import vault
+from app.naming import clean_email, clean_name
 from events.changed import Actor
 from events.errors import Refusal
 from events.settings import Moment
@@ -256,8 +257,11 @@ def organization_name(connection: sa.Connection, organization_id: int) -> str:
 
 def find_organization(connection: sa.Connection, name: str) -> int | None:
     """The organization of this name: for the operator's commands, never for a request."""
-    query = sa.select(organizations.c.organization_id).where(organizations.c.name == name)
-    return connection.scalar(query)
+    query = sa.select(organizations.c.organization_id, organizations.c.name).where(
+        organizations.c.name.in_((name, name.strip()))
+    )
+    found = {row.name: row.organization_id for row in connection.execute(query)}
+    return found.get(name, found.get(name.strip()))  # as an earlier release may have kept it
 
 
 def _shown(row: sa.Row[Any]) -> ApiKey:
@@ -280,7 +284,11 @@ def _shown(row: sa.Row[Any]) -> ApiKey:
 
 
 def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: datetime) -> int:
-    """The organization of this name, made with its keys when it is missing."""
+    """The organization of this name, made with its keys when it is missing.
+
+    Raises ``InvalidSettings`` for a name that is none.
+    """
+    name = clean_name(name, ("body", "organization"))
     if (known := find_organization(connection, name)) is not None:
         return known
     last = connection.scalar(sa.select(sa.func.max(organizations.c.organization_id)))
@@ -307,7 +315,11 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
 def ensure_user(
     connection: sa.Connection, organization_id: int, name: str, email: str | None
 ) -> int:
-    """The user of this name, made when missing; an e-mail address that is given is kept."""
+    """The user of this name, made when missing; an e-mail address that is given is kept.
+
+    Raises ``InvalidSettings`` for a name or an address that is none.
+    """
+    name, email = clean_name(name), clean_email(email)
     query = rows_of(users, organization_id).where(users.c.name == name)
     user = connection.execute(query).one_or_none()
     if user is None:
@@ -335,7 +347,10 @@ def add_key(
     permissions: dict[str, Any],
     now: datetime,
 ) -> tuple[int, str]:
-    """Make a key: its id, and the token that is shown this once."""
+    """Make a key: its id, and the token that is shown this once.
+
+    Raises ``InvalidSettings`` for a name that is none.
+    """
     token = make_token(organization_id)
     last = connection.scalar(rows_of(api_keys, organization_id, sa.func.max(api_keys.c.key_id)))
     key_id = (last or 0) + 1
@@ -344,7 +359,7 @@ def add_key(
             organization_id=organization_id,
             key_id=key_id,
             user_id=user_id,
-            name=name,
+            name=clean_name(name),
             prefix=token[:PREFIX_LENGTH],
             digest=vault.digest(safe.keys(connection, organization_id).pepper, token),
             role=role.name,

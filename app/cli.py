@@ -27,13 +27,14 @@ from app.copying import NotACopy
 from app.database import NotMigrated, migrate, prepare
 from app.engines import POSTGRESQL, DatabaseHeld, engines
 from app.main import create_app, spare_the_collector, utc_now
+from app.naming import clean_email, clean_name
 from app.signing import AuditKeyMissing
 from app.unit import system
 from app.unread import UnreadProtocol
 from app.vault import MasterKeyError
 from events import store
 from events.changed import Cause
-from events.errors import AssistantNotFound
+from events.errors import AssistantNotFound, InvalidSettings
 from projections import rebuild as rebuilding
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def main() -> None:
         cli()
     except ConfigError as error:
         operating.fail(str(error), 2)
+    except InvalidSettings as refusal:
+        wrong = refusal.errors[0]
+        operating.fail(f"--{wrong.loc[-1]}: {wrong.msg}", 2)
     except _REASONS as error:
         operating.fail(str(error), 1)
     except AssistantNotFound as error:
@@ -173,6 +177,9 @@ def create_key(
     database: str | None,
 ) -> None:
     """Make a key and print it: this is the only time that it is shown."""
+    clean_name(organization, ("body", "organization"))  # before there is a new database
+    clean_name(name or role)
+    clean_email(email)
     config = operating.configure(database_url=database)
     with operating.writing(config, f"POST {_KEYS}", make=True) as unit:
         organization_id = accounts.ensure_organization(
@@ -186,7 +193,7 @@ def create_key(
             user_id=user_id,
             name=name or role,
             role=accounts.Role[role],
-            permissions=dict.fromkeys(scopes, True),
+            narrowed=dict.fromkeys(scopes, True),
         )
     click.echo(token)
 
