@@ -11,7 +11,7 @@ import hmac
 import secrets as entropy
 import string
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,15 @@ api_keys = sa.Table(
     sa.Column("last_used_at", sa.BigInteger),
     sa.Column("usage_count", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("organization_id", "digest", name="api_keys_digest"),
+)
+
+# Sessions of the console that were ended before they expired. Nothing else of a session is kept.
+ended_sessions = sa.Table(
+    "ended_sessions",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
 )
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -415,3 +424,37 @@ def add_usage(connection: sa.Connection, usage: list[Usage]) -> None:
             for one in usage
         ],
     )
+
+
+# -- sessions of the console
+
+# An expired session opens nothing. It is kept longer, in case the clock was ahead for a while.
+_KEPT = timedelta(days=30)
+
+
+def is_session_ended(connection: sa.Connection, organization_id: int, digest: bytes) -> bool:
+    """Whether a session was ended, by whichever process."""
+    query = rows_of(ended_sessions, organization_id, ended_sessions.c.digest)
+    return connection.scalar(query.where(ended_sessions.c.digest == digest)) is not None
+
+
+def end_session(
+    connection: sa.Connection,
+    organization_id: int,
+    digest: bytes,
+    expires_at: datetime,
+    now: datetime,
+) -> None:
+    """End a session for good; forget those that expired long ago."""
+    connection.execute(
+        sa.delete(ended_sessions).where(
+            ended_sessions.c.organization_id == organization_id,
+            ended_sessions.c.expires_at < to_micros(now - _KEPT),
+        )
+    )
+    if not is_session_ended(connection, organization_id, digest):
+        connection.execute(
+            sa.insert(ended_sessions).values(
+                organization_id=organization_id, digest=digest, expires_at=to_micros(expires_at)
+            )
+        )

@@ -18,7 +18,18 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
+from app import (
+    accounts,
+    cli_audit,
+    copying,
+    demo,
+    log,
+    operating,
+    secrets,
+    signing,
+    terminal,
+    vault,
+)
 from app import keys as api_keys
 from app.config import Config, ConfigError, as_variables
 from app.console.session import Codes
@@ -94,7 +105,7 @@ def serve(host: str | None, port: str | None, workers: int, database: str | None
     """Serve the API; prints its URL once it listens. One process holds an SQLite file at a time."""
     config = operating.configure(host=host, port=port, database_url=database)
     if workers == 1:
-        _serve(config, ready=click.echo)
+        _serve(config, ready=terminal.say)
     elif engines(config.url).is_embedded:
         operating.fail(
             "--workers: an SQLite file is written by one process; for more, use PostgreSQL:"
@@ -113,7 +124,7 @@ def bring_up(database: str | None) -> None:
     log.configure(config)
     with operating.naming_the_database(config), engines(config.url).hold("backstory migrate"):
         migrate(config.url)
-    click.echo(f"{engines(config.url).name} is up to date")
+    terminal.say(f"{engines(config.url).name} is up to date")
 
 
 @cli.command("copy")
@@ -136,7 +147,7 @@ def copy_database(source: str, target: str) -> None:
             with operating.progress("copying and proving", count, "events") as advance:
                 copied = copying.copy(reading, engine, advance)
             engine.dispose()
-    click.echo(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
+    terminal.say(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
 
 
 @cli.command("demo")
@@ -153,7 +164,7 @@ def show_demo(host: str | None, port: str | None) -> None:
         token = demo.seed(config)
         codes = Codes(utc_now)
         code = codes.issue(token)
-        _serve(config, lambda url: click.echo(demo.introduction(url, token, code)), codes)
+        _serve(config, lambda url: terminal.say_lines(demo.introduction(url, token, code)), codes)
 
 
 @cli.group()
@@ -195,7 +206,7 @@ def create_key(
             role=accounts.Role[role],
             narrowed=dict.fromkeys(scopes, True),
         )
-    click.echo(token)
+    terminal.say(token)
 
 
 @keys.command("list")
@@ -207,7 +218,7 @@ def list_keys(database: str | None) -> None:
             name = accounts.organization_name(connection, organization_id)
             for key in accounts.list_keys(connection, organization_id):
                 state = "active" if key.is_active else "revoked"
-                click.echo(f"{key.key_prefix}\t{key.role}\t{state}\t{name}\t{key.name}")
+                terminal.say(key.key_prefix, key.role, state, name, key.name)
 
 
 @keys.command("revoke")
@@ -228,7 +239,7 @@ def revoke_key(prefix: str, database: str | None) -> None:
         ((organization_id, key),) = found
         who = system(organization_id, "backstory keys revoke")
         api_keys.change(unit, who, key.id, {"is_active": False})
-    click.echo(f"revoked {key.key_prefix}")
+    terminal.say(f"revoked {key.key_prefix}")
 
 
 @cli.group("vault")
@@ -251,7 +262,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
             secrets.rotate(
                 unit, system(organization_id, "backstory vault rotate"), data_keys=data_keys
             )
-    click.echo(f"rotated the keys of {len(ids)} organizations")
+    terminal.say(f"rotated the keys of {len(ids)} organizations")
 
 
 @vault_group.command("purge")
@@ -262,7 +273,7 @@ def purge_secrets(database: str | None) -> None:
     with operating.writing(config, "the server purges by itself") as unit:
         ids = store.organization_ids(unit.connection)
         count = sum(secrets.purge(one, config.grace, unit) for one in ids)
-    click.echo(f"{count} secrets purged")
+    terminal.say(f"{count} secrets purged")
 
 
 @cli.command()
@@ -291,7 +302,7 @@ def erase(
         what = "all secrets" if assistant is None else f"the secrets of assistant {assistant}"
         whose = f" of {organization}" if organization else ""
         question = f"Erase {what}{whose}? The values cannot be brought back."
-        click.confirm(question, abort=True, err=True)
+        terminal.confirm(question)
     with operating.writing(operating.configure(database_url=database), instead) as unit:
         organization_id = operating.find_organization(unit.connection, organization)
         caller = system(organization_id, "backstory erase")
@@ -301,7 +312,7 @@ def erase(
         else:
             count = secrets.erase_assistant(unit, caller, assistant, reason, cause)
             secrets.rotate(unit, caller, data_keys=True)
-    click.echo(f"{count} secrets erased")
+    terminal.say(f"{count} secrets erased")
 
 
 @cli.command()
@@ -317,9 +328,9 @@ def rebuild(database: str | None) -> None:
             found = sum(1 for _ in rebuilding.differences(connection, advance))
         with operating.progress("folding", total, "events") as advance:
             rebuilding.rebuild(connection, advance)
-    click.echo("equal to what was there" if not found else f"{found} differences were repaired")
+    terminal.say("equal to what was there" if not found else f"{found} differences were repaired")
     if found and not engines(config.url).is_embedded:
-        click.echo("restart the servers: they may remember what was there", err=True)
+        terminal.say("restart the servers: they may remember what was there", err=True)
 
 
 @cli.command()
@@ -335,12 +346,12 @@ def check(database: str | None) -> None:
                     _show(difference)
         unproven = _unproven(connection)
     for place in unproven:
-        click.echo(place)
+        terminal.say(place)
     if unproven:
         operating.fail("the log is not what was hashed when it was written", 1)
     if shown:
         operating.fail(f"{shown} differences; 'backstory rebuild' repairs them", 1)
-    click.echo("the views equal the log, and the log its hashes")
+    terminal.say("the views equal the log, and the log its hashes")
 
 
 def _unproven(connection: sa.Connection) -> list[str]:
@@ -353,9 +364,9 @@ def _unproven(connection: sa.Connection) -> list[str]:
 
 def _show(difference: rebuilding.Difference) -> None:
     place = f"organization {difference.organization_id}, assistant {difference.assistant_id}"
-    click.echo(f"{place}, {difference.column}")
-    click.echo(f"- {_text(difference.stored)}")
-    click.echo(f"+ {_text(difference.folded)}")
+    terminal.say(f"{place}, {difference.column}")
+    terminal.say(f"- {_text(difference.stored)}")
+    terminal.say(f"+ {_text(difference.folded)}")
 
 
 def _text(value: Any) -> str:
@@ -431,7 +442,7 @@ def _say_when_it_listens(bound: socket.socket) -> None:
     while bound.fileno() >= 0:
         with socket.socket(bound.family) as caller:
             if caller.connect_ex(bound.getsockname()) == 0:
-                click.echo(_url(bound))
+                terminal.say(_url(bound))
                 return
         time.sleep(_LOOKS_SECONDS)
 

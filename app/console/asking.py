@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 import msgspec
 from msgspec import Struct
 
-from app import access
+from app import access, accounts
 from app.accounts import Principal, Role
 from app.console import session as sessions
 from app.console.fields import as_typed
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from litestar import Request
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from app.unit import Unit
 
     AnyRequest = Request[Any, Any, Any]
 
@@ -86,6 +88,21 @@ class Visitor:
     def token(self) -> str:
         """What each form of the session carries."""
         return self._session.token
+
+    async def sign_out(self) -> None:
+        """End the session, whoever has a copy of its cookie."""
+        made_of, session = services(self._request), self._session
+
+        def work(unit: Unit) -> None:
+            accounts.end_session(
+                unit.connection,
+                self.who.organization_id,
+                session.digest,
+                session.expires_at,
+                unit.clock(),
+            )
+
+        await made_of.writer.write(self.who.organization_id, work)
 
     @property
     def may_edit(self) -> bool:
@@ -240,10 +257,13 @@ async def before_request(request: AnyRequest) -> None:
 
 
 async def _sign_in(request: AnyRequest) -> Visitor:
-    """Who visits; raises ``SignedOut``, also where the key was revoked since."""
-    session = services(request).sessions.open(request)
+    """Who visits; raises ``SignedOut``, also where the key was revoked or the session ended."""
+    made_of = services(request)
+    session = made_of.sessions.open(request)
     who = await sessions.whose(request, session.key)
-    if who is None:
+    if who is None or await made_of.database.read(
+        accounts.is_session_ended, who.organization_id, session.digest
+    ):
         raise SignedOut
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
     visitor = Visitor(request, session, who)

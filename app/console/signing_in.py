@@ -61,8 +61,9 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
 
 @post("/sign-out", opt=VIEWER, status_code=HTTPStatus.OK)
 async def sign_out(request: AnyRequest) -> Redirect:
-    """End the session."""
-    await submitted(request)
+    """End the session, at the server too: a copy of its cookie opens nothing."""
+    visitor, _ = await submitted(request)
+    await visitor.sign_out()
     response = go(session.SIGN_IN)
     response.set_cookie(session.end(request))
     return response
