@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from litestar import Litestar, get
@@ -20,9 +21,7 @@ from tests.app.route_table import OPERATIONS, PAGES, Operation, application, rou
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_README = Path(__file__).parents[2] / "README.md"
 _FILLED = re.compile(r"\{\w+\}")
 _QUERY = (
     b"limit=x&skip=-1&days=0&version=%00&as_of=never&active_only=perhaps&include_deleted=maybe"
@@ -175,6 +174,22 @@ def test_the_role_that_each_route_declares_is_the_one_that_was_promised() -> Non
         ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"),
         ("GET", "/sign-in/once"),
     }  # fmt: skip
+
+
+def test_the_readme_and_the_description_tell_the_role_that_a_route_declares() -> None:
+    rows = re.findall(
+        r"^\| ([A-Z]+) \| `(/\S+)` \| ([^|]+) \|", _README.read_text("utf-8"), re.MULTILINE
+    )
+    described = _ROUTED.openapi_schema.to_schema()["paths"]
+    told = {(verb, path): role for verb, path, role in rows}
+    for operation in OPERATIONS:
+        if operation.path.startswith("/schema"):
+            continue
+        declared = role_of(_ROUTED, operation.verb, operation.path)
+        said = "scope `secrets:reveal`" if operation.needs_a_scope else declared and declared.name
+        assert told[operation.verb, operation.path] == (said or "no key"), operation
+        is_open = described[operation.path][operation.verb.lower()]["security"] == []
+        assert is_open == (declared is None), operation
 
 
 def _promised(operation: Operation) -> Role | None:
