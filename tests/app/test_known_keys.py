@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,7 +43,8 @@ def running(database: Path, story: Callable[[Services], Awaitable[Any]]) -> Any:
 
 
 def authenticator(services: Services, most_known: int) -> Authenticator:
-    return Authenticator(services.database, services.vault, utc_now, most_known=most_known)
+    hour = timedelta(hours=1)
+    return Authenticator(services.database, services.vault, utc_now, hour, most_known)
 
 
 async def asked(keys: Authenticator, *tokens: str) -> list[bool]:
