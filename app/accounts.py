@@ -297,9 +297,9 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
 
     Raises ``InvalidSettings`` for a name that is none.
     """
-    name = clean_name(name, ("body", "organization"))
     if (known := find_organization(connection, name)) is not None:
         return known
+    name = clean_name(name, ("body", "organization"))
     last = connection.scalar(sa.select(sa.func.max(organizations.c.organization_id)))
     organization_id = (last or 0) + 1
     connection.execute(

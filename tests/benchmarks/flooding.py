@@ -87,8 +87,8 @@ async def _send(url: str, until: float, answers: Counter[bytes]) -> None:
     json = "content-type: application/json"
     members = ",".join(f'"k{number}":[{{"a":1}}]' for number in range(_BYTES // 22))
     text = f'{{"custom_settings":{{{members}}}}}'.ljust(_BYTES).encode()
-    length = f"content-length: {len(text)}"
-    head = f"PUT {_PATH} HTTP/1.1\r\nhost: bench\r\n{json}\r\n{length}\r\n\r\n"
+    declared = f"content-length: {len(text)}"
+    head = f"PUT {_PATH} HTTP/1.1\r\nhost: bench\r\n{json}\r\n{declared}\r\n\r\n"
     while time.perf_counter() < until:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         try:
