@@ -11,7 +11,7 @@ import hmac
 import secrets as entropy
 import string
 import zlib
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import vault
+from app.naming import clean_email, clean_name
 from events.changed import Actor
 from events.errors import Refusal
 from events.settings import Moment
@@ -54,6 +55,15 @@ api_keys = sa.Table(
     sa.Column("last_used_at", sa.BigInteger),
     sa.Column("usage_count", sa.BigInteger, nullable=False),
     sa.UniqueConstraint("organization_id", "digest", name="api_keys_digest"),
+)
+
+# Sessions of the console that were ended before they expired. Nothing else of a session is kept.
+ended_sessions = sa.Table(
+    "ended_sessions",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
 )
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -256,8 +266,11 @@ def organization_name(connection: sa.Connection, organization_id: int) -> str:
 
 def find_organization(connection: sa.Connection, name: str) -> int | None:
     """The organization of this name: for the operator's commands, never for a request."""
-    query = sa.select(organizations.c.organization_id).where(organizations.c.name == name)
-    return connection.scalar(query)
+    query = sa.select(organizations.c.organization_id, organizations.c.name).where(
+        organizations.c.name.in_((name, name.strip()))
+    )
+    found = {row.name: row.organization_id for row in connection.execute(query)}
+    return found.get(name, found.get(name.strip()))  # as an earlier release may have kept it
 
 
 def _shown(row: sa.Row[Any]) -> ApiKey:
@@ -280,9 +293,13 @@ def _shown(row: sa.Row[Any]) -> ApiKey:
 
 
 def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: datetime) -> int:
-    """The organization of this name, made with its keys when it is missing."""
+    """The organization of this name, made with its keys when it is missing.
+
+    Raises ``InvalidSettings`` for a name that is none.
+    """
     if (known := find_organization(connection, name)) is not None:
         return known
+    name = clean_name(name, ("body", "organization"))
     last = connection.scalar(sa.select(sa.func.max(organizations.c.organization_id)))
     organization_id = (last or 0) + 1
     connection.execute(
@@ -308,7 +325,11 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
 def ensure_user(
     connection: sa.Connection, organization_id: int, name: str, email: str | None
 ) -> int:
-    """The user of this name, made when missing; an e-mail address that is given is kept."""
+    """The user of this name, made when missing; an e-mail address that is given is kept.
+
+    Raises ``InvalidSettings`` for a name or an address that is none.
+    """
+    name, email = clean_name(name), clean_email(email)
     query = rows_of(users, organization_id).where(users.c.name == name)
     user = connection.execute(query).one_or_none()
     if user is None:
@@ -336,7 +357,10 @@ def add_key(
     permissions: dict[str, Any],
     now: datetime,
 ) -> tuple[int, str]:
-    """Make a key: its id, and the token that is shown this once."""
+    """Make a key: its id, and the token that is shown this once.
+
+    Raises ``InvalidSettings`` for a name that is none.
+    """
     token = make_token(organization_id)
     last = connection.scalar(rows_of(api_keys, organization_id, sa.func.max(api_keys.c.key_id)))
     key_id = (last or 0) + 1
@@ -345,7 +369,7 @@ def add_key(
             organization_id=organization_id,
             key_id=key_id,
             user_id=user_id,
-            name=name,
+            name=clean_name(name),
             prefix=token[:PREFIX_LENGTH],
             digest=vault.digest(safe.keys(connection, organization_id).pepper, token),
             role=role.name,
@@ -370,12 +394,68 @@ def change_key(
     )
 
 
-def add_usage(
-    connection: sa.Connection, organization_id: int, key_id: int, uses: int, last: datetime
-) -> None:
-    """Count requests that a key made; counted in memory, written now and then."""
+class Usage(Struct, frozen=True, kw_only=True):
+    """Requests that a key made."""
+
+    organization_id: int
+    key_id: int
+    uses: int
+    last: datetime
+
+
+def add_usage(connection: sa.Connection, usage: list[Usage]) -> None:
+    """Count requests of some keys; counted in memory, written now and then."""
     connection.execute(
         sa.update(api_keys)
-        .where(api_keys.c.organization_id == organization_id, api_keys.c.key_id == key_id)
-        .values(usage_count=api_keys.c.usage_count + uses, last_used_at=to_micros(last))
+        .where(
+            api_keys.c.organization_id == sa.bindparam("of_organization"),
+            api_keys.c.key_id == sa.bindparam("of_key"),
+        )
+        .values(
+            usage_count=api_keys.c.usage_count + sa.bindparam("uses"),
+            last_used_at=sa.bindparam("last"),
+        ),
+        [
+            {
+                "of_organization": one.organization_id,
+                "of_key": one.key_id,
+                "uses": one.uses,
+                "last": to_micros(one.last),
+            }
+            for one in usage
+        ],
     )
+
+
+# -- sessions of the console
+
+# An expired session opens nothing. It is kept longer, in case the clock was ahead for a while.
+_KEPT = timedelta(days=30)
+
+
+def is_session_ended(connection: sa.Connection, organization_id: int, digest: bytes) -> bool:
+    """Whether a session was ended, by whichever process."""
+    query = rows_of(ended_sessions, organization_id, ended_sessions.c.digest)
+    return connection.scalar(query.where(ended_sessions.c.digest == digest)) is not None
+
+
+def end_session(
+    connection: sa.Connection,
+    organization_id: int,
+    digest: bytes,
+    expires_at: datetime,
+    now: datetime,
+) -> None:
+    """End a session for good; forget those that expired long ago."""
+    connection.execute(
+        sa.delete(ended_sessions).where(
+            ended_sessions.c.organization_id == organization_id,
+            ended_sessions.c.expires_at < to_micros(now - _KEPT),
+        )
+    )
+    if not is_session_ended(connection, organization_id, digest):
+        connection.execute(
+            sa.insert(ended_sessions).values(
+                organization_id=organization_id, digest=digest, expires_at=to_micros(expires_at)
+            )
+        )

@@ -400,6 +400,13 @@ def read_lines(files: Iterable[Path]) -> Iterator[bytes]:
             yield from iter(lambda: file.readline(_LONGEST_LINE), b"")
 
 
+def _printable(text: object) -> str:
+    """A text in one line, whatever the files hold: as the server's commands print theirs."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
+    )
+
+
 def main() -> int:
     """The command: 0 for a log that is proven, 1 for one that is not, 2 for a wrong call."""
     parser = argparse.ArgumentParser(description="Verify exports of the audit log, offline.")
@@ -412,11 +419,11 @@ def main() -> int:
         earlier = given.checkpoint and read_note(given.checkpoint.read_bytes().decode())
         verified = verify(read_lines(given.files), keys, earlier)
     except Failed as failed:
-        sys.stderr.write(f"{failed}\n")
+        sys.stderr.write(f"{_printable(failed)}\n")
         return 1
     except (OSError, ValueError) as error:
-        parser.error(str(error))
-    sys.stdout.write(f"{verified}\n")
+        parser.error(_printable(error))
+    sys.stdout.write(f"{_printable(verified)}\n")
     return 0
 
 

@@ -7,11 +7,11 @@ each is read anew when it was read longer ago than reads may be stale.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import secrets as entropy
 import time
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ from msgspec import Struct, structs
 
 from app import accounts
 from app.accounts import PREFIX_LENGTH, Principal, Stranger
+from app.bounded import Bounded
+from app.problems import CredentialsRepeated
 from app.refusals import Attempt
 
 if TYPE_CHECKING:
@@ -30,17 +32,25 @@ if TYPE_CHECKING:
     from app.accounts import ApiKey
     from app.database import Database
     from app.refusals import Refusals
+    from app.unit import Unit
     from app.vault import Vault
     from app.writer import Writer
 
-_REMEMBERED = 10_000
+_MOST_KNOWN = 10_000  # keys that are cached
+_SAVED_AT_ONCE = 100  # keys whose usage is written by one statement, so that writes get between
 
 
 class _Known(Struct):
     principal: Principal
     read_at: float  # of ``time.monotonic``, which nobody sets back
-    uses: int = 0
-    last_used: datetime | None = None
+    key: tuple[int, int]  # the organization's id and the key's
+
+
+class _Uses(Struct):
+    """What is not written yet of a key's usage."""
+
+    count: int
+    last: datetime
 
 
 class Authenticator:
@@ -52,12 +62,14 @@ class Authenticator:
         vault: Vault,
         clock: Callable[[], datetime],
         staleness: timedelta = timedelta(0),
+        most_known: int = _MOST_KNOWN,
     ) -> None:
         self._database = database
         self._staleness = staleness
         self._vault = vault
         self._clock = clock
-        self._known: dict[bytes, _Known] = {}
+        self._known: Bounded[bytes, _Known] = Bounded(most_known)
+        self._unsaved: dict[tuple[int, int], _Uses] = {}
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._forgotten = 0
 
@@ -70,9 +82,16 @@ class Authenticator:
             if not isinstance(looked_up, _Known):
                 return looked_up
             known = looked_up
-        known.uses += 1
-        known.last_used = self._clock()
+        self._count(known.key)
         return known.principal
+
+    def _count(self, key: tuple[int, int]) -> None:
+        uses = self._unsaved.get(key)
+        if uses is None:
+            self._unsaved[key] = _Uses(1, self._clock())
+        else:
+            uses.count += 1
+            uses.last = self._clock()
 
     def _is_stale(self, known: _Known) -> bool:
         if self._database.is_embedded:
@@ -86,58 +105,60 @@ class Authenticator:
         found = await self._database.read(accounts.authenticate, self._vault, token)
         if not isinstance(found, Principal):
             return found
+        known = _Known(found, began, (found.organization_id, found.key_id))
         # What was read before a key was forgotten may be that key: answer, don't remember.
-        if forgotten != self._forgotten:
-            return _Known(found, began)
-        if (known := self._known.get(digest)) is not None:  # whose uses are counted already
-            known.principal, known.read_at = found, began
-            return known
-        known = _Known(found, began)
-        if len(self._known) < _REMEMBERED:
-            self._known[digest] = known
+        if forgotten == self._forgotten:
+            self._known.put(digest, known, 1)
         return known
 
     def forget(self, organization_id: int, key_id: int) -> None:
         """Read a key anew at its next use: it was changed or revoked."""
         self._forgotten += 1
-        for digest, known in list(self._known.items()):
-            who = known.principal
-            if (who.organization_id, who.key_id) == (organization_id, key_id):
-                del self._known[digest]
+        for digest in list(self._known):
+            known = self._known.peek(digest)
+            if known is not None and known.key == (organization_id, key_id):
+                self._known.drop(digest)
 
     async def save_usage(self, writer: Writer) -> None:
-        """Write the uses that were counted since the last time."""
-        counted = [known for known in self._known.values() if known.uses]
-        await asyncio.gather(*(_save(writer, known, known.uses) for known in counted))
+        """Write the uses that were counted since the last time, some keys at a time."""
+        keys = sorted(self._unsaved)  # every process locks the rows in this order
+        for start in range(0, len(keys), _SAVED_AT_ONCE):
+            portion = keys[start : start + _SAVED_AT_ONCE]
+            counted = {key: structs.replace(self._unsaved[key]) for key in portion}
+            usage = [
+                accounts.Usage(organization_id=one, key_id=other, uses=uses.count, last=uses.last)
+                for (one, other), uses in counted.items()
+            ]
+            await writer.write(None, partial(_add_usage, usage))
+            for key, uses in counted.items():
+                self._forget_saved(key, uses.count)
+
+    def _forget_saved(self, key: tuple[int, int], count: int) -> None:
+        """What was counted while it was written stays, to be written the next time."""
+        uses = self._unsaved[key]
+        uses.count -= count
+        if uses.count == 0:
+            del self._unsaved[key]
 
     def with_usage(self, organization_id: int, key: ApiKey) -> ApiKey:
         """A key with the uses that are not written yet."""
-        for known in self._known.values():
-            who = known.principal
-            if (who.organization_id, who.key_id) == (organization_id, key.id) and known.uses:
-                return structs.replace(
-                    key, usage_count=key.usage_count + known.uses, last_used_at=known.last_used
-                )
-        return key
-
-
-async def _save(writer: Writer, known: _Known, uses: int) -> None:
-    who, last = known.principal, known.last_used
-    if last is not None:
-        await writer.write(
-            who.organization_id,
-            lambda unit: accounts.add_usage(
-                unit.connection, who.organization_id, who.key_id, uses, last
-            ),
+        uses = self._unsaved.get((organization_id, key.id))
+        if uses is None:
+            return key
+        return structs.replace(
+            key, usage_count=key.usage_count + uses.count, last_used_at=uses.last
         )
-        known.uses -= uses
+
+
+def _add_usage(usage: list[accounts.Usage], unit: Unit) -> None:
+    accounts.add_usage(unit.connection, usage)
 
 
 class Authentication:
     """Finds out who calls, and refuses nobody.
 
-    Who must know asks ``app.requests.principal``, which does refuse: no path is judged here, so
-    that no spelling of one gets around the key.
+    ``app.access`` does refuse, once it is known which route a request is for: no path is judged
+    here, so that no spelling of one gets around the key.
     """
 
     def __init__(
@@ -189,9 +210,12 @@ def _address(scope: Scope) -> str | None:
 
 
 def _token(scope: Scope) -> str:
-    """The bearer token; '' where there is none."""
+    """The bearer token; '' where there is none. Raises ``CredentialsRepeated``."""
+    sent: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            return token.strip() if scheme.lower() == "bearer" else ""
-    return ""
+            if sent is not None:  # which of them counts is not for us to guess
+                raise CredentialsRepeated
+            sent = value
+    scheme, _, token = (sent or b"").decode("latin-1").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -18,7 +18,18 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app import accounts, cli_audit, copying, demo, log, operating, secrets, signing, vault
+from app import (
+    accounts,
+    cli_audit,
+    copying,
+    demo,
+    log,
+    operating,
+    secrets,
+    signing,
+    terminal,
+    vault,
+)
 from app import keys as api_keys
 from app.clock import ForwardClock
 from app.config import Config, ConfigError, as_variables
@@ -29,13 +40,14 @@ from app.database import DatabaseLost, NewerSchema, NotMigrated, find_revision, 
 from app.database_file import DatabaseHeld, FileRefused
 from app.engines import POSTGRESQL, PoolerRefused, engines
 from app.main import create_app, spare_the_collector, utc_now
+from app.naming import clean_email, clean_name
 from app.signing import AuditKeyMissing
-from app.trailers import TrailersProtocol
 from app.unit import system
+from app.unread import UnreadProtocol
 from app.vault import MasterKeyError
 from events import store
 from events.changed import Cause
-from events.errors import AssistantNotFound
+from events.errors import AssistantNotFound, InvalidSettings
 from projections import rebuild as rebuilding
 
 if TYPE_CHECKING:
@@ -81,6 +93,9 @@ def main() -> None:
         cli()
     except ConfigError as error:
         operating.fail(str(error), 2)
+    except InvalidSettings as refusal:
+        wrong = refusal.errors[0]
+        operating.fail(f"--{wrong.loc[-1]}: {wrong.msg}", 2)
     except _REASONS as error:
         operating.fail(str(error), 1)
     except AssistantNotFound as error:
@@ -96,7 +111,7 @@ def serve(host: str | None, port: str | None, workers: int, database: str | None
     """Serve the API; prints its URL once it listens. One process holds an SQLite file at a time."""
     config = operating.configure(host=host, port=port, database_url=database)
     if workers == 1:
-        _serve(config, ready=click.echo)
+        _serve(config, ready=terminal.say)
     elif engines(config.url).is_embedded:
         operating.fail(
             "--workers: an SQLite file is written by one process; for more, use PostgreSQL:"
@@ -117,7 +132,7 @@ def bring_up(database: str | None) -> None:
     with operating.naming_the_database(config), found.hold("backstory migrate", make=True):
         find_revision(config.url)  # refuses what is lost
         migrate(config.url)
-    click.echo(f"{found.name} is up to date")
+    terminal.say(f"{found.name} is up to date")
 
 
 @cli.command("copy")
@@ -141,7 +156,7 @@ def copy_database(source: str, target: str) -> None:
             with operating.progress("copying and proving", count, "events") as advance:
                 copied = copying.copy(reading, engine, advance)
             engine.dispose()
-    click.echo(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
+    terminal.say(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
 
 
 @cli.command("demo")
@@ -158,7 +173,7 @@ def show_demo(host: str | None, port: str | None) -> None:
         token = demo.seed(config)
         codes = Codes(ForwardClock(utc_now, time.monotonic))
         code = codes.issue(token)
-        _serve(config, lambda url: click.echo(demo.introduction(url, token, code)), codes)
+        _serve(config, lambda url: terminal.say_lines(demo.introduction(url, token, code)), codes)
 
 
 @cli.group()
@@ -182,6 +197,9 @@ def create_key(
     database: str | None,
 ) -> None:
     """Make a key and print it: this is the only time that it is shown."""
+    clean_name(organization, ("body", "organization"))  # before there is a new database
+    clean_name(name or role)
+    clean_email(email)
     config = operating.configure(database_url=database)
     with operating.writing(config, f"POST {_KEYS}", make=True) as unit:
         organization_id = accounts.ensure_organization(
@@ -195,9 +213,9 @@ def create_key(
             user_id=user_id,
             name=name or role,
             role=accounts.Role[role],
-            permissions=dict.fromkeys(scopes, True),
+            narrowed=dict.fromkeys(scopes, True),
         )
-    click.echo(token)
+    terminal.say(token)
 
 
 @keys.command("list")
@@ -209,7 +227,7 @@ def list_keys(database: str | None) -> None:
             name = accounts.organization_name(connection, organization_id)
             for key in accounts.list_keys(connection, organization_id):
                 state = "active" if key.is_active else "revoked"
-                click.echo(f"{key.key_prefix}\t{key.role}\t{state}\t{name}\t{key.name}")
+                terminal.say(key.key_prefix, key.role, state, name, key.name)
 
 
 @keys.command("revoke")
@@ -230,7 +248,7 @@ def revoke_key(prefix: str, database: str | None) -> None:
         ((organization_id, key),) = found
         who = system(organization_id, "backstory keys revoke")
         api_keys.change(unit, who, key.id, {"is_active": False})
-    click.echo(f"revoked {key.key_prefix}")
+    terminal.say(f"revoked {key.key_prefix}")
 
 
 @cli.group("vault")
@@ -254,7 +272,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
             secrets.rotate(
                 unit, system(organization_id, "backstory vault rotate"), data_keys=data_keys
             )
-    click.echo(f"rotated the keys of {len(ids)} organizations")
+    terminal.say(f"rotated the keys of {len(ids)} organizations")
 
 
 @vault_group.command("purge")
@@ -275,7 +293,7 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
                 unit.confirm_time(one)
         purged = [secrets.purge(one, config.grace, unit) for one in ids]
         now = unit.clock()
-    click.echo(f"{sum(one.count for one in purged)} secrets purged")
+    terminal.say(f"{sum(one.count for one in purged)} secrets purged")
     if doubted := sum(one.doubted for one in purged):
         operating.fail(
             f"the secrets of {doubted} deleted assistants were left alone: the clock says"
@@ -311,7 +329,7 @@ def erase(
         what = "all secrets" if assistant is None else f"the secrets of assistant {assistant}"
         whose = f" of {organization}" if organization else ""
         question = f"Erase {what}{whose}? The values cannot be brought back."
-        click.confirm(question, abort=True, err=True)
+        terminal.confirm(question)
     config = operating.configure(database_url=database)
     with operating.writing(config, instead, destroys=True) as unit:
         organization_id = operating.find_organization(unit.connection, organization)
@@ -322,7 +340,7 @@ def erase(
         else:
             count = secrets.erase_assistant(unit, caller, assistant, reason, cause)
             secrets.rotate(unit, caller, data_keys=True)
-    click.echo(f"{count} secrets erased")
+    terminal.say(f"{count} secrets erased")
 
 
 @cli.command()
@@ -338,9 +356,9 @@ def rebuild(database: str | None) -> None:
             found = sum(1 for _ in rebuilding.differences(connection, advance))
         with operating.progress("folding", total, "events") as advance:
             rebuilding.rebuild(connection, advance)
-    click.echo("equal to what was there" if not found else f"{found} differences were repaired")
+    terminal.say("equal to what was there" if not found else f"{found} differences were repaired")
     if found and not engines(config.url).is_embedded:
-        click.echo("restart the servers: they may remember what was there", err=True)
+        terminal.say("restart the servers: they may remember what was there", err=True)
 
 
 @cli.command()
@@ -361,7 +379,7 @@ def check(database: str | None) -> None:
         unproven = _unproven(connection)
         is_left = engines(config.url).needs_scrub(connection)
     for place in unproven:
-        click.echo(place)
+        terminal.say(place)
     if unproven:
         operating.fail("the log is not what was hashed when it was written", 1)
     if shown:
@@ -370,7 +388,7 @@ def check(database: str | None) -> None:
         left = operating.LEFT.format(engines(config.url).name)
         advice = "A running server removes them by itself; without one, run 'backstory vault purge'"
         operating.fail(f"{left} {advice}", 1)
-    click.echo("the views equal the log, and the log its hashes")
+    terminal.say("the views equal the log, and the log its hashes")
 
 
 def _unproven(connection: sa.Connection) -> list[str]:
@@ -383,9 +401,9 @@ def _unproven(connection: sa.Connection) -> list[str]:
 
 def _show(difference: rebuilding.Difference) -> None:
     place = f"organization {difference.organization_id}, assistant {difference.assistant_id}"
-    click.echo(f"{place}, {difference.column}")
-    click.echo(f"- {_text(difference.stored)}")
-    click.echo(f"+ {_text(difference.folded)}")
+    terminal.say(f"{place}, {difference.column}")
+    terminal.say(f"- {_text(difference.stored)}")
+    terminal.say(f"+ {_text(difference.folded)}")
 
 
 def _text(value: Any) -> str:
@@ -434,7 +452,7 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         app,
         host=config.host,
         port=config.port,
-        http=TrailersProtocol,
+        http=UnreadProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -462,7 +480,7 @@ def _say_when_it_listens(bound: socket.socket) -> None:
     while bound.fileno() >= 0:
         with socket.socket(bound.family) as caller:
             if caller.connect_ex(bound.getsockname()) == 0:
-                click.echo(_url(bound))
+                terminal.say(_url(bound))
                 return
         time.sleep(_LOOKS_SECONDS)
 

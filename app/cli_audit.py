@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 import rich_click as click
 
-from app import archive, audit, audit_verify, continuation, operating, private_files, signing
+from app import (
+    archive,
+    audit,
+    audit_verify,
+    continuation,
+    operating,
+    private_files,
+    signing,
+    terminal,
+)
 from app.accounts import MAX_ID
 from app.audit import BeyondLog, Wish, find_format
 from app.continuation import NotAnExport
@@ -95,7 +103,7 @@ def export_log(
         _record(config, rest, "backstory export")
     if found.closing is None or export.until > export.after:
         _write(config, export, output, found.size)
-    click.echo(f"{output}: up to sequence {export.until}")
+    terminal.say(f"{output}: up to sequence {export.until}")
 
 
 def _belongs(connection: Connection, signer: Signer, export: Export, found: Resumption) -> bool:
@@ -129,7 +137,7 @@ def _record(config: Config, export: Export, command: str) -> None:
         with operating.holding(config) as unit:
             audit.record_export(unit, system(export.organization_id, command), export)
     except DatabaseHeld as error:
-        click.echo(f"backstory: this export is not in the log: {error}", err=True)
+        terminal.say(f"backstory: this export is not in the log: {error}", err=True)
 
 
 @contextmanager
@@ -173,10 +181,10 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
     for plan in plans:
         place = archive.folder_of(folder, plan.organization_id)
         if plan.until == plan.after:
-            click.echo(f"{place}: nothing new before {end:%Y-%m-%d}")
+            terminal.say(f"{place}: nothing new before {end:%Y-%m-%d}")
             continue
         _record(config, plan, "backstory archive")
-        click.echo(f"{place}: sequences {plan.after + 1} to {plan.until}, verified")
+        terminal.say(f"{place}: sequences {plan.after + 1} to {plan.until}, verified")
 
 
 def _date(text: str) -> datetime:
@@ -208,7 +216,7 @@ def verify(files: tuple[Path, ...], keyfile: Path | None, earlier: Path | None) 
         operating.fail(str(failed), 1)
     except ValueError as error:
         operating.fail(str(error), 2)
-    click.echo(str(verified))
+    terminal.say(verified)
 
 
 @audit_group.command("key")
@@ -221,7 +229,7 @@ def show_key(organization: str | None, database: str | None) -> None:
         signer = signing.open_signer(config, make=False)
         organization_id = operating.find_organization(connection, organization)
         keys = audit.public_keys(connection, signer, organization_id)
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(keys)).decode() + "\n")
+    terminal.say_lines(msgspec.json.format(msgspec.json.encode(keys)).decode())
 
 
 @audit_group.command("rotate-key")
@@ -237,4 +245,4 @@ def rotate_key(database: str | None) -> None:
             signing.rotate(file)
     except DatabaseHeld as error:
         operating.fail(f"{error}; stop it first", 1)
-    click.echo(f"new key in {file}")
+    terminal.say(f"new key in {file}")

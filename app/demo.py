@@ -200,7 +200,7 @@ def _people(unit: Unit) -> tuple[dict[str, Caller], str]:
             user_id=accounts.ensure_user(unit.connection, organization_id, name, email),
             name=name,
             role=role,
-            permissions={},
+            narrowed={},
         )
         who = accounts.principal_of(unit.connection, organization_id, key.id)
         callers[name] = Caller(organization_id=organization_id, actor=who.actor)

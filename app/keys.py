@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from app import accounts
-from app.accounts import REVEAL, ApiKey
+from app import accounts, permissions
+from app.accounts import ApiKey, Role
+from app.naming import clean_name
 from events import pointers
 from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
 
 if TYPE_CHECKING:
-    from app.accounts import Role
     from app.auth import Authenticator
     from app.database import Database
     from app.unit import Caller, Unit
@@ -32,9 +32,13 @@ def create(
     user_id: int,
     name: str,
     role: Role,
-    permissions: dict[str, bool],
+    narrowed: dict[str, bool],
 ) -> tuple[ApiKey, str]:
-    """Make a key for a user: as it is shown, and the token itself, which nobody sees again."""
+    """Make a key for a user: as it is shown, and the token itself, which nobody sees again.
+
+    Raises ``InvalidSettings`` for a name that is none.
+    """
+    name = clean_name(name)
     organization_id = caller.organization_id
     unit.counter(organization_id)
     key_id, token = accounts.add_key(
@@ -44,7 +48,7 @@ def create(
         user_id=user_id,
         name=name,
         role=role,
-        permissions=permissions,
+        permissions=narrowed,
         now=unit.clock(),
     )
     made = accounts.find_key(unit.connection, organization_id, key_id)
@@ -55,14 +59,18 @@ def create(
 def change(unit: Unit, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
     """Rename, narrow, revoke or bring back a key; raises ``KeyNotFound``.
 
-    A change that changes nothing records nothing.
+    A change that changes nothing records nothing. Raises ``InvalidSettings`` for a name that is
+    none, and for permissions that the key cannot have.
     """
     organization_id = caller.organization_id
     unit.counter(organization_id)
     before = accounts.find_key(unit.connection, organization_id, key_id)
     wanted = dict(values)  # work may run again, after a neighbour's failure
+    if "name" in wanted:
+        wanted["name"] = clean_name(wanted["name"])
     if "permissions" in wanted:
-        wanted["permissions"] = wanted["permissions"] | _scopes(before)
+        merged = permissions.merge(Role[before.role], before.permissions, wanted["permissions"])
+        wanted["permissions"] = merged
     after = msgspec.structs.replace(before, **wanted)
     changes = pointers.diff(_members(before), _members(after))
     if not changes:
@@ -73,10 +81,6 @@ def change(unit: Unit, caller: Caller, key_id: int, values: dict[str, Any]) -> A
     kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
     unit.record(caller, kind, key_id=key_id, changes=changes)
     return accounts.find_key(unit.connection, organization_id, key_id)
-
-
-def _scopes(key: ApiKey) -> dict[str, bool]:
-    return {REVEAL: True} if key.permissions.get(REVEAL) else {}
 
 
 def _members(key: ApiKey) -> Tree:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from litestar.enums import ScopeType
 
+from app import terminal
 from events.credentials import Verdict, has_credential_form, looks_random, verdict
 
 if TYPE_CHECKING:
@@ -56,6 +57,17 @@ class Revealed:
 
 
 REVEALED = Revealed()
+
+
+_OF_MANY_LINES = ("exception", "stack")
+
+
+def _escape(_: Any, __: str, event: EventDict) -> EventDict:
+    """Let no text of a request, such as its path, draw on the terminal; JSON escapes by itself."""
+    for name, value in event.items():
+        if isinstance(value, str) and name not in _OF_MANY_LINES:
+            event[name] = terminal.printable(value)
+    return event
 
 
 def drop_secrets(_: Any, __: str, event: EventDict) -> EventDict:
@@ -100,9 +112,10 @@ def configure(config: Config) -> None:
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
         if config.log_format == "json"
         else [
+            _escape,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            )
+            ),
         ]
     )
     level = logging.getLevelNamesMapping()[config.log_level.upper()]

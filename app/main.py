@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from msgspec import Struct
 
-from app import log, openapi, problems, signing, vault
+from app import access, log, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.caching import CacheControl
@@ -203,10 +203,12 @@ def create_app(
         },
         openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
         request_max_body_size=MAX_BODY,
+        before_request=access.before_request,
         template_config=TEMPLATES,
         state=State({"codes": codes or Codes(ForwardClock(clock, monotonic))}),
         logging_config=None,
     )
+    access.check_routes(routes)
     authenticated = Authentication(
         Shortcut(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,

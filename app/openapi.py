@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import Request
+from litestar import Request, Router
 from litestar.enums import OpenAPIMediaType as OpenAPIMediaTypes
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -31,6 +31,9 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
+
+from app import access
+from app.published import Published
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -234,6 +237,13 @@ def config(version: str, structs: Structs) -> OpenAPIConfig:
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service lives and answers."),
         ],
+        openapi_router=Router(
+            "/schema",
+            route_handlers=[],
+            include_in_schema=False,
+            opt=access.PUBLIC,
+            middleware=[Published()],
+        ),
         render_plugins=[
             Page(structs, path="/"),
             Document(structs, path="/openapi.json", media_type=OpenAPIMediaTypes.OPENAPI_JSON),

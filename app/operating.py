@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
-from app import accounts, log, signing, vault
+from app import accounts, log, signing, terminal, vault
 from app.config import Config, read_config
 from app.database import is_current, prepare
 from app.database_file import DatabaseHeld
@@ -150,13 +150,13 @@ def progress(doing: str, total: int | None, what: str) -> Iterator[Callable[[int
         done += count
         if datetime.now(UTC) - said > timedelta(seconds=2):
             said = datetime.now(UTC)
-            console.print(f"{doing}: {done}{of} {what}", highlight=False)
+            terminal.say(f"{doing}: {done}{of} {what}", err=True)
 
     yield advance
-    console.print(f"{doing}: {done}{of} {what}", highlight=False)
+    terminal.say(f"{doing}: {done}{of} {what}", err=True)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say in one line what went wrong, and end."""
-    click.echo(f"backstory: {message}", err=True)
+    terminal.say(f"backstory: {message}", err=True)
     sys.exit(code)

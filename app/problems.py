@@ -63,6 +63,10 @@ class Unauthorized(Refusal):
     """No key, or one that is unknown or revoked."""
 
 
+class CredentialsRepeated(Refusal):
+    """The request has more than one ``Authorization`` header, so it names no one caller."""
+
+
 class Forbidden(Refusal):
     """The key is good, its role does not reach."""
 
@@ -307,6 +311,12 @@ def _(_: Unauthorized) -> Response[bytes]:
     text = "Authentication required. Provide a valid API key or login session."
     headers = {"www-authenticate": "Bearer"}
     return problem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, headers)
+
+
+@answer_refusal.register
+def _(_: CredentialsRepeated) -> Response[bytes]:
+    text = "The request has more than one Authorization header. Send exactly one"
+    return problem(HTTPStatus.BAD_REQUEST, "credentials-repeated", text)
 
 
 @answer_refusal.register

@@ -11,11 +11,12 @@ import msgspec
 from litestar.params import PathParameter
 from msgspec import Struct
 
+from app import access
 from app.accounts import MAX_ID, REVEAL, Principal, Role
 from app.caching import chosen_by
 from app.idempotency import Once, fingerprint
 from app.preconditions import read_condition
-from app.problems import Forbidden, Unauthorized, UnsupportedMediaType
+from app.problems import UnsupportedMediaType
 from app.service import Wish
 from app.unit import Caller
 from events import parsing
@@ -56,22 +57,16 @@ def path_of(request: AnyRequest) -> str:
 
 
 def principal(request: AnyRequest, at_least: Role = Role.viewer) -> Principal:
-    """Who calls; raises ``Unauthorized``, or ``Forbidden`` where the key's role does not reach.
+    """Who calls: a key that may use the route, as ``app.access`` found before.
 
-    Where the database could not tell, what it raised is raised here.
+    ``at_least`` is for what only some requests of a route ask for; raises ``Forbidden``.
     """
-    unknown: Exception | None = request.scope.get("principal_unknown")  # type: ignore[assignment]  # app.auth
-    if unknown is not None:
-        raise unknown
-    who: Principal | None = request.scope.get("principal")  # type: ignore[assignment]  # app.auth
-    if who is None:
-        raise Unauthorized
-    if who.role < at_least:
-        raise Forbidden(needed=at_least.name, role=who.role.name)
+    who = access.principal(request.scope)
+    access.check_role(request.scope, who, at_least)
     return who
 
 
-def caller(request: AnyRequest, at_least: Role) -> Caller:
+def caller(request: AnyRequest, at_least: Role = Role.viewer) -> Caller:
     """Who calls, as an event will name them."""
     who = principal(request, at_least)
     return Caller(
@@ -159,7 +154,7 @@ def wish_of(
     *,
     reason_at: Location = REASON_AT,
     dry_run: bool = False,
-    at_least: Role = Role.editor,
+    at_least: Role = Role.viewer,
 ) -> Wish:
     """What every request that changes an assistant says beside its body."""
     return Wish(

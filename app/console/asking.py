@@ -16,6 +16,7 @@ import msgspec
 from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
+from app import access, accounts
 from app.accounts import Principal, Role
 from app.console import session as sessions
 from app.console.fields import as_typed
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from litestar import Request
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+    from app.unit import Unit
 
     AnyRequest = Request[Any, Any, Any]
 
@@ -89,6 +92,21 @@ class Visitor:
     def token(self) -> str:
         """What each form of the session carries."""
         return self._session.token
+
+    async def sign_out(self) -> None:
+        """End the session, whoever has a copy of its cookie."""
+        made_of, session = services(self._request), self._session
+
+        def work(unit: Unit) -> None:
+            accounts.end_session(
+                unit.connection,
+                self.who.organization_id,
+                session.digest,
+                session.expires_at,
+                unit.clock(),
+            )
+
+        await made_of.writer.write(self.who.organization_id, work)
 
     @property
     def may_edit(self) -> bool:
@@ -229,19 +247,39 @@ def part(text: object) -> str:
     return quote(str(text), safe="")
 
 
-async def signed_in(request: AnyRequest) -> Visitor:
-    """Who visits a page; raises ``SignedOut``, also for one whose key was revoked since.
+async def before_request(request: AnyRequest) -> None:
+    """Let a request of the console through, or raise what stands against it.
 
-    Raises ``NotFoundException`` for an address whose id is none.
+    The same rule as the API's, with the session's key in place of the header's. Raises
+    ``NotFoundException`` for an address whose id is none.
     """
-    session = services(request).sessions.open(request)
+    scope = request.scope
+    access.check_headers(scope)
+    needed = access.needed_role(scope)
+    if needed is not None:
+        access.check_role(scope, (await _sign_in(request)).who, needed)
+    access.check_length(scope)
+    _check_ids(request.path_params)
+
+
+async def _sign_in(request: AnyRequest) -> Visitor:
+    """Who visits; raises ``SignedOut``, also where the key was revoked or the session ended."""
+    made_of = services(request)
+    session = made_of.sessions.open(request)
     who = await sessions.whose(request, session.key)
-    if who is None:
+    if who is None or await made_of.database.read(
+        accounts.is_session_ended, who.organization_id, session.digest
+    ):
         raise SignedOut
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line
     visitor = Visitor(request, session, who)
-    request.state.visitor = visitor  # for a problem's page
-    _check_ids(request.path_params)
+    request.state.visitor = visitor  # for the page, and for a problem's page
+    return visitor
+
+
+async def signed_in(request: AnyRequest) -> Visitor:
+    """Who visits a page that is not public, as it was found before."""
+    visitor: Visitor = request.state.visitor
     return visitor
 
 
@@ -283,7 +321,7 @@ def _read(body: bytes) -> Form:
 
 
 async def submitted(request: AnyRequest) -> tuple[Visitor, Form]:
-    """Who sent a form of theirs, and the form; raises as ``signed_in`` and ``read_form`` do."""
+    """Who sent a form of theirs, and the form; raises as ``read_form`` does."""
     visitor = await signed_in(request)
     form = await read_form(request)
     sessions.check_token(visitor._session, first(form, TOKEN))  # noqa: SLF001  # its own module

@@ -11,6 +11,7 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import UNSET, convert
 
+from app.access import EDITOR, VIEWER
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
@@ -29,7 +30,7 @@ _ASSISTANT = "/assistants/{assistant_id:str}"
 _CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
 
 
-@show(_ASSISTANT)
+@show(_ASSISTANT, opt=VIEWER)
 async def show_assistant(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """The settings as people think of them, each with who set it, when and why."""
     visitor = await signed_in(request)
@@ -81,7 +82,7 @@ def _blame(by_path: Mapping[str, Any], path: str) -> Any:
     return max(below, key=lambda one: one["version"], default=None)
 
 
-@post(_ASSISTANT, status_code=HTTPStatus.OK)
+@post(_ASSISTANT, opt=EDITOR, status_code=HTTPStatus.OK)
 async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
     """Save what a form changed since the version that it was made from."""
     visitor, form = await submitted(request)
@@ -208,7 +209,7 @@ async def _conflict(
     )
 
 
-@post(f"{_ASSISTANT}/status", status_code=HTTPStatus.OK)
+@post(f"{_ASSISTANT}/status", opt=EDITOR, status_code=HTTPStatus.OK)
 async def switch(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
     """Switch an assistant on or off, if it is still as it was seen."""
     visitor, form = await submitted(request)
@@ -221,7 +222,7 @@ async def switch(request: AnyRequest, assistant_id: FromPath[str]) -> Template |
     return go(f"/assistants/{answer.or_raise()['id']}")
 
 
-@post(f"{_ASSISTANT}/duplicate", status_code=HTTPStatus.OK)
+@post(f"{_ASSISTANT}/duplicate", opt=EDITOR, status_code=HTTPStatus.OK)
 async def duplicate(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
     """Copy an assistant, without its secrets, and show the copy."""
     visitor, form = await submitted(request)
@@ -230,7 +231,7 @@ async def duplicate(request: AnyRequest, assistant_id: FromPath[str]) -> Redirec
     return go(f"/assistants/{answer.or_raise()['id']}")
 
 
-@post(f"{_ASSISTANT}/delete", status_code=HTTPStatus.OK)
+@post(f"{_ASSISTANT}/delete", opt=EDITOR, status_code=HTTPStatus.OK)
 async def delete(request: AnyRequest, assistant_id: FromPath[str]) -> Template | Redirect:
     """Delete an assistant, if it is still as it was seen; its history stays."""
     visitor, form = await submitted(request)
@@ -250,7 +251,7 @@ async def _moved(visitor: Visitor, at: str, answer: Answer) -> Template:
     return await _page(visitor, shown, HTTPStatus.PRECONDITION_FAILED, errors=errors)
 
 
-@post(f"{_ASSISTANT}/restore", status_code=HTTPStatus.OK)
+@post(f"{_ASSISTANT}/restore", opt=EDITOR, status_code=HTTPStatus.OK)
 async def restore(request: AnyRequest, assistant_id: FromPath[str]) -> Redirect:
     """Bring a deleted assistant back, and show it."""
     visitor, form = await submitted(request)

@@ -10,11 +10,11 @@ from litestar import Request, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
-from app.accounts import MAX_ID, Role
+from app.access import EDITOR, VIEWER
+from app.accounts import MAX_ID
 from app.console import sparkline
 from app.console.asking import Visitor, first, once, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
-from app.requests import principal
 from events.secrets import Plain, read_text
 
 AnyRequest = Request[Any, Any, Any]
@@ -24,7 +24,7 @@ _SORTS = {"changed": "Last change", "name": "Name", "created": "Creation"}
 _STATES = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
 
 
-@show("/")
+@show("/", opt=VIEWER)
 async def list_assistants(
     request: AnyRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",
@@ -60,15 +60,14 @@ def _address(asked: dict[str, str], skip: int) -> str:
     return f"/?{urlencode(asked | {'skip': skip})}"
 
 
-@show("/assistants/new")
+@show("/assistants/new", opt=EDITOR)
 async def show_new(request: AnyRequest) -> Template:
     """The form that makes an assistant."""
     visitor = await signed_in(request)
-    principal(request, Role.editor)
     return _form(visitor)
 
 
-@post("/assistants/new", status_code=HTTPStatus.OK)
+@post("/assistants/new", opt=EDITOR, status_code=HTTPStatus.OK)
 async def create(request: AnyRequest) -> Template | Redirect:
     """Make an assistant, and show it."""
     visitor, form = await submitted(request)

@@ -12,6 +12,7 @@ from litestar.params import QueryParameter
 from litestar.response import Template
 from litestar.types import ASGIApp
 
+from app.access import ADMIN
 from app.caching import chosen_by
 from app.console.asking import signed_in
 from app.console.pages import AS_IT_IS, page, show
@@ -34,7 +35,7 @@ _CHECKPOINT_FILE = "checkpoint.txt"
 _Filter = Annotated[str, QueryParameter(max_length=200)]
 
 
-@show("/audit")
+@show("/audit", opt=ADMIN)
 async def show_log(
     request: AnyRequest,
     event_type: _Filter = "",
@@ -99,7 +100,7 @@ def _moment(text: str, time: str) -> str:
     return f"{text}T{time}Z" if _DATE.fullmatch(text) else text
 
 
-@get("/audit/export", opt={AS_IT_IS: True})
+@get("/audit/export", opt=ADMIN | {AS_IT_IS: True})
 async def export(request: AnyRequest) -> ASGIApp:
     """The log as a file, streamed as the API streams it."""
     visitor = await signed_in(request)
@@ -107,7 +108,7 @@ async def export(request: AnyRequest) -> ASGIApp:
     return visitor.streamed("/audit/export", request.query_params, accepted)
 
 
-@show(f"/audit/{_KEY_FILE}")
+@show(f"/audit/{_KEY_FILE}", opt=ADMIN)
 async def get_key(request: AnyRequest) -> Response[bytes]:
     """The public keys, as ``backstory audit verify --key`` reads them."""
     visitor = await signed_in(request)
@@ -115,7 +116,7 @@ async def get_key(request: AnyRequest) -> Response[bytes]:
     return _file(msgspec.json.encode(answer), "application/json", _KEY_FILE)
 
 
-@show(f"/audit/{_CHECKPOINT_FILE}")
+@show(f"/audit/{_CHECKPOINT_FILE}", opt=ADMIN)
 async def get_checkpoint(request: AnyRequest) -> Response[bytes]:
     """The signed root of the log as it is now, to keep elsewhere."""
     visitor = await signed_in(request)

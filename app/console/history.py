@@ -11,6 +11,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 from msgspec import Struct
 
+from app.access import VIEWER
 from app.console import fields
 from app.console.asking import Visitor, part, signed_in
 from app.console.assistant import blame
@@ -51,7 +52,7 @@ def _view(request: AnyRequest) -> View:
     )
 
 
-@show(f"{_ASSISTANT}/history")
+@show(f"{_ASSISTANT}/history", opt=VIEWER)
 async def show_history(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -88,7 +89,7 @@ def to_the_second(text: str) -> str:
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
 
-@show(f"{_ASSISTANT}/versions/{{version:str}}")
+@show(f"{_ASSISTANT}/versions/{{version:str}}", opt=VIEWER)
 async def show_change(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
@@ -103,7 +104,7 @@ async def show_change(
     return page("change", visitor, assistant=shown, entry=entry, changes=changes, view=view)
 
 
-@show(f"{_ASSISTANT}/compare")
+@show(f"{_ASSISTANT}/compare", opt=VIEWER)
 async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """Any two versions, whichever way they are named; the last change at first."""
     visitor = await signed_in(request)

@@ -9,6 +9,7 @@ from litestar import Request, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
+from app.access import ADMIN
 from app.accounts import REVEAL, Role
 from app.console.asking import Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
@@ -18,14 +19,14 @@ AnyRequest = Request[Any, Any, Any]
 _KEYS = "/users/me/api-keys"
 
 
-@show("/keys")
+@show("/keys", opt=ADMIN)
 async def show_keys(request: AnyRequest) -> Template:
     """Every key of the organization, and a form that makes one."""
     visitor = await signed_in(request)
     return await _page(visitor)
 
 
-@post("/keys", status_code=HTTPStatus.OK)
+@post("/keys", opt=ADMIN, status_code=HTTPStatus.OK)
 async def create_key(request: AnyRequest) -> Template:
     """Make a key, and show it this once."""
     visitor, form = await submitted(request)
@@ -40,7 +41,7 @@ async def create_key(request: AnyRequest) -> Template:
     return await _page(visitor, made=made.or_raise())
 
 
-@post("/keys/{key_id:str}", status_code=HTTPStatus.OK)
+@post("/keys/{key_id:str}", opt=ADMIN, status_code=HTTPStatus.OK)
 async def change_key(request: AnyRequest, key_id: FromPath[str]) -> Redirect | Template:
     """Rename a key, switch it off, or on again."""
     visitor, form = await submitted(request)

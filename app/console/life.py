@@ -8,6 +8,7 @@ from litestar import Request
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
+from app.access import VIEWER
 from app.console import fields
 from app.console.asking import Visitor, part, signed_in
 from app.console.history import to_the_second
@@ -19,7 +20,7 @@ AnyRequest = Request[Any, Any, Any]
 _Named = Annotated[str, QueryParameter(max_length=100)]
 
 
-@show("/assistants/{assistant_id:str}/life")
+@show("/assistants/{assistant_id:str}/life", opt=VIEWER)
 async def show_life(
     request: AnyRequest, assistant_id: FromPath[str], version: _Named = "", as_of: _Named = ""
 ) -> Template:

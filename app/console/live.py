@@ -13,6 +13,7 @@ from litestar import Request, Response
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
+from app.access import VIEWER
 from app.accounts import MAX_ID
 from app.console.asking import part, signed_in
 from app.console.pages import page, show
@@ -20,7 +21,7 @@ from app.console.pages import page, show
 AnyRequest = Request[Any, Any, Any]
 
 
-@show("/assistants/{assistant_id:str}/live")
+@show("/assistants/{assistant_id:str}/live", opt=VIEWER)
 async def show_latest(
     request: AnyRequest,
     assistant_id: FromPath[str],

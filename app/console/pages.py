@@ -25,6 +25,7 @@ from litestar.template.config import TemplateConfig
 from msgspec import Struct
 
 from app import problems
+from app.access import PUBLIC
 from app.accounts import Role
 from app.caching import chosen_by, note_choice
 from app.console import session, showing
@@ -148,7 +149,7 @@ def go(address: str) -> Redirect:
 show = partial(route, http_method=[HttpMethod.GET, HttpMethod.HEAD])
 
 
-@show("/static/{name:str}")
+@show("/static/{name:str}", opt=PUBLIC)
 async def get_file(name: FromPath[str]) -> Response[bytes]:
     """A style sheet or a script; its name changes with it, so it may be kept for good."""
     file = _BY_NAME.get(name)

@@ -8,6 +8,7 @@ from typing import Any
 from litestar import Request, post
 from litestar.response import Redirect, Template
 
+from app.access import ADMIN, VIEWER
 from app.console.asking import Form, Visitor, first, once, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
 from events.patch import REASON
@@ -19,7 +20,7 @@ _LISTS = ("require_reason_for", "admin_paths", "secret_paths", "plain_paths")
 _REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-@show("/policy")
+@show("/policy", opt=VIEWER)
 async def show_policy(request: AnyRequest) -> Template:
     """The policy as it is; admins may change it."""
     visitor = await signed_in(request)
@@ -27,7 +28,7 @@ async def show_policy(request: AnyRequest) -> Template:
     return _page(visitor, answer.or_raise(), answer.headers["etag"])
 
 
-@post("/policy", status_code=HTTPStatus.OK)
+@post("/policy", opt=ADMIN, status_code=HTTPStatus.OK)
 async def change_policy(request: AnyRequest) -> Template | Redirect:
     """Demand what the form says, if the policy is still the one that it was made from."""
     visitor, form = await submitted(request)

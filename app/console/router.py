@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Router
 
 from app.console import (
+    asking,
     assistant,
     assistants,
     audit,
@@ -41,4 +42,5 @@ ROUTER = Router(
     middleware=pages.MIDDLEWARE,
     exception_handlers=pages.HANDLERS,
     request_max_body_size=_MOST_BYTES,
+    before_request=asking.before_request,
 )

@@ -1,15 +1,16 @@
 """Who sits at the console: the cookie that holds their API key, and how it is given and ended.
 
 The cookie is sealed (AES-256-GCM) under keys that are derived from the master keys, so workers
-and restarts agree, and nothing of a session is kept on the server. Litestar's session of this
-kind fixes its key and ``Secure`` before the vault is open and before there is a request, and
-answers some forged cookies with 500; hence this one.
+and restarts agree. Of a session the database keeps only that it was ended. Litestar's session of
+this kind fixes its key and ``Secure`` before the vault is open and before there is a request,
+and answers some forged cookies with 500; hence this one.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import secrets as entropy
 from contextlib import suppress
@@ -53,7 +54,7 @@ class CrossSite(Refusal):
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """What the cookie holds. It ends when it expires, or when its key is revoked."""
+    """What the cookie holds. It ends when it expires, is ended, or its key is revoked."""
 
     key: str
     token: str  # each form of the session carries it
@@ -61,6 +62,11 @@ class Session(Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "Session()"
+
+    @property
+    def digest(self) -> bytes:
+        """What the database knows the session by, which opens nothing."""
+        return hashlib.sha256(self.token.encode()).digest()
 
 
 class Sessions:

@@ -9,6 +9,7 @@ from litestar import Request, get, post
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
+from app.access import PUBLIC, VIEWER
 from app.console import session
 from app.console.asking import first, read_form, submitted
 from app.console.pages import go, page, show
@@ -22,13 +23,13 @@ AnyRequest = Request[Any, Any, Any]
 _MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
 
 
-@show(session.SIGN_IN)
+@show(session.SIGN_IN, opt=PUBLIC)
 async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
     """The form that asks for a key."""
     return _form(request, back)
 
 
-@post(session.SIGN_IN, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
+@post(session.SIGN_IN, opt=PUBLIC, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
 async def sign_in(request: AnyRequest) -> Template | Redirect:
     """Start a session with a good key."""
     form = await read_form(request)
@@ -41,7 +42,7 @@ async def sign_in(request: AnyRequest) -> Template | Redirect:
     return response
 
 
-@get(f"{session.SIGN_IN}/once")
+@get(f"{session.SIGN_IN}/once", opt=PUBLIC)
 async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Template:
     """Start a session with a code that ``backstory demo`` printed.
 
@@ -58,10 +59,11 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
     return response
 
 
-@post("/sign-out", status_code=HTTPStatus.OK)
+@post("/sign-out", opt=VIEWER, status_code=HTTPStatus.OK)
 async def sign_out(request: AnyRequest) -> Redirect:
-    """End the session."""
-    await submitted(request)
+    """End the session, at the server too: a copy of its cookie opens nothing."""
+    visitor, _ = await submitted(request)
+    await visitor.sign_out()
     response = go(session.SIGN_IN)
     response.set_cookie(session.end(request))
     return response

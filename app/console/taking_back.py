@@ -12,10 +12,9 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import Struct
 
-from app.accounts import Role
+from app.access import EDITOR
 from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import errors_of, go, page, show
-from app.requests import principal
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
 from events.pointers import Paths
@@ -53,7 +52,7 @@ class Wish(Struct, frozen=True, kw_only=True):
         return {"to_version": self.version}
 
 
-@show(_UNDO)
+@show(_UNDO, opt=EDITOR)
 async def plan_undo(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -64,10 +63,10 @@ async def plan_undo(
     how = request.query_params.get("on_conflict", "fail")
     number = await _named(visitor, assistant_id, version)
     wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
-    return await _plan(request, visitor, wish)
+    return await _plan(visitor, wish)
 
 
-@show(_ROLLBACK)
+@show(_ROLLBACK, opt=EDITOR)
 async def plan_rollback(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
@@ -75,7 +74,7 @@ async def plan_rollback(
     visitor = await signed_in(request)
     number = await _named(visitor, assistant_id, version)
     wish = Wish(kind="rollback", assistant_id=assistant_id, version=number)
-    return await _plan(request, visitor, wish)
+    return await _plan(visitor, wish)
 
 
 async def _named(visitor: Visitor, assistant_id: str, version: str) -> str:
@@ -94,7 +93,7 @@ def _numbered(version: str) -> str:
     return version
 
 
-@post(_UNDO, status_code=HTTPStatus.OK)
+@post(_UNDO, opt=EDITOR, status_code=HTTPStatus.OK)
 async def undo(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template | Redirect:
@@ -103,22 +102,20 @@ async def undo(
     how = first(form, "on_conflict") or "fail"
     number = _numbered(version)
     wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
-    return await _apply(request, visitor, wish, form)
+    return await _apply(visitor, wish, form)
 
 
-@post(_ROLLBACK, status_code=HTTPStatus.OK)
+@post(_ROLLBACK, opt=EDITOR, status_code=HTTPStatus.OK)
 async def roll_back(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template | Redirect:
     """Go back to a version, as planned; all of it, or the fields that were chosen."""
     visitor, form = await submitted(request)
     wish = Wish(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
-    return await _apply(request, visitor, wish, form)
+    return await _apply(visitor, wish, form)
 
 
-async def _apply(
-    request: AnyRequest, visitor: Visitor, wish: Wish, form: Form
-) -> Template | Redirect:
+async def _apply(visitor: Visitor, wish: Wish, form: Form) -> Template | Redirect:
     """Do it over the version that the plan was made for, or show the plan as it is by now."""
     chosen, planned = form.get("path", []), first(form, "planned")
     is_whole = WHOLE in form or str(len(chosen)) == planned
@@ -129,12 +126,11 @@ async def _apply(
     if answer.status in _AGAIN:
         errors, reason = errors_of(answer.data), first(form, REASON)
         kept = None if is_whole else chosen
-        return await _plan(request, visitor, wish, answer.status, errors, reason, kept)
+        return await _plan(visitor, wish, answer.status, errors, reason, kept)
     return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
 
 
 async def _plan(
-    request: AnyRequest,
     visitor: Visitor,
     wish: Wish,
     status: int = HTTPStatus.OK,
@@ -142,7 +138,6 @@ async def _plan(
     reason: str = "",
     chosen: list[str] | None = None,
 ) -> Template:
-    principal(request, Role.editor)
     shown = (await visitor.get(wish.at)).or_raise()
     # What a reason would settle is no news: the form asks for one.
     asked = wish.body | {"dry_run": True, REASON: "To be said"}

@@ -11,6 +11,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from app import openapi
+from app.access import VIEWER
 from app.accounts import MAX_ID
 from app.requests import JSON, invalid, principal, services
 from app.routes.assistants import PREFIX
@@ -37,6 +38,7 @@ COMPONENTS = (Activity,)
 
 @get(
     f"{PREFIX}/activity",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Tell who changed what last, and how often",
     operation_class=openapi.operation(openapi.Answer(Activity, example=ACTIVITY), errors=(422,)),

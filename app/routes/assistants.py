@@ -15,7 +15,8 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
 from app import openapi, service
-from app.accounts import MAX_ID, Role
+from app.access import EDITOR, PUBLIC, VIEWER
+from app.accounts import MAX_ID
 from app.caching import note_choice
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
@@ -138,6 +139,7 @@ COMPONENTS = (
 
 @post(
     PREFIX,
+    opt=EDITOR,
     tags=["Assistants"],
     summary="Create an assistant",
     operation_class=openapi.operation(
@@ -147,7 +149,7 @@ COMPONENTS = (
 )  # fmt: skip
 async def create_assistant(request: AnyRequest) -> Response[bytes]:
     """Only ``name`` is required; what is not sent has its default."""
-    who, prefers = caller(request, Role.editor), preferences(request)
+    who, prefers = caller(request), preferences(request)
     settings = read_create(await read_json(request), strict=prefers.strict)
 
     def work(unit: Unit) -> Response[bytes]:
@@ -159,6 +161,7 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
 
 @get(
     PREFIX,
+    opt=VIEWER,
     tags=["Assistants"],
     summary="List assistants",
     operation_class=openapi.operation(
@@ -209,6 +212,7 @@ def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
 
 @get(
     f"{PREFIX}/count",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Count assistants",
     operation_class=openapi.operation(openapi.Answer(Count, example={"count": 3}), errors=(422,)),
@@ -222,6 +226,7 @@ async def count_assistants(request: AnyRequest, *, active_only: FromQuery[bool] 
 
 @get(
     f"{PREFIX}/export",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Export the list of assistants",
     operation_class=openapi.operation(
@@ -321,6 +326,7 @@ _FORMULA = frozenset("=+-@\t\r")
 
 @get(
     f"{PREFIX}/cloned-voices",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="List cloned voices",
     operation_class=openapi.operation(
@@ -329,18 +335,17 @@ _FORMULA = frozenset("=+-@\t\r")
     ),
 )
 async def list_cloned_voices(
-    request: AnyRequest,
     status: Annotated[str | None, QueryParameter()] = None,
     provider: Annotated[str | None, QueryParameter()] = None,
 ) -> ClonedVoices:
     """Empty: this service keeps settings, not voices."""
     del status, provider
-    principal(request)
     return ClonedVoices(success=True, cloned_voices=[])
 
 
 @get(
     f"{PREFIX}/providers",
+    opt=PUBLIC,
     tags=["Assistants"],
     summary="List LLM providers",
     operation_class=openapi.operation(openapi.Answer(Providers), public=True),
@@ -352,6 +357,7 @@ async def list_providers() -> Providers:
 
 @get(
     f"{PREFIX}/me/organization",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Show the caller's organization",
     operation_class=openapi.operation(openapi.Answer(Organization)),
@@ -370,18 +376,19 @@ async def show_organization(request: AnyRequest) -> Organization:
 
 @get(
     f"{PREFIX}/by-phone/{{phone_number:str}}",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Find an assistant by its phone number",
     operation_class=openapi.operation(ONE, errors=(404,)),
 )
-async def find_by_phone(request: AnyRequest, phone_number: FromPath[str]) -> Response[bytes]:
+async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
     """Always 404 for now: this service does not hold phone numbers yet."""
-    principal(request)
     raise PhoneNumberNotAssigned(phone_number)
 
 
 @get(
     f"{PREFIX}/{{assistant_id:str}}",
+    opt=VIEWER,
     tags=["Assistants"],
     summary="Get an assistant",
     operation_class=openapi.operation(
@@ -422,6 +429,7 @@ async def get_assistant(
 
 @delete(
     f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR,
     status_code=200,
     tags=["Assistants"],
     summary="Delete an assistant",
@@ -453,6 +461,7 @@ async def delete_assistant(
 
 @post(
     f"{PREFIX}/{{assistant_id:str}}/duplicate",
+    opt=EDITOR,
     tags=["Assistants"],
     summary="Duplicate an assistant",
     operation_class=openapi.operation(
@@ -462,7 +471,7 @@ async def delete_assistant(
 )  # fmt: skip
 async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """A new assistant with the same settings, named ``<name> (Copy)``; secrets are not copied."""
-    who, prefers = caller(request, Role.editor), preferences(request)
+    who, prefers = caller(request), preferences(request)
     known = known_id(assistant_id)
 
     def work(unit: Unit) -> Response[bytes]:

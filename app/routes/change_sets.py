@@ -9,6 +9,7 @@ from litestar import Request, Response, get, post
 from msgspec import Meta, Struct, field
 
 from app import change_sets, openapi, representation
+from app.access import EDITOR, VIEWER
 from app.accounts import MAX_ID, Role
 from app.change_sets import MOST, MOST_LOOKED_AT, ChangeSetNotFound, RefusedFor, SetOutcome, SetWish
 from app.preconditions import etag, read_condition
@@ -161,6 +162,7 @@ _OUTCOME = openapi.Answer(
 
 @post(
     _SETS,
+    opt=EDITOR,
     tags=["Change sets"],
     summary="Change several assistants, all or none",
     operation_class=openapi.operation(
@@ -181,7 +183,6 @@ _OUTCOME = openapi.Answer(
 )
 async def create_change_set(request: AnyRequest) -> Response[bytes]:
     """One patch, one transaction, an event for each that changes; a dry run plans them all."""
-    principal(request, Role.editor)
     wanted = read_struct(ChangeSetRequest, await read_json(request))
     if (wanted.assistant_ids is None) == (wanted.filter is None):
         message = "Input should hold either assistant_ids or filter"
@@ -190,7 +191,7 @@ async def create_change_set(request: AnyRequest) -> Response[bytes]:
     prefers = _preferences(request, dry_run=wanted.dry_run)
     patch = _read(wanted.patch, strict=prefers.strict)
     wish = SetWish(
-        caller=caller(request, Role.editor),
+        caller=caller(request),
         reason=clean_reason(wanted.change_description) or patch.reason,
         condition=read_condition(request.headers),
         dry_run=prefers.dry_run,
@@ -279,6 +280,7 @@ def _check_count(count: int, most: int, name: str) -> None:
 
 @get(
     _SET,
+    opt=VIEWER,
     tags=["Change sets"],
     summary="Read a change set",
     operation_class=openapi.operation(
@@ -308,6 +310,7 @@ async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response
 
 @get(
     f"{_SET}/diff",
+    opt=VIEWER,
     tags=["Change sets"],
     summary="Show what a change set changed",
     operation_class=openapi.operation(
@@ -343,6 +346,7 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
 
 @post(
     f"{_SET}/revert",
+    opt=EDITOR,
     status_code=200,
     tags=["Change sets"],
     summary="Take a change set back, and keep what came later",
@@ -357,7 +361,6 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
 )
 async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
     """Undoes the set's change of each assistant, all or none, as a change set of its own."""
-    principal(request, Role.editor)
     body = await read_json(request, optional=True)
     wanted = read_struct(RevertRequest, {} if body is None else body)
     prefers = _preferences(request, dry_run=wanted.dry_run)

@@ -9,7 +9,7 @@ from litestar import Request, Response, patch, put
 from litestar.params import QueryParameter
 
 from app import openapi, service
-from app.accounts import Role
+from app.access import EDITOR
 from app.requests import (
     IN_QUERY,
     JSON,
@@ -20,7 +20,6 @@ from app.requests import (
     description,
     media_type,
     preferences,
-    principal,
     read_json,
     wish_of,
 )
@@ -65,6 +64,7 @@ COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)
 
 @put(
     f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR,
     tags=["Assistants"],
     summary="Update an assistant",
     operation_class=openapi.operation(
@@ -89,6 +89,7 @@ async def update_assistant(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR,
     tags=["Assistants"],
     summary="Change settings of an assistant",
     operation_class=openapi.operation(
@@ -115,7 +116,6 @@ async def patch_assistant(
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
     """JSON Merge Patch: objects merge, lists and scalars replace, null clears. Or JSON Patch."""
-    principal(request, Role.editor)
     kind = media_type(request, JSON, MERGE_PATCH, JSON_PATCH)
     body = parsing.parse(await request.body())
     strict = preferences(request).strict
@@ -195,6 +195,7 @@ async def _change(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}/status",
+    opt=EDITOR,
     tags=["Assistants"],
     summary="Switch an assistant on or off",
     operation_class=openapi.operation(

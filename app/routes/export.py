@@ -11,7 +11,8 @@ from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
 from app import openapi
-from app.accounts import MAX_ID, Role
+from app.access import ADMIN
+from app.accounts import MAX_ID
 from app.audit import Wish, find_format
 from app.caching import chosen_by
 from app.requests import caller, invalid, moment, pointer, services
@@ -45,6 +46,7 @@ def _answers() -> tuple[openapi.Answer, ...]:
 
 @get(
     f"{PREFIX}/export",
+    opt=ADMIN,
     tags=["Audit"],
     summary="Export the audit log",
     operation_class=openapi.operation(*_answers(), errors=(422,)),
@@ -84,7 +86,7 @@ async def export_log(
     ] = None,
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     wish = Wish(
         after=after,
         until_sequence=until_sequence,

@@ -9,6 +9,7 @@ from litestar import Request, Response, get, post
 from litestar.params import QueryParameter
 
 from app import openapi, service
+from app.access import EDITOR, VIEWER
 from app.accounts import Role
 from app.paging import next_link, read_cursor
 from app.requests import (
@@ -60,6 +61,7 @@ COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
 
 @get(
     _HISTORY,
+    opt=VIEWER,
     tags=["History"],
     summary="List an assistant's settings history",
     operation_class=openapi.operation(
@@ -115,6 +117,7 @@ async def list_history(
 
 @get(
     f"{_HISTORY}/{{version_id:str}}",
+    opt=VIEWER,
     tags=["History"],
     summary="Get one entry of the settings history",
     operation_class=openapi.operation(openapi.Answer(Entry, example=ENTRY), errors=(404, 422)),
@@ -145,6 +148,7 @@ async def get_history_entry(
 
 @post(
     f"{_HISTORY}/{{version_id:str}}/rollback",
+    opt=EDITOR,
     status_code=200,
     tags=["History"],
     summary="Roll an assistant back",
@@ -168,7 +172,6 @@ async def roll_back_to_entry(
     request: AnyRequest, assistant_id: Number, version_id: Number
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
-    principal(request, Role.editor)
     body = await read_json(request, optional=True)
     wanted = read_struct(AssistantSettingsHistoryRollbackRequest, {} if body is None else body)
     wish = wish_of(

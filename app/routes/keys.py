@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, UnsetType
 
-from app import keys, openapi
-from app.accounts import MAX_ID, REVEAL, ApiKey, KeyNotFound, Role
+from app import keys, openapi, permissions
+from app.access import ADMIN
+from app.accounts import MAX_ID, ApiKey, KeyNotFound, Role
+from app.naming import Name, name_error
 from app.requests import JSON, Number, caller, carry_out, number, principal, read_json, services
 from app.routes.answers import APIResponse, done
 from app.routes.examples import KEY
+from events.errors import FieldError, InvalidSettings
 from events.patch import read_struct
 
 if TYPE_CHECKING:
@@ -21,14 +24,14 @@ if TYPE_CHECKING:
     from app.unit import Caller, Unit
 
 AnyRequest = Request[Any, Any, Any]
+T = TypeVar("T", bound=msgspec.Struct)
 
 _KEYS = "/api/v1/users/me/api-keys"
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
 _ROLES = Literal["viewer", "editor", "admin"]
 
 
-class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True):
-    """A new key. Permissions (``write``, ``admin``: false) narrow its role.
+class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new key. Permissions (``write``, ``admin``: false) narrow its role, and must fit it.
 
     Scopes are given here or never.
     """
@@ -39,8 +42,11 @@ class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[Literal["secrets:reveal"]] = []
 
 
-class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True):
-    """What to change of a key; what is absent is kept."""
+class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a key; what is absent is kept, inside ``permissions`` too.
+
+    ``"permissions": null`` takes all of them away. The role stays.
+    """
 
     name: Name | UnsetType = UNSET
     permissions: dict[str, bool] | UnsetType | None = UNSET
@@ -59,18 +65,20 @@ COMPONENTS = (ApiKeyCreate, ApiKeyUpdate, ApiKeyCreated, ApiKey)
 
 @get(
     _KEYS,
+    opt=ADMIN,
     tags=["API keys"],
     summary="List API keys",
     operation_class=openapi.operation(openapi.Answer(ApiKey, example=[KEY], many=True)),
 )
 async def list_keys(request: AnyRequest) -> list[ApiKey]:
     """Every key of the organization, revoked ones too; never the keys themselves."""
-    who = principal(request, Role.admin)
+    who = principal(request)
     return await services(request).keys.list(who.organization_id)
 
 
 @post(
     _KEYS,
+    opt=ADMIN,
     status_code=200,
     tags=["API keys"],
     summary="Create an API key",
@@ -83,9 +91,10 @@ async def list_keys(request: AnyRequest) -> list[ApiKey]:
 )
 async def create_key(request: AnyRequest) -> Response[bytes]:
     """The key is shown once; only its hash is kept."""
-    who = caller(request, Role.admin)
-    wanted = read_struct(ApiKeyCreate, await read_json(request))
-    permissions = _narrowing(wanted.permissions) | _given(wanted.scopes)
+    who = caller(request)
+    wanted = _read(ApiKeyCreate, await read_json(request))
+    given: dict[str, bool] = dict.fromkeys(wanted.scopes, True)
+    narrowed = permissions.merge(Role[wanted.role], given, wanted.permissions)
 
     def work(unit: Unit) -> Response[bytes]:
         made, token = keys.create(
@@ -94,7 +103,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
             user_id=who.actor.user_id,
             name=wanted.name,
             role=Role[wanted.role],
-            permissions=permissions,
+            narrowed=narrowed,
         )
         return Response(
             msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
@@ -108,6 +117,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 
 @put(
     f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
     tags=["API keys"],
     summary="Change an API key",
     operation_class=openapi.operation(
@@ -119,15 +129,13 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
 )
 async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
-    who = caller(request, Role.admin)
-    wanted = read_struct(ApiKeyUpdate, await read_json(request))
+    who = caller(request)
+    wanted = _read(ApiKeyUpdate, await read_json(request))
     values: dict[str, Any] = {
         name: value
         for name in ApiKeyUpdate.__struct_fields__
         if (value := getattr(wanted, name)) is not UNSET
     }
-    if "permissions" in values:
-        values["permissions"] = _narrowing(values["permissions"])
     return await _change(
         request,
         who,
@@ -139,6 +147,7 @@ async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 
 @delete(
     f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
     status_code=200,
     tags=["API keys"],
     summary="Revoke an API key",
@@ -148,7 +157,7 @@ async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 )
 async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
     """The next request with this key is refused."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     return await _change(
         request,
         who,
@@ -174,13 +183,19 @@ async def _change(
         services(request).authenticator.forget(who.organization_id, key_id)
 
 
-def _narrowing(permissions: dict[str, bool] | None) -> dict[str, bool]:
-    """Permissions without scopes: a scope that a key was not made with is never added."""
-    return {name: value for name, value in (permissions or {}).items() if name != REVEAL}
-
-
-def _given(scopes: list[Literal["secrets:reveal"]]) -> dict[str, bool]:
-    return dict.fromkeys(scopes, True)
+def _read(kind: type[T], body: Any) -> T:
+    """A body with a name in it; raises ``InvalidSettings`` with an error for each member."""
+    errors: list[FieldError] = []
+    if isinstance(body, dict) and isinstance(body.get("name"), str):
+        found = name_error(body["name"], ("body", "name"))
+        errors += [] if found is None else [found]
+    try:
+        wanted = read_struct(kind, body)
+    except InvalidSettings as refusal:
+        raise InvalidSettings((*errors, *refusal.errors)) from None
+    if errors:
+        raise InvalidSettings(tuple(errors))
+    return wanted
 
 
 def _known(text: str) -> int:

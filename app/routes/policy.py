@@ -9,7 +9,7 @@ from litestar import Request, Response, get, put
 from msgspec import UNSET, Struct, UnsetType
 
 from app import openapi, policies
-from app.accounts import Role
+from app.access import ADMIN, VIEWER
 from app.preconditions import NONE, Condition, Moved, read_condition, tag_of
 from app.requests import caller, carry_out, principal, read_json, services
 from app.routes.answers import read
@@ -50,6 +50,7 @@ COMPONENTS = (Policy, PolicyUpdate)
 
 @get(
     _POLICY,
+    opt=VIEWER,
     tags=["Policy"],
     summary="Read the policy",
     operation_class=openapi.operation(_POLICY_SHOWN, errors=(304, 422)),
@@ -63,6 +64,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
 
 @put(
     _POLICY,
+    opt=ADMIN,
     tags=["Policy"],
     summary="Change the policy",
     operation_class=openapi.operation(
@@ -74,7 +76,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
 )
 async def change_policy(request: AnyRequest) -> Response[bytes]:
     """Takes effect with the next change of an assistant; is itself an event of the log."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     wanted = read_struct(PolicyUpdate, await read_json(request))
     _check_paths(wanted)
     members = {

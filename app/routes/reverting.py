@@ -10,13 +10,13 @@ from litestar import Request, Response, post
 from msgspec import Meta
 
 from app import openapi, service
+from app.access import EDITOR
 from app.accounts import Role
 from app.requests import (
     Number,
     carry_out,
     moment,
     preferences,
-    principal,
     read_json,
     wish_of,
 )
@@ -84,6 +84,7 @@ COMPONENTS = (Rollback, Undo, Restore)
 
 @post(
     f"{_ASSISTANT}/rollback",
+    opt=EDITOR,
     status_code=200,
     tags=["History"],
     summary="Roll back, whole or in part",
@@ -99,7 +100,6 @@ COMPONENTS = (Rollback, Undo, Restore)
 )
 async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Restores the state after a version, as one change; a dry run tells what would be lost."""
-    principal(request, Role.editor)
     wanted = read_struct(Rollback, await read_json(request))
     target = _target(wanted)
     wish = wish_of(
@@ -126,6 +126,7 @@ async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes
 
 @post(
     f"{_ASSISTANT}/undo",
+    opt=EDITOR,
     status_code=200,
     tags=["History"],
     summary="Take back one change, and keep the later ones",
@@ -138,7 +139,6 @@ async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes
 )
 async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """A path that was changed again since is a conflict: 409, or left, or set all the same."""
-    principal(request, Role.editor)
     wanted = read_struct(Undo, await read_json(request))
     version = read_reference(wanted.version, ("body", "version"))
     wish = wish_of(
@@ -166,6 +166,7 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
 
 @post(
     f"{_ASSISTANT}/restore",
+    opt=EDITOR,
     status_code=200,
     tags=["History"],
     summary="Bring a deleted assistant back",
@@ -178,7 +179,6 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
 )
 async def restore_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """With its id, its settings and its whole history; secrets that were purged stay gone."""
-    principal(request, Role.editor)
     body = await read_json(request, optional=True)
     wanted = read_struct(Restore, {} if body is None else body)
     wish = wish_of(request, assistant_id, clean_reason(wanted.change_description))

@@ -10,14 +10,12 @@ from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import Meta
 
 from app import openapi, secrets, service
-from app.accounts import REVEAL, Role
-from app.problems import ScopeMissing
+from app.access import ADMIN, REVEALING
 from app.requests import (
     Number,
     caller,
     carry_out,
     known_id,
-    principal,
     read_json,
     refuse_dry_run,
     services,
@@ -84,6 +82,7 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
 
 @post(
     f"{PREFIX}/{{assistant_id:str}}/secrets/reveal",
+    opt=REVEALING,
     status_code=200,
     tags=["Secrets"],
     summary="Read secrets back",
@@ -97,12 +96,10 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
 )
 async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
-    if not principal(request).may(REVEAL):
-        raise ScopeMissing(REVEAL)
     refuse_dry_run(request)
     wanted = read_struct(Reveal, await read_json(request))
     values = await services(request).secrets.reveal(
-        caller(request, Role.viewer),
+        caller(request),
         known_id(assistant_id),
         tuple(wanted.paths),
         clean_reason(wanted.reason),
@@ -117,6 +114,7 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
 
 @delete(
     f"{PREFIX}/{{assistant_id:str}}/secrets",
+    opt=ADMIN,
     status_code=200,
     tags=["Secrets"],
     summary="Erase an assistant's secrets",
@@ -130,8 +128,7 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
 )
 async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
-    principal(request, Role.admin)
-    wish = wish_of(request, assistant_id, await _reason(request), at_least=Role.admin)
+    wish = wish_of(request, assistant_id, await _reason(request))
 
     def work(unit: Unit) -> Response[bytes]:
         state = service.living_or_deleted(unit, wish.caller, wish.assistant_id)
@@ -148,6 +145,7 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
 
 @delete(
     f"{_VAULT}/secrets",
+    opt=ADMIN,
     status_code=200,
     tags=["Secrets"],
     summary="Erase all secrets of the organization",
@@ -161,7 +159,7 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
 )
 async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
     """Destroys every sealed value and the keys that sealed them. Irrevocable."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     reason = await _reason(request)
     cause = Cause(type="erase")
 
@@ -174,6 +172,7 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
 
 @post(
     f"{_VAULT}/rotate",
+    opt=ADMIN,
     status_code=200,
     tags=["Secrets"],
     summary="Rotate the organization's keys",
@@ -187,7 +186,7 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
 )
 async def rotate_keys(request: AnyRequest) -> Response[bytes]:
     """Wraps the organization's keys under the newest master key, while others read and write."""
-    who = caller(request, Role.admin)
+    who = caller(request)
     body = await read_json(request, optional=True)
     wanted = read_struct(Rotate, {} if body is None else body)
 

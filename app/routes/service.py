@@ -8,6 +8,7 @@ import msgspec
 from litestar import Request, get
 
 from app import openapi
+from app.access import PUBLIC
 from app.requests import services
 
 AnyRequest = Request[Any, Any, Any]
@@ -24,6 +25,7 @@ COMPONENTS = (Status,)
 
 @get(
     "/health",
+    opt=PUBLIC,
     tags=["Service"],
     summary="Tell whether the process lives",
     operation_class=openapi.operation(
@@ -37,6 +39,7 @@ async def health() -> Status:
 
 @get(
     "/ready",
+    opt=PUBLIC,
     tags=["Service"],
     summary="Tell whether the database answers",
     operation_class=openapi.operation(

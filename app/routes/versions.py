@@ -12,6 +12,7 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from app import openapi, service
+from app.access import EDITOR, VIEWER
 from app.accounts import Role
 from app.caching import chosen_by
 from app.paging import next_link, read_cursor
@@ -95,6 +96,7 @@ COMPONENTS = (VersionEntry, VersionShown, Label, DiffEntry, BlameEntry, JsonPatc
 
 @get(
     _VERSIONS,
+    opt=VIEWER,
     tags=["History"],
     summary="List an assistant's versions",
     operation_class=openapi.operation(
@@ -133,6 +135,7 @@ async def list_versions(
 
 @get(
     f"{_VERSIONS}/{{version:str}}",
+    opt=VIEWER,
     tags=["History"],
     summary="Get a version",
     operation_class=openapi.operation(
@@ -169,6 +172,7 @@ async def get_version(
 
 @put(
     f"{_VERSIONS}/{{version:str}}/label",
+    opt=EDITOR,
     tags=["History"],
     summary="Name a version",
     operation_class=openapi.operation(
@@ -182,7 +186,6 @@ async def label_version(
     request: AnyRequest, assistant_id: Number, version: _VersionInPath
 ) -> Response[bytes]:
     """``label:NAME`` then works wherever a version is taken. A version has one name."""
-    principal(request, Role.editor)
     wanted = read_struct(Label, await read_json(request))
     name = wanted.label.strip()
     if not name or "/" in name or not name.isprintable():
@@ -196,6 +199,7 @@ async def label_version(
 
 @delete(
     f"{_VERSIONS}/{{version:str}}/label",
+    opt=EDITOR,
     status_code=200,
     tags=["History"],
     summary="Take a version's name away",
@@ -231,6 +235,7 @@ async def _label(
 
 @get(
     f"{PREFIX}/{{assistant_id:str}}/diff",
+    opt=VIEWER,
     tags=["History"],
     summary="Compare two versions",
     operation_class=openapi.operation(
@@ -275,6 +280,7 @@ async def diff_versions(
 
 @get(
     f"{PREFIX}/{{assistant_id:str}}/blame",
+    opt=VIEWER,
     tags=["History"],
     summary="Say who set each value",
     operation_class=openapi.operation(

@@ -175,6 +175,24 @@ def test_a_key_that_there_is_not_is_not_found(admin: httpx.Client, key_id: str) 
         ({"name": 5}, {("body", "name")}),
         ({"name": "x", "role": "owner"}, {("body", "role")}),
         ({"name": "x", "permissions": [1]}, {("body", "permissions")}),
+        ({"name": " \t"}, {("body", "name")}),
+        ({"name": "a\nb"}, {("body", "name")}),
+        ({"name": "", "role": "owner"}, {("body", "name"), ("body", "role")}),
+        ({"name": "x", "rol": "admin"}, {("body", "rol")}),
+        ({"name": "x", "permissions": {"wirte": False}}, {("body", "permissions", "wirte")}),
+        ({"name": "x", "permissions": {"admin": True}}, {("body", "permissions", "admin")}),
+        (
+            {"name": "x", "role": "viewer", "permissions": {"write": True, "read": False}},
+            {("body", "permissions", "write"), ("body", "permissions", "read")},
+        ),
+        (
+            {"name": "x", "role": "admin", "permissions": {"write": False, "admin": True}},
+            {("body", "permissions", "admin")},
+        ),
+        (
+            {"name": "x", "permissions": {"secrets:reveal": True}},
+            {("body", "permissions", "secrets:reveal")},
+        ),
         ([], {("body",)}),
         (None, {("body",)}),
     ],
@@ -208,8 +226,88 @@ def test_a_wrong_role_is_answered_with_the_right_ones(admin: httpx.Client) -> No
     assert "owner" not in error["msg"]
 
 
-@pytest.mark.parametrize("name", ["=1+1", "ключ", "a\nb", "x" * 100, "<script>"])
-def test_a_keys_name_is_any_text(admin: httpx.Client, name: str) -> None:
+@pytest.mark.parametrize("name", ["=1+1", "ключ", "x" * 100, "<script>", "👩‍💻 Ada"])
+def test_a_keys_name_is_any_text_of_one_line(admin: httpx.Client, name: str) -> None:
     made = create(admin, name=name)["api_key"]
     assert made["name"] == name
     assert admin.get(KEYS).json()[-1]["name"] == name
+
+
+# -- what changes rights says nothing else
+
+
+@pytest.mark.parametrize(
+    ("body", "places"),
+    [
+        ({"rol": "admin"}, {("body", "rol")}),
+        ({"role": "admin"}, {("body", "role")}),
+        ({"scopes": ["secrets:reveal"]}, {("body", "scopes")}),
+        ({"permission": {"write": False}}, {("body", "permission")}),
+        ({"is_activ": False}, {("body", "is_activ")}),
+        ({"admin": False}, {("body", "admin")}),
+        ({"permissions": {"delete": False}}, {("body", "permissions", "delete")}),
+        ({"permissions": {"admin": True}}, {("body", "permissions", "admin")}),
+        ({"permissions": {"read": False}}, {("body", "permissions", "read")}),
+        (
+            {"permissions": {"secrets:reveal": True}},
+            {("body", "permissions", "secrets:reveal")},
+        ),
+        ({"name": "a\u2028b"}, {("body", "name")}),
+    ],
+)
+def test_a_change_of_rights_with_a_member_that_is_not_known_or_not_so_is_refused(
+    server: Server, organization: Organization, admin: httpx.Client, body: Any, places: set[Any]
+) -> None:
+    made = create(admin)["api_key"]
+    before = stored.rows(server.database, organization.id)
+    assert refused(admin.put(f"{KEYS}/{made['id']}", json=body)) == places
+    assert stored.rows(server.database, organization.id) == before
+
+
+def test_the_body_that_published_clients_send_is_taken(admin: httpx.Client) -> None:
+    permissions = {"read": True, "write": True, "admin": False}
+    made = create(admin, permissions=permissions)["api_key"]
+    assert made["permissions"] == permissions
+    changed = admin.put(f"{KEYS}/{made['id']}", json={"name": "B", "permissions": permissions})
+    assert (changed.status_code, changed.json()["permissions"]) == (200, permissions)
+
+
+def test_a_key_that_may_not_write_stays_so_when_admin_is_taken_from_it(
+    admin: httpx.Client,
+) -> None:
+    made = create(admin, role="admin", permissions={"write": False})
+    place = f"{KEYS}/{made['api_key']['id']}"
+    changed = admin.put(place, json={"permissions": {"admin": False}}).json()
+    assert changed["permissions"] == {"write": False, "admin": False}
+    me = f"{ASSISTANTS}/me/organization"
+    assert admin.get(me, headers=with_key(made["key"])).json()["user_role"] == "viewer"
+    # The control: what is named is given back.
+    assert admin.put(place, json={"permissions": {"write": True}}).is_success
+    assert admin.get(me, headers=with_key(made["key"])).json()["user_role"] == "editor"
+
+
+@pytest.mark.parametrize(
+    ("role", "permissions", "effective"),
+    [
+        ("viewer", {"admin": False}, "viewer"),
+        ("editor", {"admin": False}, "editor"),
+        ("admin", {"admin": False}, "editor"),
+        ("viewer", {"write": False}, "viewer"),
+        ("editor", {"write": False}, "viewer"),
+        ("admin", {"write": False}, "viewer"),
+        ("admin", {"admin": True, "write": True}, "admin"),
+    ],
+)
+def test_a_permission_that_is_taken_leaves_the_role_below_it(
+    admin: httpx.Client, role: str, permissions: dict[str, bool], effective: str
+) -> None:
+    made = create(admin, role=role, permissions=permissions)
+    me = admin.get(f"{ASSISTANTS}/me/organization", headers=with_key(made["key"])).json()
+    assert me["user_role"] == effective
+
+
+def test_a_name_is_trimmed(admin: httpx.Client) -> None:
+    made = create(admin, name="  " + "x" * 100 + "\n")["api_key"]
+    assert made["name"] == "x" * 100
+    changed = admin.put(f"{KEYS}/{made['id']}", json={"name": "\tAda "}).json()
+    assert changed["name"] == "Ada"

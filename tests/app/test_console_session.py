@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from app import accounts
 from app.console.session import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
 from app.main import create_app
 from tests.app import stored
 from tests.app.route_table import KEYS, PAGES, routes_of
 from tests.conftest import Organization, Server, make_organizations, serving
 from tests.console import Browser, field
-from tests.databases import config_of
+from tests.databases import config_of, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +156,50 @@ def test_signing_out_takes_the_cookie_away(browser: Browser, organization: Organ
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     assert COOKIE not in browser.client.cookies
     assert browser.get("/").status_code == 303
+
+
+def test_a_copied_cookie_opens_nothing_after_signing_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+
+    def opens(url: str, cookie: str) -> bool:
+        return httpx.get(url, cookies={COOKIE: cookie}).status_code == 200
+
+    with (
+        serving(database, []) as running,
+        Browser(running.url) as browser,
+        Browser(running.url) as other,
+    ):
+        browser.sign_in(tenant.viewer)
+        other.sign_in(tenant.viewer)
+        copies = browser.client.cookies[COOKIE], other.client.cookies[COOKIE]
+        assert [opens(running.url, one) for one in copies] == [True, True]
+        browser.submit("/sign-out", {})
+        assert [opens(running.url, one) for one in copies] == [False, True]
+    with serving(database, []) as running:  # another process, after a restart
+        assert [opens(running.url, one) for one in copies] == [False, True]
+        # The control: a server that does not ask opens it.
+        monkeypatch.setattr(accounts, "is_session_ended", lambda *_: False)
+        assert [opens(running.url, one) for one in copies] == [True, True]
+
+
+def test_ended_sessions_are_kept_for_a_while_after_they_expired(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    make_organizations(database, 1)
+    engine = writing_engine(database)
+    digests = [bytes([number]) * 32 for number in range(3)]
+    with engine.begin() as connection:
+        for digest, now in zip(digests, (_AT, _AT, _AT + timedelta(days=31)), strict=True):
+            for _ in range(2):  # twice is once
+                accounts.end_session(connection, 1, digest, now + LIFETIME, now)
+            assert accounts.is_session_ended(connection, 1, digest)
+        assert not accounts.is_session_ended(connection, 2, digests[2])
+        assert [accounts.is_session_ended(connection, 1, one) for one in digests] == [
+            False, False, True,
+        ]  # fmt: skip
+    engine.dispose()
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "ключ"])

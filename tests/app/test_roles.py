@@ -194,7 +194,8 @@ def test_a_key_without_admin_is_an_editors(boss: httpx.Client) -> None:
 @pytest.mark.parametrize("role", ["viewer", "editor"])
 def test_permissions_never_widen_a_role(boss: httpx.Client, role: str) -> None:
     everything = {"read": True, "write": True, "admin": True}
-    _, token = make_key(boss, role=role, permissions=everything)
+    key, token = make_key(boss, role=role)
+    assert boss.put(f"{KEYS}/{key['id']}", json={"permissions": everything}).status_code == 422
     assert refused(boss.get(KEYS, headers=with_key(token)), "admin", role)
 
 

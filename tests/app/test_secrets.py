@@ -246,15 +246,16 @@ def test_a_scope_is_given_when_a_key_is_made_or_never(
     secretive: dict[str, Any], admin: httpx.Client, server: Server
 ) -> None:
     keys = "/api/v1/users/me/api-keys"
-    plain = admin.post(keys, json={"name": "plain", "permissions": {"secrets:reveal": True}}).json()
-    changed = admin.put(
-        f"{keys}/{plain['api_key']['id']}", json={"permissions": {"secrets:reveal": True}}
-    )
-    assert "secrets:reveal" not in changed.json()["permissions"]
+    wanted = {"permissions": {"secrets:reveal": True}}
+    assert admin.post(keys, json={"name": "plain"} | wanted).status_code == 422
+    plain = admin.post(keys, json={"name": "plain"}).json()
+    assert admin.put(f"{keys}/{plain['api_key']['id']}", json=wanted).status_code == 422
     given = admin.post(
         keys, json={"name": "runtime", "role": "viewer", "scopes": ["secrets:reveal"]}
     ).json()
-    admin.put(f"{keys}/{given['api_key']['id']}", json={"permissions": {"write": False}})
+    place = f"{keys}/{given['api_key']['id']}"
+    shown = admin.put(place, json={"permissions": {"write": False}}).json()["permissions"]
+    assert admin.put(place, json={"permissions": shown}).json()["permissions"] == shown
     with server.client(plain["key"]) as client:
         answer = client.post(f"{path_of(secretive)}/secrets/reveal", json={"paths": EVERYWHERE})
         assert answer.status_code == 403

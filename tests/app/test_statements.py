@@ -12,6 +12,7 @@ from events.tables import metadata
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, OWNED, Operation
 from tests.conftest import ORGANIZATIONS
+from tests.console import Browser
 from tests.databases import reading_engine
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 ASSISTANTS = "/api/v1/assistants"
 _KINDS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
-# Uses are counted in memory and written now and then, each by its own organization and key, whose
-# counter row is locked for it.
+# Uses are counted in memory and written now and then, each by its own organization and key.
 _CHORES = ("usage_count=(", "FROM organizations \nWHERE organizations.organization_id = ")
 
 
@@ -93,10 +93,31 @@ def test_every_statement_of_a_request_stays_in_one_organization(
             assert str(tenant.id) in statement.bound, statement
 
 
-def test_the_run_sees_every_kind_of_statement_on_every_table(boss: httpx.Client) -> None:
+def sign_in_and_out(server: Server, tenant: Organization) -> None:
+    with Browser(server.url) as browser:
+        browser.sign_in(tenant.viewer)
+        browser.submit("/sign-out", {})
+
+
+def test_every_statement_of_a_session_stays_in_one_organization(
+    server: Server, tenant: Organization
+) -> None:
+    with stored.statements() as seen:
+        sign_in_and_out(server, tenant)
+    ended = [statement for statement in seen if statement.table == "ended_sessions"]
+    assert {s.text.split(maxsplit=1)[0] for s in ended} == {"SELECT", "INSERT", "DELETE"}
+    for statement in ended:
+        assert statement.stays_in_one_organization, statement.text
+        assert str(tenant.id) in statement.bound, statement
+
+
+def test_the_run_sees_every_kind_of_statement_on_every_table(
+    server: Server, tenant: Organization, boss: httpx.Client
+) -> None:
     with stored.statements() as seen:
         for operation in OPERATIONS:
             run(boss, operation)
+        sign_in_and_out(server, tenant)
     assert {s.text.split(maxsplit=1)[0] for s in seen if s.table} == _KINDS
     reached = {statement.table for statement in seen if statement.table}
     assert reached == set(metadata.tables)

@@ -19,7 +19,7 @@ from app.remembered import RememberedViews
 from app.service import Outcome
 from app.unit import Unit, system
 from app.writer import Writer
-from events.errors import AssistantNotFound
+from events.errors import AssistantNotFound, Refusal
 from events.patch import read_create
 from events.tables import organizations, rows_of
 from tests.app import stored
@@ -291,3 +291,62 @@ def test_after_a_failure_to_recall_the_next_write_reads(
     in_time(story())
     assert known[-1] is None
     assert any(known)  # the control: before the failure it was recalled
+
+
+# -- work that is refused has recorded nothing
+
+
+class _Refused(Refusal):
+    """Work is refused."""
+
+
+def record_and_refuse(unit: Unit) -> None:
+    """What no work may do: refuse what it has recorded already."""
+    create(1)(unit)
+    raise _Refused
+
+
+def refuse(_: Unit) -> None:
+    raise _Refused
+
+
+class _Trusting(writer._Waiting[Any]):  # noqa: SLF001  # the control
+    """Work of which nobody asks whether it had recorded before it was refused."""
+
+    def run(self, unit: Unit) -> None:
+        try:
+            self.outcome = self.work(unit)
+        except Refusal as refusal:
+            self.outcome = refusal
+
+
+@pytest.mark.parametrize("neighbours", [0, 2])
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_is_refused_after_recording_is_not_recorded(
+    database: Path, monkeypatch: pytest.MonkeyPatch, neighbours: int, *, is_guarded: bool
+) -> None:
+    make_organizations(database, 3)
+    if not is_guarded:
+        monkeypatch.setattr(writer, "_Waiting", _Trusting)
+
+    async def story() -> list[Any]:
+        async with writer_of(database) as writing:
+            tasks: list[asyncio.Task[Any]] = [*await queued(writing, *range(2, 2 + neighbours))]
+            tasks += [
+                asyncio.create_task(writing.write(1, record_and_refuse)),
+                asyncio.create_task(writing.write(1, refuse)),
+            ]
+            await asyncio.sleep(0)
+            writing.start()
+            answers = await asyncio.gather(*tasks, return_exceptions=True)
+            await writing.drain()
+            return answers
+
+    *done, recorded, refused = in_time(story())
+    assert all(isinstance(one, Outcome) for one in done)
+    assert isinstance(refused, _Refused)
+    written = dict(query(database, "SELECT organization_id, count(*) FROM events GROUP BY 1"))
+    # Without the guard, a request that was refused is in the log.
+    assert written.pop(1, 0) == (0 if is_guarded else 1)
+    assert written == dict.fromkeys(range(2, 2 + neighbours), 1)
+    assert isinstance(recorded, RuntimeError if is_guarded else _Refused)

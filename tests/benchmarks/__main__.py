@@ -13,7 +13,17 @@ from functools import partial
 
 import structlog
 
-from tests.benchmarks import asking, folding, growing, layers, load, pages, places, writing
+from tests.benchmarks import (
+    asking,
+    flooding,
+    folding,
+    growing,
+    layers,
+    load,
+    pages,
+    places,
+    writing,
+)
 from tests.benchmarks.load import Row
 from tests.databases import KINDS
 
@@ -39,6 +49,7 @@ def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
         "growth": partial(growing.growth, seconds, rounds, events),
         "layers": partial(layers.layers, rounds),
         "pages": pages.pages,
+        "flooding": partial(flooding.flooding, seconds, rounds),
     }
 
 
