@@ -2,11 +2,14 @@
 
 uvicorn takes all of such a body, however long it is, to keep the connection. Here a long one
 ends the connection. It is not closed at once: a client that still sends would then find a reset
-in place of its answer. So some of the body is taken and thrown away, slowly, for a while.
+in place of its answer. So some of the body is taken and thrown away, slowly, for a while. And it
+is not answered at once: the next one would come sooner, and others are to be served meanwhile.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 _KEPT_FOR = 64 * 1024  # bytes: a rest as short as this is taken, and the connection is kept
 _MOST = 1024 * 1024  # bytes that are thrown away
+_ANSWERED_AFTER = (0.5, 1.0)  # seconds: who sends one long body after another waits in between
 _PAUSE = 0.02  # seconds between two reads: others are served meanwhile
 _SECONDS = 5.0  # until the connection is closed, whatever still comes
 
@@ -54,6 +58,7 @@ class UnreadProtocol(TrailersProtocol):
         is_long = length is None or length > _KEPT_FOR or cycle.waiting_for_100_continue
         if message["type"] == "http.response.start" and cycle.more_body and is_long:
             cycle.keep_alive = False
+            await asyncio.sleep(random.uniform(*_ANSWERED_AFTER))  # noqa: S311  # jitter
             cycle.transport = _Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
         await send(message)
         if cycle.response_complete:

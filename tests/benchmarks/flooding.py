@@ -35,6 +35,8 @@ def flooding(seconds: float, rounds: int) -> Iterator[Row]:
             for _ in range(rounds):
                 alone.append(_p95(asyncio.run(_read(url, headers, seconds))))
                 with _flood(url, seconds + 2 * _WARM_UP) as process:
+                    assert process.stdout is not None  # it is piped
+                    process.stdout.readline()
                     time.sleep(_WARM_UP)
                     beside.append(_p95(asyncio.run(_read(url, headers, seconds))))
                     text, _error = process.communicate()
@@ -81,20 +83,18 @@ async def _head(reader: asyncio.StreamReader) -> tuple[bytes, int, bool]:
     return head[9:12], length, b"connection: close" not in head
 
 
-async def _send(url: str, until: float, answers: Counter[bytes]) -> None:
+async def _send(url: str, body: bytes, until: float, answers: Counter[bytes]) -> None:
     """Send long bodies without a key, over as many connections as it takes."""
     place = urlsplit(url)
     json = "content-type: application/json"
-    members = ",".join(f'"k{number}":[{{"a":1}}]' for number in range(_BYTES // 22))
-    text = f'{{"custom_settings":{{{members}}}}}'.ljust(_BYTES).encode()
-    declared = f"content-length: {len(text)}"
+    declared = f"content-length: {len(body)}"
     head = f"PUT {_PATH} HTTP/1.1\r\nhost: bench\r\n{json}\r\n{declared}\r\n\r\n"
     while time.perf_counter() < until:
         reader, writer = await asyncio.open_connection(place.hostname, place.port)
         try:
             kept = True
             while kept and time.perf_counter() < until:
-                writer.write(head.encode() + text)
+                writer.write(head.encode() + body)
                 status, length, kept = await _head(reader)
                 await reader.readexactly(length)
                 answers[status] += 1
@@ -106,8 +106,11 @@ async def _send(url: str, until: float, answers: Counter[bytes]) -> None:
 
 async def _send_all(url: str, connections: int, seconds: float) -> Counter[bytes]:
     answers: Counter[bytes] = Counter()
+    members = ",".join(f'"k{number}":[{{"a":1}}]' for number in range(_BYTES // 22))
+    body = f'{{"custom_settings":{{{members}}}}}'.ljust(_BYTES).encode()
+    print("begins", flush=True)  # noqa: T201  # to the benchmark: what follows is the flood alone
     until = time.perf_counter() + seconds
-    await asyncio.gather(*(_send(url, until, answers) for _ in range(connections)))
+    await asyncio.gather(*(_send(url, body, until, answers) for _ in range(connections)))
     return answers
 
 
