@@ -112,14 +112,15 @@ _MADE_BY = {
     "phrase": _words("mnemonic pass recovery secret security seed"),
     "seed": _words("auth hotp key mfa mnemonic otp secret time token totp wallet"),
 }
-_AUTHENTICATED = _words("basic http proxy digest")
+_AUTHENTICATED = _words("basic bearer digest http proxy")
 # What may follow the noun without making it another one: ``api_key_prod``, ``password_hash``.
 _TRAILING = _words(
     "b backup base binary current default dev development encoded encrypted fallback hash hashed"
-    " hex live material new old pem plain plaintext previous prod production raw salt sandbox"
+    " hex json live material new old pem plain plaintext previous prod production raw salt sandbox"
     " secondary sha staging string test v val value"
 )
 _PREPOSITIONS = frozenset(("for", "from", "of", "to"))
+_ASKING = frozenset(("has", "is", "needs", "require", "requires"))  # a name that is a question
 _COMPOUNDS = _words(
     "accesskey apikey connectionstring connectionstr connstring connstr passcode passkey passphrase"
     " password passwd"
@@ -158,7 +159,7 @@ def _verdict(name: str) -> Verdict:
 
 def _of_words(words: list[str]) -> Verdict:
     words = _without_trailing(words)
-    if not words:
+    if not words or (words[0] in _ASKING and len(words) > 1):
         return Verdict.NO
     *before, noun = words
     if before and before[-1] + noun in _COMPOUNDS:

@@ -144,6 +144,7 @@ door_code access_code passcode pass_phrase totp_seed otpSecret recovery_codes se
 wifi_password password_hash api_key_prod api_key_2 old_password password2 basic_auth authtoken
 userpass openaiapikey OPENAIkey tokenSecret botToken licenseKey gcp_credentials
 serviceAccountPrivateKey verification_code password_for_portal one_time_seed write_key DBpassword
+bearer_auth credentials_json service_account_key_json
 """)
 ORDINARY = words("""
 max_tokens maxTokens max_completion_tokens tokens_per_minute prompt_tokens token_ids stop_token_ids
@@ -158,7 +159,8 @@ pin_retries gpio_pin country_code zip_code promo_code code seed random_seed wake
 client_id account_sid messaging_service_sid access_control encryption_enabled idempotencyKey
 object_key storage_key routing_key message_key i18n_key next_page_token nextToken tokenization
 bearer_format pass_rate first_pass number_of_tokens cost_per_token boarding_pass jwt_audience
-X-Request-Id Content-Type WWW-Authenticate Idempotency-Key traceparent
+X-Request-Id Content-Type WWW-Authenticate Idempotency-Key traceparent has_password require_pin
+is_secret
 """)
 
 
