@@ -414,6 +414,23 @@ def test_masks_of_other_credentials_than_the_stored_ones_are_refused(url: str) -
     assert [error.type for error in refusal.value.errors] == ["secret_mask_unmatched"]
 
 
+@pytest.mark.parametrize(
+    "stored", [secret("1.a") | {URL: "https://h/?api_key=old"}, "https://h/?api_key=old"]
+)
+def test_a_mask_brings_no_other_credential_in_clear(stored: Any) -> None:
+    told = given(created({"webhook_url": stored}))
+    with pytest.raises(InvalidSettings):
+        told.when(resend(told, with_url(f"https://{MASK}@h/?api_key={RANDOM}"))).decided()
+
+
+def test_a_mask_where_nothing_is_sealed_is_an_ordinary_text() -> None:
+    told = given(created({"custom_settings": {"list": ["a"]}}))
+    body = {"custom_settings": {"stars": "***", "list": ["...", MASK]}, "description": "*"}
+    settings = told.after(resend(told, body)).state.settings
+    assert settings["custom_settings"] == body["custom_settings"]
+    assert settings["description"] == "*"
+
+
 # -- schemas
 
 
@@ -576,6 +593,9 @@ def test_an_absent_member_and_a_null_one_are_no_secrets() -> None:
     assert sealed_at({"llm_fallback_providers": {"fallbacks": [{"provider": "a"}]}}) == []
     told = given().after(create(custom({"a": 1})))
     told.when(resend(told, custom({"a": 1}) | {"api_keys": {"gone": MASK}})).then()
+    nulls = {"api_keys": {"a": None}, "webhook_headers": {"a": None}}
+    settings = given().after(create(nulls)).state.settings
+    assert (settings["api_keys"], settings["webhook_headers"]) == ({}, {})
 
 
 @pytest.mark.parametrize(("version", "seen"), [(0, MASK), (1, MASK), (2, "erased"), (3, "erased")])
