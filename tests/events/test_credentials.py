@@ -31,7 +31,7 @@ from events.patch import read_patch
 from events.pointers import Tree, is_reference
 from events.policy import Policy
 from events.secret_paths import fault_of_plain, fault_of_secret, under_policy
-from events.secrets import AT, URL, mask, places, revealed
+from events.secrets import AT, URL, mask, places, revealed, with_secrets_of
 from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret
 from tests.events.strategies import modest
 
@@ -574,10 +574,20 @@ def test_an_empty_text_is_no_secret(body: Tree, left: Tree | None) -> None:
     assert settings["llm_provider_config"]["api_key"] is None
 
 
-def test_an_empty_text_takes_the_place_of_what_an_older_rule_sealed() -> None:
-    told = given(created(OLD))
-    settings = told.after(resend(told, {"custom_settings": {"key": ""}})).state.settings
-    assert settings["custom_settings"]["key"] == ""
+def test_a_new_value_of_what_an_older_rule_sealed_is_sealed_and_an_empty_one_is_empty() -> None:
+    told = given(created({"llm_provider_config": {"custom_config": {"budget": secret("1.b")}}}))
+    for value, is_sealed in (("new", True), ("", False)):
+        body = {"llm_provider_config": {"custom_config": {"budget": value}}}
+        settings = told.after(resend(told, body)).state.settings
+        assert is_reference(settings["llm_provider_config"]["custom_config"]["budget"]) == is_sealed
+
+
+def test_what_is_restored_of_a_url_gets_no_credential_of_another_parameter() -> None:
+    now = secret("2.a") | {URL: "https://h/?token=", AT: [17]}
+    same_one = secret("1.a") | {URL: "https://h/old?token=", AT: [20]}
+    other = secret("1.a") | {URL: "https://h/?api_key=", AT: [19]}
+    assert with_secrets_of(same_one, now) == same_one | {"$secret": now["$secret"]}
+    assert with_secrets_of(other, now) == "https://h/?api_key="
 
 
 def test_an_empty_text_in_a_list_of_secrets_keeps_its_place() -> None:
@@ -674,6 +684,12 @@ def test_a_path_that_becomes_secret_leaves_what_came_back_as_it_was() -> None:
     rules = policy(secret=("/custom_settings/crm/account",))
     told.when(resend(told, mask(told.state.settings), rules)).then()
     assert sealed_under(rules, custom({"account": "0815"}), told)
+
+
+def test_a_secret_path_seals_no_empty_text_and_no_switch() -> None:
+    rules = policy(secret=("/custom_settings/crm",))
+    assert sealed_under(rules, custom({"account": "", "is": True, "none": None})) == []
+    assert sealed_under(rules, custom({"account": "4711"})), "the control"
 
 
 def test_a_place_that_is_both_is_secret() -> None:
