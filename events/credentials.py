@@ -14,7 +14,7 @@ import unicodedata
 from enum import Enum
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from msgspec import Struct
@@ -112,14 +112,15 @@ _MADE_BY = {
     "phrase": _words("mnemonic pass recovery secret security seed"),
     "seed": _words("auth hotp key mfa mnemonic otp secret time token totp wallet"),
 }
-_AUTHENTICATED = _words("basic http proxy digest")
+_AUTHENTICATED = _words("basic bearer digest http proxy")
 # What may follow the noun without making it another one: ``api_key_prod``, ``password_hash``.
 _TRAILING = _words(
     "b backup base binary current default dev development encoded encrypted fallback hash hashed"
-    " hex live material new old pem plain plaintext previous prod production raw salt sandbox"
+    " hex json live material new old pem plain plaintext previous prod production raw salt sandbox"
     " secondary sha staging string test v val value"
 )
 _PREPOSITIONS = frozenset(("for", "from", "of", "to"))
+_ASKING = frozenset(("has", "is", "needs", "require", "requires"))  # a name that is a question
 _COMPOUNDS = _words(
     "accesskey apikey connectionstring connectionstr connstring connstr passcode passkey passphrase"
     " password passwd"
@@ -158,7 +159,7 @@ def _verdict(name: str) -> Verdict:
 
 def _of_words(words: list[str]) -> Verdict:
     words = _without_trailing(words)
-    if not words:
+    if not words or (words[0] in _ASKING and len(words) > 1):
         return Verdict.NO
     *before, noun = words
     if before and before[-1] + noun in _COMPOUNDS:
@@ -621,87 +622,3 @@ def _is_parameter(name: str, value: str) -> bool:
     if name.lower() in _SIGNING or speaks_of_credential(name, value):
         return True
     return has_credential_form(value)
-
-
-# -- JSON Schema: it names parameters, and holds values only where it says so
-
-_JSON_TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
-SCHEMA_VALUES: Final = frozenset(("const", "default", "enum", "example", "examples"))
-_SCHEMAS_BY_NAME = frozenset(
-    ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
-)
-_SCHEMAS = _words(
-    "additionalItems additionalProperties allOf anyOf contains else if items not oneOf prefixItems"
-    " propertyNames then unevaluatedItems unevaluatedProperties"
-)
-# Assertions and annotations of JSON Schema 2020-12 and OpenAPI 3.1, whose values are no secrets.
-_KEYWORDS = _words(
-    "$anchor $comment $dynamicAnchor $dynamicRef $id $ref $schema $vocabulary"
-    " additionalProperties contentEncoding contentMediaType dependentRequired deprecated"
-    " description exclusiveMaximum exclusiveMinimum format maxContains maxItems maxLength"
-    " maxProperties maximum minContains minItems minLength minProperties minimum multipleOf"
-    " nullable pattern readOnly required strict title type uniqueItems writeOnly"
-)
-_HOLDS_SCHEMA = re.compile(r"(?:parameters|(?:.*[_a-z])?schema)", re.IGNORECASE)
-
-
-class Within(Enum):
-    """What a member of a schema is."""
-
-    SCHEMA = "a schema"
-    SCHEMAS_BY_NAME = "schemas by the names of parameters"
-    VALUE = "a value"
-    KEYWORD = "what the schema says"
-    OTHER = "nothing that a schema has"
-
-
-def within_schema(name: str) -> Within:
-    """What a member of a JSON Schema holds, by its name."""
-    if name in SCHEMA_VALUES:
-        return Within.VALUE
-    if name in _SCHEMAS_BY_NAME:
-        return Within.SCHEMAS_BY_NAME
-    if name in _SCHEMAS:
-        return Within.SCHEMA
-    return Within.KEYWORD if name in _KEYWORDS else Within.OTHER
-
-
-def is_schema(value: Any) -> bool:
-    """Whether an object says what values look like, instead of holding some."""
-    if not isinstance(value, dict):
-        return False
-    kind = value.get("type")
-    if _is_json_type(kind):
-        return True
-    if isinstance(kind, list) and kind and all(map(_is_json_type, kind)):
-        return True
-    return (
-        isinstance(value.get("$ref"), str)
-        or any(isinstance(value.get(name), list) for name in ("allOf", "anyOf", "enum", "oneOf"))
-        or _may_name_schemas(value.get("properties"))
-    )
-
-
-def _is_json_type(name: Any) -> bool:
-    return isinstance(name, str) and name in _JSON_TYPES
-
-
-def _may_name_schemas(value: Any) -> bool:
-    """Looks no deeper: each of the members is looked at when its turn comes."""
-    return isinstance(value, dict) and all(isinstance(one, dict | bool) for one in value.values())
-
-
-def names_schemas(value: dict[str, Any]) -> bool:
-    """Whether every member of an object is a schema, so that its names are those of parameters."""
-    return bool(value) and all(map(is_schema, value.values()))
-
-
-def holds_schema(name: str, value: Any) -> Within | None:
-    """What a member called so brings in: a schema, schemas by name, or neither."""
-    if not isinstance(value, dict):
-        return None
-    if name in _SCHEMAS_BY_NAME or name == "parameters":
-        if names_schemas(value):
-            return Within.SCHEMAS_BY_NAME
-        return Within.SCHEMA if name == "parameters" and is_schema(value) else None
-    return Within.SCHEMA if _HOLDS_SCHEMA.fullmatch(name) and is_schema(value) else None

@@ -19,15 +19,11 @@ from events import parsing, shape
 from events.credentials import (
     MASK,
     Verdict,
-    Within,
-    holds_schema,
     is_mask,
-    is_schema,
     looks_random,
     named_value,
     only_describes,
     verdict,
-    within_schema,
 )
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
@@ -36,6 +32,7 @@ from events.pointers import MARK, Paths, Tree, is_reference, join
 from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
+from events.value_schemas import Within, holds_schema, is_schema, within_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -29,3 +29,14 @@ def test_only_digests_of_revealed_values_are_kept_and_only_so_many() -> None:
     assert "value-10000" in revealed
     assert "value-0" not in revealed
     assert "value-5" not in repr(vars(revealed))
+
+
+def test_what_has_the_form_of_a_credential_is_dropped_under_any_name() -> None:
+    line = {
+        "event": "x",
+        "note": "Bearer 9f8e7d6c5b4a39281706",
+        "token_budget": 9000,
+        "key": "city",
+    }
+    assert drop_secrets(None, "", line) == {"event": "x", "token_budget": 9000, "key": "city"}
+    assert drop_secrets(None, "", {"key": "9f8e7d6c5b4a39281706f5e4d3c2b1a0"}) == {}

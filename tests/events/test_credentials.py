@@ -31,7 +31,7 @@ from events.patch import read_patch
 from events.pointers import Tree, is_reference
 from events.policy import Policy
 from events.secret_paths import fault_of_plain, fault_of_secret, under_policy
-from events.secrets import AT, URL, mask, places, revealed
+from events.secrets import AT, URL, mask, places, revealed, with_secrets_of
 from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret
 from tests.events.strategies import modest
 
@@ -144,6 +144,7 @@ door_code access_code passcode pass_phrase totp_seed otpSecret recovery_codes se
 wifi_password password_hash api_key_prod api_key_2 old_password password2 basic_auth authtoken
 userpass openaiapikey OPENAIkey tokenSecret botToken licenseKey gcp_credentials
 serviceAccountPrivateKey verification_code password_for_portal one_time_seed write_key DBpassword
+bearer_auth credentials_json service_account_key_json
 """)
 ORDINARY = words("""
 max_tokens maxTokens max_completion_tokens tokens_per_minute prompt_tokens token_ids stop_token_ids
@@ -158,7 +159,8 @@ pin_retries gpio_pin country_code zip_code promo_code code seed random_seed wake
 client_id account_sid messaging_service_sid access_control encryption_enabled idempotencyKey
 object_key storage_key routing_key message_key i18n_key next_page_token nextToken tokenization
 bearer_format pass_rate first_pass number_of_tokens cost_per_token boarding_pass jwt_audience
-X-Request-Id Content-Type WWW-Authenticate Idempotency-Key traceparent
+X-Request-Id Content-Type WWW-Authenticate Idempotency-Key traceparent has_password require_pin
+is_secret
 """)
 
 
@@ -411,6 +413,23 @@ def test_masks_of_other_credentials_than_the_stored_ones_are_refused(url: str) -
     assert [error.type for error in refusal.value.errors] == ["secret_mask_unmatched"]
 
 
+@pytest.mark.parametrize(
+    "stored", [secret("1.a") | {URL: "https://h/?api_key=old"}, "https://h/?api_key=old"]
+)
+def test_a_mask_brings_no_other_credential_in_clear(stored: Any) -> None:
+    told = given(created({"webhook_url": stored}))
+    with pytest.raises(InvalidSettings):
+        told.when(resend(told, with_url(f"https://{MASK}@h/?api_key={RANDOM}"))).decided()
+
+
+def test_a_mask_where_nothing_is_sealed_is_an_ordinary_text() -> None:
+    told = given(created({"custom_settings": {"list": ["a"]}}))
+    body = {"custom_settings": {"stars": "***", "list": ["...", MASK]}, "description": "*"}
+    settings = told.after(resend(told, body)).state.settings
+    assert settings["custom_settings"] == body["custom_settings"]
+    assert settings["description"] == "*"
+
+
 # -- schemas
 
 
@@ -554,10 +573,20 @@ def test_an_empty_text_is_no_secret(body: Tree, left: Tree | None) -> None:
     assert settings["llm_provider_config"]["api_key"] is None
 
 
-def test_an_empty_text_takes_the_place_of_what_an_older_rule_sealed() -> None:
-    told = given(created(OLD))
-    settings = told.after(resend(told, {"custom_settings": {"key": ""}})).state.settings
-    assert settings["custom_settings"]["key"] == ""
+def test_a_new_value_of_what_an_older_rule_sealed_is_sealed_and_an_empty_one_is_empty() -> None:
+    told = given(created({"llm_provider_config": {"custom_config": {"budget": secret("1.b")}}}))
+    for value, is_sealed in (("new", True), ("", False)):
+        body = {"llm_provider_config": {"custom_config": {"budget": value}}}
+        settings = told.after(resend(told, body)).state.settings
+        assert is_reference(settings["llm_provider_config"]["custom_config"]["budget"]) == is_sealed
+
+
+def test_what_is_restored_of_a_url_gets_no_credential_of_another_parameter() -> None:
+    now = secret("2.a") | {URL: "https://h/?token=", AT: [17]}
+    same_one = secret("1.a") | {URL: "https://h/old?token=", AT: [20]}
+    other = secret("1.a") | {URL: "https://h/?api_key=", AT: [19]}
+    assert with_secrets_of(same_one, now) == same_one | {"$secret": now["$secret"]}
+    assert with_secrets_of(other, now) == "https://h/?api_key="
 
 
 def test_an_empty_text_in_a_list_of_secrets_keeps_its_place() -> None:
@@ -573,6 +602,9 @@ def test_an_absent_member_and_a_null_one_are_no_secrets() -> None:
     assert sealed_at({"llm_fallback_providers": {"fallbacks": [{"provider": "a"}]}}) == []
     told = given().after(create(custom({"a": 1})))
     told.when(resend(told, custom({"a": 1}) | {"api_keys": {"gone": MASK}})).then()
+    nulls = {"api_keys": {"a": None}, "webhook_headers": {"a": None}}
+    settings = given().after(create(nulls)).state.settings
+    assert (settings["api_keys"], settings["webhook_headers"]) == ({}, {})
 
 
 @pytest.mark.parametrize(("version", "seen"), [(0, MASK), (1, MASK), (2, "erased"), (3, "erased")])
@@ -651,6 +683,12 @@ def test_a_path_that_becomes_secret_leaves_what_came_back_as_it_was() -> None:
     rules = policy(secret=("/custom_settings/crm/account",))
     told.when(resend(told, mask(told.state.settings), rules)).then()
     assert sealed_under(rules, custom({"account": "0815"}), told)
+
+
+def test_a_secret_path_seals_no_empty_text_and_no_switch() -> None:
+    rules = policy(secret=("/custom_settings/crm",))
+    assert sealed_under(rules, custom({"account": "", "is": True, "none": None})) == []
+    assert sealed_under(rules, custom({"account": "4711"})), "the control"
 
 
 def test_a_place_that_is_both_is_secret() -> None:
