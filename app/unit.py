@@ -7,7 +7,6 @@ has recorded nothing.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,11 +28,11 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import brings_secrets, seal, still_secret, untouched
-from events.pointers import MARK, Tree
+from events.merging import seal, still_secret, untouched
+from events.pointers import MARK, Tree, same
 from events.policy import Policy
 from events.secret_paths import under_policy
-from events.secrets import Path, Plain, is_erased, place_of, places, revealed
+from events.secrets import Path, Plain, place_of, places, revealed
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
@@ -44,10 +43,6 @@ if TYPE_CHECKING:
 
     from app.recalled import Head, RecalledStates
     from app.vault import Vault
-
-
-# References to secrets that are stored, by the place and the value, a URL with its credentials.
-_KnownSecrets = dict[tuple[Path, tuple[type, Any]], deque[Tree]]
 
 
 class Caller(Struct, frozen=True, kw_only=True):
@@ -203,12 +198,12 @@ class Unit:
             base = command.base if isinstance(command, ChangeSettings) else None
             what_was_read = state.settings if base is None else base
             patch = untouched(patch, what_was_read, state.erased_version)
-            known: _KnownSecrets = {}
-            if caller.may_reveal and brings_secrets(patch):
-                trees = (state.settings, what_was_read)
-                known = self._known_secrets(caller.organization_id, assistant_id, state, trees)
-            patch = self._seal(patch, state.version + 1, known, sealed)
+            patch = self._seal(patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
+            if caller.may_reveal and sealed and isinstance(command, ChangeSettings):
+                key = (caller.organization_id, assistant_id)
+                equal = self._equal_secrets(key, (state.settings, what_was_read), sealed)
+                command = msgspec.structs.replace(command, equal=equal)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)
         return Proposed(assistant_id=assistant_id, state=state, proposal=proposal, sealed=sealed)
@@ -336,40 +331,42 @@ class Unit:
             clock_time=clock_time,
         )
 
-    def _known_secrets(
-        self, organization_id: int, assistant_id: int, state: State, read: Iterable[Tree]
-    ) -> _KnownSecrets:
-        """The secrets of settings by place and value, for a caller who may read them."""
-        self.flush()  # one that was set in this batch is not sealed before
-        there = vault.existing(self.connection, organization_id, assistant_id)
-        standing = {
-            place.reference[MARK]["id"]: place
-            for settings in read
-            for place in places(settings)
-            if place.reference[MARK]["id"] in there
-            and not is_erased(place.reference, state.erased_version)
-        }
-        data = self.keys(organization_id).data
-        values = vault.unseal(self.connection, organization_id, assistant_id, data, standing)
-        known: _KnownSecrets = {}
-        for secret_id, place in standing.items():
-            key = (place.bound, _typed(values[secret_id]))
-            known.setdefault(key, deque()).append(place.reference)
-        return known
-
-    def _seal(
-        self, patch: Tree, version: int, known: _KnownSecrets, sealed: dict[str, Sealed]
-    ) -> Tree:
+    def _seal(self, patch: Tree, version: int, sealed: dict[str, Sealed]) -> Tree:
         def reference_to(plain: Plain, path: Path) -> Tree:
-            value = revealed(place_of(plain), plain.value)
-            if equal := known.get((path, _typed(value))):
-                return equal[0] if len(equal) == 1 else equal.popleft()
             reference = make_reference(plain, version)
             sealed[reference[MARK]["id"]] = Sealed(plain, path)
             return reference
 
         tree: Tree = seal(patch, reference_to)
         return tree
+
+    def _equal_secrets(
+        self, key: current.Key, read: Iterable[Tree], sealed: dict[str, Sealed]
+    ) -> dict[str, frozenset[str]]:
+        """For each new secret, the ids of those in settings that have its place and its value.
+
+        Only for a caller who may read them: to any other one, this confirms a guess.
+        """
+        self.flush()  # a secret that was set in this batch is not sealed before
+        places_of_new = {one.path for one in sealed.values()}
+        there = vault.existing(self.connection, *key)
+        standing = {
+            place.reference[MARK]["id"]: place
+            for settings in read
+            for place in places(settings)
+            if place.bound in places_of_new and place.reference[MARK]["id"] in there
+        }
+        data = self.keys(key[0]).data
+        values = vault.unseal(self.connection, *key, data, standing)
+        return {
+            secret_id: frozenset(
+                old
+                for old, place in standing.items()
+                if place.bound == new.path
+                and same(values[old], revealed(place_of(new.plain), new.plain.value))
+            )
+            for secret_id, new in sealed.items()
+        }
 
     def _record(self, event: Event, state: State, sealed: dict[str, Sealed]) -> State:
         key = (event.organization_id, event.assistant_id)
@@ -398,10 +395,6 @@ class Unit:
 
 def _head(counter: store.Counter) -> Head:
     return counter.sequence, counter.frontier
-
-
-def _typed(value: Any) -> tuple[type, Any]:
-    return type(value), value  # 1, 1.0 and true are three values
 
 
 def _new_secret_ids(event: Event) -> Iterator[str]:

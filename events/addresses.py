@@ -222,6 +222,8 @@ def _addresses_in(
     value: Any, name: str, record: SecretRecord, variables: frozenset[str]
 ) -> Iterator[str]:
     if is_reference(value):
+        if URL not in value and (name in variables or _meaning_of(name) == "address"):
+            yield value[MARK]["id"]  # an address that is a secret itself: which one, nobody sees
         value = value.get(URL)
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return

@@ -529,14 +529,17 @@ def is_user_at(url: str, place: int) -> bool:
     return place == (found.end() if (found := _SCHEME.match(url)) else -1)
 
 
-def is_ambiguous(address: Address) -> bool:
-    """Whether programs differ about where the host of a URL starts: its user could be a host.
+def is_ambiguous(text: str) -> bool:
+    """Whether a text is a URL of which programs differ about where its host starts.
 
-    RFC 3986 lets no such character stand there, so one that is meant is percent-encoded.
+    RFC 3986 lets none of these characters stand in user information, and what stands before them
+    is the host for some: a secret that is sent there must not look as if it went elsewhere.
     """
-    user = address.parts[0] if is_user_at(address.url, address.at[0]) else ""
+    address = read_url(text)
+    if address is None or not is_user_at(address.url, address.at[0]):
+        return False
     is_web = address.url[:4].lower() in ("http", "ws:/", "wss:")
-    return "\\" in user or (is_web and not _AMBIGUOUS.isdisjoint(user))
+    return "\\" in address.parts[0] or (is_web and not _AMBIGUOUS.isdisjoint(address.parts[0]))
 
 
 def labels(url: str, at: Sequence[int]) -> list[str]:

@@ -58,12 +58,14 @@ class ChangeSettings(Struct, frozen=True, kw_only=True):
     """Merge a patch into the settings.
 
     With ``base``, the settings that its author had read: what others changed since is kept.
+    ``equal`` says which stored secrets have the values of new ones, to a caller who may know it.
     """
 
     patch: Tree
     cause: Cause
     base: Tree | None = None
     on_conflict: OnConflict = "fail"
+    equal: dict[str, frozenset[str]] = {}
 
 
 class RestoreSettings(Struct, frozen=True, kw_only=True):
@@ -222,7 +224,7 @@ def _proposed(command: Command, state: State, envelope: Envelope) -> Proposal:
         case CreateAssistant():
             return Proposal(event=_create(command, envelope))
         case ChangeSettings(base=None):
-            touched = _patched(state.settings, command.patch)
+            touched = _patched(state.settings, command)
             return Proposal(event=_changed(state, touched, command.cause, envelope))
         case ChangeSettings():
             return _merge(state, _wanted(command), command, envelope)
@@ -283,10 +285,10 @@ def _create(command: CreateAssistant, envelope: Envelope) -> Event:
     return AssistantCreated(cause=command.cause, changes=changes, **_said(NOTHING, envelope))
 
 
-def _patched(settings: Tree, patch: Tree) -> Tree:
+def _patched(settings: Tree, command: ChangeSettings) -> Tree:
     """The members that a patch touches, as they would be; the others are left out of the work."""
-    current = {name: settings[name] for name in patch}
-    merged = settle(merge(current, patch), current)
+    current = {name: settings[name] for name in command.patch}
+    merged = settle(merge(current, command.patch), current, equal=command.equal)
     touched = {name: with_defaults(merged[name], SETTINGS.members[name].shape) for name in merged}
     return derive(touched) if "tools_settings" in touched else touched
 
@@ -294,7 +296,7 @@ def _patched(settings: Tree, patch: Tree) -> Tree:
 def _wanted(command: ChangeSettings) -> tuple[Tree, Tree]:
     """What a patch's author had read, and wants it to be."""
     base = command.base or {}
-    return base, base | _patched(base, command.patch)
+    return base, base | _patched(base, command)
 
 
 def _undone(command: UndoChange) -> Tree:

@@ -82,17 +82,6 @@ def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ())
     return patch
 
 
-def brings_secrets(patch: Any) -> bool:
-    """Whether a patch holds a Plain."""
-    if isinstance(patch, Replace):
-        return brings_secrets(patch.value)
-    if isinstance(patch, dict):
-        return any(map(brings_secrets, patch.values()))
-    if isinstance(patch, list):
-        return any(map(brings_secrets, patch))
-    return isinstance(patch, Plain)
-
-
 def still_secret(patch: Any, current: Any) -> Any:
     """The patch, in which a value that takes a secret's place is as secret as that was.
 

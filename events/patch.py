@@ -19,6 +19,7 @@ from events import parsing, shape
 from events.credentials import (
     MASK,
     Verdict,
+    is_ambiguous,
     is_mask,
     looks_random,
     named_value,
@@ -648,6 +649,9 @@ class _Reader:
             return value
         if isinstance(found, Plain):
             self._count_secret(loc)
+            if found.url is None and is_ambiguous(value):
+                message = "Percent-encode / ? # and \\ in a URL's user information"
+                self.error(loc, "ambiguous_url", message)
         return found
 
     def _count_secret(self, loc: Location) -> None:

@@ -6,6 +6,7 @@ Where a kept secret may stand is another question: ``events.addresses`` answers 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 _NATURAL_KEYS = natural_keys()
 
 
-def settle(value: Any, current: Any, at: Place = ()) -> Any:
-    """The value with each KEPT filled from what is stored.
+# For the id of a secret that is new, those of stored ones that are known to have its value.
+EqualSecrets = Mapping[str, frozenset[str]]
+_NONE: EqualSecrets = {}
+
+
+def settle(value: Any, current: Any, at: Place = (), equal: EqualSecrets = _NONE) -> Any:
+    """The value with each KEPT filled from what is stored, and ``equal`` secrets left as stored.
 
     Raises ``InvalidSettings`` where a mask was sent for a list's element that has no secret;
     elsewhere a mask for nothing is UNSET: nothing.
@@ -32,11 +38,12 @@ def settle(value: Any, current: Any, at: Place = ()) -> Any:
     if isinstance(value, Kept):
         return _kept(value, current, at)
     if is_reference(value):
-        return value
+        return _unless_equal(value, current, equal)
     if isinstance(value, dict):
         olds = current if isinstance(current, dict) and not is_reference(current) else {}
         settled = {
-            name: settle(member, olds.get(name), (*at, name)) for name, member in value.items()
+            name: settle(member, olds.get(name), (*at, name), equal)
+            for name, member in value.items()
         }
         kept = {name: member for name, member in settled.items() if member is not UNSET}
         return UNSET if value and not kept and current is None else kept
@@ -47,7 +54,7 @@ def settle(value: Any, current: Any, at: Place = ()) -> Any:
         pairs = list(enumerate(zip(value, olds_of, strict=True)))
         for position, (element, old) in pairs:
             _check_element(element, old, (*at, position))
-        return [settle(element, old, (*at, position)) for position, (element, old) in pairs]
+        return [settle(element, old, (*at, position), equal) for position, (element, old) in pairs]
     return value
 
 
@@ -67,6 +74,15 @@ def _kept(kept: Kept, current: Any, at: Place) -> Any:
     if not same_parts(edited, current):
         raise _unmatched(at, "The URL has other credentials than the stored one; send them all")
     return edited
+
+
+def _unless_equal(new: Tree, current: Any, equal: EqualSecrets) -> Tree:
+    """The new reference, or the stored one where both stand for the same value."""
+    if not equal or not is_reference(current):
+        return new
+    if current[MARK]["id"] not in equal.get(new[MARK]["id"], ()):
+        return new
+    return new | {MARK: current[MARK]}
 
 
 def _check_element(value: Any, current: Any, at: Place) -> None:

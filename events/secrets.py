@@ -87,9 +87,8 @@ def read_text(text: str) -> Plain | Kept | None:
     Every string of a body passes through here.
     """
     if (address := read_url(text)) is not None:
-        if is_ambiguous(address):  # nobody can say whose the host in it is: it is sealed whole
-            return Plain(text, sent=text)
-        return _read_address(address, text)
+        # Where nobody can say which host is meant, nothing of it may look like an address.
+        return Plain(text, sent=text) if is_ambiguous(text) else _read_address(address, text)
     if has_credential_form(text):
         return Plain(text, sent=text)
     return Kept(sent=text) if text[:1] in _MASK_STARTS and is_mask(text) else None

@@ -670,7 +670,7 @@ _FILTERS: list[tuple[dict[str, Any], Callable[[Event], bool]]] = [
     ({"actor": "editor"}, lambda _: False),
     ({"event_type": "assistant_created"}, lambda e: e["type"] == "assistant_created.v1"),
     ({"event_type": "audit_exported"}, lambda e: e["type"] == "audit_exported.v1"),
-    ({"event_type": "checkpoint_recorded"}, lambda _: False),
+    ({"event_type": "secret_keys_rotated"}, lambda _: False),
     ({"path": "/llm_settings"}, lambda event: _touches(event, "/llm_settings")),
     ({"path": "/llm_settings/temperature"}, lambda e: _touches(e, "/llm_settings/temperature")),
     ({"path": "/description"}, lambda event: _touches(event, "/description")),

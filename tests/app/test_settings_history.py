@@ -422,16 +422,17 @@ def test_a_rollback_that_changes_nothing_records_nothing(
 
 
 def test_a_rollback_keeps_the_current_secrets(editor: httpx.Client, path: str) -> None:
-    editor.patch(path, json={"llm_provider_config": {"api_key": PLAIN, "base_url": "https://a"}})
-    editor.patch(path, json={"llm_provider_config": {"api_key": "other", "base_url": "https://b"}})
+    editor.patch(path, json={"llm_provider_config": {"api_key": PLAIN, "base_url": "https://a/1"}})
+    editor.patch(
+        path, json={"llm_provider_config": {"api_key": "other", "base_url": "https://a/2"}}
+    )
     rolled = editor.post(f"{path}/settings-history/3/rollback").json()["llm_provider_config"]
-    assert (rolled["api_key"], rolled["base_url"]) == ("********", "https://a")
-    before_any = editor.post(f"{path}/settings-history/2/rollback").json()["llm_provider_config"]
-    assert (before_any["api_key"], before_any["base_url"]) == ("********", None)
-    changed = [
-        change["path"] for entry in entries(editor, path, limit=2) for change in entry["changes"]
-    ]
-    assert changed == ["/llm_provider_config/base_url"] * 2
+    assert (rolled["api_key"], rolled["base_url"]) == ("********", "https://a/1")
+    (entry,) = entries(editor, path, limit=1)
+    assert [change["path"] for change in entry["changes"]] == ["/llm_provider_config/base_url"]
+    # Before there was a key, there was no address: the key is not for the provider's own.
+    refused = editor.post(f"{path}/settings-history/2/rollback")
+    assert refused.json()["detail"][0]["type"] == "secret_address_changed"
 
 
 def test_a_rollbacks_reason_has_at_most_500_characters(

@@ -62,14 +62,6 @@ ATTACKS: dict[str, tuple[Tree, Tree]] = {
         {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
         {"llm_provider_config": {"base_url": "https://good.example@evil.example"}},
     ),
-    "a host that some programs take for user information": (
-        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
-        {"llm_provider_config": {"base_url": "https://evil.example\\@good.example"}},
-    ),
-    "a host that some programs take for a password": (
-        {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
-        {"llm_provider_config": {"base_url": "https://evil.example:a/@good.example"}},
-    ),
     "an address without a scheme": (
         {"custom_settings": {"crm": {"token": "t", "to": "//good.example/a"}}},
         {"custom_settings": {"crm": {"token": MASK, "to": "//evil.example/a"}}},
@@ -207,6 +199,27 @@ def test_a_refusal_names_the_addresses_and_what_to_do() -> None:
     for said in ("https://good.example", "https://evil.example", "/llm_provider_config/base_url"):
         assert said in error.msg
     assert "send its value with the change, or remove it" in error.msg
+
+
+@pytest.mark.parametrize(
+    "url", ["https://evil.example\\@good.example", "https://evil.example:a/@good.example"]
+)
+def test_a_url_whose_host_is_another_one_to_some_programs_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        patch({"llm_provider_config": {"base_url": url}})
+    (error,) = refused.value.errors
+    assert (error.loc[-1], error.type) == ("base_url", "ambiguous_url")
+
+
+def test_an_address_that_the_policy_makes_secret_is_an_address_all_the_same() -> None:
+    stored = {"llm_provider_config": {"api_key": secret("1"), "base_url": secret("2")}}
+    story = given(created(stored))
+    sealed_again = ChangeSettings(
+        patch={"llm_provider_config": {"base_url": secret("3")}}, cause=PATCH
+    )
+    assert story.when(sealed_again).errors() == [
+        (("body", "llm_provider_config", "api_key"), "secret_address_changed")
+    ]
 
 
 ALLOWED: dict[str, tuple[Tree, Tree]] = {

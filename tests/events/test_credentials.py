@@ -30,8 +30,9 @@ from events.merging import still_secret, untouched
 from events.patch import read_patch
 from events.pointers import Tree, is_reference
 from events.policy import Policy
+from events.secret_merge import with_secrets_of
 from events.secret_paths import fault_of_plain, fault_of_secret, under_policy
-from events.secrets import AT, URL, mask, places, revealed, with_secrets_of
+from events.secrets import AT, URL, mask, places, revealed
 from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret
 from tests.events.strategies import modest
 
