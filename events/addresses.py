@@ -69,20 +69,19 @@ def moved_secrets(
     secret that is in neither was sent with the change, by a caller who knows it.
     """
     concerned = frozenset[str]().union(*(_CONCERNED[split(path)[0]] for path in changes))
-    known: dict[str, list[frozenset[str]]] = {}
+    known: dict[str, list[list[Address]]] = {}
     for settings in (before, *past):
         for at, secret_id in _secrets(settings, concerned, erased_version):
             if _is_touched(at, changes):
-                texts = _texts(addresses_of(settings, at))
-                known.setdefault(secret_id, []).append(texts)
+                known.setdefault(secret_id, []).append(list(addresses_of(settings, at)))
     if not known:
         return  # as for most changes, which are to be fast
     after = apply(changes, before)
     kept = (one for one in _secrets(after, concerned, erased_version) if one[1] in known)
     for at, secret_id in islice(kept, _MOST_NAMED):
         now = list(addresses_of(after, at))
-        if _texts(now) not in known[secret_id]:
-            yield _moved(before, after, at, now, known[secret_id][0])
+        if _texts(now) not in map(_texts, known[secret_id]):
+            yield _moved(after, at, now, known[secret_id][0])
 
 
 def _secrets(
@@ -103,16 +102,14 @@ def _texts(addresses: Iterable[Address]) -> frozenset[str]:
     return frozenset(one.text for one in addresses)
 
 
-def _moved(
-    before: Tree, after: Tree, at: Path, now: list[Address], then: frozenset[str]
-) -> MovedSecret:
-    texts = _texts(now)
-    new = [one for one in now if one.text not in then]
-    gone = [one for one in addresses_of(before, at) if one.text not in texts]
-    place = (*new, *gone, *now, Address(path=join(at), text=""))[0].path
+def _moved(after: Tree, at: Path, now: list[Address], then: list[Address]) -> MovedSecret:
+    texts_now, texts_then = _texts(now), _texts(then)
+    new = [one for one in now if one.text not in texts_then]
+    gone = [one for one in then if one.text not in texts_now]
+    place = (*new, *gone)[0].path
     message = (
-        f"This secret was set to be sent to {_list(then)}, and with this change of {place} it would"
-        f" be sent to {_list(texts)}; send its value with the change, or remove it"
+        f"This secret was set to be sent to {_list(texts_then)}, and with this change of {place} it"
+        f" would be sent to {_list(texts_now)}; send its value with the change, or remove it"
     )
     loc = ("body", *_location(after, at))
     return MovedSecret(
