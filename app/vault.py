@@ -29,8 +29,9 @@ from msgspec import Struct
 
 from app import keyfiles
 from app.engines import MASTER_KEY, engines, mark_for_scrub
+from events.addresses import looks_like_address
 from events.pointers import MARK, join
-from events.secrets import Path, Plain, Standing, place_of, revealed
+from events.secrets import ADDRESS, Path, Plain, Standing, place_of, revealed
 from events.store import organization_ids
 from events.tables import metadata, rows_of, to_micros
 
@@ -330,7 +331,10 @@ def seal_one(
 
 def make_reference(plain: Plain, version: int) -> Tree:
     """What takes a secret's place in the event of a version: a new id, whatever the value is."""
-    return {MARK: {"id": f"{version}.{entropy.token_hex(16)}"}} | place_of(plain)
+    said: Tree = {"id": f"{version}.{entropy.token_hex(16)}"}
+    if plain.url is None and looks_like_address(plain.value):
+        said[ADDRESS] = True
+    return {MARK: said} | place_of(plain)
 
 
 def store(

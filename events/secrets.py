@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 URL = "url"
 AT = "at"
+ADDRESS = "address"  # in a reference: the value that it stands for is an address itself
 
 
 Path = tuple[str, ...]

@@ -424,6 +424,7 @@ class SecretRecord(Struct, frozen=True, kw_only=True):
     sent_to: tuple[str, ...]
     by_member: bool = False  # each object in the map is a record, with the plain members beside it
     providers: bool = True  # the name of a provider is an address, too
+    may_shrink: bool = False  # what is sent to fewer of them is sent nowhere new
 
 
 # A secret belongs to the first record that covers it; without one, to its top-level setting.
@@ -433,14 +434,22 @@ SECRET_RECORDS = (
         secrets="/llm_fallback_providers/fallbacks/*",
         sent_to=("/llm_fallback_providers/fallbacks/*",),
     ),
-    SecretRecord(secrets="/webhook_headers", sent_to=("/webhook_url", "/sms_webhook_url")),
+    SecretRecord(
+        secrets="/webhook_headers", sent_to=("/webhook_url", "/sms_webhook_url"), may_shrink=True
+    ),
     SecretRecord(
         secrets="/tts_settings/provider_config",
         sent_to=("/tts_settings/provider", "/tts_settings/provider_config"),
     ),
     SecretRecord(
         secrets="/stt_settings/provider_config",
-        sent_to=("/stt_settings/provider", "/stt_settings/provider_config"),
+        sent_to=(
+            "/stt_settings/provider",
+            "/stt_settings/provider_config",
+            "/stt_settings/speechmatics_config",
+            "/stt_settings/elevenlabs_config",
+            "/stt_settings/soniox_config",
+        ),
     ),
     SecretRecord(
         secrets="/tools_settings/custom_tools/*", sent_to=("/tools_settings/custom_tools/*",)
@@ -456,6 +465,7 @@ SECRET_RECORDS = (
             "/stt_settings/provider_config",
         ),
         providers=False,
+        may_shrink=True,
     ),
 )
 # What the server says of an assistant, and ignores when a client sends it back.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import hypothesis
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from events import shape
+from events import pointers, shape
 from events.addresses import origin
 from events.changed import Cause
 from events.credentials import MASK
@@ -164,6 +165,71 @@ ATTACKS: dict[str, tuple[Tree, Tree]] = {
         with_fallback(base_url=EVIL),
     ),
 }
+
+
+def crm(members: Tree) -> Tree:
+    return {"custom_settings": {"crm": members}}
+
+
+def base_url(url: Any, **custom: Any) -> Tree:
+    return {"llm_provider_config": {"base_url": url, "custom_config": custom}}
+
+
+# Ways to write an address that a review found unseen: (name of the member, before, after).
+_WRITTEN: tuple[tuple[str, Any, Any], ...] = (
+    ("base_url", "https://a.example/v1", "https://a.example\t.evil.example/v1"),
+    ("base_url", "https://a.example/v1", "https://a.example'.evil.example/"),
+    ("base_url", "https://a.example/v1", "https://a.example\u00a0.evil.example/"),
+    ("base_url", "https://a.example/v1", "https:\t//evil.example/v1"),
+    ("base_url", "https://a.example/v1", "evil.example\t/v1"),
+    ("base_url", "https://a.example/v1", "https:/evil.example"),
+    ("url", "https:/a.example", "https:/evil.example"),
+    ("link", "x", "https:\\\\evil.example"),
+    ("link", "x", "https:/evil.example"),
+    ("link", "x", "/\\evil.example"),
+    ("webhooks", "x", "evil"),
+    ("target", "a.example", "evil.example"),
+    ("brokers", "a.example, b.example", "a.example, evil.example"),
+    ("connection", "host=a.example dbname=x", "host=evil.example dbname=x"),
+    ("connection", "Server=a.example;Database=x", "Server=evil.example;Database=x"),
+    ("trunk", "sip:u@a.example", "sip:u@evil.example"),
+    ("\uff55\uff52\uff4c", "intern", "evil"),
+    ("ssl", True, False),
+    ("port", 443, 8443),
+    ("server", {"a.example": {}}, {"evil.example": {}}),
+    ("options", [["host", "a"]], [["host", "evil"]]),
+    ("servers", [{"url": GOOD}, {"url": EVIL}], [{"url": EVIL}, {"url": GOOD}]),
+    ("urls", {"url": GOOD, "docs": EVIL}, {"url": EVIL, "docs": GOOD}),
+    ("to", ["https://{{crm.at}}/", {"at": "a"}], ["https://{{crm.at}}/", {"at": "evil"}]),
+    ("to", ["https://%(h)s/", {"h": "a"}], ["https://%(h)s/", {"h": "evil"}]),
+    ("to", ["https://${AT}/", {"at": "a"}], ["https://${AT}/", {"at": "evil"}]),
+    ("region", "us", "evil.example/?"),
+)
+ATTACKS |= {
+    f"{name}: {before!r} to {after!r}": (
+        crm({"token": "t", name: before}),
+        crm({"token": MASK, name: after}),
+    )
+    for name, before, after in _WRITTEN
+}
+ATTACKS |= {
+    "a sealed address": (
+        crm({"password": "p", "credentials": {"webhook": GOOD}}),
+        crm({"password": MASK, "credentials": {"webhook": EVIL}}),
+    ),
+    "an address beside its own decoy": (
+        {"custom_settings": {"crm": [{"name": "endpoint", "value": GOOD}, {"token": "t"}]}},
+        {
+            "custom_settings": {
+                "crm": [{"name": "endpoint", "value": GOOD}, {"token": MASK, "x": GOOD}]
+            }
+        },
+    ),
+    "the speech provider's region": (
+        {"stt_settings": {"provider_config": {"api_key": "k"}, "speechmatics_config": {}}},
+        {"stt_settings": {"speechmatics_config": {"region": "evil.example/?"}}},
+    ),
+}
 cases = pytest.mark.parametrize("name", ATTACKS)
 
 
@@ -179,10 +245,10 @@ def ids_of(story: Given) -> set[str]:
 @cases
 def test_a_kept_secret_is_not_sent_elsewhere(name: str) -> None:
     story, sent = attack(name)
-    (secret,) = places(story.state.settings)
-    ((at, kind),) = story.when(patch(sent, itertools.count(50))).errors()
-    assert kind == "secret_address_changed"
-    assert at == ("body", *(int(token) if token.isdecimal() else token for token in secret.at))
+    errors = story.when(patch(sent, itertools.count(50))).errors()
+    assert {kind for _, kind in errors} == {"secret_address_changed"}
+    places_now = [pointers.join(tuple(map(str, at[1:]))) for at, _ in errors]
+    assert set(places_now) <= {pointers.join(one.at) for one in places(story.state.settings)}
 
 
 @cases
@@ -190,7 +256,7 @@ def test_control_a_caller_who_may_reveal_it_sends_it_anywhere(name: str) -> None
     story, sent = attack(name)
     event = decide(patch(sent, itertools.count(50)), story.state, envelope(2), may_reveal=True)
     assert event is not None
-    assert ids_of(story) <= ids_of(Given((*story.events, event)))
+    assert ids_of(story) & ids_of(Given((*story.events, event)))
 
 
 def test_a_refusal_names_the_addresses_and_what_to_do() -> None:
@@ -198,7 +264,7 @@ def test_a_refusal_names_the_addresses_and_what_to_do() -> None:
     (error,) = story.when(patch(sent)).refused(InvalidSettings).errors
     for said in ("https://good.example", "https://evil.example", "/llm_provider_config/base_url"):
         assert said in error.msg
-    assert "send its value with the change, or remove it" in error.msg
+    assert "Send the secret again with it, or remove the secret" in error.msg
 
 
 @pytest.mark.parametrize(
@@ -222,7 +288,49 @@ def test_an_address_that_the_policy_makes_secret_is_an_address_all_the_same() ->
     ]
 
 
+# What an editor does each day, near a secret that stays: (name of the member, before, after).
+_EVERYDAY: tuple[tuple[str, Any, Any], ...] = (
+    ("opens", "09:00", "10:00"),
+    ("base_prompt", "Be kind", "Be brief: two lines."),
+    ("account_name", "Acme Inc.", "Acme & Co."),
+    ("domain_knowledge", "cars", "boats"),
+    ("address", "Berlin", "Rome"),
+    ("country_of_origin", "France", "Spain"),
+    ("is_server_side", True, False),
+    ("server_name", "Anna", "Ben"),
+    ("greeting", "Hello. World", "Good morning! How are you?"),
+    ("path", "/v1/a", "/v2/b"),
+    ("url", f"{GOOD}/users/@me?a=1", f"{GOOD}/users/{{{{id}}}}?b=2#c"),
+    ("temperature", 0.5, 0.75),
+    ("region", "westus", "northeurope"),
+    ("template", "hello.txt", "goodbye.txt"),
+)
+
+
 ALLOWED: dict[str, tuple[Tree, Tree]] = {
+    f"{name}: {before!r} to {after!r}": (
+        crm({"token": "t", "base_url": GOOD, name: before}),
+        crm({"token": MASK, "base_url": GOOD, name: after}),
+    )
+    for name, before, after in _EVERYDAY
+} | {
+    "a webhook that is taken away": (
+        {"webhook_url": GOOD, "sms_webhook_url": EVIL, "webhook_headers": {"X": "x"}},
+        {"sms_webhook_url": None},
+    ),
+    "a fallback that is taken away, and others in another order": (
+        {
+            "api_keys": {"openai_api_key": "k"},
+            "llm_fallback_providers": {
+                "fallbacks": [{"provider": n, "base_url": f"https://{n}.example"} for n in "abc"]
+            },
+        },
+        {
+            "llm_fallback_providers": {
+                "fallbacks": [{"provider": n, "base_url": f"https://{n}.example"} for n in "ca"]
+            }
+        },
+    ),
     "the value is sent along": (
         {"llm_provider_config": {"api_key": "sk", "base_url": GOOD}},
         {"llm_provider_config": {"api_key": "sk", "base_url": EVIL}},
@@ -364,6 +472,61 @@ def test_an_undo_does_not_bring_a_secret_to_an_address_of_then() -> None:
     assert story.when(undo).errors() == [
         (("body", "llm_provider_config", "api_key"), "secret_address_changed")
     ]
+
+
+def test_one_that_is_moved_is_found_behind_any_number_that_stay() -> None:
+    def hooks(key: str, host: str) -> Tree:
+        own = [{"url": f"https://h{n}.example", "api_key": key} for n in range(150)]
+        return {"custom_settings": {"hooks": [*own, {"url": host, "api_key": key}]}}
+
+    story = given().after(create(hooks("k", GOOD)))
+    assert len(story.when(patch(hooks(MASK, EVIL))).errors()) == 1
+
+
+def test_a_secret_that_is_restored_alone_meets_the_address_of_now() -> None:
+    story = moved(
+        {"webhook_url": GOOD, "webhook_headers": {"X": "x"}},
+        {"webhook_url": EVIL, "webhook_headers": None},
+    )
+    then = Given(story.events[:1]).state.settings
+    ids = frozenset(place.reference[MARK]["id"] for place in places(then))
+    back = RestoreSettings(settings=then, to_version=1, restorable=ids, paths=("/webhook_headers",))
+    assert story.when(back).errors() == [
+        (("body", "webhook_headers", "X"), "secret_address_changed")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 500_000,
+        "{" * 500_000,
+        "a." * 250_000,
+        "a:1" * 200_000,
+        "://" * 200_000,
+        "[" * 500_000,
+        "a@" * 250_000,
+        "1." * 250_000,
+    ],
+)
+def test_a_long_text_takes_time_in_proportion(text: str) -> None:
+    """A pattern that starts anew at each character would take minutes."""
+    changed = {"custom_settings": {"crm": {"token": secret("1"), "note": text}}}
+    story = given(created({"custom_settings": {"crm": {"token": secret("1")}}}))
+    decide_quietly(ChangeSettings(patch=changed, cause=PATCH), story)
+
+
+def test_many_secrets_beside_many_addresses_take_time_in_proportion() -> None:
+    keys = {f"k{n}": {"token": secret(f"{n}")} for n in range(1000)}
+    urls = {f"u{n}": f"https://h{n}.example" for n in range(3000)}
+    story = given(created({"custom_settings": {"crm": keys | urls}}))
+    changed = {"custom_settings": {"crm": keys | urls | {"u1": EVIL}}}
+    decide_quietly(ChangeSettings(patch=changed, cause=PATCH), story)
+
+
+def decide_quietly(command: Command, story: Given) -> None:
+    with suppress(InvalidSettings):
+        decide(command, story.state, envelope(2))
 
 
 def test_an_erased_secret_stands_in_nobodys_way() -> None:
