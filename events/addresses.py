@@ -110,11 +110,18 @@ def moved_secrets(
         return  # as for most changes, which are to be fast
     after = apply(changes, before)
     found = _Addresses(after)
+    compared: dict[tuple[int, int], bool] = {}  # secrets of one record share their addresses
+
+    def stays(at: Path, then: tuple[Destination, ...]) -> bool:
+        pair = (id(found.of(at)), id(then))
+        if pair not in compared:
+            compared[pair] = _stays(found.of(at), then, _record_of(at))
+        return compared[pair]
+
     moved = (
         _moved(after, at, found.of(at), known[secret_id][0])
         for at, secret_id in _secrets(after, concerned, erased_version)
-        if secret_id in known
-        and not any(_stays(found.of(at), then, _record_of(at)) for then in known[secret_id])
+        if secret_id in known and not any(stays(at, then) for then in known[secret_id])
     )
     yield from islice(moved, _MOST_NAMED)
 

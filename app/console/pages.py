@@ -15,7 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import HttpMethod, Request, Response, route
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, NotFoundException
 from litestar.middleware import ASGIMiddleware, DefineMiddleware
 from litestar.middleware.compression import CompressionMiddleware
 from litestar.params import FromPath
@@ -244,6 +244,8 @@ def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
 _API_HANDLERS: Any = problems.HANDLERS
 HANDLERS: ExceptionHandlersMap = {
     **{kind: _as_page(handler) for kind, handler in _API_HANDLERS.items()},
+    # By its own name too, or the application's handler, which is for no route, is nearer.
+    NotFoundException: _as_page(_API_HANDLERS[HTTPException]),
     Refusal: _as_page(_API_HANDLERS[Refusal]),
     Refused: _on_refused,
     SignedOut: _on_signed_out,

@@ -33,15 +33,23 @@ from tests.end_to_end.processes import run
 
 CALLER = system(1, "tests")
 SECRET = {"api_keys": {"openai_api_key": "sk-live-7d1e"}}
-# Who looks before it locks: the first lock of a transaction is not taken.
+# Who looks before it locks: the lock is taken only when the first secret is erased.
 _LOOKS_FIRST = """
+from app import secrets
 from app.unit import Unit
-counter = Unit.counter
+from events import store
+counter, erase = Unit.counter, secrets.erase_assistant
 def late(self, organization_id):
     if hasattr(self, "is_late"):
         return counter(self, organization_id)
-    self.is_late = True
+    return store.read_counter(self.connection, organization_id)
+def lock_and_erase(unit, *arguments):
+    unit.is_late = True
+    return erase(unit, *arguments)
 Unit.counter = late
+Unit.lock = lambda self, organization_ids: set()
+Unit.save_time = lambda self, organization_id: None
+secrets.erase_assistant = lock_and_erase
 """
 GUARDS = pytest.mark.parametrize(("preamble", "is_guarded"), [("", True), (_LOOKS_FIRST, False)])
 

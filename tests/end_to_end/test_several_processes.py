@@ -443,7 +443,7 @@ def test_workers_end_and_the_exit_code_says_so_where_one_finds_another_schema(
         execute(database, "UPDATE alembic_version SET version_num = '9999'")
         worker.kill()
         assert supervisor.wait(40) == 1
-    assert "backstory migrate" in (database.parent / "log").read_text()
+    assert "run the newer release that made it" in (database.parent / "log").read_text()
 
 
 def servers_of(supervisor: int) -> list[psutil.Process]:
