@@ -587,7 +587,8 @@ def hosts_of(settings: Tree) -> dict[str, Any]:
     crm = custom.get("crm") or {}
     say(custom.get("token"), custom.get("url"), crm.get("url"))
     say(crm.get("token"), custom.get("url"), crm.get("url"))
-    say((settings["webhook_headers"] or {}).get("Authorization"), settings["webhook_url"])
+    if settings["webhook_url"]:  # without one, its headers are sent nowhere
+        say((settings["webhook_headers"] or {}).get("Authorization"), settings["webhook_url"])
     return found
 
 
