@@ -7,7 +7,7 @@ import gc
 import os
 import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -70,6 +70,7 @@ _ROUTES = (
 _log = structlog.get_logger(__name__)
 _START_SECONDS = 60
 _USAGE_SECONDS = 30.0
+_ENDING_SECONDS = 5.0
 _PURGE_SECONDS = 600.0  # as often, the time that was observed is kept
 _SCRUB_SECONDS = 15.0  # until what a reader kept in the files is tried again
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
@@ -180,17 +181,16 @@ def create_app(
             least, most = _CHECKPOINT_SECONDS
             looks = max(least, min(every.total_seconds(), most))
             settle = made_of.refusals.settle
+            stopping = asyncio.Event()
             chores = [
-                asyncio.create_task(_repeat(settle, _USAGE_SECONDS)),
-                asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS)),
-                asyncio.create_task(_repeat(purge, _PURGE_SECONDS)),
-                asyncio.create_task(_repeat(made_of.secrets.scrub, _SCRUB_SECONDS)),
-                asyncio.create_task(_repeat(keep, looks)),
+                asyncio.create_task(_repeat(settle, _USAGE_SECONDS, stopping)),
+                asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS, stopping)),
+                asyncio.create_task(_repeat(purge, _PURGE_SECONDS, stopping)),
+                asyncio.create_task(_repeat(made_of.secrets.scrub, _SCRUB_SECONDS, stopping)),
+                asyncio.create_task(_repeat(keep, looks, stopping)),
             ]
             yield
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+            await _end(chores, stopping)
             await _attempt(save_usage)
 
     routes = Litestar(
@@ -242,10 +242,22 @@ async def _purge(made_of: Services, grace: timedelta) -> None:
     await made_of.idempotency.forget(organizations)
 
 
-async def _repeat(chore: Callable[[], Awaitable[object]], seconds: float) -> None:
-    while True:
+async def _repeat(
+    chore: Callable[[], Awaitable[object]], seconds: float, stopping: asyncio.Event
+) -> None:
+    while not stopping.is_set():
         await _attempt(chore)
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), seconds)
+
+
+async def _end(chores: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
+    """Let each finish what it is at: one that is cut off may keep a connection that others need."""
+    stopping.set()
+    _, pending = await asyncio.wait(chores, timeout=_ENDING_SECONDS)
+    for chore in pending:
+        chore.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def _attempt(chore: Callable[[], Awaitable[object]]) -> None:

@@ -127,7 +127,9 @@ def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server) -> None:
             assert any(_TEXT in shown for shown in page.locator(place).all_text_contents())
 
 
+@pytest.mark.long
 def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
+    """``pytest -m long tests/end_to_end/test_console_stored_script.py``."""
     organization = told(server, "Usual")
     prompt = _TEXT * (1_000_000 // len(_TEXT))
     with server.client(organization.admin) as client:

@@ -264,9 +264,11 @@ def test_processes_that_are_killed_for_two_minutes_lose_nothing(
     prove_all(database, organization, load, seen)
 
 
+@pytest.mark.long
 def test_control_with_a_sequence_object_for_a_counter_row_a_reader_skips_events(
     database: Path, organization: Organization
 ) -> None:
+    """``pytest -m long -k sequence_object tests/end_to_end/test_several_processes.py``."""
     with processes(database, 1) as servers:
         create_assistants(servers.running[0], organization)
     engine = writing_engine(database)
