@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ _BROKEN_OFF = """
     SELECT 1 FROM organizations WHERE sequence <> coalesce((SELECT max(sequence) FROM events
     WHERE events.organization_id = organizations.organization_id), 0) LIMIT 1
 """
+_PRIVATE, _RIGHTS_OF_OTHERS = 0o600, 0o077
 _LONGEST = 4096  # bytes of a lock file that are read
+_log = structlog.get_logger(__name__)
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -126,6 +129,7 @@ def hold(path: Path, command: str, *, make: bool = False) -> Iterator[None]:
             check(real)
             _refuse_other_log(real)
             held = _Held(path.absolute(), file, lock, Holder(pid=os.getpid(), command=command))
+            _make_private(held)
             held.say(needs_log=bool(_size(_log_of(real))))
             _held[held.path] = held
             try:
@@ -147,6 +151,18 @@ def opened_for_writing(path: Path) -> None:
     held.log_identity = _found(held.log)
     if not held.holder.needs_log:
         held.say(needs_log=True)
+
+
+def _make_private(held: _Held) -> None:
+    """Take away the rights that an earlier release left to others; SQLite's files follow it."""
+    status = os.fstat(held.file)
+    if not status.st_mode & _RIGHTS_OF_OTHERS or status.st_uid != os.geteuid():
+        return
+    os.fchmod(held.file, _PRIVATE)
+    for file in (held.log, _beside(held.path.resolve(), "-shm")):
+        with suppress(OSError):
+            file.chmod(_PRIVATE)
+    _log.warning("database_made_private", file=str(held.path), was=f"{status.st_mode & 0o777:o}")
 
 
 def displaced(path: Path) -> str | None:

@@ -283,6 +283,7 @@ def never_begun(database: Path) -> None:
     database.unlink()
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+    database.chmod(0o600)  # so that one sentence is all that is said
 
 
 def emptied_without_keys(database: Path) -> None:
@@ -531,3 +532,20 @@ def test_a_disk_that_is_full_takes_nothing_from_the_lock_file(
             with pytest.raises(OSError, match="No space"):
                 database_file.opened_for_writing(path)
         assert Path(f"{path}.lock").read_bytes() == before != b""
+
+
+def test_a_database_of_an_earlier_release_becomes_its_owners_alone(
+    database: Path, tmp_path: Path
+) -> None:
+    database.chmod(0o644)
+    ended = run(tmp_path, *CREATE.split(), "--database", text_of(database))
+    assert (ended.returncode, len(ended.stdout.split())) == (0, 1)  # the key, and nothing else
+    assert ended.stderr.count("database_made_private") == 1
+    assert_private(database.parent)
+
+
+def test_the_log_of_writes_of_an_earlier_release_becomes_its_owners_alone(cut_short: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        Path(f"{cut_short}{end}").chmod(0o644)
+    with serving(cut_short):
+        assert_private(cut_short.parent)
