@@ -126,7 +126,11 @@ def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
             message = "Input should be a valid object"
             errors = [FieldError(loc=("body",), msg=message, type="model_attributes_type")]
         else:
-            errors = [e for m in msgspec.structs.fields(kind) for e in _member_errors(m, body, strict=strict)]
+            errors = [
+                e
+                for m in msgspec.structs.fields(kind)
+                for e in _member_errors(m, body, strict=strict)
+            ]
             errors += _unknown_members(kind, body)
         raise InvalidSettings(tuple(errors) or (_error_of(error, ("body",), kind),)) from None
 
