@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app.accounts import REVEAL, Principal, Role
+from app.lengths import declared
 from app.problems import Forbidden, ScopeMissing, Unauthorized
 from events.errors import Refusal
 
@@ -94,5 +95,5 @@ def check_length(scope: Scope) -> None:
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():
             most = scope["route_handler"].resolve_request_max_body_size()  # type: ignore[union-attr]  # HTTP
-            if most is not None and int(value) > most:
+            if most is not None and declared(value) > most:
                 raise RequestEntityTooLarge

@@ -430,7 +430,7 @@ def add_usage(connection: sa.Connection, usage: list[Usage]) -> None:
 # -- sessions of the console
 
 # An expired session opens nothing. It is kept longer, in case the clock was ahead for a while.
-_KEPT = timedelta(days=30)
+SESSIONS_KEPT = timedelta(days=30)
 
 
 def is_session_ended(connection: sa.Connection, organization_id: int, digest: bytes) -> bool:
@@ -444,13 +444,16 @@ def end_session(
     organization_id: int,
     digest: bytes,
     expires_at: datetime,
-    now: datetime,
+    long_ago: datetime,
 ) -> None:
-    """End a session for good; forget those that expired long ago."""
+    """End a session for good; forget those that expired before ``long_ago``.
+
+    A session that is forgotten too early opens again: let ``Unit.longer_ago`` say the moment.
+    """
     connection.execute(
         sa.delete(ended_sessions).where(
             ended_sessions.c.organization_id == organization_id,
-            ended_sessions.c.expires_at < to_micros(now - _KEPT),
+            ended_sessions.c.expires_at < to_micros(long_ago),
         )
     )
     if not is_session_ended(connection, organization_id, digest):

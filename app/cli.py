@@ -453,6 +453,7 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         host=config.host,
         port=config.port,
         http=UnreadProtocol,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -20,12 +20,14 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import sqlite3
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -36,7 +38,13 @@ if TYPE_CHECKING:
 _ATTEMPTS = 20  # where another process is just about to begin or to end
 _PAUSE = 0.01  # seconds
 _MOUNTS = Path("/proc/self/mountinfo")
+_BROKEN_OFF = """
+    SELECT 1 FROM organizations WHERE sequence <> coalesce((SELECT max(sequence) FROM events
+    WHERE events.organization_id = organizations.organization_id), 0) LIMIT 1
+"""
+_PRIVATE, _RIGHTS_OF_OTHERS = 0o600, 0o077
 _LONGEST = 4096  # bytes of a lock file that are read
+_log = structlog.get_logger(__name__)
 
 
 class Holder(Struct, frozen=True, kw_only=True):
@@ -96,8 +104,9 @@ class _Held:
             self._write(b"")
 
     def _write(self, text: bytes) -> None:
-        os.ftruncate(self._lock, 0)
+        # In this order, so that a disk that is full takes nothing away.
         os.pwrite(self._lock, text, 0)
+        os.ftruncate(self._lock, len(text))
         os.fsync(self._lock)
 
 
@@ -118,7 +127,9 @@ def hold(path: Path, command: str, *, make: bool = False) -> Iterator[None]:
     try:
         with _lock_file(real) as lock:
             check(real)
+            _refuse_other_log(real)
             held = _Held(path.absolute(), file, lock, Holder(pid=os.getpid(), command=command))
+            _make_private(held)
             held.say(needs_log=bool(_size(_log_of(real))))
             _held[held.path] = held
             try:
@@ -140,6 +151,18 @@ def opened_for_writing(path: Path) -> None:
     held.log_identity = _found(held.log)
     if not held.holder.needs_log:
         held.say(needs_log=True)
+
+
+def _make_private(held: _Held) -> None:
+    """Take away the rights that an earlier release left to others; SQLite's files follow it."""
+    status = os.fstat(held.file)
+    if not status.st_mode & _RIGHTS_OF_OTHERS or status.st_uid != os.geteuid():
+        return
+    os.fchmod(held.file, _PRIVATE)
+    for file in (held.log, _beside(held.path.resolve(), "-shm")):
+        with suppress(OSError):
+            file.chmod(_PRIVATE)
+    _log.warning("database_made_private", file=str(held.path), was=f"{status.st_mode & 0o777:o}")
 
 
 def displaced(path: Path) -> str | None:
@@ -176,9 +199,42 @@ def _refuse_without_log(real: Path) -> None:
             return
         time.sleep(_PAUSE)
     raise FileRefused(
-        f"{log} is missing: the last changes to {real} were in it. Put it back; to go on without"
-        f" them, remove {lock} and {index}"
+        f"{log} is missing: the last changes to {real} may have been in it. Put it back; to go on"
+        f" without them, or if you restored {real.name} from a backup, remove {lock} and {index}"
     )
+
+
+def _refuse_other_log(real: Path) -> None:
+    """Raise ``FileRefused`` where the log of writes is that of a later or another file.
+
+    SQLite would take it: a log names no file. Only what is left of a process that was killed is
+    looked at, so that an ordinary start is fast. The connection cannot write.
+    """
+    log, index = _log_of(real), _beside(real, "-shm")
+    if not (_size(real) and _size(log)):
+        return
+    with closing(sqlite3.connect(f"{real.as_uri()}?mode=ro", uri=True)) as connection:
+        if (found := _damage(connection)) is None:
+            return
+    raise FileRefused(
+        f"{real} and {log} do not belong together ({found}). If you restored {real.name} from a"
+        f" backup, move {log} and {index} away; else restore a backup"
+    )
+
+
+def _damage(connection: sqlite3.Connection) -> str | None:
+    """What a log of another file leaves, as far as it is found without reading every row."""
+    try:
+        ((said,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if said != "ok":
+            return _printable(said)
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        if {"organizations", "events"} <= tables and connection.execute(_BROKEN_OFF).fetchone():
+            return "its log of changes ends elsewhere than the organization says"
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return str(error)
+    return None  # what else is wrong is said when it is opened
 
 
 def is_empty(path: Path) -> bool:

@@ -21,12 +21,13 @@ from events.credentials import Verdict, has_credential_form, looks_random, verdi
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from litestar.types import ASGIApp, Message, Receive, Scope, Send
+    from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
     from structlog.typing import EventDict
 
     from app.config import Config
 
 _REMEMBERED = 10_000
+_CLIENT_LEFT = 499  # in the middle of its body: nobody was answered; as nginx logs it
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -184,7 +185,14 @@ class RequestLog:
         started = time.perf_counter()
         request_id = _request_id(scope)
         scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]  # ours
-        status = 0
+        status, has_left = 0, False
+
+        async def receive_noting() -> HTTPReceiveMessage:
+            nonlocal has_left
+            message = await receive()
+            # After the answer has begun, this is how it ends.
+            has_left |= message["type"] == "http.disconnect" and not status
+            return message  # type: ignore[return-value]  # HTTP
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -197,9 +205,10 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive_noting, send_with_id)
         finally:
-            _Requests.log.info("request", **_line(scope, request_id, status, started))
+            said = _CLIENT_LEFT if has_left else status
+            _Requests.log.info("request", **_line(scope, request_id, said, started))
 
 
 def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:

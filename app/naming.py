@@ -17,7 +17,9 @@ Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MOST}
 # Controls, halves of characters, ends of lines and of paragraphs.
 _FORBIDDEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
 # Marks that turn the direction of what follows, and so its meaning on a screen.
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Characters without a width: with them, two names look like one.
+_UNSEEN = frozenset("\u200b\u2060\ufeff")
 _SEEN = frozenset("LNPSM")  # the kinds of character that leave something to be seen
 
 
@@ -38,8 +40,8 @@ def name_error(text: str, loc: Location) -> FieldError | None:
     if len(name) > MOST:
         message = f"Input should have at most {MOST} characters"
         return FieldError(loc=loc, msg=message, type="string_too_long")
-    if kinds & _FORBIDDEN or _TURNS.intersection(name):
-        message = "Input should hold no line breaks and no control characters"
+    if kinds & _FORBIDDEN or (_TURNS | _UNSEEN).intersection(name):
+        message = "Input should hold no line breaks, no control characters and no invisible ones"
         return FieldError(loc=loc, msg=message, type="value_error")
     return None
 

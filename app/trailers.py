@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.streaming import EXTENSION
+from app.upgrades import SameProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
@@ -54,7 +55,7 @@ class _OldCycle(RequestResponseCycle):
         await super().send(message)
 
 
-class TrailersProtocol(HttpToolsProtocol):
+class TrailersProtocol(SameProtocol):
     """uvicorn's HTTP/1.1 with trailers: give it as ``http`` to ``uvicorn.Config``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ import random
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from app.lengths import declared
 from app.trailers import TrailersProtocol
 
 if TYPE_CHECKING:
@@ -39,10 +40,10 @@ class UnreadProtocol(TrailersProtocol):
     def on_headers_complete(self) -> None:
         """Watch over the answer to a request with a body."""
         before = self.cycle
+        length = _length(self.headers)
         super().on_headers_complete()
         if self.cycle is before:
             return
-        length = _length(self.headers)
         if length is None or length > 0:
             watched = partial(self._send, self.cycle, self.cycle.send, length)
             self.cycle.send = watched  # type: ignore[method-assign]  # for this one request
@@ -115,5 +116,5 @@ def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
         if name == b"transfer-encoding":
             return None
         if name == b"content-length":
-            length = int(value)
+            length = declared(value)
     return length

@@ -114,16 +114,23 @@ def read_whole(members: Tree, *, strict: bool = False) -> SettingsPatch:
     return SettingsPatch(tree=tree, ignored=tuple(reader.ignored))
 
 
-def read_struct(kind: type[T], body: Any) -> T:
-    """A small body as its Struct; raises ``InvalidSettings`` with an error for each member."""
+def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
+    """A small body as its Struct; raises ``InvalidSettings`` with an error for each member.
+
+    ``strict`` takes no text for a number or a boolean: where it is about rights, nobody guesses.
+    """
     try:
-        return msgspec.convert(body, kind, strict=False)
+        return msgspec.convert(body, kind, strict=strict)
     except msgspec.ValidationError as error:
         if not isinstance(body, dict):
             message = "Input should be a valid object"
             errors = [FieldError(loc=("body",), msg=message, type="model_attributes_type")]
         else:
-            errors = [e for m in msgspec.structs.fields(kind) for e in _member_errors(m, body)]
+            errors = [
+                e
+                for m in msgspec.structs.fields(kind)
+                for e in _member_errors(m, body, strict=strict)
+            ]
             errors += _unknown_members(kind, body)
         raise InvalidSettings(tuple(errors) or (_error_of(error, ("body",), kind),)) from None
 
@@ -143,14 +150,16 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{nearest[0]}'?" if nearest else ""
 
 
-def _member_errors(member: msgspec.structs.FieldInfo, body: Tree) -> Iterator[FieldError]:
+def _member_errors(
+    member: msgspec.structs.FieldInfo, body: Tree, *, strict: bool
+) -> Iterator[FieldError]:
     loc = ("body", member.name)
     if member.name not in body:
         if member.required:
             yield FieldError(loc=loc, msg="Field required", type="missing")
         return
     try:
-        msgspec.convert(body[member.name], member.type, strict=False)
+        msgspec.convert(body[member.name], member.type, strict=strict)
     except msgspec.ValidationError as error:
         yield _error_of(error, loc, member.type)
 

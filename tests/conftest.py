@@ -143,7 +143,9 @@ def serving(
 ) -> Iterator[Server]:
     """A server in a thread of this process, on a free port."""
     app = create_app(config_of(database, **settings), clock)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, ws="none", log_config=None, access_log=False)
+    )
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

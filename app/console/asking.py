@@ -98,12 +98,11 @@ class Visitor:
         made_of, session = services(self._request), self._session
 
         def work(unit: Unit) -> None:
+            organization_id = self.who.organization_id
+            long_ago = unit.longer_ago(organization_id, accounts.SESSIONS_KEPT)
+            unit.save_time(organization_id)
             accounts.end_session(
-                unit.connection,
-                self.who.organization_id,
-                session.digest,
-                session.expires_at,
-                unit.clock(),
+                unit.connection, organization_id, session.digest, session.expires_at, long_ago
             )
 
         await made_of.writer.write(self.who.organization_id, work)

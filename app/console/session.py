@@ -26,6 +26,7 @@ from msgspec import Struct
 
 from app.accounts import Principal, Stranger
 from app.auth import attempt
+from app.clock import TOLERANCE
 from app.requests import services
 from events.errors import Refusal
 
@@ -106,8 +107,13 @@ class Sessions:
         for key in self._keys:
             with suppress(InvalidTag, ValueError):
                 session = msgspec.json.decode(key.decrypt(nonce, rest, _BOUND), type=Session)
-                return session if self._clock() < session.expires_at else None
+                return session if self._is_running(session) else None
         return None
+
+    def _is_running(self, session: Session) -> bool:
+        """A session that has longer to go than one that starts now began by a wrong clock."""
+        left = session.expires_at - self._clock()
+        return timedelta(0) < left <= LIFETIME + TOLERANCE
 
 
 def end(request: AnyRequest) -> Cookie:

@@ -190,7 +190,7 @@ def _read(kind: type[T], body: Any) -> T:
         found = name_error(body["name"], ("body", "name"))
         errors += [] if found is None else [found]
     try:
-        wanted = read_struct(kind, body)
+        wanted = read_struct(kind, body, strict=True)
     except InvalidSettings as refusal:
         raise InvalidSettings((*errors, *refusal.errors)) from None
     if errors:

@@ -77,7 +77,7 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
 async def change_policy(request: AnyRequest) -> Response[bytes]:
     """Takes effect with the next change of an assistant; is itself an event of the log."""
     who = caller(request)
-    wanted = read_struct(PolicyUpdate, await read_json(request))
+    wanted = read_struct(PolicyUpdate, await read_json(request), strict=True)
     _check_paths(wanted)
     members = {
         name: value

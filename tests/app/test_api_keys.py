@@ -311,3 +311,32 @@ def test_a_name_is_trimmed(admin: httpx.Client) -> None:
     assert made["name"] == "x" * 100
     changed = admin.put(f"{KEYS}/{made['id']}", json={"name": "\tAda "}).json()
     assert changed["name"] == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"is_active": "true"}, ["body", "is_active"]),
+        ({"is_active": 1}, ["body", "is_active"]),
+        ({"permissions": {"write": "yes"}}, ["body", "permissions"]),
+    ],
+)
+def test_what_a_key_may_do_is_said_in_booleans(
+    admin: httpx.Client, body: dict[str, Any], place: list[str]
+) -> None:
+    made = create(admin)["api_key"]
+    answer = admin.put(f"{KEYS}/{made['id']}", json=body)
+    assert answer.status_code == 422
+    (error,) = answer.json()["detail"]
+    assert error["loc"][: len(place)] == place
+    assert "valid bool" in error["msg"]
+    assert admin.put(f"{KEYS}/{made['id']}", json={"is_active": True}).status_code == 200
+
+
+@pytest.mark.parametrize("unseen", "\u200b\u200e\u200f\u2060\ufeff")
+def test_a_name_with_a_character_that_nobody_sees_is_refused(
+    admin: httpx.Client, unseen: str
+) -> None:
+    answer = admin.post(KEYS, json={"name": f"C{unseen}I"})
+    assert refused(answer) == {("body", "name")}
+    assert "invisible" in answer.json()["detail"][0]["msg"]

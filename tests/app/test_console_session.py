@@ -11,8 +11,10 @@ import httpx
 import pytest
 
 from app import accounts
+from app.clock import TOLERANCE
 from app.console.session import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
-from app.main import create_app
+from app.main import create_app, utc_now
+from app.unit import Unit
 from tests.app import stored
 from tests.app.route_table import KEYS, PAGES, routes_of
 from tests.conftest import Organization, Server, make_organizations, serving
@@ -158,14 +160,15 @@ def test_signing_out_takes_the_cookie_away(browser: Browser, organization: Organ
     assert browser.get("/").status_code == 303
 
 
+def opens(url: str, cookie: str) -> bool:
+    return httpx.get(url, cookies={COOKIE: cookie}).status_code == 200
+
+
 def test_a_copied_cookie_opens_nothing_after_signing_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = tmp_path / "backstory.db"
     (tenant,) = make_organizations(database, 1)
-
-    def opens(url: str, cookie: str) -> bool:
-        return httpx.get(url, cookies={COOKIE: cookie}).status_code == 200
 
     with (
         serving(database, []) as running,
@@ -193,13 +196,37 @@ def test_ended_sessions_are_kept_for_a_while_after_they_expired(tmp_path: Path) 
     with engine.begin() as connection:
         for digest, now in zip(digests, (_AT, _AT, _AT + timedelta(days=31)), strict=True):
             for _ in range(2):  # twice is once
-                accounts.end_session(connection, 1, digest, now + LIFETIME, now)
+                accounts.end_session(
+                    connection, 1, digest, now + LIFETIME, now - accounts.SESSIONS_KEPT
+                )
             assert accounts.is_session_ended(connection, 1, digest)
         assert not accounts.is_session_ended(connection, 2, digests[2])
         assert [accounts.is_session_ended(connection, 1, one) for one in digests] == [
             False, False, True,
         ]  # fmt: skip
     engine.dispose()
+
+
+@pytest.mark.parametrize("believes_all", [False, True], ids=["guarded", "control"])
+def test_a_clock_that_was_ahead_for_a_while_opens_no_ended_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, believes_all: bool
+) -> None:
+    if believes_all:
+        monkeypatch.setattr(Unit, "longer_ago", lambda unit, _, age: unit.clock() - age)
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+    copied = ""
+    for off in (timedelta(0), timedelta(days=60)):
+        with (
+            serving(database, [], lambda off=off: utc_now() + off) as running,  # type: ignore[misc]
+            Browser(running.url) as browser,
+        ):
+            browser.sign_in(tenant.viewer)
+            copied = copied or browser.client.cookies[COOKIE]
+            token = field(browser.get("/").text, "form_token")
+            assert browser.post("/sign-out", {"form_token": token}).status_code == 303
+    with serving(database, []) as running:
+        assert opens(running.url, copied) == believes_all
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "ключ"])
@@ -365,3 +392,13 @@ def test_a_session_ends_after_twelve_hours_and_opens_under_an_older_master_key()
     assert Sessions([new], lambda: now[0]).unseal(sealed) is None  # the control
     now[0] += LIFETIME
     assert rotated.unseal(sealed) is None
+
+
+def test_a_session_that_began_by_a_clock_that_was_ahead_is_none_once_it_is_set_back() -> None:
+    now = [_AT]
+    sessions = Sessions([bytes(32)], lambda: now[0])
+    sealed = sessions.seal("bks_key")
+    now[0] -= TOLERANCE
+    assert sessions.unseal(sealed) is not None  # the control: clocks differ as much anyway
+    now[0] -= timedelta(seconds=1)
+    assert sessions.unseal(sealed) is None

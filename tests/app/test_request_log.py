@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -177,3 +179,28 @@ def test_a_log_level_of_warning_leaves_requests_out(
     ):
         assert client.get("/health").status_code == 200
     assert lines(capfd.readouterr().err) == []
+
+
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error_of_the_server(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    database = tmp_path / "backstory.db"
+    (tenant,) = make_organizations(database, 1)
+    capfd.readouterr()
+    with serving_process(database, [], BACKSTORY_LOG_LEVEL="info") as running:
+        place = urlsplit(running.url)
+        head = (
+            f"POST {ASSISTANTS} HTTP/1.1\r\nhost: here\r\nauthorization: Bearer {tenant.admin}\r\n"
+            "content-type: application/json\r\nx-request-id: left\r\n"
+            "expect: 100-continue\r\ncontent-length: 100\r\n\r\n"
+        )
+        with socket.create_connection((place.hostname, place.port), timeout=10) as client:
+            client.sendall(head.encode())
+            assert client.recv(100).startswith(b"HTTP/1.1 100")  # it waits for the body
+            client.sendall(b'{"name": ')
+        with running.client(tenant.admin) as other:
+            other.get(ASSISTANTS, headers={"x-request-id": "control"})
+    logged = lines(capfd.readouterr().err)
+    statuses = {name: line["status"] for name, line in requests(logged).items()}
+    assert statuses == {"left": 499, "control": 200}
+    assert {line["level"] for line in logged} == {"info"}

@@ -6,6 +6,7 @@ overwrites, and a key that one revokes, the other accepts.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.sqlite
 
 CREATE = "keys create --organization Acme --role admin"
 _UNGUARDED = """
+import errno
 import fcntl
 from app import database_file
 fcntl.flock = lambda *_: None
@@ -281,6 +283,7 @@ def never_begun(database: Path) -> None:
     database.unlink()
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
+    database.chmod(0o600)  # so that one sentence is all that is said
 
 
 def emptied_without_keys(database: Path) -> None:
@@ -356,7 +359,7 @@ def test_who_accepts_the_loss_of_a_log_of_writes_goes_on_without_it(cut_short: P
     without_log(cut_short)
     refusal = said(run(cut_short.parent, "check"))
     lock, index = (Path(f"{cut_short}{end}") for end in (".lock", "-shm"))
-    assert f"to go on without them, remove {lock} and {index}" in refusal
+    assert f"restored {FILE} from a backup, remove {lock} and {index}" in refusal
     lock.unlink()
     index.unlink()
     assert run(cut_short.parent, "check").stdout == EQUAL
@@ -446,3 +449,103 @@ def assert_private(folder: Path) -> None:
     assert {
         str(file): oct(file.stat().st_mode & 0o777) for file in made if file.stat().st_mode & 0o077
     } == {}
+
+
+# -- a file that is restored beside the log of writes of a later one
+
+
+def restored_beside_a_later_log(made: Path, folder: Path, later: str) -> Path:
+    """An older copy of a database, with the log of writes that the original left when killed."""
+    database = copy_database(made, folder / FILE)
+    old = database.read_bytes()
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute(later)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("CREATE TABLE made_last (x)")
+        log = Path(f"{database}-wal").read_bytes()
+    database.write_bytes(old)
+    for end in ("-wal", "-shm"):
+        Path(f"{database}{end}").unlink(missing_ok=True)
+    Path(f"{database}-wal").write_bytes(log)
+    return database
+
+
+_COUNT = "SELECT * FROM (WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 500)"
+_LATER = f"CREATE TABLE filler AS {_COUNT} SELECT x, randomblob(2000) AS y FROM n)"
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_file_restored_beside_a_later_log_of_writes_is_refused_and_left_as_it_is(
+    made: tuple[Path, Organization],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_guarded: bool,
+) -> None:
+    database = restored_beside_a_later_log(made[0], tmp_path, _LATER)
+    before = every_file(database)
+    if not is_guarded:
+        monkeypatch.setattr(database_file, "_refuse_other_log", lambda _: None)
+        with database_file.hold(database, "tests"):
+            return
+    with pytest.raises(FileRefused) as refusal, database_file.hold(database, "tests"):
+        pass
+    log, index = (Path(f"{database}{end}") for end in ("-wal", "-shm"))
+    assert f"restored {FILE} from a backup, move {log} and {index} away" in str(refusal.value)
+    assert every_file(database) == before
+    log.unlink()
+    index.unlink(missing_ok=True)
+    with database_file.hold(database, "tests"):  # as the sentence says
+        pass
+
+
+def test_a_log_of_changes_that_ends_elsewhere_than_the_organization_says_is_refused(
+    cut_short: Path,
+) -> None:
+    with database_file.hold(cut_short, "tests"):  # the control
+        pass
+    with closing(sqlite3.connect(cut_short)) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        with connection:
+            connection.execute("UPDATE organizations SET sequence = sequence + 1")
+        with (
+            pytest.raises(FileRefused, match="ends elsewhere"),
+            database_file.hold(cut_short, "tests"),
+        ):
+            pass
+
+
+def test_a_disk_that_is_full_takes_nothing_from_the_lock_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / FILE
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with database_file.hold(path, "tests", make=True):
+        before = Path(f"{path}.lock").read_bytes()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", full)
+            with pytest.raises(OSError, match="No space"):
+                database_file.opened_for_writing(path)
+        assert Path(f"{path}.lock").read_bytes() == before != b""
+
+
+def test_a_database_of_an_earlier_release_becomes_its_owners_alone(
+    database: Path, tmp_path: Path
+) -> None:
+    database.chmod(0o644)
+    ended = run(tmp_path, *CREATE.split(), "--database", text_of(database))
+    assert (ended.returncode, len(ended.stdout.split())) == (0, 1)  # the key, and nothing else
+    assert ended.stderr.count("database_made_private") == 1
+    assert_private(database.parent)
+
+
+def test_the_log_of_writes_of_an_earlier_release_becomes_its_owners_alone(cut_short: Path) -> None:
+    for end in ("", "-wal", "-shm"):
+        Path(f"{cut_short}{end}").chmod(0o644)
+    with serving(cut_short):
+        assert_private(cut_short.parent)
