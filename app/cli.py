@@ -340,7 +340,7 @@ def erase(
         else:
             count = secrets.erase_assistant(unit, caller, assistant, reason, cause)
             secrets.rotate(unit, caller, data_keys=True)
-    terminal.say(f"{count} secrets erased")
+    terminal.say("1 secret erased" if count == 1 else f"{count} secrets erased")
 
 
 @cli.command()

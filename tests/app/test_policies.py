@@ -483,7 +483,7 @@ def test_where_a_reason_is_demanded_for_paths_an_erasure_needs_none(
     secret = {"name": "Front desk", "api_keys": {"own": "sk-1"}}
     path = f"{ASSISTANTS}/{ok(admin.post(ASSISTANTS, json=secret))['id']}"
     demand(require_reason_for=["/api_keys"])
-    assert ok(admin.delete(f"{path}/secrets"))["message"] == "1 secrets erased"
+    assert ok(admin.delete(f"{path}/secrets"))["message"] == "1 secret erased"
 
 
 # -- protected paths
