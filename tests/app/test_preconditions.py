@@ -255,6 +255,8 @@ def test_only_the_strong_tag_of_the_current_version_matches(
         assert (answer.status_code, problem(answer)) == (412, "precondition-failed"), tags
         since = [one["version"] for one in answer.json()["changed_since"]]
         assert since == {'"1", "2"': [3], '"1", W/"3"': [3, 2]}.get(tags, []), tags
+        now = "If-Match is not the tag of this assistant as it is now (version 3)."
+        assert (now in answer.json()["detail"]) == (not since)
 
 
 def test_a_list_with_the_current_version_or_any_matches(editor: httpx.Client, path: str) -> None:
@@ -306,6 +308,7 @@ def test_a_write_may_ask_that_it_be_another_version(
         answer = WRITES[what](editor, path, headers=if_none_match(tags))
         assert (answer.status_code, problem(answer)) == (412, "precondition-failed"), tags
         assert answer.json()["changed_since"] == []
+        assert "If-Match" not in answer.json()["detail"]
     both = WRITES[what](editor, path, headers=if_match('"3"') | if_none_match('"3"'))
     assert both.status_code == 412
     assert told(server, organization, editor, path) == before
