@@ -276,7 +276,11 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
 
 
 @vault_group.command("purge")
-@click.option("--confirm-clock", is_flag=True, help="The clock is right, whatever was seen of it.")
+@click.option(
+    "--confirm-clock",
+    is_flag=True,
+    help="Trust the system clock although it is further ahead than servers have run.",
+)
 @operating.DATABASE
 def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
     """Destroy the secrets of assistants that were deleted before BACKSTORY_SECRET_GRACE.
@@ -340,7 +344,7 @@ def erase(
         else:
             count = secrets.erase_assistant(unit, caller, assistant, reason, cause)
             secrets.rotate(unit, caller, data_keys=True)
-    terminal.say(f"{count} secrets erased")
+    terminal.say("1 secret erased" if count == 1 else f"{count} secrets erased")
 
 
 @cli.command()

@@ -7,6 +7,7 @@ the answer cannot make a retry do it twice. Answers are sealed: one may show a n
 from __future__ import annotations
 
 import hashlib
+import hmac
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ class _Answer(Struct, frozen=True, kw_only=True):
 
 
 def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
-    """What tells one request from another."""
+    """What tells one request from another. It is stored only under a key: see ``_keyed``."""
     text = msgspec.json.encode([method, target, content_type])
     return hashlib.sha256(text + b"\n" + body).digest()
 
@@ -112,7 +113,8 @@ class Idempotency:
             rows_of(answers, caller.organization_id).where(*_is(caller, once))
         ).one_or_none()
         if row is not None and row.answered_at > self._oldest(unit, caller.organization_id):
-            if row.fingerprint != once.fingerprint:
+            # Rows of earlier releases have the bare digest, until they expire.
+            if row.fingerprint not in (_keyed(unit, caller, once), once.fingerprint):
                 raise IdempotencyKeyReused
             return _replay(unit, caller, once, row.sealed)
         response = work(unit)
@@ -135,7 +137,7 @@ class Idempotency:
             "organization_id": caller.organization_id,
             "caller": _named(caller),
             "idempotency_key": once.key,
-            "fingerprint": once.fingerprint,
+            "fingerprint": _keyed(unit, caller, once),
             "sealed": vault.seal_answer(
                 unit.keys(caller.organization_id), msgspec.msgpack.encode(answer),
                 *_bound(caller, once),
@@ -155,6 +157,16 @@ class Idempotency:
     def _oldest(self, unit: Unit, organization_id: int) -> int:
         """Forgotten, an answer would let a retry run twice: it must be as old as it seems."""
         return to_micros(unit.longer_ago(organization_id, self._lifetime))
+
+
+def _keyed(unit: Unit, caller: Caller, once: Once) -> bytes:
+    """A fingerprint as it is stored: a copy of the database confirms no guess of a body with it.
+
+    The key is made of the pepper, as that of the answers is, and outlives rotation and erasure.
+    """
+    pepper = unit.keys(caller.organization_id).pepper
+    key = hmac.digest(pepper.secret, b"backstory request fingerprints", "sha256")
+    return hmac.digest(key, once.fingerprint, "sha256")
 
 
 def _replay(unit: Unit, caller: Caller, once: Once, sealed: bytes) -> Response[bytes]:

@@ -16,7 +16,7 @@ import structlog
 from litestar.enums import ScopeType
 
 from app import terminal
-from events.credentials import Verdict, has_credential_form, looks_random, verdict
+from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,13 +84,9 @@ def drop_secrets(_: Any, __: str, event: EventDict) -> EventDict:
 
 
 def _is_credential(name: str, value: Any) -> bool:
-    said = verdict(name)
-    if said is Verdict.YES:
-        return True
-    is_text = isinstance(value, str)
-    return is_text and (
-        (said is Verdict.PERHAPS and looks_random(value)) or has_credential_form(value)
-    )
+    if not isinstance(value, str):
+        return verdict(name) is Verdict.YES
+    return speaks_of_credential(name, value) or has_credential_form(value)
 
 
 def _json(line: EventDict, **_: Any) -> str:

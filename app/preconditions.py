@@ -58,9 +58,13 @@ class Condition(Struct, frozen=True, kw_only=True):
     def holds(self, tag: str, version: int | None = None) -> bool:
         """Whether a write may go on, over the state with this tag; its version names it, too."""
         names = (tag,) if version is None else (tag, str(version))
-        if self.if_match is not None and not self.if_match.match_strongly(names):
+        if not self.matches(names):
             return False
         return self.if_none_match is None or not self.if_none_match.match(names)
+
+    def matches(self, names: Iterable[str]) -> bool:
+        """Whether ``If-Match`` holds of what has these names."""
+        return self.if_match is None or self.if_match.match_strongly(names)
 
     def has(self, tag: str) -> bool:
         """Whether a reader has the representation with this tag."""

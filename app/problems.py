@@ -158,7 +158,13 @@ def _(refusal: NotDeleted) -> Response[bytes]:
 
 @answer_refusal.register
 def _(refusal: PreconditionFailed) -> Response[bytes]:
-    text = f"The assistant is at version {refusal.version} by now; nothing was changed"
+    now = refusal.version
+    text = (
+        f"If-Match is not the tag of this assistant as it is now (version {now})."
+        f' Send the ETag of a current read, or "{now}".'
+        if refusal.is_unknown
+        else f"The assistant is at version {now} by now; nothing was changed"
+    )
     return problem(
         HTTPStatus.PRECONDITION_FAILED,
         "precondition-failed",

@@ -42,6 +42,7 @@ _IDEMPOTENCY_KEY = re.compile(
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 _LONGEST_SEQUENCE = 18  # digits
 MAX_BODY = 1024 * 1024
+_DRY_RUN = "dry_run"
 IN_QUERY: Location = ("query", REASON)  # where a request without a body for it gives its reason
 
 
@@ -102,7 +103,7 @@ async def carry_out(
     """The answer of a write, once it is durable; of a dry run, without any write."""
     if dry_run:
         return await services(request).writer.preview(work)
-    refuse_dry_run(request)
+    await refuse_dry_run(request)
     once = None
     if who.idempotency_key is not None:
         query = request.scope["query_string"].decode(errors="backslashreplace")
@@ -118,12 +119,39 @@ async def carry_out(
     return await services(request).idempotency.carry_out(who, once, work)
 
 
-def refuse_dry_run(request: AnyRequest) -> None:
-    """Raise ``InvalidSettings`` where a dry run is asked of a request that has none."""
-    if preferences(request).dry_run:
+async def refuse_dry_run(request: AnyRequest) -> None:
+    """Raise ``InvalidSettings`` where a dry run is asked of a request that has none.
+
+    Wherever it is asked for: in a header, in the query, or in a body, even one that nobody reads.
+    """
+    if (where := _dry_run_at(request) or _dry_run_in(await request.body())) is not None:
         message = "This request has no dry run; nothing was changed"
-        loc = ("header", "Prefer")
-        raise InvalidSettings((FieldError(loc=loc, msg=message, type="no_dry_run"),))
+        raise InvalidSettings((FieldError(loc=where, msg=message, type="no_dry_run"),))
+
+
+def _dry_run_at(request: AnyRequest) -> Location | None:
+    """The header or the query parameter that asks for a dry run."""
+    if "dry-run" in _preferred(request):
+        return ("header", "Prefer")
+    return ("query", _DRY_RUN) if _queried_dry_run(request) else None
+
+
+def _queried_dry_run(request: AnyRequest) -> bool:
+    """Whether the query asks for a dry run; raises ``InvalidSettings`` for no boolean."""
+    try:
+        sent = request.query_params.getall(_DRY_RUN, [])
+        return any(msgspec.convert(text, bool, strict=False) for text in sent)
+    except msgspec.ValidationError:
+        raise _wrong(_DRY_RUN, *reversed(describe("Expected `bool`, got `str`"))) from None
+
+
+def _dry_run_in(body: bytes) -> Location | None:
+    """The member of a body that asks for a dry run; raises ``MalformedJSON``."""
+    if _DRY_RUN.encode() not in body and b"\\u" not in body:  # as nearly all bodies
+        return None
+    value = parsing.parse(body)
+    # False and 0 ask for none, and so does null.
+    return ("body", _DRY_RUN) if isinstance(value, dict) and value.get(_DRY_RUN) else None
 
 
 Number = Annotated[
@@ -264,21 +292,22 @@ class Preferences(Struct, frozen=True, kw_only=True):
 def preferences(request: AnyRequest, *, dry_run: bool = False) -> Preferences:
     """The preferences that this service knows; others are ignored, as they may be.
 
-    A dry run may also be asked for elsewhere.
+    A dry run may also be asked for in the query, and in the body: ``dry_run``.
     """
-    lines = chosen_by(request, "Prefer")
-    if not lines:
-        return Preferences(dry_run=dry_run)
-    sent = ",".join(lines)
-    said = {
-        preference.partition(";")[0].replace(" ", "").replace('"', "").lower()
-        for preference in sent.split(",")
-    }
+    said = _preferred(request)
     return Preferences(
         strict="handling=strict" in said,
         minimal="return=minimal" in said,
-        dry_run=dry_run or "dry-run" in said,
+        dry_run=dry_run or _dry_run_at(request) is not None,
     )
+
+
+def _preferred(request: AnyRequest) -> set[str]:
+    """What the lines of ``Prefer`` say, in one notation."""
+    return {
+        preference.partition(";")[0].replace(" ", "").replace('"', "").lower()
+        for preference in ",".join(chosen_by(request, "Prefer")).split(",")
+    }
 
 
 def query_text(request: AnyRequest, name: str) -> str | None:

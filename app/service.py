@@ -120,11 +120,14 @@ class Outcome(Assistant, frozen=True, kw_only=True):
 class PreconditionFailed(Refusal):
     """The assistant is not what the caller held it to be."""
 
-    def __init__(self, version: int, tag: str, changes: tuple[ChangeSummary, ...]) -> None:
+    def __init__(
+        self, version: int, tag: str, changes: tuple[ChangeSummary, ...], *, is_unknown: bool
+    ) -> None:
         super().__init__(version)
         self.version = version
         self.tag = tag
         self.changes = changes
+        self.is_unknown = is_unknown  # nothing changed since: the tag is of something else
 
 
 class PreconditionRequired(Refusal):
@@ -470,7 +473,8 @@ def check_condition(unit: Unit, wish: Wish, state: State) -> None:
     tag = representation.of(wish.caller.organization_id, wish.assistant_id, state).tag
     if not wish.condition.holds(tag, state.version):
         since = _since(unit, wish, wish.condition, state)
-        raise PreconditionFailed(state.version, tag, since)
+        is_unknown = not since and not wish.condition.matches((tag, str(state.version)))
+        raise PreconditionFailed(state.version, tag, since, is_unknown=is_unknown)
 
 
 def _since(unit: Unit, wish: Wish, condition: Condition, state: State) -> tuple[ChangeSummary, ...]:

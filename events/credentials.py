@@ -53,18 +53,18 @@ _LONGEST_NAME = 200  # characters; the end of a longer name decides
 # Nouns that are credentials whatever stands before them.
 _ALWAYS = _words(
     "password passwd passphrase passcode passkey pwd passwort kennwort contraseña contrasena"
-    " senha secret credential cred authorization jwt bearer dsn cookie mnemonic otp totp hotp cvv"
-    " cvc apikey"
+    " senha secret credential cred authorization jwt bearer dsn mnemonic otp totp hotp cvv cvc"
+    " apikey psk pw"
 )
 # Words that make the noun after them a credential.
 _GUARDED = _words(
     "api access account admin aes app application auth authentication authorization authz basic"
     " bearer bot cipher client consumer crypto csrf decrypt decryption deploy deployment"
-    " developer encrypt encryption functions hec hmac ingest ingestion integration jwt kms licence"
-    " license login machine management master merchant mfa oauth partner password personal private"
-    " proxy push refresh rest root rsa sas secret security server service session shared sign"
-    " signature signing sso ssh ssl subscription super tls vapid verification verify webhook wifi"
-    " wpa write xsrf"
+    " developer encrypt encryption functions hec hmac ingest ingestion integration jwt keystore kms"
+    " licence license login machine management master merchant mfa oauth partner password personal"
+    " private proxy push refresh rest root rsa sas secret security server service session shared"
+    " sign signature signing sso ssh ssl subscription super tls truststore vapid verification"
+    " verify webhook wifi wpa write xsrf"
 )
 # Whose keys are called by the provider's name alone: ``deepgram_key``.
 _PROVIDERS = _words(
@@ -83,7 +83,7 @@ _SYSTEMS = _words(
     "db database ftp git http imap ldap mail mysql pg postgres postgresql sftp sip smtp snmp sql"
     " user vpn"
 )
-_FILLERS = _words("my our the x new old prod dev test live main")
+_FILLERS = _words("my our the x new old prod dev test live main pre function")
 _KNOWN = _GUARDED | _PROVIDERS | _SYSTEMS | _FILLERS
 _ORDINARY_KEYS = _words(
     "answer arrow attribute blob bucket cache candidate column composite config correlation"
@@ -115,11 +115,12 @@ _MADE_BY = {
 _AUTHENTICATED = _words("basic bearer digest http proxy")
 # What may follow the noun without making it another one: ``api_key_prod``, ``password_hash``.
 _TRAILING = _words(
-    "b backup base binary current default dev development encoded encrypted fallback hash hashed"
-    " hex json live material new old pem plain plaintext previous prod production raw salt sandbox"
-    " secondary sha staging string test v val value"
+    "b backup base binary confirm confirmation current default dev development encoded encrypted"
+    " fallback hash hashed hex json live material new old pem plain plaintext previous prod"
+    " production raw salt sandbox secondary sha staging string test v val value"
 )
 _PREPOSITIONS = frozenset(("for", "from", "of", "to"))
+_DENYING = frozenset(("no", "non", "without"))
 _ASKING = frozenset(("has", "is", "needs", "require", "requires"))  # a name that is a question
 _COMPOUNDS = _words(
     "accesskey apikey connectionstring connectionstr connstring connstr passcode passkey passphrase"
@@ -150,6 +151,8 @@ def _verdict(name: str) -> Verdict:
     segments = _SEGMENTS.findall(name)
     if not segments:
         return Verdict.NO
+    if segments == [_COOKIE_HEADER]:
+        return Verdict.YES
     by_case = [word.lower() for segment in segments for word in _WORDS.findall(segment)]
     said = _of_words(by_case)
     if said is Verdict.NO and (parts := _unglued(segments[-1].lower())):
@@ -162,12 +165,12 @@ def _of_words(words: list[str]) -> Verdict:
     if not words or (words[0] in _ASKING and len(words) > 1):
         return Verdict.NO
     *before, noun = words
-    if before and before[-1] + noun in _COMPOUNDS:
+    if before and (before[-1] + noun).removesuffix("s") in _COMPOUNDS:
         noun = before.pop() + noun
     plural = noun.endswith("s") and noun not in ("pass", "sas")
     singular = noun.removesuffix("s") if plural else noun
     if singular in _ALWAYS or singular in _COMPOUNDS:
-        return Verdict.YES
+        return Verdict.PERHAPS if before and before[0] in _DENYING else Verdict.YES
     return _of_noun(singular, before, plural=plural)
 
 
@@ -196,6 +199,9 @@ def _of_noun(noun: str, before: list[str], *, plural: bool) -> Verdict:
         case "pass":
             known = last in _GUARDED or last in _SYSTEMS or last in _PROVIDERS
             return Verdict.YES if known or not before else Verdict.NO
+        case "cookie":
+            known = last in _GUARDED or last == "set"
+            return Verdict.YES if known else Verdict.PERHAPS
         case "pin":
             return Verdict.NO if last in _ORDINARY_PINS else Verdict.YES
         case "code" | "phrase" | "seed":
@@ -221,7 +227,7 @@ def _may_hold_one(noun: str, before: list[str], last: str) -> bool:
 
 
 def _of_key(before: list[str], last: str) -> Verdict:
-    guarded = any(word in _GUARDED or word in _PROVIDERS for word in before)
+    guarded = any(word in _GUARDED or word in _PROVIDERS for word in before) or last == "function"
     if last in ("primary", "secondary", "storage") and guarded:
         return Verdict.PERHAPS  # some clouds call their keys so
     if last in _ORDINARY_KEYS:
@@ -232,9 +238,9 @@ def _of_key(before: list[str], last: str) -> Verdict:
 def _of_token(before: list[str], last: str, *, plural: bool) -> Verdict:
     if any(word in _GUARDED for word in before):
         return Verdict.YES
-    if plural or last in _ORDINARY_TOKENS:
+    if last in _ORDINARY_TOKENS:
         return Verdict.NO  # those of a language model
-    return Verdict.YES
+    return Verdict.PERHAPS if plural else Verdict.YES
 
 
 def _of_signature(before: list[str], last: str) -> Verdict:
@@ -265,10 +271,20 @@ def _known_words(run: str) -> list[str] | None:
     return words
 
 
+_COOKIE_HEADER = "Cookie"  # as a header is written; ``cookie`` may be one to eat
+
+
+def is_cookie(name: str) -> bool:
+    """Whether a name is that of cookies, which are credentials where they are pairs."""
+    return name[-_LONGEST_NAME:].lower().removesuffix("s").endswith("cookie")
+
+
 def speaks_of_credential(name: str, value: str = "") -> bool:
     """Whether a name says that its value is a credential; where it may be one, by its look."""
     said = verdict(name)
-    return said is Verdict.YES or (said is Verdict.PERHAPS and looks_random(value))
+    if said is not Verdict.PERHAPS:
+        return said is Verdict.YES
+    return looks_random(value) or (is_cookie(name) and "=" in value)
 
 
 # Members beside a credential that say what it is: they stay readable.
@@ -283,7 +299,7 @@ def only_describes(name: str) -> bool:
 
 
 # Members of a pair that say what its ``value`` is.
-NAMING = ("name", "key", "header", "id")
+NAMING = ("name", "key", "header", "id", "variable", "field")
 
 
 def named_value(pair: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -493,6 +509,9 @@ def _is_connection(text: str) -> bool:
 _SCHEME = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.:_\-]*:)?//")
 _AFTER_SCHEME = re.compile(r"([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?")
 _HOST_AND_PORT = re.compile(r"(?:\[[^\]]*\]|[^:\[\]]*)(?::[0-9]*)?")
+# After what may be a host and a port, or a user and a password that starts with digits. A query
+# such as ``?email=a@b`` is one, unless a colon stands before it.
+_AS_IN_USER = re.compile(r"#[^@]*@|\?[^@=]*@|(?<=[0-9])\?[^@]*@")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\$?\{[^{}]*\}|<[^<>]*>|\$[A-Z_]+")
 _PARAMETER = re.compile(r"[?&;#]([^=?&;#]+)=([^&;#]*)")
 _BEARING_HOSTS = ("slack.com", "discord", "telegram.org")
@@ -538,8 +557,12 @@ def is_ambiguous(text: str) -> bool:
     address = read_url(text)
     if address is None or not is_user_at(address.url, address.at[0]):
         return False
-    is_web = address.url[:4].lower() in ("http", "ws:/", "wss:")
-    return "\\" in address.parts[0] or (is_web and not _AMBIGUOUS.isdisjoint(address.parts[0]))
+    user = address.parts[0]
+    return "\\" in user or (_is_web(address.url) and not _AMBIGUOUS.isdisjoint(user))
+
+
+def _is_web(url: str) -> bool:
+    return url[:4].lower() in ("http", "ws:/", "wss:")
 
 
 def labels(url: str, at: Sequence[int]) -> list[str]:
@@ -568,7 +591,7 @@ def read_url(text: str) -> Address | None:
     if (scheme := _SCHEME.match(text)) is None or _BLANK.search(text):
         return None
     start = scheme.end()
-    end = start + _user_length(text[start:])
+    end = start + _user_length(text[start:], is_web=_is_web(text))
     spans = [(start, end - 1, end)] if end > start else []
     spans += [(first, last, last) for first, last in _cut(text, end)]
     spans = [one for one in spans if one[1] > one[0]]
@@ -588,7 +611,7 @@ def _may_have_credentials(url: str) -> bool:
     return "@" in url or "=" in url or any(host in url.lower() for host in _BEARING_HOSTS)
 
 
-def _user_length(rest: str) -> int:
+def _user_length(rest: str, *, is_web: bool) -> int:
     """How long the user information is, with its ``@``; 0 where there is none."""
     if "@" not in rest:
         return 0
@@ -597,7 +620,8 @@ def _user_length(rest: str) -> int:
     if "@" in authority:
         return authority.rindex("@") + 1
     hosts = _TEMPLATE.sub("0", authority).split(",")  # some databases name several
-    if all(_HOST_AND_PORT.fullmatch(one) for one in hosts):
+    is_host = all(_HOST_AND_PORT.fullmatch(one) for one in hosts)
+    if is_host and not (is_web and _AS_IN_USER.match(rest, len(authority))):
         return 0  # the @ stands in the path or the query
     return rest.rindex("@") + 1  # a password that was not percent-encoded
 

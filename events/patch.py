@@ -20,10 +20,12 @@ from events.credentials import (
     MASK,
     Verdict,
     is_ambiguous,
+    is_cookie,
     is_mask,
     looks_random,
     named_value,
     only_describes,
+    speaks_of_credential,
     verdict,
 )
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
@@ -542,10 +544,7 @@ class _Reader:
     def _named_text(self, name: str, text: str, loc: Location, *, secret: bool) -> Any:
         if self._stored:
             return text
-        said = Verdict.YES if secret else verdict(name) if name else Verdict.NO
-        if said is Verdict.PERHAPS and looks_random(text):
-            said = Verdict.YES
-        if said is not Verdict.YES:
+        if not secret and not (name and speaks_of_credential(name, text)):
             return self._text(text, loc)
         self._count_secret(loc)
         if not text:
@@ -561,7 +560,8 @@ class _Reader:
             schema = self._schema if found is Within.SCHEMA else self._schemas_by_name
             return schema(value, loc, merging=merging)
         members = self._merged_members if merging else self._plain_members
-        return members(value, loc, secret=secret or self._is_secret(name))
+        secret = secret or self._is_secret(name) or is_cookie(name)  # cookies by their names
+        return members(value, loc, secret=secret)
 
     def _free_list(self, name: str, value: list[Any], loc: Location, *, secret: bool) -> list[Any]:
         secret = secret or self._is_secret(name)
@@ -574,10 +574,12 @@ class _Reader:
         )
         return ["" if item is UNSET else item for item in items]
 
-    def _pair(self, pair: list[str], loc: Location, *, secret: bool) -> list[Any]:
-        """``[name, value]``, as some clients keep headers."""
+    def _pair(self, pair: list[Any], loc: Location, *, secret: bool) -> list[Any]:
+        """``[name, value]``, as some clients keep headers; the value may be several."""
         name, value = pair
         said = self._named_text("", name, (*loc, 0), secret=secret)
+        if isinstance(value, list):
+            return [said, self._free_list(name, value, (*loc, 1), secret=secret)]
         held = self._named_text(name, value, (*loc, 1), secret=secret)
         return [said, "" if held is UNSET else held]
 
@@ -690,8 +692,12 @@ def _is_pair(item: Any) -> bool:
     return (
         isinstance(item, list)
         and len(item) == 2  # noqa: PLR2004  # a pair
-        and all(type(one) is str or isinstance(one, Shown) for one in item)
+        and all(type(one) is str or isinstance(one, Shown) for one in (item[0], *_held(item[1])))
     )
+
+
+def _held(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _boolean_word(text: str) -> str | bool:

@@ -87,11 +87,9 @@ def _ruled(value: Any, secret: Paths, plain: Paths, at: Place) -> Any:
 
 
 def _sealed(value: Any, at: Place) -> Any:
-    if not can_be_secret(at) or isinstance(value, bool) or value == "":
+    if not isinstance(value, str) or not value or not can_be_secret(at):
         return value
-    if isinstance(value, str):
-        return Kept(sent=value) if is_mask(value) else Plain(value, sent=value)
-    return Plain(value, sent=value) if isinstance(value, int | float) else value
+    return Kept(sent=value) if is_mask(value) else Plain(value, sent=value)
 
 
 def can_be_secret(at: Place) -> bool:
@@ -107,9 +105,9 @@ def fault_of_secret(pattern: Place) -> str | None:
     found = shape.matching(pattern)
     if not found:
         return "no_such_path"
-    if pattern[0] in _NEVER_SECRET or not any(map(_may_hold_secret, found)):
-        return "cannot_be_secret"
-    return None
+    if pattern[0] in _NEVER_SECRET:
+        return "never_secret"
+    return None if any(map(_may_hold_secret, found)) else "cannot_be_secret"
 
 
 def fault_of_plain(pattern: Place) -> str | None:
@@ -117,8 +115,20 @@ def fault_of_plain(pattern: Place) -> str | None:
     found = shape.matching(pattern)
     if not found:
         return "no_such_path"
-    is_defined = all(isinstance(one, shape.Scalar) and one.secret for one in found)
-    return "secret_by_definition" if is_defined else None
+    return "secret_by_definition" if all(map(_is_secret, found)) else None
+
+
+def _is_secret(kind: shape.Shape | None) -> bool:
+    """Whether all that can stand at a place, or below it, is a secret by definition."""
+    match kind:
+        case shape.Scalar(secret=secret):
+            return secret
+        case shape.Listing(item=inner) | shape.Mapping(value=inner):
+            return _is_secret(inner)
+        case shape.Record(members=members, open=False):
+            return all(_is_secret(member.shape) for member in members.values())
+        case _:
+            return False
 
 
 def _may_hold_secret(kind: shape.Shape | None) -> bool:

@@ -139,8 +139,9 @@ _FAULT_OF = {
 }
 _FAULTS = {
     "no_such_path": "No such setting",
-    "cannot_be_secret": "Only a text can be secret, and no phone number and no name",
-    "secret_by_definition": "A secret by definition cannot be made readable",
+    "cannot_be_secret": "This setting is no text: only texts can be secret",
+    "never_secret": "Phone numbers and names cannot be secret: they are searched for",
+    "secret_by_definition": "This setting is always secret",
 }
 
 

@@ -96,7 +96,7 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
 )
 async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
     """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
-    refuse_dry_run(request)
+    await refuse_dry_run(request)
     wanted = read_struct(Reveal, await read_json(request))
     values = await services(request).secrets.reveal(
         caller(request),
@@ -234,7 +234,7 @@ def _check_reason(unit: Unit, who: Caller, reason: str | None) -> None:
 
 
 def _erased(count: int) -> Response[bytes]:
-    return done(f"{count} secrets erased")
+    return done("1 secret erased" if count == 1 else f"{count} secrets erased")
 
 
 HANDLERS = [reveal_secrets, erase_secrets, erase_all_secrets, rotate_keys]

@@ -798,5 +798,31 @@ def test_a_stored_answer_that_was_moved_to_another_request_does_not_open(tmp_pat
     assert stored.rows(database, organization.id)["events"] == before
 
 
+def test_a_stored_fingerprint_confirms_no_guess_and_a_bare_one_of_before_still_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 1)
+    (organization,) = waiting
+    bare = []
+
+    def fingerprint(*sent: Any) -> bytes:
+        bare.append(idempotency.fingerprint(*sent))
+        return bare[-1]
+
+    monkeypatch.setattr(requests, "fingerprint", fingerprint)
+    with serving(database, waiting) as server, server.client(organization.admin) as admin:
+        made = {key: _make_ci(admin, key) for key in ("a", "b")}
+    assert bare[0] == bare[1]  # the control: this is what anybody can compute of a guess
+    (one, other) = stored.rows(database, organization.id)["answers"]
+    assert one["fingerprint"] == other["fingerprint"] != bare[0]
+    # As an earlier release stored it.
+    old = "UPDATE answers SET fingerprint = :bare WHERE idempotency_key = 'a'"
+    execute(database, old, bare=bare[0])
+    with serving(database, waiting) as server, server.client(organization.admin) as admin:
+        for key, first in made.items():
+            assert said(_make_ci(admin, key)) == said(first)
+
+
 def _make_ci(admin: httpx.Client, key: str) -> httpx.Response:
     return admin.post(KEYS, json={"name": "CI"}, headers=keyed(key))

@@ -483,7 +483,7 @@ def test_where_a_reason_is_demanded_for_paths_an_erasure_needs_none(
     secret = {"name": "Front desk", "api_keys": {"own": "sk-1"}}
     path = f"{ASSISTANTS}/{ok(admin.post(ASSISTANTS, json=secret))['id']}"
     demand(require_reason_for=["/api_keys"])
-    assert ok(admin.delete(f"{path}/secrets"))["message"] == "1 secrets erased"
+    assert ok(admin.delete(f"{path}/secrets"))["message"] == "1 secret erased"
 
 
 # -- protected paths
@@ -972,10 +972,12 @@ def test_a_change_of_the_paths_is_an_event_with_its_actor(
     ("rules", "kind"),
     [
         ({"secret_paths": ["/llm_settings/temperature"]}, "cannot_be_secret"),
-        ({"secret_paths": ["/bypass_numbers"]}, "cannot_be_secret"),
+        ({"secret_paths": ["/bypass_numbers"]}, "never_secret"),
         ({"secret_paths": ["/llm_setting"]}, "no_such_path"),
         ({"plain_paths": ["/llm_provider_config/api_key"]}, "secret_by_definition"),
         ({"plain_paths": ["/api_keys/*"]}, "secret_by_definition"),
+        ({"plain_paths": ["/api_keys"]}, "secret_by_definition"),
+        ({"plain_paths": ["/webhook_headers"]}, "secret_by_definition"),
         ({"plain_paths": ["/nothing/*"]}, "no_such_path"),
         ({"admin_paths": ["/*/temperature"]}, "no_such_path"),
     ],

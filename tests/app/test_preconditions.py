@@ -255,6 +255,8 @@ def test_only_the_strong_tag_of_the_current_version_matches(
         assert (answer.status_code, problem(answer)) == (412, "precondition-failed"), tags
         since = [one["version"] for one in answer.json()["changed_since"]]
         assert since == {'"1", "2"': [3], '"1", W/"3"': [3, 2]}.get(tags, []), tags
+        now = "If-Match is not the tag of this assistant as it is now (version 3)."
+        assert (now in answer.json()["detail"]) == (not since)
 
 
 def test_a_list_with_the_current_version_or_any_matches(editor: httpx.Client, path: str) -> None:
@@ -306,6 +308,7 @@ def test_a_write_may_ask_that_it_be_another_version(
         answer = WRITES[what](editor, path, headers=if_none_match(tags))
         assert (answer.status_code, problem(answer)) == (412, "precondition-failed"), tags
         assert answer.json()["changed_since"] == []
+        assert "If-Match" not in answer.json()["detail"]
     both = WRITES[what](editor, path, headers=if_match('"3"') | if_none_match('"3"'))
     assert both.status_code == 412
     assert told(server, organization, editor, path) == before
@@ -562,6 +565,23 @@ def test_a_dry_run_is_told_or_refused_and_never_carried_out(
             assert answer.status_code == 200
             assert answer.json()["dry_run"] is True
             assert answer.headers["preference-applied"] == "dry-run"
+    body = operation.body if isinstance(operation.body, dict) else {}
+    path = operation.path.format(**ids)
+    elsewhere: list[tuple[dict[str, str], dict[str, Any] | None]] = [
+        ({"dry_run": "true"}, body or None),
+        ({"dry_run": "1"}, body or None),
+        ({"dry_run": "perhaps"}, body or None),
+        ({}, body | {"dry_run": True}),
+    ]
+    for query, sent in elsewhere:
+        asked = {"params": operation.query | query, "json": sent, "headers": key}
+        answer = boss.request(operation.verb, path, **asked)  # type: ignore[arg-type]
+        if answer.status_code == 200 and "perhaps" not in query.values():
+            assert answer.json()["dry_run"] is True
+        else:
+            assert answer.status_code == 422, answer.text
+            assert "dry_run" in answer.json()["detail"][0]["loc"]
+        assert (str(operation) in _NO_DRY_RUN) <= (answer.status_code == 422)
     assert stored.rows(server.database, tenant.id) == before
     # The control: what was not carried out would have done something.
     assert operation.send(boss, ids, headers=key).is_success
@@ -569,3 +589,19 @@ def test_a_dry_run_is_told_or_refused_and_never_carried_out(
     if operation.path == POLICY:
         free: dict[str, Any] = {"require_reason_for": [], "admin_paths": []}
         assert boss.put(POLICY, json=free).is_success
+
+
+@pytest.mark.parametrize("no", [False, 0, None])
+def test_no_dry_run_is_none_wherever_it_is_said(boss: httpx.Client, no: Any) -> None:
+    path = make(boss)
+    query = {} if no is None else {"dry_run": str(int(no))}
+    answer = boss.request("DELETE", path, params=query, json={"dry_run": no})
+    assert answer.json()["message"].endswith("deleted successfully")
+    assert boss.get(path).status_code == 404
+
+
+def test_a_dry_run_in_escapes_is_one_too(boss: httpx.Client) -> None:
+    path = make(boss)
+    answer = boss.request("DELETE", path, content=rb'{"dry\u005frun": true}')
+    assert answer.json()["detail"][0]["loc"] == ["body", "dry_run"]
+    assert boss.get(path).is_success

@@ -694,4 +694,4 @@ def test_control_without_the_rule_one_is() -> None:
             return True
         return False
 
-    assert hypothesis.find(stories, is_broken, settings=modest)
+    assert hypothesis.find(stories, is_broken, settings=many)
