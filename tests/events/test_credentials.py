@@ -17,6 +17,7 @@ from hypothesis import assume, example, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from events import credentials
 from events.credentials import (
     _PUBLISHED,
     MASK,
@@ -291,6 +292,15 @@ def test_no_shortcut_keeps_a_published_form_from_being_known(pattern: str) -> No
         assert has_credential_form(key)
 
     check()
+
+
+def test_control_a_form_that_the_shortcut_lacks_is_not_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = f"dp.pt.{RANDOM[:22]}"
+    assert has_credential_form(key)
+    monkeypatch.setattr(credentials, "_KEY_STARTS", credentials._KEY_STARTS - {"dp."})  # noqa: SLF001
+    assert not has_credential_form(key)
 
 
 # -- URLs
