@@ -153,11 +153,16 @@ def opened_for_writing(path: Path) -> None:
         held.say(needs_log=True)
 
 
+_MAGIC = b"SQLite format 3\0"
+
+
 def _make_private(held: _Held) -> None:
     """Take away the rights that an earlier release left to others; SQLite's files follow it."""
     status = os.fstat(held.file)
     if not status.st_mode & _RIGHTS_OF_OTHERS or status.st_uid != os.geteuid():
         return
+    if os.pread(held.file, len(_MAGIC), 0) != _MAGIC:
+        return  # it is no database, and so is not ours to change
     os.fchmod(held.file, _PRIVATE)
     for file in (held.log, _beside(held.path.resolve(), "-shm")):
         with suppress(OSError):

@@ -17,7 +17,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from events.credentials import NAMING
 from events.errors import FieldError
@@ -67,6 +67,7 @@ class Destination(Struct, frozen=True, kw_only=True):
     place: Place
     text: str
     is_sealed: bool = False
+    anywhere: bool = False  # where it stands does not matter
 
     @property
     def path(self) -> str:
@@ -76,6 +77,8 @@ class Destination(Struct, frozen=True, kw_only=True):
     @property
     def in_record(self) -> tuple[str, ...]:
         """Where it stands, without the positions in lists: elements move."""
+        if self.anywhere:
+            return ()
         return tuple("*" if isinstance(token, int) else token for token in self.place)
 
     @property
@@ -160,7 +163,9 @@ def _moved(
     new = [one for one in now if (one.in_record, one.text) not in kept]
     gone = [one for one in then if (one.in_record, one.text) not in kept]
     path = (*new, *gone, *now)[0].path
-    where = f"would send it to {_list(new)}" if new else f"would not send it to {_list(gone)}"
+    where = f"would send it to {_list(new or gone)}"
+    if not new:
+        where = f"would not send it to {_list(gone)}" if gone else "would exchange its addresses"
     message = (
         f"This secret is kept for {_list(then)}. The change of {path} {where}."
         " Send the secret again with it, or remove the secret"
@@ -214,7 +219,16 @@ class _Addresses:
         scope = self._scope(record, at)
         if scope not in self._scopes:
             self._scopes[scope] = tuple(self._in_scope(record, at))
-        return self._scopes[scope]
+        secret = _value_at(self._settings, at)
+        return self._scopes[scope] if URL not in secret else self._of_url(at, secret[URL], scope)
+
+    def _of_url(self, at: Path, url: str, scope: tuple[str, ...]) -> tuple[Destination, ...]:
+        """The credentials of a URL are sent to its own host; where the others stand is nothing."""
+        if at not in self._scopes:
+            others = sorted(self._scopes[scope], key=lambda one: one.text)
+            own = Destination(place=at, text=origin(url), anywhere=True)
+            self._scopes[at] = (own, *(structs.replace(one, anywhere=True) for one in others))
+        return self._scopes[at]
 
     def _scope(self, record: SecretRecord, at: Path) -> tuple[str, ...]:
         """What tells secrets with other addresses apart: the elements and members of a record."""

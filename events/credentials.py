@@ -151,7 +151,7 @@ def _verdict(name: str) -> Verdict:
     segments = _SEGMENTS.findall(name)
     if not segments:
         return Verdict.NO
-    if segments == [_COOKIE_HEADER]:
+    if [one.lower() for one in segments] == ["cookie"]:  # the header; ``cookies`` may be to eat
         return Verdict.YES
     by_case = [word.lower() for segment in segments for word in _WORDS.findall(segment)]
     said = _of_words(by_case)
@@ -269,9 +269,6 @@ def _known_words(run: str) -> list[str] | None:
         words.append(found)
         run = run[len(found) :]
     return words
-
-
-_COOKIE_HEADER = "Cookie"  # as a header is written; ``cookie`` may be one to eat
 
 
 def is_cookie(name: str) -> bool:

@@ -184,7 +184,7 @@ def test_an_open_name_leaves_it_to_the_look_of_the_value(name: str) -> None:
     assert not speaks_of_credential(name, "city.name")
 
 
-@pytest.mark.parametrize("name", ["cookie", "cookies", "favorite_cookie", "no_secrets", "tokens"])
+@pytest.mark.parametrize("name", ["cookies", "favorite_cookie", "no_secrets", "tokens"])
 def test_a_name_that_is_often_no_credentials_leaves_it_to_the_look(name: str) -> None:
     assert sealed_at(custom({name: "chocolate"})) == []
     assert sealed_at(custom({name: RANDOM})) == [f"custom_settings/crm/{name}"]
@@ -192,7 +192,8 @@ def test_a_name_that_is_often_no_credentials_leaves_it_to_the_look(name: str) ->
     is_cookie = "cookie" in name
     assert bool(sealed_at(custom({name: "session=x1"}))) == is_cookie
     assert bool(sealed_at(custom({name: {"session": "x1"}}))) == is_cookie
-    assert sealed_at(custom({"headers": {"Cookie": "x1", "Set-Cookie": "x1"}})) != []
+    for header in ("Cookie", "cookie", "Set-Cookie"):
+        assert sealed_at(custom({"headers": {header: "x1"}})) != []
 
 
 @pytest.mark.parametrize("value", [700, 0.5, True, None, [], {}, [1, None], {"a": 1}])

@@ -45,7 +45,7 @@ TOOLS = ("tools_settings", "custom_tools")
         "password", "userPassword", "passwords", "passwd", "passphrase",
         "authorization", "Authorization", "Proxy-Authorization",
         "credential", "credentials", "googleCredentials", "private_key", "privateKey",
-        "cookie", "Cookie", "cookies", "subscription_key", "inworld_bearer_token",
+        "cookie", "Cookie", "subscription_key", "inworld_bearer_token",
     ],
 )  # fmt: skip
 def test_a_name_that_speaks_of_a_credential(name: str) -> None:
