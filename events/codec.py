@@ -17,7 +17,7 @@ from events.changed import LogEvent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+    Upcaster = Callable[..., dict[str, Any]]
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[LogEvent] = msgspec.json.Decoder(LogEvent)
@@ -63,3 +63,12 @@ def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS)
         members = upcast(members)
     event: LogEvent = msgspec.convert(members, LogEvent)
     return event
+
+
+def plain_secrets(body: bytes) -> dict[str, Any]:
+    """The values of an older event that were plain when it was stored, and are secret: by id."""
+    found: dict[str, Any] = {}
+    members = msgspec.json.decode(body)
+    while upcaster := UPCASTERS.get(members["type"]):
+        members = upcaster(members, found=found)
+    return found

@@ -65,13 +65,15 @@ def tag(name: str) -> str:
     return f"{name}.v{GENERATION if name in NAMES_SETTINGS else 1}"
 
 
-def upcast(event: dict[str, Any], upcaster: Upcaster) -> dict[str, Any]:
-    """An event's JSON as its next tag has it."""
+def upcast(
+    event: dict[str, Any], upcaster: Upcaster, found: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """An event's JSON as its next tag has it; ``found`` gets what was plain and is secret, by id."""
     name, _, generation = event["type"].partition(".v")
     event = event | {"type": f"{name}.v{int(generation) + 1}"}
     match name:
         case _ if name in (_CREATED, _CHANGED):
-            event["changes"] = _changes(event, upcaster, is_first=name == _CREATED)
+            event["changes"] = _changes(event, upcaster, found, is_first=name == _CREATED)
             if "paths" in event["cause"]:
                 paths = _paths(event["cause"]["paths"], upcaster)
                 event["cause"] = event["cause"] | {"paths": paths}
@@ -124,7 +126,9 @@ def _paths(paths: Iterable[str], upcaster: Upcaster) -> list[str]:
 # -- changes
 
 
-def _changes(event: dict[str, Any], upcaster: Upcaster, *, is_first: bool) -> Changes:
+def _changes(
+    event: dict[str, Any], upcaster: Upcaster, found: dict[str, Any] | None, *, is_first: bool
+) -> Changes:
     """The changes of the settings, as two trees of what was before and after."""
     changes: Changes = event["changes"]
     steps = _steps(upcaster)
@@ -137,11 +141,11 @@ def _changes(event: dict[str, Any], upcaster: Upcaster, *, is_first: bool) -> Ch
     if is_first:
         above = {one for path in changes for one in pointers.ancestors(path)}
         for path, value in upcaster.filled.items():
-            given = any(one in changes for one in (path, *pointers.ancestors(path)))
-            if not given and path not in above and _ANY not in split(path):
+            is_given = any(one in changes for one in (path, *pointers.ancestors(path)))
+            if not is_given and path not in above and _ANY not in split(path):
                 changes[path] = {"after": value}
-    secret = ((place, f"{event['version']}.") for place in upcaster.made_secret)
-    return _edited(changes, secret, _seal)
+    given = (event["version"], {} if found is None else found)
+    return _edited(changes, ((place, given) for place in upcaster.made_secret), _seal)
 
 
 def _meet(place: str, path: str) -> bool:
@@ -257,8 +261,11 @@ def _fill(given: Any, value: Any, _: str) -> Any:
     return given if value is UNSET else value
 
 
-def _seal(version: str, value: Any, origin: str) -> Any:
+def _seal(given: tuple[int, dict[str, Any]], value: Any, origin: str) -> Any:
     """A reference that is made of where its value stands, and of nothing that the value says."""
     if value is UNSET or value is None or value == "" or is_reference(value):
         return value
-    return {MARK: {"id": version + hashlib.sha256(origin.encode()).hexdigest()[:32]}}
+    version, found = given
+    secret_id = f"{version}.{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
+    found[secret_id] = value
+    return {MARK: {"id": secret_id}}
