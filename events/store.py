@@ -217,7 +217,8 @@ def read_body(
     query = rows_of(events, organization_id, events.c.body).where(
         events.c.assistant_id == assistant_id, events.c.version == version
     )
-    return connection.scalar(query)
+    body: bytes | None = connection.scalar(query)
+    return body
 
 
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:

@@ -68,7 +68,7 @@ def tag(name: str) -> str:
 def upcast(
     event: dict[str, Any], upcaster: Upcaster, found: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """An event's JSON as its next tag has it; ``found`` gets what was plain and is secret, by id."""
+    """An event's JSON as its next tag has it; ``found`` gets what is secret only since, by id."""
     name, _, generation = event["type"].partition(".v")
     event = event | {"type": f"{name}.v{int(generation) + 1}"}
     match name:
