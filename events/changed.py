@@ -232,7 +232,7 @@ def evolve(state: State, event: Event) -> State:
             return msgspec.structs.replace(
                 state,
                 version=event.version,
-                settings=_applied(event.changes, state.settings),
+                settings=applied(event.changes, state.settings),
                 updated_at=event.occurred_at,
             )
         case AssistantDeleted():
@@ -254,13 +254,22 @@ def evolve(state: State, event: Event) -> State:
             assert_never(event)
 
 
-def _applied(changes: Changes, settings: Tree) -> Tree:
-    """The settings after changes. Members that are younger than the event have their defaults."""
-    applied = pointers.apply(changes, settings)
+def applied(changes: Changes, settings: Tree) -> Tree:
+    """The settings after changes."""
+    return _completed(changes, pointers.apply(changes, settings))
+
+
+def taken_back(changes: Changes, settings: Tree) -> Tree:
+    """The settings before changes."""
+    return _completed(changes, pointers.unapply(changes, settings))
+
+
+def _completed(changes: Changes, settings: Tree) -> Tree:
+    """The settings with the defaults of members that are younger than the changes."""
     for name in {path.split("/", 2)[1] for path in changes}:  # no name of a setting is escaped
         if (member := SETTINGS.members.get(name)) is not None:
-            applied[name] = with_defaults(applied.get(name, member.default), member.shape)
-    return applied
+            settings[name] = with_defaults(settings.get(name, member.default), member.shape)
+    return settings
 
 
 def fold(events: Iterable[Event], state: State = NOTHING) -> State:
