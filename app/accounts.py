@@ -25,6 +25,7 @@ from events.changed import Actor
 from events.errors import Refusal
 from events.settings import Moment
 from events.tables import from_micros, metadata, organizations, rows_of, to_micros
+from projections import foldings
 
 if TYPE_CHECKING:
     from app.vault import Vault
@@ -319,6 +320,7 @@ def ensure_organization(connection: sa.Connection, safe: Vault, name: str, now: 
         )
     )
     safe.make_keys(connection, organization_id, now)
+    foldings.record(connection, organization_id)
     return organization_id
 
 

@@ -36,7 +36,16 @@ from app.config import Config, ConfigError, as_variables
 from app.console.session import Codes
 from app.continuation import NotAnExport
 from app.copying import NotACopy
-from app.database import DatabaseLost, NewerSchema, NotMigrated, find_revision, migrate, prepare
+from app.database import (
+    DatabaseLost,
+    NewerSchema,
+    NewerSettings,
+    NotFolded,
+    NotMigrated,
+    find_revision,
+    migrate,
+    prepare,
+)
 from app.database_file import DatabaseHeld, FileRefused
 from app.engines import POSTGRESQL, PoolerRefused, engines
 from app.main import create_app, spare_the_collector, utc_now
@@ -64,6 +73,8 @@ _REASONS = (
     PoolerRefused,
     DatabaseLost,
     NewerSchema,
+    NewerSettings,
+    NotFolded,
     NotMigrated,
     NotACopy,
     NotAnExport,
@@ -125,13 +136,18 @@ def serve(host: str | None, port: str | None, workers: int, database: str | None
 @cli.command("migrate")
 @operating.DATABASE
 def bring_up(database: str | None) -> None:
-    """Bring a database up to this release's schema; a file migrates itself when it is served."""
+    """Bring a database up to this release's schema and settings.
+
+    A file does so itself when it is served, unless there is much to fold. Safe to run twice, and
+    beside servers of the release before.
+    """
     config = operating.configure(database_url=database)
     log.configure(config)
     found = engines(config.url)
     with operating.naming_the_database(config), found.hold("backstory migrate", make=True):
         find_revision(config.url)  # refuses what is lost
-        migrate(config.url)
+        with operating.progress("folding", None, "events") as advance:
+            migrate(config.url, advance)
     terminal.say(f"{found.name} is up to date")
 
 

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from app import accounts, idempotency, vault
 from events import store
 from events.tables import events, metadata, organizations, rows_of
-from projections import views
+from projections import foldings, views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _AT_ONCE = 200
-_MODULES = (accounts, idempotency, vault, views)  # whose tables are registered when they load
+# Whose tables are registered when they load.
+_MODULES = (accounts, foldings, idempotency, vault, views)
 
 
 class NotACopy(Exception):

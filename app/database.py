@@ -8,8 +8,12 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+import structlog
 
 from app.engines import SCRUB_ATTEMPTS, engines
+from events import store
+from projections import foldings
+from projections.rebuild import count_stale, fold_stale
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -22,6 +26,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READ_ATTEMPTS = 2  # the second is for connections that were lost while they waited
+_FOLDED_AT_START = 20_000  # events, about a second of work; more is for 'backstory migrate'
+_log = structlog.get_logger()
 
 
 class CommitFailed(Exception):
@@ -49,6 +55,26 @@ class NewerSchema(Exception):
         )
 
 
+class NotFolded(Exception):
+    """The views are those of a release with other settings, and too large to fold at a start."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(
+            f"{name} holds the views of a release with other settings, of {count} events; run"
+            " 'backstory migrate' first, which folds them again"
+        )
+
+
+class NewerSettings(Exception):
+    """A newer release has folded the views: this one does not undo that by itself."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a release with other settings has folded the views of {name} after this one; to go"
+            " back to the settings of this release, run 'backstory rebuild'"
+        )
+
+
 class DatabaseLost(Exception):
     """There is no database, but there are the files of one: no new one may take its place."""
 
@@ -60,10 +86,10 @@ class DatabaseLost(Exception):
         )
 
 
-def migrate(url: sa.URL) -> None:
-    """Bring the schema of a database up to date, making the file where there is none.
+def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Bring a database up to this release's schema and settings; makes a file that is not there.
 
-    Raises ``NewerSchema``.
+    ``progress`` hears how many events were folded. Raises ``NewerSchema`` and ``NewerSettings``.
     """
     from alembic import command  # noqa: PLC0415  # a server that finds its schema starts without it
     from alembic.config import Config  # noqa: PLC0415  # as above
@@ -77,20 +103,53 @@ def migrate(url: sa.URL) -> None:
             connection.rollback()  # the migrations begin a transaction of their own
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
+            if foldings.superseded(connection):
+                raise NewerSettings(engines(url).name)
+            ids = store.organization_ids(connection)
+        fold(engine, ids, progress)
     finally:
         engine.dispose()
 
 
 def prepare(url: sa.URL) -> None:
-    """Migrate a file that this process holds; of a server's database, see that it is migrated.
+    """Bring up to date what a process may bring up to date at its start.
 
-    Raises ``NotMigrated``, ``NewerSchema`` and ``DatabaseLost``.
+    That is the schema of a file, which this process holds, and views that fold fast. Raises
+    ``NotMigrated``, ``NotFolded``, ``NewerSchema`` and ``DatabaseLost``.
     """
-    if is_current(url):
+    if not is_current(url):
+        if not engines(url).is_embedded:
+            raise NotMigrated(engines(url).name)
+        migrate(url)
         return
-    if not engines(url).is_embedded:
-        raise NotMigrated(engines(url).name)
-    migrate(url)
+    engine = engines(url).commands()
+    try:
+        with engine.connect() as connection:
+            pending = foldings.pending(connection, store.organization_ids(connection))
+            count = count_stale(connection, pending)
+            superseded = foldings.superseded(connection)
+        if count > _FOLDED_AT_START:
+            raise NotFolded(engines(url).name, count)
+        fold(engine, pending, lambda _: None)
+    finally:
+        engine.dispose()
+    if superseded:
+        # This release still answers right: it folds from the events what the newer one wrote.
+        _log.warning(
+            "settings_superseded",
+            database=engines(url).name,
+            advice="a release with other settings has folded the views: replace this one",
+        )
+
+
+def fold(engine: sa.Engine, organization_ids: list[int], progress: Callable[[int], None]) -> None:
+    """Fold again what releases with other settings wrote; servers may go on beside it."""
+    for organization_id in organization_ids:
+        is_folded = False
+        while not is_folded:
+            with engine.begin() as connection:  # short, so that nobody waits long for the lock
+                store.lock(connection, organization_id)
+                is_folded = fold_stale(connection, organization_id, progress)
 
 
 def find_revision(url: sa.URL) -> str | None:

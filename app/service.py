@@ -27,6 +27,7 @@ from events.changed import (
     VersionLabelled,
     changes_of,
     evolve,
+    taken_back,
 )
 from events.decider import (
     ChangeSettings,
@@ -367,7 +368,7 @@ def undoing(
     after = keyframes.state_at(unit.connection, *key, version).settings
     return UndoChange(
         undoes=version,
-        before=pointers.unapply(event.changes, after),
+        before=taken_back(event.changes, after),
         after=after,
         cause=cause,
         on_conflict=on_conflict,

@@ -29,11 +29,13 @@ from msgspec import Struct
 
 from app import keyfiles
 from app.engines import MASTER_KEY, engines, mark_for_scrub
+from events import codec
 from events.addresses import looks_like_address
 from events.pointers import MARK, join
 from events.secrets import ADDRESS, Path, Plain, Standing, place_of, revealed
-from events.store import organization_ids
+from events.store import organization_ids, read_body
 from events.tables import metadata, rows_of, to_micros
+from events.upcasters import former
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -363,29 +365,42 @@ def unseal(
     query = rows_of(sealed_secrets, organization_id).where(
         sealed_secrets.c.assistant_id == assistant_id
     )
-    stored = {row.secret_id: row.ciphertext for row in connection.execute(query)}
-    return {
-        at: _unseal_one(stored, organization_id, assistant_id, data, one)
-        for at, one in standing.items()
-    }
+    stored = {row.secret_id: row for row in connection.execute(query)}
+    unsealed = {}
+    for at, one in standing.items():
+        if (row := stored.get(one.reference[MARK]["id"])) is not None:
+            value = _unseal_one(row, organization_id, assistant_id, data, one)
+        else:
+            value = _never_sealed(connection, organization_id, assistant_id, one)
+        unsealed[at] = revealed(one.reference, value)
+    return unsealed
 
 
 def _unseal_one(
-    stored: dict[str, bytes], organization_id: int, assistant_id: int, data: Key, one: Standing
-) -> str | int | float:
-    secret_id = one.reference[MARK]["id"]
-    if secret_id not in stored:
-        raise SecretUnreadable(secret_id)
+    row: sa.Row[Any], organization_id: int, assistant_id: int, data: Key, one: Standing
+) -> Any:
+    path = join(one.bound)
     # Bound to what was asked for, not to what the row says of itself.
     asked = Ciphertext(
         organization_id=organization_id,
-        secret_id=secret_id,
+        secret_id=one.reference[MARK]["id"],
         assistant_id=assistant_id,
-        path=join(one.bound),
+        path=row.path if row.path in former(path) else path,
     )
-    value = msgspec.json.decode(_decrypt(data, asked, stored[secret_id]))
-    found: str | int | float = revealed(one.reference, value)
-    return found
+    return msgspec.json.decode(_decrypt(data, asked, row.ciphertext))
+
+
+def _never_sealed(
+    connection: sa.Connection, organization_id: int, assistant_id: int, one: Standing
+) -> Any:
+    """A value that its event holds, because it was no secret then."""
+    secret_id = one.reference[MARK]["id"]
+    version, _, _ = secret_id.partition(".")
+    body = read_body(connection, organization_id, assistant_id, int(version))
+    found = {} if body is None else codec.plain_secrets(body)
+    if secret_id not in found:
+        raise SecretUnreadable(secret_id)
+    return found[secret_id]
 
 
 def existing(connection: sa.Connection, organization_id: int, assistant_id: int) -> frozenset[str]:

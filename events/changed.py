@@ -1,7 +1,8 @@
 """The events, and the state that folding them gives.
 
 Event names are storage contracts: an explicit tag, never a class path. A tag's shape never
-changes; a new shape is a new tag, and the old one is upcast on read (``events.codec``).
+changes; a new shape is a new tag, and the old one is upcast on read (``events.codec``). Events that
+name settings get a new tag when the settings of stored events change (``events.upcasters``).
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from events import pointers
 from events.pointers import Changes, Tree
-from events.shape import with_defaults
+from events.shape import SETTINGS, with_defaults
+from events.upcasters import tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,14 +72,14 @@ class Versioned(Recorded, frozen=True, kw_only=True):
     cause: Cause
 
 
-class AssistantCreated(Versioned, frozen=True, kw_only=True, tag="assistant_created.v1"):
+class AssistantCreated(Versioned, frozen=True, kw_only=True, tag=tag("assistant_created")):
     """The first event of a stream: every field is a change that had nothing before it."""
 
     changes: Changes
 
 
 class AssistantSettingsChanged(
-    Versioned, frozen=True, kw_only=True, tag="assistant_settings_changed.v1"
+    Versioned, frozen=True, kw_only=True, tag=tag("assistant_settings_changed")
 ):
     """One accepted change: by path, what was there and what is there now."""
 
@@ -96,7 +98,7 @@ class SecretsErased(Versioned, frozen=True, kw_only=True, tag="secrets_erased.v1
     """The sealed values of every secret up to here were destroyed; references stay."""
 
 
-class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag="secrets_revealed.v1"):
+class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag=tag("secrets_revealed")):
     """Somebody read secrets back: which paths, never values. It changes no state."""
 
     assistant_id: int
@@ -111,7 +113,7 @@ class VersionLabelled(Recorded, frozen=True, kw_only=True, tag="version_labelled
     label: str | None
 
 
-class PolicyChanged(Recorded, frozen=True, kw_only=True, tag="policy_changed.v1"):
+class PolicyChanged(Recorded, frozen=True, kw_only=True, tag=tag("policy_changed")):
     """Somebody changed what the organization demands of changes."""
 
     changes: Changes
@@ -230,7 +232,7 @@ def evolve(state: State, event: Event) -> State:
             return msgspec.structs.replace(
                 state,
                 version=event.version,
-                settings=pointers.apply(event.changes, state.settings),
+                settings=applied(event.changes, state.settings),
                 updated_at=event.occurred_at,
             )
         case AssistantDeleted():
@@ -250,6 +252,24 @@ def evolve(state: State, event: Event) -> State:
             )
         case _:
             assert_never(event)
+
+
+def applied(changes: Changes, settings: Tree) -> Tree:
+    """The settings after changes."""
+    return _completed(changes, pointers.apply(changes, settings))
+
+
+def taken_back(changes: Changes, settings: Tree) -> Tree:
+    """The settings before changes."""
+    return _completed(changes, pointers.unapply(changes, settings))
+
+
+def _completed(changes: Changes, settings: Tree) -> Tree:
+    """The settings with the defaults of members that are younger than the changes."""
+    for name in {path.split("/", 2)[1] for path in changes}:  # no name of a setting is escaped
+        if (member := SETTINGS.members.get(name)) is not None:
+            settings[name] = with_defaults(settings.get(name, member.default), member.shape)
+    return settings
 
 
 def fold(events: Iterable[Event], state: State = NOTHING) -> State:

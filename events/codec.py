@@ -6,24 +6,37 @@ today's shape by its upcaster.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from events import upcasters
 from events.changed import LogEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
+    Upcaster = Callable[..., dict[str, Any]]
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[LogEvent] = msgspec.json.Decoder(LogEvent)
 
 _OPENING = b'{"type":"'
 
-# tag -> the function that turns an event of this tag into one of the next. None is needed yet.
-UPCASTERS: Mapping[str, Upcaster] = {}
+# tag -> the function that turns an event of this tag into one of the next.
+UPCASTERS: Mapping[str, Upcaster] = {
+    f"{name}.v{generation}": partial(upcasters.upcast, upcaster=upcaster)
+    for name in upcasters.NAMES_SETTINGS
+    for generation, upcaster in enumerate(upcasters.UPCASTERS, 1)
+}
+
+
+def tags_of(kind: type[LogEvent]) -> tuple[str, ...]:
+    """Every tag that events of a kind ever had, the oldest first."""
+    today = str(kind.__struct_config__.tag)
+    older = (tag for tag in UPCASTERS if tag.partition(".")[0] == today.partition(".")[0])
+    return (*older, today)
 
 
 def tag_of(event: LogEvent) -> str:
@@ -50,3 +63,12 @@ def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS)
         members = upcast(members)
     event: LogEvent = msgspec.convert(members, LogEvent)
     return event
+
+
+def plain_secrets(body: bytes) -> dict[str, Any]:
+    """The values of an older event that were plain when it was stored, and are secret: by id."""
+    found: dict[str, Any] = {}
+    members = msgspec.json.decode(body)
+    while upcaster := UPCASTERS.get(members["type"]):
+        members = upcaster(members, found=found)
+    return found

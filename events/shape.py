@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import difflib
+from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, inspect
 
 from events.settings import Settings
+from events.upcasters import GENERATION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -142,6 +144,28 @@ def _root() -> Record:
 SETTINGS = _root()
 
 
+def _described(part: Any) -> Any:
+    """A part of a shape as JSON, the same on every version of Python and of the libraries."""
+    match part:
+        case Scalar(type=kind):
+            choices = get_args(kind) if get_origin(kind) is Literal else None
+            plain = "" if choices else getattr(kind, "__origin__", kind).__name__
+            bounds = [dict(one.__rich_repr__()) for one in getattr(kind, "__metadata__", ())]
+            return ["Scalar", plain, choices, bounds, part.nullable, part.secret]
+        case Struct():
+            members = msgspec.structs.asdict(part).items()
+            return [type(part).__name__, {name: _described(one) for name, one in members}]
+        case dict():
+            return [[name, _described(one)] for name, one in part.items()]
+        case _:
+            return part
+
+
+# Tells whether a stored state was folded by a release with the same settings: their names, order,
+# types, bounds, defaults and marks, and the meaning of older events.
+DIGEST = sha256(msgspec.json.encode([GENERATION, _described(SETTINGS)])).hexdigest()[:16]
+
+
 def natural_keys(
     shape: Shape = SETTINGS, at: tuple[str, ...] = ()
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -248,7 +272,9 @@ def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
                 for name, member in members.items()
             }
             return typed | {name: v for name, v in value.items() if name not in members}
-        case Listing(item=Record() as item) if isinstance(value, list):
+        case Listing(item=item) if isinstance(value, list):
             return [with_defaults(element, item) for element in value]
+        case Mapping(value=inner) if isinstance(value, dict):
+            return {name: with_defaults(one, inner) for name, one in value.items()}
         case _:
             return value

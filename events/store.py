@@ -210,6 +210,17 @@ def read_versions(
             yield codec.decode(row.body, row.type)  # type: ignore[misc]  # it has a version
 
 
+def read_body(
+    connection: sa.Connection, organization_id: int, assistant_id: int, version: int
+) -> bytes | None:
+    """One event of an assistant's stream as it is stored."""
+    query = rows_of(events, organization_id, events.c.body).where(
+        events.c.assistant_id == assistant_id, events.c.version == version
+    )
+    body: bytes | None = connection.scalar(query)
+    return body
+
+
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:
     """One organization's events, stream by stream, each in order of version."""
     key = sa.tuple_(events.c.assistant_id, events.c.version)

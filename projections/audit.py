@@ -29,7 +29,7 @@ from events.changed import (
     SecretsRevealed,
     VersionLabelled,
 )
-from events.codec import tag_of
+from events.codec import tag_of, tags_of
 from events.secrets import mask
 from events.settings import Moment
 from projections.exports import event_type
@@ -105,7 +105,7 @@ _KINDS: dict[type[LogEvent], Kind] = {
 }
 
 
-_TAGS = {str(kind.__struct_config__.tag): of for kind, of in _KINDS.items()}
+_TAGS = {tag: kind for event, kind in _KINDS.items() for tag in tags_of(event)}
 
 EVENT_TYPES = [
     EventType(
@@ -114,7 +114,7 @@ EVENT_TYPES = [
         action=kind.action,
         description=kind.description,
     )
-    for tag, kind in _TAGS.items()
+    for tag, kind in ((tags_of(event)[-1], kind) for event, kind in _KINDS.items())
 ]
 
 

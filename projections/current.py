@@ -1,7 +1,8 @@
 """The current view: one row for each assistant, written in the event's own transaction.
 
 Its ``settings`` hold references in place of secrets, never values. It is droppable:
-``projections.rebuild`` folds it again from the log.
+``projections.rebuild`` folds it again from the log. A row that a release with other settings wrote
+is not read: its state is folded from the events.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import sqlalchemy as sa
 
 from events.changed import State
 from events.secrets import mask
+from events.shape import DIGEST
 from events.tables import from_micros, metadata, rows_of, to_micros
+from projections import keyframes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,9 +37,10 @@ assistants = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("settings", sa.LargeBinary, nullable=False),
+    sa.Column("settings_digest", sa.Text, nullable=False),  # ``events.shape.DIGEST``
 )
 
-Key = tuple[int, int]  # organization_id, assistant_id
+Key = keyframes.Key
 Stamp = tuple[int, int]  # version, and microseconds: a database put back may count a version twice
 
 
@@ -71,6 +75,7 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
         "is_active": state.settings["is_active"],
         "created_at": to_micros(state.created_at),
         "updated_at": to_micros(state.updated_at),
+        "settings_digest": DIGEST,
         "settings": msgspec.json.encode(state.settings),
     }
 
@@ -79,7 +84,7 @@ def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> 
     """The state of one assistant, also of a deleted one; None where there never was one."""
     query = rows_of(assistants, organization_id).where(assistants.c.assistant_id == assistant_id)
     row = connection.execute(query).one_or_none()
-    return None if row is None else _state(row)
+    return None if row is None else _state(connection, row)
 
 
 def stamp_of(state: State) -> Stamp:
@@ -118,7 +123,8 @@ def select(
 ) -> list[tuple[int, State]]:
     """The chosen assistants with their ids, newest first."""
     query = _selected(organization_id, selection).offset(skip).limit(limit)
-    return [(row.assistant_id, _state(row)) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    return [(row.assistant_id, _state(connection, row)) for row in rows]
 
 
 def select_stamps(
@@ -154,7 +160,7 @@ def created_by(
         .order_by(assistants.c.assistant_id.desc())
     )
     for row in connection.execute(query):
-        yield row.assistant_id, _state(row)
+        yield row.assistant_id, _state(connection, row)
 
 
 def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
@@ -205,7 +211,9 @@ def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
         )
 
 
-def _state(row: sa.Row[Any]) -> State:
+def _state(connection: sa.Connection, row: sa.Row[Any]) -> State:
+    if row.settings_digest != DIGEST:
+        return keyframes.state_at(connection, row.organization_id, row.assistant_id, row.version)
     return State(
         version=row.version,
         settings=msgspec.json.decode(row.settings),

@@ -25,6 +25,7 @@ from events.changed import (
     SecretsErased,
     State,
     changes_of,
+    taken_back,
 )
 from events.pointers import Changes, Tree
 from events.secrets import mask
@@ -155,7 +156,7 @@ def before(event: Event, state: State) -> State:
     """The state before an event, from the state after it. Only settings are turned back."""
     match event:
         case AssistantSettingsChanged():
-            settings = pointers.unapply(event.changes, state.settings)
+            settings = taken_back(event.changes, state.settings)
             return msgspec.structs.replace(state, version=event.version - 1, settings=settings)
         case SecretsErased():  # what was destroyed then is not there in earlier states either
             return msgspec.structs.replace(state, version=event.version - 1)

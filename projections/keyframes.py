@@ -1,7 +1,8 @@
 """Keyframes: the state of an assistant at every 64th version, so that any version is near one.
 
 Written in the event's own transaction, droppable: a state is folded from the nearest keyframe,
-or from the first event where there is none.
+or from the first event where there is none. One that a release with other settings wrote counts
+for nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from events import store
 from events.changed import NOTHING, State, evolve
+from events.shape import DIGEST
 from events.tables import metadata, rows_of, to_micros
 from projections import blame
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from projections.blame import Blame
-    from projections.current import Key
+
+Key = tuple[int, int]  # organization_id, assistant_id
 
 EVERY = 64  # versions
 
@@ -34,6 +37,7 @@ keyframes = sa.Table(
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("blame", sa.LargeBinary, nullable=False),
+    sa.Column("settings_digest", sa.Text, nullable=False),  # ``events.shape.DIGEST``
     sa.Index("keyframes_by_time", "organization_id", "assistant_id", "occurred_at", "version"),
 )
 
@@ -52,6 +56,7 @@ def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
         "assistant_id": key[1],
         "version": state.version,
         "occurred_at": to_micros(state.updated_at),
+        "settings_digest": DIGEST,
         "state": msgspec.json.encode(state),
         "blame": msgspec.json.encode(blamed),
     }
@@ -106,9 +111,10 @@ def _newest(
     *order: sa.ColumnElement[Any],
 ) -> sa.Row[Any] | None:
     columns = [*order, keyframes.c.version]
+    ours = keyframes.c.settings_digest == DIGEST
     query = (
         rows_of(keyframes, organization_id)
-        .where(keyframes.c.assistant_id == assistant_id, condition)
+        .where(keyframes.c.assistant_id == assistant_id, ours, condition)
         .order_by(*(column.desc() for column in columns))
         .limit(1)
     )

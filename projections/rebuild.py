@@ -10,9 +10,11 @@ from msgspec import Struct
 
 from events import store
 from events.changed import NOTHING, PolicyChanged, VersionLabelled, evolve
+from events.codec import tags_of
 from events.policy import Policy
+from events.shape import DIGEST
 from events.tables import rows_of
-from projections import blame, current, keyframes, labels, policies, reversals
+from projections import blame, current, foldings, keyframes, labels, policies, reversals
 from projections.views import TABLES
 
 if TYPE_CHECKING:
@@ -23,8 +25,7 @@ if TYPE_CHECKING:
     from projections.current import Key
 
 _ROWS_AT_ONCE = 200
-_LABELLED = str(VersionLabelled.__struct_config__.tag)
-_POLICY_CHANGED = str(PolicyChanged.__struct_config__.tag)
+_EVENTS_AT_ONCE = 5_000  # that one transaction folds
 
 Row = tuple[sa.Table, dict[str, Any]]
 
@@ -72,7 +73,7 @@ def _of_stream(
 
 def _labels(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
     named: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in store.read_log(connection, organization_id, tags=(_LABELLED,)):
+    for event in store.read_log(connection, organization_id, tags=tags_of(VersionLabelled)):
         if isinstance(event, VersionLabelled):
             named.pop((event.assistant_id, event.labelled_version), None)
             if event.label is not None:
@@ -83,7 +84,7 @@ def _labels(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
 def _policy(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
     policy = Policy()
     row = None
-    for event in store.read_log(connection, organization_id, tags=(_POLICY_CHANGED,)):
+    for event in store.read_log(connection, organization_id, tags=tags_of(PolicyChanged)):
         if isinstance(event, PolicyChanged):
             policy = policies.evolve(policy, event)
             row = policies.row_of(event, policy)
@@ -113,6 +114,75 @@ def rebuild(connection: sa.Connection, progress: Callable[[int], None]) -> None:
             connection.execute(sa.delete(table).where(table.c.organization_id == organization_id))
         for table, rows in _gathered(folded(connection, organization_id, progress)):
             connection.execute(sa.insert(table), rows)
+        foldings.record(connection, organization_id)
+
+
+# -- what a release with other settings folded
+
+
+def count_stale(connection: sa.Connection, organization_ids: Iterable[int]) -> int:
+    """How many events the assistants have whose rows were written with other settings."""
+    table = current.assistants
+    count = sa.func.sum(table.c.version)
+    return sum(
+        connection.scalar(rows_of(table, one, count).where(_is_stale(table))) or 0
+        for one in organization_ids
+    )
+
+
+def fold_stale(
+    connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
+) -> bool:
+    """Fold some of an organization's assistants whose rows were written with other settings.
+
+    Whether all are folded; then that is recorded. The organization must be locked.
+    """
+    found = _stale(connection, organization_id)
+    count = 0
+    for assistant_id in found:
+        count += _fold_again(connection, (organization_id, assistant_id), progress)
+        if count >= _EVENTS_AT_ONCE:
+            return False
+    if len(found) == _ROWS_AT_ONCE:
+        return False
+    _replace_policy(connection, organization_id)
+    foldings.record(connection, organization_id)
+    return True
+
+
+def _stale(connection: sa.Connection, organization_id: int) -> list[int]:
+    """Some assistants with rows that were written with other settings."""
+    found: set[int] = set()
+    for table in (current.assistants, keyframes.keyframes):
+        query = rows_of(table, organization_id, table.c.assistant_id).where(_is_stale(table))
+        found.update(connection.scalars(query.distinct().limit(_ROWS_AT_ONCE)))
+    return sorted(found)[:_ROWS_AT_ONCE]
+
+
+def _is_stale(table: sa.Table) -> sa.ColumnElement[bool]:
+    is_stale: sa.ColumnElement[bool] = table.c.settings_digest != DIGEST
+    return is_stale
+
+
+def _fold_again(connection: sa.Connection, key: Key, progress: Callable[[int], None]) -> int:
+    """Write an assistant's rows anew; how many events it has."""
+    tables = (current.assistants, keyframes.keyframes)
+    for table in tables:
+        ours = (table.c.organization_id == key[0], table.c.assistant_id == key[1])
+        connection.execute(sa.delete(table).where(*ours))
+    stream = store.read_stream(connection, *key)
+    rows = [row for row in _of_stream(key, stream, progress) if row[0] in tables]
+    for table, some in _gathered(iter(rows)):
+        connection.execute(sa.insert(table), some)
+    return int(rows[-1][1]["version"])
+
+
+def _replace_policy(connection: sa.Connection, organization_id: int) -> None:
+    """Write the policy anew: it names settings."""
+    table = policies.policies
+    connection.execute(sa.delete(table).where(table.c.organization_id == organization_id))
+    for _, row in _policy(connection, organization_id):
+        connection.execute(sa.insert(table), [row])
 
 
 def _gathered(rows: Iterator[Row]) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
