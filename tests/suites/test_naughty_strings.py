@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
@@ -57,29 +59,38 @@ def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]
 
 @pytest.fixture(scope="module")
 def kept(editor: httpx.Client) -> Kept:
-    """What became of each string in each place; an assistant gets one after the other."""
-    found: Kept = {place: {} for place in PLACES} | _free_form(editor)
+    """What became of each string in each place; one assistant gets them all."""
     path = f"{ASSISTANTS}/{editor.post(ASSISTANTS, json={'name': 'Texts'}).json()['id']}"
-    versions: dict[int, str] = {}
-    for number, string in enumerate(STRINGS):
-        body = {"llm_settings": {"system_prompt": string}, "change_description": string}
-        answer = editor.patch(path, json=body | {"name": string})
-        if answer.status_code == 200:
-            found["name"][string] = outcome(string, answer.json()["name"])
-        else:
-            found["name"][string] = refusal(answer)
-            answer = editor.patch(path, json=body | {"name": f"{number}"})
-        shown = answer.json()
-        found["prompt"][string] = outcome(string, shown["llm_settings"]["system_prompt"])
-        versions[shown["version"]] = string
-        label = editor.put(f"{path}/versions/{shown['version']}/label", json={"label": string})
-        if label.status_code != 200:
-            found["label"][string] = refusal(label)
-    for entry in _all(editor, f"{path}/versions"):
-        if (string_of := versions.get(entry["version"])) is not None:
-            found["reason"][string_of] = outcome(string_of, entry["change_description"])
-            found["label"].setdefault(string_of, outcome(string_of, entry["label"]))
+    # Several at a time: those that wait together share a transaction.
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(pool.map(partial(_send, editor, path), STRINGS))
+    entries = {entry["version"]: entry for entry in _all(editor, f"{path}/versions")}
+    found: Kept = {place: {} for place in PLACES} | _free_form(editor)
+    for string, (became, version) in zip(STRINGS, sent, strict=True):
+        said = entries[version]
+        became["reason"] = outcome(string, said["change_description"])
+        became.setdefault("label", outcome(string, said["label"]))
+        for place in became:
+            found[place][string] = became[place]
     return found
+
+
+def _send(editor: httpx.Client, path: str, string: str) -> tuple[dict[str, str], int]:
+    """What became of a string as a name, a prompt and a label, and the version that has it."""
+    body = {"llm_settings": {"system_prompt": string}, "change_description": string}
+    answer = editor.patch(path, json=body | {"name": string})
+    became = {}
+    if answer.status_code == 200:
+        became["name"] = outcome(string, answer.json()["name"])
+    else:
+        became["name"] = refusal(answer)
+        answer = editor.patch(path, json=body)
+    shown = answer.json()
+    became["prompt"] = outcome(string, shown["llm_settings"]["system_prompt"])
+    label = editor.put(f"{path}/versions/{shown['version']}/label", json={"label": string})
+    if label.status_code != 200:
+        became["label"] = refusal(label)
+    return became, shown["version"]
 
 
 def _free_form(editor: httpx.Client) -> Kept:
