@@ -266,9 +266,12 @@ def taken_back(changes: Changes, settings: Tree) -> Tree:
 
 def _completed(changes: Changes, settings: Tree) -> Tree:
     """The settings with the defaults of members that are younger than the changes."""
-    for name in {path.split("/", 2)[1] for path in changes}:  # no name of a setting is escaped
-        if (member := SETTINGS.members.get(name)) is not None:
-            settings[name] = with_defaults(settings.get(name, member.default), member.shape)
+    touched = {path.split("/", 2)[1] for path in changes}  # no name of a setting is escaped
+    if not touched <= settings.keys():
+        complete: Tree = with_defaults(settings)  # in the order of the settings
+        return complete
+    for name in touched & SETTINGS.members.keys():
+        settings[name] = with_defaults(settings[name], SETTINGS.members[name].shape)
     return settings
 
 
