@@ -70,9 +70,10 @@ def _check_bodies(sent: list[Tree]) -> None:
     numbers, same_numbers = itertools.count(), itertools.count()
     standing = set(objects(ours.settings))  # without a break: null takes an object's all
     for body in sent:
+        one, other = patch(body, numbers), patch(body, same_numbers)
         with suppress(InvalidSettings):
-            ours = after(patch(body, numbers), ours)
-            theirs = after(patch(body, same_numbers), theirs)
+            ours = after(one, ours)
+            theirs = after(other, theirs)
         assert same(known(theirs.settings), ours.settings)
         standing &= set(objects(ours.settings))
         for path in standing:
