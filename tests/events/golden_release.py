@@ -22,7 +22,7 @@ import httpx
 import msgspec
 
 from events import codec, shape
-from events.changed import NOTHING, State, evolve
+from events.changed import NOTHING, Event, State, evolve
 from events.pointers import Tree
 from events.shape import SETTINGS
 from tests.conftest import ASSISTANTS, make_organizations, serving
@@ -54,7 +54,7 @@ def folded(bodies: Iterable[bytes], upcasters: Upcasters = codec.UPCASTERS) -> S
     states: States = defaultdict(list)
     for body in bodies:
         event = codec.decode(body, codec.tag_in(body), upcasters)
-        if hasattr(event, "version"):
+        if isinstance(event, Event):
             one = states[str(event.assistant_id)]
             one.append(evolve(one[-1] if one else NOTHING, event))
     return dict(states)

@@ -124,7 +124,7 @@ def test_another_default_for_what_older_events_are_silent_about_is_noticed(
 def with_upcaster(upcaster: Upcaster) -> Upcasters:
     """One upcaster more, before all others: for events older than the first release's."""
     more = {f"{name}.v0": partial(upcast, upcaster=upcaster) for name in NAMES_SETTINGS}
-    return codec.UPCASTERS | more
+    return {**codec.UPCASTERS, **more}
 
 
 def _rewrite(file: Path, pairs: dict[str, str]) -> None:
