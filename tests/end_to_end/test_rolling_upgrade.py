@@ -343,6 +343,19 @@ def test_what_the_older_release_shows_changes_nothing_when_it_is_sent_back(
         assert "x-ignored-fields" not in answer.headers
 
 
+def test_what_one_release_read_is_good_to_write_over_by_the_other(beside: Beside) -> None:
+    number = create(beside.new, **BODY)
+    both = (beside.new, beside.old)
+    for version, (read, write) in enumerate((both, both[::-1], both)):
+        tag = read.ask("GET", f"/{number}").headers["etag"]
+        held = write.ask("GET", f"/{number}", headers={"if-none-match": tag})
+        assert held.status_code == 200
+        changed = {"description": f"{version}"}
+        write.ask("PATCH", f"/{number}", json=changed, headers={"if-match": tag})
+        refused = read.http.patch(f"{ASSISTANTS}/{number}", json={}, headers={"if-match": tag})
+        assert refused.status_code == 412
+
+
 def test_the_history_reads_alike_in_both(beside: Beside) -> None:
     number = create(beside.old)
     beside.new.ask("PATCH", f"/{number}", json=BODY)
