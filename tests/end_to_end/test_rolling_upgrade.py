@@ -331,6 +331,20 @@ def test_the_older_release_says_that_it_does_not_know_a_new_setting(beside: Besi
     assert of_new_ones(beside.new.get(number), OF_DEFAULTS) == OF_DEFAULTS
 
 
+def test_a_choice_that_only_the_newer_release_has_stays(beside: Beside) -> None:
+    number = create(beside.new)
+    hot = {"tools_settings": {"transfer_call": {"transfer_type": "hot"}}}
+    assert beside.old.http.patch(f"{ASSISTANTS}/{number}", json=hot).status_code == 422
+    beside.new.ask("PATCH", f"/{number}", json=hot)
+    others = {"tools_settings": {"transfer_call": {"enabled": True}, "end_call": {"enabled": True}}}
+    beside.old.ask("PATCH", f"/{number}", json=others)
+    beside.old.ask("POST", f"/{number}/undo", json={"version": 3})
+    beside.old.ask("POST", f"/{number}/rollback", json={"to_version": 3})
+    for one in (beside.old, beside.new):
+        call = one.get(number)["tools_settings"]["transfer_call"]
+        assert (call["transfer_type"], call["enabled"]) == ("hot", True)
+
+
 def test_what_the_older_release_shows_changes_nothing_when_it_is_sent_back(
     beside: Beside,
 ) -> None:
