@@ -20,6 +20,7 @@ from events.changed import AssistantSettingsChanged, Cause
 from events.decider import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, Refusal
 from events.secrets import mask
+from events.shape import known
 from projections import current
 from projections.current import Selection
 
@@ -86,7 +87,7 @@ def choose(
         assistant_id
         for assistant_id, state in found
         if all(
-            _alike(mask(pointers.at(state.settings, path), state.erased_version), value)
+            _alike(mask(pointers.at(known(state.settings), path), state.erased_version), value)
             for path, value in (settings or {}).items()
         )
     )

@@ -125,21 +125,22 @@ def prepare(url: sa.URL) -> None:
     engine = engines(url).commands()
     try:
         with engine.connect() as connection:
+            if foldings.superseded(connection):
+                # This release still answers right: it folds from the events what the newer one
+                # wrote. It folds nothing anew, or it would be taken for the newer one itself.
+                _log.warning(
+                    "settings_superseded",
+                    database=engines(url).name,
+                    advice="a release with other settings has folded the views: replace this one",
+                )
+                return
             pending = foldings.pending(connection, store.organization_ids(connection))
             count = count_stale(connection, pending)
-            superseded = foldings.superseded(connection)
         if count > _FOLDED_AT_START:
             raise NotFolded(engines(url).name, count)
         fold(engine, pending, lambda _: None)
     finally:
         engine.dispose()
-    if superseded:
-        # This release still answers right: it folds from the events what the newer one wrote.
-        _log.warning(
-            "settings_superseded",
-            database=engines(url).name,
-            advice="a release with other settings has folded the views: replace this one",
-        )
 
 
 def fold(engine: sa.Engine, organization_ids: list[int], progress: Callable[[int], None]) -> None:

@@ -1,8 +1,9 @@
 """Conditional requests (RFC 9110, section 13): what a caller holds to be current.
 
-A tag fits one representation of one resource of one organization. To write, a caller may also name
-the bare version, ``"12"``: it can only be meant of the assistant that the request is about. To
-read, the bare version says nothing: another organization's assistant has a version 12, too.
+A tag fits one representation of one resource of one organization. An assistant's begins with a part
+that fits its state, however that is shown: to write, that part is enough, since another release may
+have shown it, with other settings. To write, a caller may also name the bare version, ``"12"``: it
+can only be meant of the assistant that the request is about. To read, neither says anything.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _TAG = re.compile(r'[\s,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,[\s,]*|$)')
 _MOST_TAGS = 100
 _DIGITS = 32
+_STATE_DIGITS = 16  # of these, where a tag is of an assistant
+_OF_STATE = re.compile(r"([0-9]+-[0-9a-f]{16})[0-9a-f]{16}")
 _LONGEST_VERSION = 15  # digits
 
 
@@ -37,11 +40,11 @@ class Tags(Struct, frozen=True, kw_only=True):
 
     def match_strongly(self, names: Iterable[str]) -> bool:
         """Whether a name of what is current is among them; a weak one never is."""
-        return self.any or not set(names).isdisjoint(self.strong)
+        return self.any or not _with_states(self.strong).isdisjoint(names)
 
     def match(self, names: Iterable[str]) -> bool:
         """Whether a name of what is current is among them, weak ones included."""
-        return self.match_strongly(names) or not set(names).isdisjoint(self.weak)
+        return self.match_strongly(names) or not _with_states(self.weak).isdisjoint(names)
 
 
 class Condition(Struct, frozen=True, kw_only=True):
@@ -57,14 +60,13 @@ class Condition(Struct, frozen=True, kw_only=True):
 
     def holds(self, tag: str, version: int | None = None) -> bool:
         """Whether a write may go on, over the state with this tag; its version names it, too."""
-        names = (tag,) if version is None else (tag, str(version))
-        if not self.matches(names):
+        if not self.matches(tag, version):
             return False
-        return self.if_none_match is None or not self.if_none_match.match(names)
+        return self.if_none_match is None or not self.if_none_match.match(_names(tag, version))
 
-    def matches(self, names: Iterable[str]) -> bool:
-        """Whether ``If-Match`` holds of what has these names."""
-        return self.if_match is None or self.if_match.match_strongly(names)
+    def matches(self, tag: str, version: int | None = None) -> bool:
+        """Whether ``If-Match`` holds of the state with this tag."""
+        return self.if_match is None or self.if_match.match_strongly(_names(tag, version))
 
     def has(self, tag: str) -> bool:
         """Whether a reader has the representation with this tag."""
@@ -87,14 +89,32 @@ def etag(tag: str) -> str:
     return f'"{tag}"'
 
 
-def tag_of(organization_id: int, resource: str, body: bytes, version: int | None = None) -> str:
-    """The tag of the bytes that show a resource of an organization: ``12-`` and a digest.
+def tag_of(
+    organization_id: int, resource: str, body: bytes, stamp: tuple[int, int] | None = None
+) -> str:
+    """The tag of the bytes that show a resource of an organization: a digest.
 
-    Where a resource has several forms (a moment, a media type), ``resource`` names the form, too.
+    That of an assistant, whose state has a stamp, is ``12-`` and two digests: of the state, and of
+    the bytes. Where a resource has several forms (a moment, a media type), ``resource`` names the
+    form, too.
     """
     place = msgspec.json.encode((organization_id, resource))
     digest = hashlib.sha256(place + b"\n" + body).hexdigest()[:_DIGITS]
-    return digest if version is None else f"{version}-{digest}"
+    if stamp is None:
+        return digest
+    state = hashlib.sha256(msgspec.json.encode((organization_id, resource, *stamp))).hexdigest()
+    return f"{stamp[0]}-{state[:_STATE_DIGITS]}{digest[: _DIGITS - _STATE_DIGITS]}"
+
+
+def _names(tag: str, version: int | None) -> set[str]:
+    """What names the state with this tag, to who writes over it."""
+    return _with_states((tag,)) | (set() if version is None else {str(version)})
+
+
+def _with_states(tags: Iterable[str]) -> set[str]:
+    """The tags, and of those of assistants the part that is of the state."""
+    found = set(tags)
+    return found | {of_state[1] for tag in found if (of_state := _OF_STATE.fullmatch(tag))}
 
 
 def version_in(tag: str) -> int | None:

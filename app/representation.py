@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from app.preconditions import tag_of
-from projections.current import represent
+from projections.current import represent, stamp_of
 
 if TYPE_CHECKING:
     from events.changed import State
@@ -25,7 +25,7 @@ def of(organization_id: int, assistant_id: int, state: State, asked: str = "") -
     """A state as it is shown; ``asked`` is the query that asks for it where it is a past one."""
     body = encode(organization_id, assistant_id, state)
     resource = f"assistants/{assistant_id}?{asked}"
-    return Representation(body, tag_of(organization_id, resource, body, state.version))
+    return Representation(body, tag_of(organization_id, resource, body, stamp_of(state)))
 
 
 def encode(organization_id: int, assistant_id: int, state: State, **members: Any) -> bytes:

@@ -474,7 +474,7 @@ def check_condition(unit: Unit, wish: Wish, state: State) -> None:
     tag = representation.of(wish.caller.organization_id, wish.assistant_id, state).tag
     if not wish.condition.holds(tag, state.version):
         since = _since(unit, wish, wish.condition, state)
-        is_unknown = not since and not wish.condition.matches((tag, str(state.version)))
+        is_unknown = not since and not wish.condition.matches(tag, state.version)
         raise PreconditionFailed(state.version, tag, since, is_unknown=is_unknown)
 
 

@@ -270,9 +270,12 @@ def _completed(settings: Tree, values: dict[str, Any], before: Tree) -> Tree:
     """The settings with the defaults of members that are younger than the values set in them."""
     # Most changes set one value in an object that was complete, and need not be looked through.
     whole = (path for path, value in values.items() if not _is_in_place(path, value, before))
-    for name in {path.split("/", 2)[1] for path in whole}:  # no name of a setting is escaped
-        if (member := SETTINGS.members.get(name)) is not None:
-            settings[name] = with_defaults(settings.get(name, member.default), member.shape)
+    touched = {path.split("/", 2)[1] for path in whole}  # no name of a setting is escaped
+    if not touched <= settings.keys():
+        complete: Tree = with_defaults(settings)  # in the order of the settings
+        return complete
+    for name in touched & SETTINGS.members.keys():
+        settings[name] = with_defaults(settings[name], SETTINGS.members[name].shape)
     return settings
 
 

@@ -40,8 +40,9 @@ from events.patch import COMPUTED, NotAccepted, derive, not_accepted
 from events.pointers import MARK, Change, Tree, is_reference
 from events.secret_merge import settle, with_secrets_of
 from events.secrets import Standing, is_erased, places
-from events.settings import LARGEST, MOST_VALUES, SETTING_NAMES
+from events.settings import LARGEST, MOST_VALUES
 from events.shape import SETTINGS, with_defaults
+from events.unknown import kept
 
 # What becomes of paths that were changed again since: refuse all, leave them, or set them.
 OnConflict = Literal["fail", "theirs", "skip", "yours", "force"]
@@ -225,7 +226,8 @@ def _proposed(command: Command, state: State, envelope: Envelope) -> Proposal:
             return Proposal(event=_create(command, envelope))
         case ChangeSettings(base=None):
             touched = _patched(state.settings, command)
-            return Proposal(event=_changed(state, touched, command.cause, envelope))
+            before = {name: state.settings[name] for name in touched}
+            return Proposal(event=_changed(state, before, touched, command.cause, envelope))
         case ChangeSettings():
             return _merge(state, _wanted(command), command, envelope)
         case UndoChange():
@@ -288,7 +290,7 @@ def _create(command: CreateAssistant, envelope: Envelope) -> Event:
 def _patched(settings: Tree, command: ChangeSettings) -> Tree:
     """The members that a patch touches, as they would be; the others are left out of the work."""
     current = {name: settings[name] for name in command.patch}
-    merged = settle(merge(current, command.patch), current, equal=command.equal)
+    merged = kept(settle(merge(current, command.patch), current, equal=command.equal), current)
     touched = {name: with_defaults(merged[name], SETTINGS.members[name].shape) for name in merged}
     return derive(touched) if "tools_settings" in touched else touched
 
@@ -363,20 +365,19 @@ def _with_paths(settings: Tree, restored: Tree, paths: tuple[str, ...]) -> Tree:
 
 
 def _proposal(state: State, settings: Tree, cause: Cause, envelope: Envelope) -> Proposal:
-    """A change to settings that come from the past, held against today's rules."""
-    event = _changed(state, {name: settings[name] for name in SETTING_NAMES}, cause, envelope)
+    """A change to settings that come from the past, whole, held against today's rules."""
+    event = _changed(state, state.settings, settings, cause, envelope)
     broken = not_accepted(settings, event.changes) if event else ()
     return Proposal(event=event, not_accepted=broken)
 
 
 def _changed(
-    state: State, touched: Tree, cause: Cause, envelope: Envelope
+    state: State, before: Tree, after: Tree, cause: Cause, envelope: Envelope
 ) -> AssistantSettingsChanged | None:
-    before = {name: state.settings[name] for name in touched}
-    changes = pointers.diff(before, touched)
+    changes = pointers.diff(before, after)
     if not changes:
         return None
-    _check_size(state.settings | touched, state.settings)
+    _check_size(state.settings | after, state.settings)
     return AssistantSettingsChanged(cause=cause, changes=changes, **_said(state, envelope))
 
 

@@ -23,6 +23,7 @@ from events.pointers import MARK, Tree, is_reference
 from events.secret_merge import settle
 from events.secrets import mask
 from events.settings import LARGEST, MOST_VALUES
+from events.shape import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +59,7 @@ def read_json_patch(
     Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
     ``("body", 2, "path")``, or those of the settings that would result.
     """
+    settings = known(settings)
     before = _shown(settings, erased_version)
     after = _applied(_operations(body), _shown(settings, erased_version))
     if _size(after) > max(LARGEST, _size(before)):

@@ -16,7 +16,7 @@ from events.credentials import is_mask
 from events.errors import FieldError, InvalidSettings
 from events.pointers import MARK, Tree, is_reference
 from events.secrets import KEPT, URL, Kept, Place, Plain, place_of, same_parts
-from events.shape import natural_keys
+from events.shape import find, known, natural_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,9 +112,10 @@ def counterparts(
     """
     key = _NATURAL_KEYS.get(tuple(map(str, at)), ())
     found: dict[int, int] = {}
-    _pair(found, news, olds, _without_secrets_text, unique=False)
+    ours = known(olds, find(at))  # a client may have read no more
+    _pair(found, news, ours, _without_secrets_text, unique=False)
     if key:
-        _pair(found, news, olds, lambda element: _key_of(element, key), unique=True)
+        _pair(found, news, ours, lambda element: _key_of(element, key), unique=True)
     if by_position and len(key) != 1 and len(news) == len(olds):  # else positions have moved
         free = set(range(len(olds))).difference(found.values())
         for i, new in enumerate(news):

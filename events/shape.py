@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import difflib
+from functools import cached_property
 from hashlib import sha256
+from operator import is_
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -30,12 +32,18 @@ class Scalar(Struct, frozen=True, kw_only=True):
     secret: bool
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class Record(Struct, frozen=True, kw_only=True, dict=True):
     """A typed object; an ``open`` one takes unknown members as free-form values."""
 
     members: dict[str, Member]
     nullable: bool
     open: bool
+
+    @cached_property
+    def inner(self) -> dict[str, Shape]:
+        """The members that are typed objects, or hold some."""
+        shapes = {name: member.shape for name, member in self.members.items()}
+        return {name: one for name, one in shapes.items() if _holds_records(one)}
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -70,6 +78,14 @@ class Member(Struct, frozen=True, kw_only=True):
     required: bool
     default: Any  # JSON value; never changed in place
     null: str
+
+
+def _holds_records(shape: Shape) -> bool:
+    match shape:
+        case Listing(item=inner) | Mapping(value=inner):
+            return _holds_records(inner)
+        case _:
+            return isinstance(shape, Record)
 
 
 def _shape(kind: inspect.Type, marks: dict[str, Any], *, nullable: bool = False) -> Shape:
@@ -276,5 +292,25 @@ def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
             return [with_defaults(element, item) for element in value]
         case Mapping(value=inner) if isinstance(value, dict):
             return {name: with_defaults(one, inner) for name, one in value.items()}
+        case _:
+            return value
+
+
+def known(value: Any, shape: Shape | None = SETTINGS) -> Any:
+    """The value without members of typed objects that only another release knows."""
+    match shape:
+        case Record(members=members) if isinstance(value, dict):
+            if not shape.open and not value.keys() <= members.keys():  # as hardly ever
+                value = {name: one for name, one in value.items() if name in members}
+            for name, inner in shape.inner.items():
+                old = value.get(name)
+                if old and (new := known(old, inner)) is not old:
+                    value = value | {name: new}
+            return value
+        case Listing(item=item) if isinstance(value, list):
+            news = [known(one, item) for one in value]
+            return value if all(map(is_, value, news)) else news
+        case Mapping(value=of) if isinstance(value, dict):
+            return {name: known(one, of) for name, one in value.items()}
         case _:
             return value

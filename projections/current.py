@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from events.changed import State
 from events.secrets import mask
-from events.shape import DIGEST
+from events.shape import DIGEST, known
 from events.tables import from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 
@@ -234,7 +234,7 @@ def represent(organization_id: int, assistant_id: int, state: State) -> dict[str
         "created_at": state.created_at,
         "updated_at": state.updated_at,
         "version": state.version,
-        **mask(state.settings, state.erased_version),
+        **mask(known(state.settings), state.erased_version),
         "total_calls": None,
         "avg_call_duration": None,
         "success_rate": None,

@@ -30,6 +30,7 @@ from events.changed import (
 from events.pointers import Changes, Tree
 from events.secrets import mask
 from events.settings import Moment
+from events.shape import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -185,7 +186,7 @@ def entry(
         version=event.version,
         assistant_id=event.assistant_id,
         event=type(event).__name__,
-        settings_snapshot=mask(state.settings, state.erased_version),
+        settings_snapshot=mask(known(state.settings), state.erased_version),
         changed_fields=list(dict.fromkeys(pointers.split(path)[0] for path in changes)),
         changes=changed_paths(changes, state.erased_version),
         changed_by=_changed_by(event, emails),

@@ -33,6 +33,7 @@ from app.unit import Caller, Unit
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
+from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,
@@ -668,7 +669,7 @@ _FILTERS: list[tuple[dict[str, Any], Callable[[Event], bool]]] = [
     ({"actor": "api_key:3"}, lambda event: event["actor"]["id"] == 3),
     ({"actor": "user:2"}, lambda event: event["actor"]["type"] == "user"),
     ({"actor": "editor"}, lambda _: False),
-    ({"event_type": "assistant_created"}, lambda e: e["type"] == "assistant_created.v1"),
+    ({"event_type": "assistant_created"}, lambda e: e["type"] == tag("assistant_created")),
     ({"event_type": "audit_exported"}, lambda e: e["type"] == "audit_exported.v1"),
     ({"event_type": "secret_keys_rotated"}, lambda _: False),
     ({"path": "/llm_settings"}, lambda event: _touches(event, "/llm_settings")),
@@ -687,7 +688,7 @@ _FILTERS: list[tuple[dict[str, Any], Callable[[Event], bool]]] = [
     (
         {"event_type": "assistant_settings_changed", "actor": "admin key", "assistant_id": 1},
         lambda event: (
-            event["type"] == "assistant_settings_changed.v1"
+            event["type"] == tag("assistant_settings_changed")
             and event["actor"]["name"] == "admin key"
             and event["assistant_id"] == 1
         ),
@@ -862,9 +863,9 @@ def test_a_client_that_polls_becomes_quiet(
         for _ in range(6):
             after = read(admin, format=form, after=after).until
         assert [event["type"] for event in stored.events(server.database, organization.id)] == [
-            "assistant_created.v1",
+            tag("assistant_created"),
             "audit_exported.v1",
-            "assistant_settings_changed.v1",
+            tag("assistant_settings_changed"),
             "audit_exported.v1",
         ]
 

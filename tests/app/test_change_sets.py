@@ -16,6 +16,7 @@ from app.main import utc_now
 from app.unit import Unit, system
 from events.decider import CreateAssistant
 from events.patch import read_patch
+from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,
@@ -166,7 +167,7 @@ def test_a_change_set_changes_all_of_its_assistants_with_one_event_each(
     assert [one["sequence"] for one in events] == [first, first + 1, first + 2]
     assert [one["assistant_id"] for one in events] == trio
     for event in events:
-        assert event["type"] == "assistant_settings_changed.v1"
+        assert event["type"] == tag("assistant_settings_changed")
         assert event["cause"] == {"type": "change_set", "change_set_id": first}
         assert event["reason"] == "Calmer everywhere"
         assert event["request_id"] == events[0]["request_id"]

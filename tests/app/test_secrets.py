@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 
+from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server
 from tests.databases import execute
@@ -273,7 +274,7 @@ def test_a_reveal_is_recorded_with_its_paths_and_never_cached(
     assert answer.headers["cache-control"] == "no-store"
     *_, newest = stored.rows(server.database, organization.id)["events"]
     body = newest["body"]
-    assert newest["type"] == "secrets_revealed.v1"
+    assert newest["type"] == tag("secrets_revealed")
     assert newest["version"] is None
     assert b'"paths":["/api_keys/openai_api_key","/webhook_headers/Authorization"]' in body
     assert b'"reason":"Call 7"' in body

@@ -46,6 +46,7 @@ def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
         "history": partial(asking.history, seconds, rounds),
         "writing": partial(writing.writing, rounds),
         "folding": partial(folding.folding, rounds, events),
+        "fold-again": partial(folding.fold_again, rounds, events),
         "growth": partial(growing.growth, seconds, rounds, events),
         "layers": partial(layers.layers, rounds),
         "pages": pages.pages,

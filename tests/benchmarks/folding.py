@@ -1,4 +1,4 @@
-"""Folding the log again, beside only decoding it.
+"""Folding the log again, beside only decoding it; and after a change of the settings.
 
 ``python -m tests.benchmarks.folding WHAT DATABASE_URL`` does one of them, in a process whose memory
 is its own, and prints seconds and megabytes.
@@ -17,12 +17,17 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.database import migrate
 from app.engines import engines
 from events import store
 from events.changed import LogEvent
 from projections import rebuild
+from projections.current import assistants
+from projections.foldings import foldings
+from projections.keyframes import keyframes
 from tests.benchmarks import places
 from tests.benchmarks.load import Row, at_least, ratio
+from tests.benchmarks.places import Place
 
 _VERSIONS = 100
 _MEMORY = 300  # MB
@@ -53,6 +58,36 @@ def folding(rounds: int, events: int) -> Iterator[Row]:
             measured=f"{max(run.megabytes for run in runs):.0f} MB",
             goal=f"< {_MEMORY} MB",
         )
+
+
+def fold_again(rounds: int, events: int) -> Iterator[Row]:
+    """``backstory migrate`` where a release with other settings wrote every row of the views."""
+    with places.fresh() as place:
+        places.fill(place, [_VERSIONS] * (events // _VERSIONS))
+        runs = []
+        for _ in range(rounds):
+            _make_stale(place)
+            runs.append(_run("migrate", place.url))
+    seconds = median(run.seconds for run in runs)
+    yield Row(
+        what=f"migrate after a change of the settings, {events:,} events",
+        measured=f"{seconds:.1f} s",
+        beside=f"{events / seconds:,.0f}/s",
+    )
+    yield Row(
+        what="migrate, most memory",
+        measured=f"{max(run.megabytes for run in runs):.0f} MB",
+        goal=f"< {_MEMORY} MB",
+    )
+
+
+def _make_stale(place: Place) -> None:
+    engine = place.engine()
+    with engine.begin() as connection:
+        for table in (assistants, keyframes):
+            connection.execute(sa.update(table).values(settings_digest="of another release"))
+        connection.execute(sa.delete(foldings))
+    engine.dispose()
 
 
 def _run(name: str, url: str) -> Taken:
@@ -95,11 +130,15 @@ _WORK: dict[str, Callable[[sa.Connection], None]] = {
 
 def main() -> None:
     _, name, url = sys.argv
-    database = engines(sa.make_url(url))
-    engine = database.commands() if name == "rebuild" else database.snapshots()
-    with engine.begin() as connection:
-        began = time.perf_counter()
-        _WORK[name](connection)
+    began = time.perf_counter()
+    if name == "migrate":
+        migrate(sa.make_url(url))
+    else:
+        database = engines(sa.make_url(url))
+        engine = database.commands() if name == "rebuild" else database.snapshots()
+        with engine.begin() as connection:
+            began = time.perf_counter()
+            _WORK[name](connection)
     seconds = time.perf_counter() - began
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
     print(seconds, most)  # noqa: T201  # what it is run for

@@ -13,6 +13,7 @@ from events import codec, store
 from events.changed import AssistantSettingsChanged, Event, LogEvent
 from events.pointers import Change
 from events.tables import events, organizations, to_micros
+from events.upcasters import tag
 from tests.databases import on_sqlite, unguarded
 from tests.events.given import ACTOR, ASSISTANT, PATCH, at, created, deleted, given
 from tests.events.log import Log
@@ -114,7 +115,7 @@ def test_the_stored_bytes_are_the_canonical_ones(connection: sa.Connection) -> N
     append(connection, [event])
     (row,) = connection.execute(sa.select(events)).all()
     assert row.body == codec.encode(event)
-    assert row.type == "assistant_created.v1"
+    assert row.type == tag("assistant_created")
     assert (row.sequence, row.version) == (event.sequence, event.version)
     assert row.occurred_at == to_micros(event.occurred_at)
 

@@ -1,0 +1,51 @@
+"""A second release of the settings: a copy of the tree with some settings more.
+
+Its processes are started as this release's are, with ``PYTHONPATH`` before everything.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+_ROOMS = ("app", "events", "projections")
+# What stands in ``events/settings.py``, and what stands there in the newer release.
+NEWER = {
+    "    llm_provider: Annotated[str, _ignored]": (
+        '    voicemail_message: str | None = "Please call again."\n'
+        "    voicemail_key: Secret | None = None\n"
+        "    consent_settings: Annotated[ConsentSettings, _defaults] = field(\n"
+        "        default_factory=ConsentSettings\n"
+        "    )\n"
+        "    llm_provider: Annotated[str, _ignored]"
+    ),
+    "    stop_sequences: list[str]": (
+        "    seed: Annotated[int, Meta(ge=0)] = 7\n    stop_sequences: list[str]"
+    ),
+    "\n\n\nclass LLMFallbackSettings": (
+        "\n    timeout: float = 30.0\n\n\nclass LLMFallbackSettings"
+    ),
+    'Literal["cold", "warm"]': 'Literal["cold", "warm", "hot"]',
+    "class Settings(Struct": (
+        "class ConsentSettings(Struct, frozen=True, kw_only=True):\n"
+        '    """Whether callers are asked."""\n\n'
+        "    asks: bool = False\n"
+        "    question: str | None = None\n\n\n"
+        "class Settings(Struct"
+    ),
+}
+
+
+def make(folder: Path, edits: Mapping[str, str] = NEWER) -> Path:
+    """The tree of another release, in a folder that is not there yet."""
+    for room in _ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = folder / "events" / "settings.py"
+    text = settings.read_text()
+    for ours, theirs in edits.items():
+        assert text.count(ours) == 1, ours
+        text = text.replace(ours, theirs)
+    settings.write_text(text)
+    return folder
