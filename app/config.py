@@ -22,6 +22,7 @@ _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _EXAMPLES = f"{engines.SQLITE}:///PATH or {engines.POSTGRESQL}://USER@HOST/NAME"
+_FILES = frozenset(("master_key_file", "audit_key_file", "checkpoint_dir"))  # any bytes name one
 _TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
 
 
@@ -73,6 +74,15 @@ class Config(Struct, frozen=True, kw_only=True):
         return sa.make_url(self.database_url)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text of the environment or the command line was UTF-8: else halves stand in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
     """The configuration of this process; a flag that is given wins over its variable.
 
@@ -92,6 +102,9 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     )
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such setting")
+    for name in members.keys() - _FILES:
+        if not is_unicode(str(members[name])):
+            raise ConfigError(f"{PREFIX}{name.upper()}: is not UTF-8")
     for name in ("log_format", "log_level"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()
@@ -99,6 +112,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
         config = msgspec.convert(members, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
+    _check_host(config.host)
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     return config
@@ -120,15 +134,26 @@ def _duration(name: str, text: str) -> timedelta:
     return length
 
 
+def _check_host(text: str) -> None:
+    try:
+        is_name = bool(text.encode("idna").strip())
+    except UnicodeError:  # too long, or no name at all
+        is_name = False
+    if not is_name:
+        raise ConfigError(f"{PREFIX}HOST: expected an address or a name to listen on")
+
+
 def _check_database_url(text: str) -> None:
     try:
         url = sa.make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # the second for a port that is no number
         raise ConfigError(
             f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}"
         ) from None
     match url.drivername:
-        case engines.SQLITE if url.database in (None, "", ":memory:") or url.query:
+        case engines.SQLITE if (
+            url.database in (None, "", ":memory:") or url.query or url.host or url.username
+        ):
             raise ConfigError(
                 f"{PREFIX}DATABASE_URL: names no file, such as {engines.SQLITE}:///PATH"
             )

@@ -29,6 +29,7 @@ from events.changed import (
 from events.pointers import Changes, Tree
 from events.secrets import mask
 from events.settings import Moment
+from projections.folding import fold
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -256,7 +257,7 @@ def _changed_by(event: Event, emails: Mapping[int, str | None]) -> ChangedBy:
 
 def is_by(actor: Actor, wanted: str) -> bool:
     """An actor is named by ``type:id`` or by name, in any case."""
-    return wanted.casefold() in (actor.name.casefold(), f"{actor.type}:{actor.id}")
+    return fold(wanted) in (fold(actor.name), f"{actor.type}:{actor.id}")
 
 
 def _touches(event: Event, path: str) -> bool:

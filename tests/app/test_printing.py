@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import naming, terminal
+from app import escaping, naming, terminal
 from app.accounts import find_organization
 from events.errors import InvalidSettings
 from tests.conftest import make_organizations
@@ -20,17 +20,18 @@ from tests.end_to_end.processes import FILE, run
 
 _APP = Path(terminal.__file__).parent
 _FORGED = "spare\nbks_00000000\tadmin\tactive\tOrganization 0\tmallory\x1b[2K\u2028\u202ex"
-# Prints by itself, because it shares nothing with the server.
-_ALONE = frozenset(("terminal.py", "audit_verify.py"))
+# Print by themselves: the one because it shares nothing with the server, the other before it is
+# imported.
+_ALONE = frozenset(("terminal.py", "audit_verify.py", "__main__.py"))
 _WITHOUT_THE_GUARD = "import app.terminal; app.terminal.printable = str"
 
 
 @given(st.text())
 def test_a_printed_text_is_one_line_of_visible_characters(text: str) -> None:
-    shown = terminal.printable(text)
+    shown = escaping.printable(text)
     assert shown.isprintable()
     assert len(shown.splitlines()) <= 1
-    assert terminal.printable(shown) == shown
+    assert escaping.printable(shown) == shown
 
 
 def test_commands_print_in_one_place() -> None:
