@@ -33,7 +33,7 @@ _NEEDED = re.compile(
     rf"|(?<={_EMOJI})\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)"
     rf"|(?<={_WIDE})\u3000(?={_WIDE})"
 )
-_LINE_ENDS = re.compile(r"(\r?\n|\t)")
+_LAYOUT = re.compile(r"(\r?\n|[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000])")
 
 
 def printable(text: object) -> str:
@@ -47,9 +47,9 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """A text of many lines, whose line ends and tabs are its own; all else is seen."""
+    """A text of many lines, whose line ends and blanks are its own; all else is seen."""
     return "".join(
-        one if _LINE_ENDS.fullmatch(one) else printable(one) for one in _LINE_ENDS.split(str(text))
+        one if _LAYOUT.fullmatch(one) else printable(one) for one in _LAYOUT.split(str(text))
     )
 
 

@@ -36,11 +36,14 @@ _WITHIN = rf"(?=[\"{_BEFORE}]*[{_START}])"  # behind what divides cells, a quote
 _FORMULA = re.compile(_FIRST)
 _CELL = re.compile(rf"[;\t\r\n]{_WITHIN}")
 _QUOTED = re.compile(rf"\A'{_FIRST}|(?<=[;\t\r\n])'{_WITHIN}")
+_PLAIN = re.compile(r'[A-Za-z0-9"/{\[][^;\t\r\n]*')  # nearly all: they are told apart fast
 _SPECIAL = re.compile(r'[",;\t\r\n]')  # more than RFC 4180 names, for who divides by any of them
 
 
 def quote(text: str) -> str:
     """The text as a cell that neither is a formula nor brings one along."""
+    if _PLAIN.fullmatch(text):
+        return text
     cell = _CELL.sub(r"\g<0>'", text)
     return "'" + cell if _FORMULA.match(cell) else cell
 
