@@ -519,11 +519,24 @@ def _url(listening: socket.socket) -> str:
 def _check(config: Config) -> None:
     """Clear what would stop the start while it can still be said in one line."""
     log.configure(config)
+    try:
+        _try_address(config.host, config.port)
+    except OSError as error:
+        operating.fail(f"{config.host}, port {config.port}: {error.strerror}", 1)
     database = engines(config.url)
     with operating.naming_the_database(config), database.hold("backstory serve", make=True):
         prepare(config.url)
         vault.open_vault(config)
         signing.open_signer(config)
+
+
+def _try_address(host: str, port: int) -> None:
+    """Raise ``OSError`` where nobody can listen."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
 
 
 def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -74,13 +76,15 @@ class Config(Struct, frozen=True, kw_only=True):
         return sa.make_url(self.database_url)
 
 
-def is_unicode(text: str) -> bool:
-    """Whether a text of the environment or the command line was UTF-8: else halves stand in it."""
+def as_unicode(text: str) -> str | None:
+    """A text of the environment or the command line, which are bytes; None where not UTF-8.
+
+    Python reads them as the locale says, and keeps what it cannot read as halves of characters.
+    """
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return None
 
 
 def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
@@ -102,9 +106,9 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     )
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such setting")
-    for name in members.keys() - _FILES:
-        if not is_unicode(str(members[name])):
-            raise ConfigError(f"{PREFIX}{name.upper()}: is not UTF-8")
+    for name, value in [*members.items()]:
+        if isinstance(value, str) and name not in _FILES:
+            members[name] = _readable(name, value)
     for name in ("log_format", "log_level"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()
@@ -134,6 +138,12 @@ def _duration(name: str, text: str) -> timedelta:
     return length
 
 
+def _readable(name: str, value: str) -> str:
+    if (text := as_unicode(value)) is None:
+        raise ConfigError(f"{PREFIX}{name.upper()}: is not UTF-8")
+    return text
+
+
 def _check_host(text: str) -> None:
     try:
         is_name = bool(text.encode("idna").strip())
@@ -147,12 +157,14 @@ def _check_database_url(text: str) -> None:
     try:
         url = sa.make_url(text)
     except (ArgumentError, ValueError):  # the second for a port that is no number
-        raise ConfigError(
-            f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}"
-        ) from None
+        url = None
+    if url is None or "%00" in text:  # NUL, which no system and no server takes
+        raise ConfigError(f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}")
     match url.drivername:
         case engines.SQLITE if (
-            url.database in (None, "", ":memory:") or url.query or url.host or url.username
+            url.database == ":memory:"
+            or not Path(url.database or "").name
+            or any((url.query, url.host, url.username))
         ):
             raise ConfigError(
                 f"{PREFIX}DATABASE_URL: names no file, such as {engines.SQLITE}:///PATH"

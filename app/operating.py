@@ -18,7 +18,7 @@ from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import accounts, log, signing, terminal, vault
-from app.config import Config, is_unicode, read_config
+from app.config import Config, as_unicode, read_config
 from app.database import is_current, prepare
 from app.database_file import DatabaseHeld
 from app.engines import SCRUB_ATTEMPTS, Engines, engines
@@ -41,8 +41,9 @@ class _Text(click.ParamType[str]):
     name = "text"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it was given."""
-        return value if is_unicode(value) else self.fail("is not UTF-8", param, ctx)
+        """The text as it was given, whatever the locale."""
+        text = as_unicode(value)
+        return self.fail("It is not UTF-8.", param, ctx) if text is None else text
 
 
 TEXT = _Text()

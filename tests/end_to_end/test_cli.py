@@ -427,7 +427,8 @@ def test_a_port_that_is_taken_is_exit_code_1(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         refused = run(tmp_path, "serve", "--port", str(port))
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "address already in use" in refused.stderr
+    said = refused.stderr.splitlines()[-1]
+    assert said == f"backstory: 127.0.0.1, port {port}: Address already in use"
     assert "Traceback" not in refused.stderr
 
 
