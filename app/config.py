@@ -106,9 +106,9 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     )
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such setting")
-    for name, value in [*members.items()]:
-        if isinstance(value, str) and name not in _FILES:
-            members[name] = _readable(name, value)
+    for name in members.keys() - _FILES:
+        if isinstance(given := members[name], str):
+            members[name] = _readable(name, given)
     for name in ("log_format", "log_level"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()

@@ -30,6 +30,13 @@ def clean_name(text: str, loc: Location = ("body", "name")) -> str:
     return name
 
 
+def spellings(text: str) -> list[str]:
+    """How one name may stand in a database: as it is given, trimmed, and composed or not."""
+    name = text.strip()
+    forms = (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return list(dict.fromkeys((text, name, *forms)))
+
+
 def clean_label(text: str, loc: Location = ("body", "label")) -> str:
     """A version's label, by the same rule, without blanks around it; raises ``InvalidSettings``.
 

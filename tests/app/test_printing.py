@@ -142,6 +142,14 @@ def test_names_are_trimmed_at_the_command_line_too(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_a_name_is_the_same_however_it_is_composed(tmp_path: Path) -> None:
+    create = ("keys", "create", "--role", "admin", "--organization")
+    for name in ("Café", "Cafe\u0301"):
+        assert run(tmp_path, *create, name, "--name", name).returncode == 0
+    names = "SELECT organizations.name, users.name FROM organizations, users"
+    assert query(tmp_path / FILE, names) == [("Café", "Café")]
+
+
 @given(st.text(max_size=120))
 def test_a_clean_name_is_clean_and_stays_so(text: str) -> None:
     try:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from app import cli
+from app import cli, operating
 from tests.conftest import make_organizations
 from tests.end_to_end.processes import FILE
 
@@ -113,7 +113,7 @@ def values(parameter: click.Parameter) -> st.SearchStrategy[str]:
     """What a parameter may be given: mostly what it takes."""
     if isinstance(parameter.type, click.Choice):
         return st.sampled_from([*map(str, parameter.type.choices)] * 5 + [*NASTY])
-    if isinstance(parameter.type, click.types.IntParamType | click.IntRange):
+    if isinstance(parameter.type, click.IntRange) or parameter.type is click.INT:
         return st.integers(-1, 3).map(str) | st.sampled_from(NASTY)
     is_url = parameter.name in ("database", "source", "target")
     texts = st.text(st.characters(exclude_characters="\0"), max_size=5).filter(
@@ -183,7 +183,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 WISHES = st.sampled_from(COMMANDS).flatmap(arguments)
-VALUES = st.just({}) | st.dictionaries(
+VALUES: st.SearchStrategy[dict[str, str]] = st.just({}) | st.dictionaries(
     st.sampled_from(VARIABLES).map("BACKSTORY_{}".format),
     st.sampled_from([*NASTY, "debug", "1h", "0s", "99999999999d"]),
     max_size=1,
@@ -211,3 +211,20 @@ def test_no_argument_of_thousands_ends_a_command_otherwise(
 ) -> None:
     """``pytest -m long tests/end_to_end/test_cli_arguments.py``, some minutes."""
     check_one(folder, wish, variables)
+
+
+def test_without_its_guard_a_text_that_is_not_utf_8_is_a_traceback(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control."""
+    wish = ["audit", "key", "--organization", "\udcff"]
+    assert is_in_order(call(folder, wish))
+    monkeypatch.setattr(operating, "as_unicode", str)
+    with pytest.raises(UnicodeEncodeError):
+        call(folder, wish)
+
+
+def test_every_text_of_every_command_is_read_by_the_guard() -> None:
+    kinds = {one.type for path in COMMANDS for one in parameters(path)}
+    assert operating.TEXT in kinds
+    assert click.STRING not in kinds
