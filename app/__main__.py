@@ -1,5 +1,20 @@
-"""``python -m app`` is the ``backstory`` command."""
+"""The ``backstory`` command; ``python -m app`` is the same."""
 
-from app.cli import main
+import sys
 
-main()
+_INTERRUPTED = 130  # as shells count it
+
+
+def main() -> None:
+    """Run the command. Most of its time is importing it, and Ctrl-C may come as early."""
+    try:
+        from app import cli  # noqa: PLC0415  # see above
+
+        cli.main()
+    except KeyboardInterrupt:
+        sys.stderr.write("backstory: interrupted\n")
+        sys.exit(_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

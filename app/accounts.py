@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app import vault
-from app.naming import clean_email, clean_name
+from app.naming import clean_email, clean_name, spellings
 from events.changed import Actor
 from events.errors import Refusal
 from events.settings import Moment
@@ -268,10 +268,10 @@ def organization_name(connection: sa.Connection, organization_id: int) -> str:
 def find_organization(connection: sa.Connection, name: str) -> int | None:
     """The organization of this name: for the operator's commands, never for a request."""
     query = sa.select(organizations.c.organization_id, organizations.c.name).where(
-        organizations.c.name.in_((name, name.strip()))
+        organizations.c.name.in_(spellings(name))  # an earlier release may not have trimmed it
     )
     found = {row.name: row.organization_id for row in connection.execute(query)}
-    return found.get(name, found.get(name.strip()))  # as an earlier release may have kept it
+    return next((found[one] for one in spellings(name) if one in found), None)
 
 
 def _shown(row: sa.Row[Any]) -> ApiKey:
@@ -332,8 +332,9 @@ def ensure_user(
     Raises ``InvalidSettings`` for a name or an address that is none.
     """
     name, email = clean_name(name), clean_email(email)
-    query = rows_of(users, organization_id).where(users.c.name == name)
-    user = connection.execute(query).one_or_none()
+    query = rows_of(users, organization_id).where(users.c.name.in_(spellings(name)))
+    found = {row.name: row for row in connection.execute(query)}
+    user = next((found[one] for one in spellings(name) if one in found), None)
     if user is None:
         last = connection.scalar(rows_of(users, organization_id, sa.func.max(users.c.user_id)))
         row = {"organization_id": organization_id, "user_id": (last or 0) + 1}

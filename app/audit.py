@@ -38,7 +38,9 @@ from projections.exports import (
     Lines,
     Wanted,
     closing_line,
+    csv_format,
 )
+from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,8 +174,13 @@ def _entries(
 # -- exporting
 
 
-def find_format(name: str) -> Format:
-    """What an export is written as; raises ``ParquetMissing`` where its extra is not installed."""
+def find_format(name: str, table: Table | None = None) -> Format:
+    """What an export is written as; ``table`` is for CSV alone.
+
+    Raises ``ParquetMissing`` where its extra is not installed.
+    """
+    if name == "csv":
+        return csv_format(table or Table())
     if name != "parquet":
         return FORMATS[name]
     from projections.parquet import PARQUET  # noqa: PLC0415  # an extra

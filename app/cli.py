@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ from app.database import (
     prepare,
 )
 from app.database_file import DatabaseHeld, FileRefused
-from app.engines import POSTGRESQL, PoolerRefused, engines
+from app.engines import POSTGRESQL, PoolerRefused, SQLite, engines
 from app.main import create_app, spare_the_collector, utc_now
 from app.naming import clean_email, clean_name
 from app.signing import AuditKeyMissing
@@ -60,7 +61,7 @@ from events.errors import AssistantNotFound, InvalidSettings
 from projections import rebuild as rebuilding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from litestar.types import ASGIApp
 
@@ -78,14 +79,21 @@ _REASONS = (
     NotMigrated,
     NotACopy,
     NotAnExport,
-    OSError,
 )
 _SHOWN_DIFFERENCES = 20
 _DRAIN_SECONDS = 10
+_INTERRUPTED = 130  # as shells count it
 _LOOKS_SECONDS = 0.05
 _KEYS = "/api/v1/users/me/api-keys"
-_HOST = click.option("--host", metavar="HOST", help="Address to listen on; 127.0.0.1 by default.")
-_PORT = click.option("--port", metavar="PORT", help="Port to listen on; 8000 by default.")
+_HOST = click.option(
+    "--host",
+    type=operating.TEXT,
+    metavar="HOST",
+    help="Address to listen on; 127.0.0.1 by default.",
+)
+_PORT = click.option(
+    "--port", type=operating.TEXT, metavar="PORT", help="Port to listen on; 8000 by default."
+)
 click.rich_click.TEXT_MARKUP = "rich"
 
 
@@ -100,17 +108,48 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command, turning what can go wrong into one line and an exit code."""
+    with _saying_what_is_wrong(), terminal.outputs():
+        code = cli.main(prog_name="backstory", standalone_mode=False)
+    sys.exit(code)
+
+
+@contextmanager
+def _saying_what_is_wrong() -> Iterator[None]:
     try:
-        cli()
+        yield
+    except click.Abort as abort:
+        # Either Ctrl-C, or the answer to a question.
+        is_interrupted = isinstance(abort.__context__, KeyboardInterrupt)
+        operating.fail(*(("interrupted", _INTERRUPTED) if is_interrupted else ("not done", 1)))
+    except click.ClickException as error:
+        operating.fail(_usage(error), error.exit_code)
     except ConfigError as error:
         operating.fail(str(error), 2)
     except InvalidSettings as refusal:
         wrong = refusal.errors[0]
         operating.fail(f"--{wrong.loc[-1]}: {wrong.msg}", 2)
+    except BrokenPipeError:  # whoever reads it has had enough
+        sys.exit(1)
+    except OSError as error:
+        operating.fail(_failure(error), 1)
     except _REASONS as error:
         operating.fail(str(error), 1)
     except AssistantNotFound as error:
         operating.fail(f"there is no assistant {error.assistant_id}", 1)
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with the arguments, in one line, and where it says how they should be."""
+    said = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    return said if context is None else f"{said} See '{context.command_path} --help'"
+
+
+def _failure(error: OSError) -> str:
+    """What the system could not do: with which file, and why."""
+    if error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 @cli.command()
@@ -152,15 +191,24 @@ def bring_up(database: str | None) -> None:
 
 
 @cli.command("copy")
-@click.option("--from", "source", required=True, metavar="URL", help="It is only read.")
-@click.option("--to", "target", required=True, metavar="URL", help="New, or of an earlier run.")
+@click.option(
+    "--from", "source", required=True, type=operating.TEXT, metavar="URL", help="It is only read."
+)
+@click.option(
+    "--to",
+    "target",
+    required=True,
+    type=operating.TEXT,
+    metavar="URL",
+    help="New, or of an earlier run.",
+)
 def copy_database(source: str, target: str) -> None:
     """Copy an installation into another database, and prove it; stop what writes either first.
 
     A run that was interrupted goes on when it is run again. The same master key opens the copy.
     """
     here, there = (operating.configure(database_url=url) for url in (source, target))
-    if here.url == there.url:
+    if here.url == there.url or _is_one_file(here, there):
         operating.fail("--from and --to name the same database", 2)
     with operating.reading(here) as reading, operating.naming_the_database(there):
         database = engines(there.url)
@@ -173,6 +221,12 @@ def copy_database(source: str, target: str) -> None:
                 copied = copying.copy(reading, engine, advance)
             engine.dispose()
     terminal.say(f"{database.name}: {copied} organizations, equal to {engines(here.url).name}")
+
+
+def _is_one_file(here: Config, there: Config) -> bool:
+    places = [engines(one.url) for one in (here, there)]
+    paths = [one.path.resolve() for one in places if isinstance(one, SQLite)]
+    return len(paths) == len(places) and len(set(paths)) == 1
 
 
 @cli.command("demo")
@@ -198,10 +252,26 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.option("--organization", required=True, metavar="NAME", help="Made when it is missing.")
+@click.option(
+    "--organization",
+    required=True,
+    type=operating.TEXT,
+    metavar="NAME",
+    help="Made when it is missing.",
+)
 @click.option("--role", required=True, type=click.Choice([role.name for role in accounts.Role]))
-@click.option("--name", metavar="TEXT", help="Names the key and its user; the role by default.")
-@click.option("--email", metavar="ADDRESS", help="The user's address, shown in the history.")
+@click.option(
+    "--name",
+    type=operating.TEXT,
+    metavar="TEXT",
+    help="Names the key and its user; the role by default.",
+)
+@click.option(
+    "--email",
+    type=operating.TEXT,
+    metavar="ADDRESS",
+    help="The user's address, shown in the history.",
+)
 @click.option("--scope", "scopes", multiple=True, type=click.Choice([accounts.REVEAL]))
 @operating.DATABASE
 def create_key(
@@ -247,7 +317,7 @@ def list_keys(database: str | None) -> None:
 
 
 @keys.command("revoke")
-@click.argument("prefix")
+@click.argument("prefix", type=operating.TEXT)
 @operating.DATABASE
 def revoke_key(prefix: str, database: str | None) -> None:
     """Revoke the key that starts with PREFIX."""
@@ -324,9 +394,14 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
 
 
 @cli.command()
-@click.option("--organization", metavar="NAME", help="May be left out where there is only one.")
-@click.option("--assistant", type=int, metavar="ID", help="Only this assistant's secrets.")
-@click.option("--reason", metavar="TEXT")
+@click.option(
+    "--organization",
+    type=operating.TEXT,
+    metavar="NAME",
+    help="May be left out where there is only one.",
+)
+@click.option("--assistant", type=operating.ID, metavar="ID", help="Only this assistant's secrets.")
+@click.option("--reason", type=operating.TEXT, metavar="TEXT")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @operating.DATABASE
 def erase(
@@ -460,11 +535,24 @@ def _url(listening: socket.socket) -> str:
 def _check(config: Config) -> None:
     """Clear what would stop the start while it can still be said in one line."""
     log.configure(config)
+    try:
+        _try_address(config.host, config.port)
+    except OSError as error:
+        operating.fail(f"{config.host}, port {config.port}: {error.strerror}", 1)
     database = engines(config.url)
     with operating.naming_the_database(config), database.hold("backstory serve", make=True):
         prepare(config.url)
         vault.open_vault(config)
         signing.open_signer(config)
+
+
+def _try_address(host: str, port: int) -> None:
+    """Raise ``OSError`` where nobody can listen."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
 
 
 def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 
 import msgspec
 import rich_click as click
@@ -19,18 +21,18 @@ from app import (
     signing,
     terminal,
 )
-from app.accounts import MAX_ID
 from app.audit import BeyondLog, Wish, find_format
-from app.continuation import NotAnExport
+from app.continuation import NotAnExport, Resumption
 from app.database_file import DatabaseHeld
 from app.engines import engines
-from app.requests import invalid, moment, pointer
+from app.requests import invalid, moment, pointer, read_table
 from app.routes.export import Name
 from app.unit import system
 from events import store
 from events.errors import InvalidSettings
 from projections.audit import EVENT_TYPES
 from projections.exports import ParquetMissing, Wanted
+from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,13 +42,15 @@ if TYPE_CHECKING:
 
     from app.audit import Export
     from app.config import Config
-    from app.continuation import Resumption
     from app.signing import Signer
 
 _ORGANIZATION = click.option(
-    "--organization", metavar="NAME", help="May be left out where there is only one."
+    "--organization",
+    type=operating.TEXT,
+    metavar="NAME",
+    help="May be left out where there is only one.",
 )
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_OUTPUT = click.Path(path_type=str, dir_okay=False, allow_dash=True)  # a Path of ./- is that of -
 _EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -59,30 +63,55 @@ def add_to(cli: click.Group) -> None:
 @click.command("export")
 @_ORGANIZATION
 @click.option("--format", "form", type=click.Choice(get_args(Name)), default="ndjson")
-@click.option("--output", required=True, type=_FILE, metavar="FILE", help="A cut one is continued.")
+@click.option(
+    "--output",
+    required=True,
+    type=_OUTPUT,
+    metavar="FILE",
+    help="A cut one is continued; - is stdout.",
+)
 @click.option("--until-sequence", type=int, metavar="N")
-@click.option("--since", metavar="TIME", help="RFC 3339, inclusive.")
-@click.option("--until", metavar="TIME", help="RFC 3339, inclusive.")
-@click.option("--assistant", "assistant_id", type=click.IntRange(1, MAX_ID), metavar="ID")
-@click.option("--actor", metavar="NAME", help="A key's name, or type:id, such as api_key:3.")
+@click.option("--since", type=operating.TEXT, metavar="TIME", help="RFC 3339, inclusive.")
+@click.option("--until", type=operating.TEXT, metavar="TIME", help="RFC 3339, inclusive.")
+@click.option("--assistant", "assistant_id", type=operating.ID, metavar="ID")
+@click.option(
+    "--actor",
+    type=operating.TEXT,
+    metavar="NAME",
+    help="A key's name, or type:id, such as api_key:3.",
+)
 @click.option("--event-type", type=click.Choice([kind.event_type for kind in EVENT_TYPES]))
-@click.option("--path", metavar="POINTER", help="A JSON Pointer, or the beginning of some.")
+@click.option(
+    "--path",
+    type=operating.TEXT,
+    metavar="POINTER",
+    help="A JSON Pointer, or the beginning of some.",
+)
+@click.option("--formulas", type=click.Choice(get_args(Formulas)), help="CSV: quoted by default.")
+@click.option("--bom", is_flag=True, help="CSV: begin with a byte order mark, which Excel wants.")
 @operating.DATABASE
 def export_log(
     organization: str | None,
     form: str,
-    output: Path,
+    output: str,
     until_sequence: int | None,
     since: str | None,
     until: str | None,
+    formulas: Formulas | None,
     database: str | None,
+    *,
+    bom: bool,
     **wanted: Any,
 ) -> None:
-    """Write the audit log to a file, also beside a running server; continue a file that was cut."""
+    """Write the audit log to a file, also beside a running server; continue a file that was cut.
+
+    What is no file, such as a pipe, gets all of it.
+    """
     config = operating.configure(database_url=database)
-    if not output.parent.is_dir():  # or the export would be recorded, and then not written
-        raise FileNotFoundError(f"there is no folder {output.parent}")
-    found = continuation.find(output, form)
+    with _saying_what_is_wrong():
+        chosen = find_format(form, read_table(form, formulas, bom=bom))
+    place = Place(output)
+    found = Resumption() if place.is_stream else continuation.find(place.path, chosen)
     with _saying_what_is_wrong(), operating.reading(config) as connection:
         wish = Wish(
             after=found.after,
@@ -94,16 +123,52 @@ def export_log(
         signer = signing.open_signer(config, make=False)
         organization_id = operating.find_organization(connection, organization)
         if found.reached > store.counter_of(connection, organization_id).sequence:
-            raise NotAnExport(output, found.size)
-        export = audit.plan_export(connection, signer, organization_id, find_format(form), wish)
+            raise NotAnExport(place.path, found.size)
+        export = audit.plan_export(connection, signer, organization_id, chosen, wish)
         if not _belongs(connection, signer, export, found):
-            raise NotAnExport(output, found.size)
-    if export.until > found.reached:
-        rest = msgspec.structs.replace(export, after=max(export.after, found.reached))
-        _record(config, rest, "backstory export")
-    if found.closing is None or export.until > export.after:
-        _write(config, export, output, found.size)
-    terminal.say(f"{output}: up to sequence {export.until}")
+            raise NotAnExport(place.path, found.size)
+    with place.opened(found.size) as file:  # before it is recorded, because it may fail
+        if export.until > found.reached:
+            rest = msgspec.structs.replace(export, after=max(export.after, found.reached))
+            _record(config, rest, "backstory export")
+        if found.closing is None or export.until > export.after:
+            _write(config, export, file)
+    terminal.say(f"{place.name}: up to sequence {export.until}", err=place.is_stdout)
+
+
+class Place:
+    """Where an export goes: a file, which can be continued, or a stream, such as a pipe."""
+
+    def __init__(self, output: str) -> None:
+        self.path = Path(output)
+        self.is_stdout = output == "-" or _is_stdout(self.path)
+        self.is_stream = self.is_stdout or (self.path.exists() and not self.path.is_file())
+        self.name = "stdout" if self.is_stdout else output
+
+    @contextmanager
+    def opened(self, keep: int) -> Iterator[BinaryIO]:
+        """To be written, behind the first bytes of a file; raises ``OSError``."""
+        if self.is_stdout:
+            if sys.stdout is None:
+                raise OSError("stdout is closed")
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            made = (
+                self.path.open("wb")
+                if self.is_stream
+                else private_files.open_for_writing(self.path, keep=keep)
+            )
+            with made as file:
+                yield file
+
+
+def _is_stdout(path: Path) -> bool:
+    """Whether it is a name of what is stdout already, as ``/dev/stdout`` is."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, AttributeError):  # no such file; stdout is closed, or none of the system's
+        return False
 
 
 def _belongs(connection: Connection, signer: Signer, export: Export, found: Resumption) -> bool:
@@ -118,17 +183,17 @@ def _belongs(connection: Connection, signer: Signer, export: Export, found: Resu
     return export.after == found.after < export.until and b"".join(page).startswith(found.last)
 
 
-def _write(config: Config, export: Export, output: Path, keep: int) -> None:
-    """Write on after the first bytes of a file."""
+def _write(config: Config, export: Export, file: BinaryIO) -> None:
     engine = engines(config.url).snapshots()
     count = export.until - export.after
-    with (
-        private_files.open_for_writing(output, keep=keep) as file,
-        operating.progress("exporting", count, "events") as advance,
-    ):
-        for chunk in audit.chunks(engine.connect, export, advance):
-            file.write(chunk)
-    engine.dispose()
+    try:
+        with (
+            operating.naming_the_database(config),
+            operating.progress("exporting", count, "events") as advance,
+        ):
+            file.writelines(audit.chunks(engine.connect, export, advance))
+    finally:
+        engine.dispose()
 
 
 def _record(config: Config, export: Export, command: str) -> None:
@@ -155,9 +220,13 @@ def _saying_what_is_wrong() -> Iterator[None]:
 
 
 @click.command("archive")
-@click.option("--before", required=True, metavar="DATE", help="RFC 3339, or a date, UTC.")
+@click.option(
+    "--before", required=True, type=operating.TEXT, metavar="DATE", help="RFC 3339, or a date, UTC."
+)
 @click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--organization", metavar="NAME", help="Only this one; all, by default.")
+@click.option(
+    "--organization", type=operating.TEXT, metavar="NAME", help="Only this one; all, by default."
+)
 @operating.DATABASE
 def archive_log(before: str, folder: Path, organization: str | None, database: str | None) -> None:
     """Write all events before a date to files, and prove them. Nothing is removed from the log."""
@@ -173,11 +242,16 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
         total = sum(store.counter_of(connection, one).sequence for one in ids)
     engine = engines(config.url).snapshots()
     try:
-        with _saying_what_is_wrong(), operating.progress("archiving", total, "events") as advance:
+        with (
+            _saying_what_is_wrong(),
+            operating.naming_the_database(config),
+            operating.progress("archiving", total, "events") as advance,
+        ):
             plans = [archive.write(engine, signer, one, end, folder, advance) for one in ids]
     except archive.ArchiveBroken as error:
         operating.fail(str(error), 1)
-    engine.dispose()
+    finally:
+        engine.dispose()
     for plan in plans:
         place = archive.folder_of(folder, plan.organization_id)
         if plan.until == plan.after:

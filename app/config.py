@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import timedelta
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -22,6 +24,7 @@ _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _EXAMPLES = f"{engines.SQLITE}:///PATH or {engines.POSTGRESQL}://USER@HOST/NAME"
+_FILES = frozenset(("master_key_file", "audit_key_file", "checkpoint_dir"))  # any bytes name one
 _TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
 
 
@@ -73,6 +76,17 @@ class Config(Struct, frozen=True, kw_only=True):
         return sa.make_url(self.database_url)
 
 
+def as_unicode(text: str) -> str | None:
+    """A text of the environment or the command line, which are bytes; None where not UTF-8.
+
+    Python reads them as the locale says, and keeps what it cannot read as halves of characters.
+    """
+    try:
+        return os.fsencode(text).decode()
+    except UnicodeError:
+        return None
+
+
 def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
     """The configuration of this process; a flag that is given wins over its variable.
 
@@ -92,6 +106,9 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     )
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such setting")
+    for name in members.keys() - _FILES:
+        if isinstance(given := members[name], str):
+            members[name] = _readable(name, given)
     for name in ("log_format", "log_level"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()
@@ -99,6 +116,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
         config = msgspec.convert(members, Config, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(_explain(str(error))) from None
+    _check_host(config.host)
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     return config
@@ -120,15 +138,34 @@ def _duration(name: str, text: str) -> timedelta:
     return length
 
 
+def _readable(name: str, value: str) -> str:
+    if (text := as_unicode(value)) is None:
+        raise ConfigError(f"{PREFIX}{name.upper()}: is not UTF-8")
+    return text
+
+
+def _check_host(text: str) -> None:
+    try:
+        is_name = bool(text.encode("idna").strip())
+    except UnicodeError:  # too long, or no name at all
+        is_name = False
+    if not is_name:
+        raise ConfigError(f"{PREFIX}HOST: expected an address or a name to listen on")
+
+
 def _check_database_url(text: str) -> None:
     try:
         url = sa.make_url(text)
-    except ArgumentError:
-        raise ConfigError(
-            f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}"
-        ) from None
+    except (ArgumentError, ValueError):  # the second for a port that is no number
+        url = None
+    if url is None or "%00" in text:  # NUL, which no system and no server takes
+        raise ConfigError(f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}")
     match url.drivername:
-        case engines.SQLITE if url.database in (None, "", ":memory:") or url.query:
+        case engines.SQLITE if (
+            url.database == ":memory:"
+            or not Path(url.database or "").name
+            or any((url.query, url.host, url.username))
+        ):
             raise ConfigError(
                 f"{PREFIX}DATABASE_URL: names no file, such as {engines.SQLITE}:///PATH"
             )

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct, field
 
-from projections.exports import FORMATS
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from projections.exports import Format
 
 _DIGITS = 18  # no sequence has more
 
@@ -60,21 +60,20 @@ class Resumption(Struct, frozen=True, kw_only=True):
         return self.after + bool(self.last)
 
 
-def find(path: Path, format_name: str) -> Resumption:
+def find(path: Path, form: Format) -> Resumption:
     """Where to go on; at the beginning for a format that can't. Raises ``NotAnExport``."""
     if not path.exists():
         return Resumption()
-    _check_start(path, _STARTS[format_name])
-    if format_name == "csv":
+    # A table's own beginning says whether it has a byte order mark.
+    _check_start(path, _STARTS.get(form.name) or (form.encoder().head(),))
+    if form.name == "csv":
         return _in_rows(path)
-    sequence_of = _SEQUENCES.get(format_name)
+    sequence_of = _SEQUENCES.get(form.name)
     return Resumption() if sequence_of is None else _in_lines(path, sequence_of)
 
 
 _STARTS: dict[str, tuple[bytes, ...]] = {
     "ndjson": (b'{"leaf_index":', b'{"last_sequence":'),
-    "csv": (FORMATS["csv"].encoder().head(),),
-    "json": (FORMATS["json"].encoder().head(),),
     "cloudevents": (b'[{"specversion":"1.0","id":"',),
     "ocsf": (b'{"category_uid":',),
     "parquet": (b"PAR1",),

@@ -30,6 +30,8 @@ import msgspec
 import structlog
 from msgspec import Struct
 
+from app.escaping import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -60,15 +62,10 @@ class DatabaseHeld(Exception):
     """Another process writes this database file."""
 
     def __init__(self, path: Path, holder: Holder | None) -> None:
-        who = f"process {holder.pid} ({_printable(holder.command)})" if holder else None
+        who = f"process {holder.pid} ({printable(holder.command)})" if holder else None
         super().__init__(f"{path} is held by {who or 'another process'}")
         self.path = path
         self.holder = holder
-
-
-def _printable(text: str) -> str:
-    """What a command prints is one line, whatever stands in a file."""
-    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 class FileRefused(Exception):
@@ -232,7 +229,7 @@ def _damage(connection: sqlite3.Connection) -> str | None:
     try:
         ((said,),) = connection.execute("PRAGMA quick_check(1)").fetchall()
         if said != "ok":
-            return _printable(said)
+            return printable(said)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         if {"organizations", "events"} <= tables and connection.execute(_BROKEN_OFF).fetchone():
             return "its log of changes ends elsewhere than the organization says"

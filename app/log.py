@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from litestar.enums import ScopeType
 
-from app import terminal
+from app.escaping import printable, printable_lines
 from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ _OF_MANY_LINES = ("exception", "stack")
 def _escape(_: Any, __: str, event: EventDict) -> EventDict:
     """Let no text of a request, such as its path, draw on the terminal; JSON escapes by itself."""
     for name, value in event.items():
-        if isinstance(value, str) and name not in _OF_MANY_LINES:
-            event[name] = terminal.printable(value)
+        if isinstance(value, str):
+            event[name] = (printable_lines if name in _OF_MANY_LINES else printable)(value)
     return event
 
 

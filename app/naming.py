@@ -1,4 +1,4 @@
-"""Names of organizations, users and keys, and e-mail addresses: one rule, whoever gives them."""
+"""Names of organizations, users and keys, labels, and addresses: one rule, whoever gives them."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from typing import Annotated
 from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
+from app.escaping import unseen
 from events.errors import FieldError, InvalidSettings, Location
 
 MOST = 100
+MOST_OF_LABEL = 80
 # The rule is ``clean_name``'s; this describes it.
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MOST})]
 
-# Controls, halves of characters, ends of lines and of paragraphs.
-_FORBIDDEN = frozenset(("Cc", "Cs", "Zl", "Zp"))
-# Marks that turn the direction of what follows, and so its meaning on a screen.
-_TURNS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# Characters without a width: with them, two names look like one.
-_UNSEEN = frozenset("\u200b\u2060\ufeff")
+# Shown by their numbers, and yet part of a name: blanks, and characters that are newer than this
+# Python.
+_HARMLESS = frozenset(("Zs", "Cn"))
 _SEEN = frozenset("LNPSM")  # the kinds of character that leave something to be seen
 
 
@@ -31,16 +30,40 @@ def clean_name(text: str, loc: Location = ("body", "name")) -> str:
     return name
 
 
-def name_error(text: str, loc: Location) -> FieldError | None:
+def spellings(text: str) -> list[str]:
+    """How one name may stand in a database: as it is given, trimmed, and composed or not."""
+    name = text.strip()
+    forms = (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
+    return list(dict.fromkeys((text, name, *forms)))
+
+
+def clean_label(text: str, loc: Location = ("body", "label")) -> str:
+    """A version's label, by the same rule, without blanks around it; raises ``InvalidSettings``.
+
+    It names one version, and stands in paths: so there is no slash in it, and one way to spell it.
+    """
+    label = text.strip()
+    error = name_error(text, loc, MOST_OF_LABEL)
+    if error is None and "/" in label:
+        error = FieldError(loc=loc, msg="Input should hold no '/'", type="value_error")
+    if error is None and not unicodedata.is_normalized("NFC", label):
+        message = "Input should be in Unicode's normal form NFC"
+        error = FieldError(loc=loc, msg=message, type="value_error")
+    if error is not None:
+        raise InvalidSettings((error,))
+    return label
+
+
+def name_error(text: str, loc: Location, most: int = MOST) -> FieldError | None:
     """What is wrong with a name; None where nothing is."""
     name = text.strip()
     kinds = {unicodedata.category(character) for character in name}
     if not {kind[0] for kind in kinds} & _SEEN:
         return FieldError(loc=loc, msg="Input should not be blank", type="string_too_short")
-    if len(name) > MOST:
-        message = f"Input should have at most {MOST} characters"
+    if len(name) > most:
+        message = f"Input should have at most {most} characters"
         return FieldError(loc=loc, msg=message, type="string_too_long")
-    if kinds & _FORBIDDEN or (_TURNS | _UNSEEN).intersection(name):
+    if {unicodedata.category(character[0]) for character in unseen(name)} - _HARMLESS:
         message = "Input should hold no line breaks, no control characters and no invisible ones"
         return FieldError(loc=loc, msg=message, type="value_error")
     return None

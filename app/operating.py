@@ -18,7 +18,7 @@ from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import accounts, log, signing, terminal, vault
-from app.config import Config, read_config
+from app.config import Config, as_unicode, read_config
 from app.database import is_current, prepare
 from app.database_file import DatabaseHeld
 from app.engines import SCRUB_ATTEMPTS, Engines, engines
@@ -33,7 +33,24 @@ LEFT = (
     "what was destroyed is out of the tables, but its bytes are still in {0} or {0}-wal, because"
     " a process that reads the database keeps SQLite from emptying its log of writes."
 )
-DATABASE = click.option("--database", metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]")
+
+
+class _Text(click.ParamType[str]):
+    """A text: databases, answers and files hold no bytes that are not UTF-8."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it was given, whatever the locale."""
+        text = as_unicode(value)
+        return self.fail("It is not UTF-8.", param, ctx) if text is None else text
+
+
+TEXT = _Text()
+ID = click.IntRange(1, accounts.MAX_ID)
+DATABASE = click.option(
+    "--database", type=TEXT, metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]"
+)
 
 
 def configure(**flags: str | None) -> Config:
@@ -61,7 +78,8 @@ def holding(config: Config, *, make: bool = False, destroys: bool = False) -> It
     database = engines(config.url)
     if not (make or database.exists()):
         fail(f"there is no database {database.name}", 1)
-    command = " ".join(["backstory", *sys.argv[1:3]])
+    context = click.get_current_context(silent=True)
+    command = context.command_path if context else "backstory"
     with naming_the_database(config), database.hold(command, make=make):
         prepare(config.url)
         safe = vault.open_vault(config)
@@ -123,7 +141,8 @@ def naming_the_database(config: Config) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        fail(f"{engines(config.url).name}: {str(error).splitlines()[0]}", 1)
+        said = next(iter(str(error).splitlines()), type(error).__name__)
+        fail(f"{engines(config.url).name}: {said}", 1)
 
 
 def count_all(connection: sa.Connection) -> int:

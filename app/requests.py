@@ -8,7 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
 from app import access
@@ -24,6 +24,7 @@ from events.errors import AssistantNotFound, FieldError, InvalidSettings, Locati
 from events.patch import REASON, clean_reason, describe
 from events.policy import REASON_AT
 from events.settings import MAX_REASON
+from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from app.main import Services
     from app.unit import Unit
+    from projections.spreadsheets import Formulas
 
     AnyRequest = Request[Any, Any, Any]
 
@@ -261,6 +263,22 @@ def query_number(request: AnyRequest, name: str) -> int:
 def invalid(name: str, message: str) -> InvalidSettings:
     """A query parameter that breaks a rule."""
     return _wrong(name, message, "value_error")
+
+
+FORMULAS = QueryParameter(
+    description="CSV alone: `quoted` puts a `'` before what a spreadsheet would take for a formula,"
+    " `raw` leaves texts as they are, for machines. `quoted` by default."
+)
+BOM = QueryParameter(description="CSV alone: begin with a byte order mark, which Excel wants.")
+
+
+def read_table(format_name: str, formulas: Formulas | None, *, bom: bool) -> Table:
+    """How CSV is to be written; raises ``InvalidSettings`` where another format was chosen."""
+    if format_name != "csv":
+        for name, is_given in (("formulas", formulas is not None), ("bom", bom)):
+            if is_given:
+                raise invalid(name, "Input is for CSV alone")
+    return Table(formulas=formulas or "quoted", bom=bom)
 
 
 def _wrong(name: str, message: str, kind: str, where: str = "query") -> InvalidSettings:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 import rich_click as click
 
+from app.escaping import printable
 
-def printable(text: object) -> str:
-    """A text with every character escaped that is not seen: ends of lines, tabs, controls."""
-    written = str(text)
-    if written.isprintable():
-        return written
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in written
-    )
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def say(*fields: object, err: bool = False) -> None:
@@ -29,3 +30,27 @@ def say_lines(text: str) -> None:
 def confirm(question: str) -> None:
     """Ask, and end the command unless the answer is yes."""
     click.confirm(printable(question), abort=True, err=True)
+
+
+@contextmanager
+def outputs() -> Iterator[None]:
+    """What a command prints gets out, or it fails; characters that an encoding lacks are numbers.
+
+    Python flushes once more at the very end, where nobody could say in one line what went wrong.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+        _flush()
+    finally:
+        try:
+            _flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # closed by who started us
+        sys.stdout.flush()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 LATEST = "latest"
 LABEL = "label:"
-LONGEST_LABEL = 80
 RULE = "Input should be a version: a number, 'latest', '-1' (the one before) or 'label:NAME'"
 _NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
 _LONGEST_NUMBER = 18  # digits; beyond every version, so that a longer one is as missing

@@ -25,7 +25,7 @@ _EPOCH = date(1970, 1, 1)
 _ORDERS: dict[Order, sa.ColumnElement[object]] = {
     "changed": assistants.c.updated_at.desc(),
     "created": assistants.c.created_at.desc(),
-    "name": sa.func.lower(assistants.c.name),
+    "name": assistants.c.folded_name,
 }
 
 

@@ -17,10 +17,14 @@ from events.secrets import mask
 from events.shape import DIGEST, known
 from events.tables import from_micros, metadata, rows_of, to_micros
 from projections import keyframes
+from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
+
+# Code points are compared, whatever the database's language is; SQLite knows no other way.
+_FOLDED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 assistants = sa.Table(
     "assistants",
@@ -37,7 +41,12 @@ assistants = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("settings", sa.LargeBinary, nullable=False),
-    sa.Column("settings_digest", sa.Text, nullable=False),  # ``events.shape.DIGEST``
+    sa.Column(
+        "settings_digest", sa.Text, nullable=False, server_default=""
+    ),  # ``events.shape.DIGEST``
+    sa.Column("folded_name", _FOLDED, nullable=False, server_default=""),
+    sa.Column("folded_description", _FOLDED, nullable=False, server_default=""),
+    sa.Index("assistants_by_name", "organization_id", "folded_name"),
 )
 
 Key = keyframes.Key
@@ -62,6 +71,8 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
     if state.created_at is None or state.updated_at is None:
         raise ValueError("a state without events has no row")
     organization_id, assistant_id = key
+    # Masked, because a text that is a URL may hold a secret.
+    name, description = mask(state.settings["name"]), mask(state.settings["description"])
     return {
         "organization_id": organization_id,
         "assistant_id": assistant_id,
@@ -69,14 +80,15 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
         "deleted": state.deleted,
         "erased_version": state.erased_version,
         "user_id": state.user_id,
-        # Masked, because a text that is a URL may hold a secret.
-        "name": mask(state.settings["name"]),
-        "description": mask(state.settings["description"]),
+        "name": name,
+        "description": description,
         "is_active": state.settings["is_active"],
         "created_at": to_micros(state.created_at),
         "updated_at": to_micros(state.updated_at),
         "settings_digest": DIGEST,
         "settings": msgspec.json.encode(state.settings),
+        "folded_name": casefolded(name),
+        "folded_description": casefolded(description or ""),
     }
 
 
@@ -205,9 +217,10 @@ def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
     if selection.assistant_ids is not None:
         yield column.assistant_id.in_(selection.assistant_ids)
     if selection.search:
+        sought = casefolded(selection.search)
         yield sa.or_(
-            column.name.icontains(selection.search, autoescape=True),
-            column.description.icontains(selection.search, autoescape=True),
+            column.folded_name.contains(sought, autoescape=True),
+            column.folded_description.contains(sought, autoescape=True),
         )
 
 

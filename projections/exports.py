@@ -7,12 +7,9 @@ name that is looked up when the export is made. The same range gives the same by
 
 from __future__ import annotations
 
-import csv
-import io
 import ipaddress
-import re
 from binascii import hexlify
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -43,9 +40,11 @@ from events.changed import (
 )
 from events.merkle import HASH_BYTES
 from projections.history import is_by
+from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
     from events.store import Stored
+    from projections.spreadsheets import Cell
 
 SOURCE = "/api/v1/audit"  # of every CloudEvent
 OCSF_VERSION = "1.7.0"
@@ -230,35 +229,23 @@ COLUMNS = (
     "event",
     "api_key",
 )
-# What spreadsheets take for the start of a formula (OWASP ASVS 1.2.10), line feeds and the
-# fullwidth forms that some of them fold included.
-_FORMULA = re.compile("'*[=+\\-@\t\r\n\0\uff1d\uff0b\uff0d\uff20]")
 
 
-def quote(text: str) -> str:
-    """The cell that shows a text and is no formula: a single quote goes before one.
+def csv_format(table: Table) -> Format:
+    """CSV, written as the table says."""
 
-    One goes also before quotes that a formula follows, so that ``unquote`` gives every text back.
-    """
-    return "'" + text if _FORMULA.match(text) else text
+    def write(page: Sequence[Stored]) -> bytes:
+        return table.rows(row for stored in page for row in _rows(stored))
 
-
-def unquote(cell: str) -> str:
-    """The text that a cell shows; the inverse of ``quote``."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
-
-
-def _csv(page: Sequence[Stored]) -> bytes:
-    return _table(row for stored in page for row in _rows(stored))
+    return Format(
+        name="csv",
+        media_type="text/csv",
+        extension="csv",
+        encoder=partial(Lines, write, table.header(COLUMNS)),
+    )
 
 
-def _table(rows: Iterable[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)  # RFC 4180: CRLF, quotes where they are needed
-    return text.getvalue().encode()
-
-
-def _rows(stored: Stored) -> Iterator[Sequence[Any]]:
+def _rows(stored: Stored) -> Iterator[Sequence[Cell]]:
     """One row for each path; an event that touched none is one row."""
     event = outline(stored)
     said = (
@@ -266,20 +253,16 @@ def _rows(stored: Stored) -> Iterator[Sequence[Any]]:
         event.time,
         event.assistant_id,
         event.version,
-        quote(event.actor.name),
-        quote(event.reason or ""),
+        event.actor.name,
+        event.reason,
     )
     about = event_type(stored.type), event.key_id
     for path in event.touched or [""]:
         sides = event.changes.get(path, _NO_SIDES)
-        yield (*said, quote(path), _cell(sides.before), _cell(sides.after), *about)
+        yield (*said, path, bytes(sides.before).decode(), bytes(sides.after).decode(), *about)
 
 
 _NO_SIDES = Sides()
-
-
-def _cell(value: Raw) -> str:
-    return quote(bytes(value).decode())
 
 
 # -- JSON: one document
@@ -520,12 +503,7 @@ _FORMATS = (
         extension="ndjson",
         encoder=partial(Lines, _ndjson),
     ),
-    Format(
-        name="csv",
-        media_type="text/csv",
-        extension="csv",
-        encoder=partial(Lines, _csv, _table([COLUMNS])),
-    ),
+    csv_format(Table()),
     Format(
         name="json",
         media_type="application/json",

@@ -31,6 +31,7 @@ from events.pointers import Changes, Tree
 from events.secrets import mask
 from events.settings import Moment
 from events.shape import known
+from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -258,7 +259,7 @@ def _changed_by(event: Event, emails: Mapping[int, str | None]) -> ChangedBy:
 
 def is_by(actor: Actor, wanted: str) -> bool:
     """An actor is named by ``type:id`` or by name, in any case."""
-    return wanted.casefold() in (actor.name.casefold(), f"{actor.type}:{actor.id}")
+    return casefolded(wanted) in (casefolded(actor.name), f"{actor.type}:{actor.id}")
 
 
 def _touches(event: Event, path: str) -> bool:

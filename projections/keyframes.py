@@ -37,7 +37,9 @@ keyframes = sa.Table(
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("state", sa.LargeBinary, nullable=False),
     sa.Column("blame", sa.LargeBinary, nullable=False),
-    sa.Column("settings_digest", sa.Text, nullable=False),  # ``events.shape.DIGEST``
+    sa.Column(
+        "settings_digest", sa.Text, nullable=False, server_default=""
+    ),  # ``events.shape.DIGEST``
     sa.Index("keyframes_by_time", "organization_id", "assistant_id", "occurred_at", "version"),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import sqlalchemy as sa
 
@@ -50,11 +51,15 @@ def project(connection: sa.Connection, event: VersionLabelled) -> None:
 def version_of(
     connection: sa.Connection, organization_id: int, assistant_id: int, label: str
 ) -> int | None:
-    """Which version has a label; None for no version."""
-    query = rows_of(labels, organization_id, labels.c.version)
-    version: int | None = connection.scalar(
-        query.where(labels.c.assistant_id == assistant_id, labels.c.label == label)
-    )
+    """Which version has a label; None for no version.
+
+    A label is in NFC, or was given by an earlier release, and is found as it was given.
+    """
+    column = labels.c
+    spelled = (label, normalize("NFC", label))
+    query = rows_of(labels, organization_id, column.version)
+    query = query.where(column.assistant_id == assistant_id, column.label.in_(spelled))
+    version: int | None = connection.scalar(query.order_by(column.label != label).limit(1))
     return version
 
 

@@ -105,7 +105,10 @@ async def export(request: AnyRequest) -> ASGIApp:
     """The log as a file, streamed as the API streams it."""
     visitor = await signed_in(request)
     accepted = {"accept-encoding": ",".join(chosen_by(request, "Accept-Encoding"))}
-    return visitor.streamed("/audit/export", request.query_params, accepted)
+    query = dict(request.query_params)
+    if query.get("format") == "csv":
+        query.setdefault("bom", "true")  # who takes it from a page opens it in a spreadsheet
+    return visitor.streamed("/audit/export", query, accepted)
 
 
 @show(f"/audit/{_KEY_FILE}", opt=ADMIN)

@@ -165,7 +165,8 @@ async def get_file(name: FromPath[str]) -> Response[bytes]:
 def errors_of(said: Mapping[str, Any]) -> list[str]:
     """What a problem of the API says, in sentences."""
     detail = said.get("detail", "")
-    return [detail] if isinstance(detail, str) else [showing.error(one) for one in detail]
+    found = [detail] if isinstance(detail, str) else [showing.error(one) for one in detail]
+    return [showing.text(one) for one in found]
 
 
 def problem(request: AnyRequest, status: int, said: Mapping[str, Any]) -> Template:

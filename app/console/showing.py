@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from app.escaping import printable, printable_lines
 from events.credentials import MASK
 from events.pointers import split
 
@@ -20,11 +21,11 @@ _BELOW = " \u203a "
 _SHORT = 120
 
 
-def words(name: str) -> str:
+def words(member: str) -> str:
     """The name of a member as an operator reads it."""
-    found = [_CAPITALS.get(word, word) for word in name.split("_")]
-    text = " ".join(found)
-    return text[:1].upper() + text[1:]
+    found = [_CAPITALS.get(word, word) for word in printable(member).split("_")]
+    said = " ".join(found)
+    return said[:1].upper() + said[1:]
 
 
 def place(path: str) -> str:
@@ -33,19 +34,30 @@ def place(path: str) -> str:
 
 
 @lru_cache(1024)  # a page shows the same change beside many settings
-def utc(text: str) -> str:
+def utc(moment: str) -> str:
     """A moment that the API wrote, for everybody, whatever their zone."""
-    return f"{msgspec.convert(text, datetime):%Y-%m-%d %H:%M:%S} UTC"
+    return f"{msgspec.convert(moment, datetime):%Y-%m-%d %H:%M:%S} UTC"
+
+
+name = printable
+"""A name, so that it passes for no other one and for no text of the page."""
+
+text = printable_lines
+"""A text as it was written, in lines; what would not be seen in it is."""
 
 
 def short(value: Any) -> str:
     """A value in a few words."""
-    text = plain(value)
-    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+    found = plain(value)
+    return found if len(found) <= _SHORT else f"{found[:_SHORT]}…"
 
 
 def plain(value: Any) -> str:
-    """A value in words; a text as it is."""
+    """A value in words; a text as it is, but that all of it is seen."""
+    return printable_lines(_plain(value))
+
+
+def _plain(value: Any) -> str:
     match value:
         case None:
             return "not set"
@@ -86,12 +98,12 @@ _CAUSES = {
 
 def cause(one: dict[str, Any]) -> str:
     """By which wish a change came about."""
-    text = _CAUSES.get(one["type"], str(one["type"]))
+    said = _CAUSES.get(one["type"], str(one["type"]))
     if "to_version" in one:
-        return f"{text} to version {one['to_version']}"
+        return f"{said} to version {one['to_version']}"
     if "undoes" in one:
-        return f"{text} version {one['undoes']}"
-    return text
+        return f"{said} version {one['undoes']}"
+    return said
 
 
 def is_rotated(change: dict[str, Any]) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +21,8 @@ from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
 from app.remembered import listed
 from app.requests import (
+    BOM,
+    FORMULAS,
     IN_QUERY,
     Number,
     accept_datetime,
@@ -35,6 +35,7 @@ from app.requests import (
     preferences,
     principal,
     read_json,
+    read_table,
     services,
     wish_of,
 )
@@ -63,11 +64,13 @@ from events.settings import (
     AssistantResponse,
 )
 from projections.current import Selection
+from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from app.unit import Unit
+    from projections.spreadsheets import Table
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -247,6 +250,8 @@ async def export_assistants(
         QueryParameter(description="Part of a name or description.", max_length=200),
     ] = None,
     status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
+    formulas: Annotated[Formulas | None, FORMULAS] = None,
+    bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> Response[bytes]:
     """A file: CSV, or JSON of the same columns."""
     if "\x00" in (search or ""):
@@ -255,16 +260,22 @@ async def export_assistants(
         )
     _match("format", _FORMATS, format)
     _match("status", _STATUSES, status or "")
+    table = read_table(format, formulas, bom=bom)
     selection = _export_selection(assistant_ids, search, status)
     who = principal(request)
     found = await services(request).assistants.select(who.organization_id, selection)
     rows = [_export_row(assistant) for assistant in found]
-    body = msgspec.json.encode(rows) if format == "json" else _csv(rows)
+    body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
     return Response(
         body,
         media_type="application/json" if format == "json" else "text/csv",
         headers={"content-disposition": f"attachment; filename=assistants.{format}"},
     )
+
+
+def _csv(rows: list[ExportRow], table: Table) -> bytes:
+    cells = map(msgspec.structs.astuple, rows)
+    return table.header(ExportRow.__struct_fields__) + table.rows(cells)
 
 
 def _match(name: str, pattern: str, text: str) -> None:
@@ -305,23 +316,6 @@ def _export_row(assistant: Assistant) -> ExportRow:
         performance="0%",
         created_at=f"{state.created_at:%Y-%m-%d %H:%M:%S}",
     )
-
-
-def _csv(rows: list[ExportRow]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(ExportRow.__struct_fields__)
-    for row in rows:
-        writer.writerow([_cell(value) for value in msgspec.structs.astuple(row)])
-    return text.getvalue().encode()
-
-
-def _cell(value: str | int) -> str | int:
-    """A spreadsheet runs what starts like a formula; a quote before it makes it text."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
-
-
-_FORMULA = frozenset("=+-@\t\r")
 
 
 @get(

@@ -15,11 +15,21 @@ from app.access import ADMIN
 from app.accounts import MAX_ID
 from app.audit import Wish, find_format
 from app.caching import chosen_by
-from app.requests import caller, invalid, moment, pointer, services
+from app.requests import (
+    BOM,
+    FORMULAS,
+    caller,
+    invalid,
+    moment,
+    pointer,
+    read_table,
+    services,
+)
 from app.routes.audit import PREFIX
 from app.streaming import TrailingStream, compressed, negotiate
 from projections.audit import EVENT_TYPES
 from projections.exports import FORMATS, ParquetMissing, Wanted
+from projections.spreadsheets import Formulas
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -84,6 +94,8 @@ async def export_log(
         str | None,
         QueryParameter(max_length=1000, description="A JSON Pointer, or the beginning of some."),
     ] = None,
+    formulas: Annotated[Formulas | None, FORMULAS] = None,
+    bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
     who = caller(request)
@@ -101,7 +113,7 @@ async def export_log(
     )
     audit = services(request).audit
     try:
-        chosen = find_format(format)
+        chosen = find_format(format, read_table(format, formulas, bom=bom))
     except ParquetMissing as error:
         raise invalid("format", str(error)) from None
     export = await audit.start_export(who, chosen, wish)

@@ -12,6 +12,7 @@ from msgspec import Meta
 from app import openapi, service
 from app.access import EDITOR
 from app.accounts import Role
+from app.naming import MOST_OF_LABEL
 from app.requests import (
     Number,
     carry_out,
@@ -24,7 +25,7 @@ from app.routes import answers
 from app.routes.answers import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant, Plan
 from app.routes.assistants import PREFIX
 from app.routes.examples import ASSISTANT
-from app.versions import LABEL, LONGEST_LABEL, Reference, read_reference
+from app.versions import LABEL, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
 from events.settings import Reason
@@ -52,7 +53,7 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     to_version: int | str | None = None
     to_time: str | None = None
-    to_label: Annotated[str, Meta(max_length=LONGEST_LABEL)] | None = None
+    to_label: Annotated[str, Meta(max_length=MOST_OF_LABEL)] | None = None
     paths: Annotated[list[Pointer], Meta(min_length=1, max_length=100)] | None = None
     change_description: Reason | None = None
     restore_secrets: bool = False

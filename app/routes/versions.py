@@ -15,6 +15,7 @@ from app import openapi, service
 from app.access import EDITOR, VIEWER
 from app.accounts import Role
 from app.caching import chosen_by
+from app.naming import MOST_OF_LABEL, clean_label
 from app.paging import next_link, read_cursor
 from app.preconditions import read_condition, tag_of
 from app.reading import BlameEntry, DiffEntry
@@ -41,7 +42,7 @@ from app.routes.examples import (
     JSON_PATCH_EXAMPLE,
     VERSION_ENTRY,
 )
-from app.versions import LATEST, LONGEST_LABEL, Reference, read_reference
+from app.versions import LATEST, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
 from events.settings import AssistantResponse, Reason
@@ -79,7 +80,7 @@ class VersionShown(VersionEntry, frozen=True, kw_only=True):
 class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The name of a version, unique for its assistant."""
 
-    label: Annotated[str, Meta(min_length=1, max_length=LONGEST_LABEL)]
+    label: Annotated[str, Meta(min_length=1, max_length=MOST_OF_LABEL)]
     change_description: Reason | None = None
 
 
@@ -187,11 +188,7 @@ async def label_version(
 ) -> Response[bytes]:
     """``label:NAME`` then works wherever a version is taken. A version has one name."""
     wanted = read_struct(Label, await read_json(request))
-    name = wanted.label.strip()
-    if not name or "/" in name or not name.isprintable():
-        message = "Input should be printable, without '/', and not blank"
-        error = FieldError(loc=("body", "label"), msg=message, type="value_error")
-        raise InvalidSettings((error,))
+    name = clean_label(wanted.label)
     return await _label(
         request, assistant_id, version, name, clean_reason(wanted.change_description)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import naming, terminal
+from app import escaping, naming, terminal
 from app.accounts import find_organization
 from events.errors import InvalidSettings
 from tests.conftest import make_organizations
@@ -20,17 +21,63 @@ from tests.end_to_end.processes import FILE, run
 
 _APP = Path(terminal.__file__).parent
 _FORGED = "spare\nbks_00000000\tadmin\tactive\tOrganization 0\tmallory\x1b[2K\u2028\u202ex"
-# Prints by itself, because it shares nothing with the server.
-_ALONE = frozenset(("terminal.py", "audit_verify.py"))
+# Print by themselves: the one because it shares nothing with the server, the other before it is
+# imported.
+_ALONE = frozenset(("terminal.py", "audit_verify.py", "__main__.py"))
 _WITHOUT_THE_GUARD = "import app.terminal; app.terminal.printable = str"
 
 
-@given(st.text())
+# Where writing needs a character that is not seen, as between the parts of an emoji.
+_NEEDED = frozenset("\u200c\u200d\ufe0f\u3000")
+_TEXTS = st.text() | st.text(
+    st.sampled_from([*_NEEDED, *"a1\u20e3🤖❤\u2800می\u0600क山\u3164\u2060\n"])
+)
+
+
+@given(_TEXTS)
 def test_a_printed_text_is_one_line_of_visible_characters(text: str) -> None:
-    shown = terminal.printable(text)
-    assert shown.isprintable()
+    shown = escaping.printable(text)
+    assert [one for one in shown if one not in _NEEDED and not one.isprintable()] == []
+    assert not escaping.UNSEEN - _NEEDED & frozenset(shown)
     assert len(shown.splitlines()) <= 1
-    assert terminal.printable(shown) == shown
+    assert escaping.printable(shown) == shown
+    assert escaping.unseen(shown) == []
+    assert (shown == text) == (escaping.unseen(text) == [])
+
+
+@given(_TEXTS)
+def test_lines_stay_lines_and_nothing_else_is_unseen_in_them(text: str) -> None:
+    shown = escaping.printable_lines(text)
+    assert shown.count("\n") == text.count("\n")
+    assert len(escaping.unseen(re.sub(r"\r?\n|\s", "", shown))) == 0
+    assert escaping.printable_lines(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Größe", "한글", "👩\u200d🚀", "🏃🏽\u200d♀\ufe0f", "❤\ufe0f", "1\ufe0f\u20e3",
+        "می\u200cخواهم",  # noqa: RUF001  # Persian
+        "क्\u200dष", "山田\u3000太郎", "שלום", "عالم", "e\u0301",
+    ],
+)  # fmt: skip
+def test_what_writing_needs_is_left(text: str) -> None:
+    assert escaping.printable(text) == text
+    assert naming.clean_name(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\u200db", r"a\u200db"), ("🤖\u200d", "🤖\\u200d"), ("a\ufe0f", r"a\ufe0f"),
+        ("\u3164", r"\u3164"), ("\u2800🤖", "\\u2800🤖"), ("a\u3000b", r"a\u3000b"),
+        ("a\u00a0b", r"a\xa0b"), ("\u202egnp.exe", r"\u202egnp.exe"), ("\ufeffa", r"\ufeffa"),
+        ("a\u034fb", r"a\u034fb"), ("a\U000e0041", r"a\U000e0041"), ("a\udcff", r"a\udcff"),
+        ("a\tb", r"a\tb"), ("a\r\nb", r"a\r\nb"), ("\x85", r"\x85"),
+    ],
+)  # fmt: skip
+def test_what_is_not_seen_is_shown_by_its_number(text: str, shown: str) -> None:
+    assert escaping.printable(text) == shown
 
 
 def test_commands_print_in_one_place() -> None:
@@ -93,6 +140,14 @@ def test_names_are_trimmed_at_the_command_line_too(tmp_path: Path) -> None:
     with engine.connect() as connection:
         assert find_organization(connection, " Acme ") == 1
     engine.dispose()
+
+
+def test_a_name_is_the_same_however_it_is_composed(tmp_path: Path) -> None:
+    create = ("keys", "create", "--role", "admin", "--organization")
+    for name in ("Café", "Cafe\u0301"):
+        assert run(tmp_path, *create, name, "--name", name).returncode == 0
+    names = "SELECT organizations.name, users.name FROM organizations, users"
+    assert query(tmp_path / FILE, names) == [("Café", "Café")]
 
 
 @given(st.text(max_size=120))

@@ -307,7 +307,19 @@ def test_a_version_is_labelled_by_any_of_its_names(
 
 
 @pytest.mark.parametrize(
-    "name", ["v1", "x" * 80, "Größe 7 ✓", "latest", "-1", "7", "label:x", "a b", "50% & more?"]
+    "name",
+    [
+        "v1",
+        "x" * 80,
+        "Größe 7 ✓",
+        "latest",
+        "-1",
+        "7",
+        "label:x",
+        "a b",
+        "50% & more?",
+        "👩\u200d🚀",
+    ],
 )
 def test_what_is_printable_may_be_a_label(editor: httpx.Client, path: str, name: str) -> None:
     assert label(editor, path, 1, f" {name} " if len(name) < 79 else name).status_code == 200
@@ -317,9 +329,20 @@ def test_what_is_printable_may_be_a_label(editor: httpx.Client, path: str, name:
     assert ok(answer)["version"] == 1
 
 
+def test_a_label_is_found_however_it_is_composed(editor: httpx.Client, path: str) -> None:
+    assert label(editor, path, 1, "café").status_code == 200
+    for spelled in ("café", "cafe\u0301"):
+        assert ok(editor.get(version_at(path, f"label:{spelled}")))["label"] == "café"
+    assert editor.get(version_at(path, "label:CAFÉ")).status_code == 404
+
+
 @pytest.mark.parametrize(
-    "name", ["", " ", "\u00a0", "x" * 81, "a/b", "a\tb", "a\nb", "a\u200bb", "\ue000", None, 5, []]
-)
+    "name",
+    [
+        "", " ", "\u00a0", "x" * 81, "a/b", "a\tb", "a\nb", "a\u200bb", "\ue000", None, 5, [],
+        "\u202egnp", "a\u200db", "\u3164", "a\ufe0f", "\u00ada", "cafe\u0301",
+    ],
+)  # fmt: skip
 def test_what_cannot_be_a_label_is_refused(
     server: Server, organization: Organization, editor: httpx.Client, path: str, name: Any
 ) -> None:

@@ -121,15 +121,16 @@ def _waiting() -> _Waiting:
 
 
 def run(
-    folder: Path, *arguments: str, preamble: str = "", **settings: str
+    folder: Path, *arguments: str, preamble: str = "", stdout: str = "", **settings: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a command to its end, in a folder of the test's own and a process of its own.
 
-    ``preamble`` is Python that runs in it before: how a control switches a guard off.
+    ``preamble`` is Python that runs in it before: how a control switches a guard off. ``stdout``
+    is a file in place of what is read.
     """
     command = [COMMAND, *arguments]
     with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-        files = (os.devnull, out.name, err.name)
+        files = (os.devnull, stdout or out.name, err.name)
         code = _waiting().run(
             command, str(folder), _in(folder, arguments, settings), preamble, *files
         )

@@ -438,7 +438,7 @@ def test_an_export_into_a_folder_that_is_not_there_is_not_recorded(
 ) -> None:
     ended = export(database.parent, database.parent / "elsewhere" / "export")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "there is no folder" in said(ended)
+    assert "elsewhere/export: No such file" in said(ended)
     assert len(events_of(database)) == filled.last
 
 

@@ -299,7 +299,8 @@ WRONG = {
 WITHOUT_EVENTS = {
     "INSERT INTO assistants SELECT organization_id, 99, version, deleted, erased_version, user_id,"
     " 'Ghost',"
-    " description, is_active, created_at, updated_at, settings FROM assistants"
+    " description, is_active, created_at, updated_at, settings, folded_name, folded_description"
+    " FROM assistants"
     " WHERE assistant_id = 1": "99, name\n- Ghost\n+ None\n",
 }
 
@@ -426,7 +427,8 @@ def test_a_port_that_is_taken_is_exit_code_1(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         refused = run(tmp_path, "serve", "--port", str(port))
     assert (refused.returncode, refused.stdout) == (1, "")
-    assert "address already in use" in refused.stderr
+    said = refused.stderr.splitlines()[-1]
+    assert said == f"backstory: 127.0.0.1, port {port}: Address already in use"
     assert "Traceback" not in refused.stderr
 
 

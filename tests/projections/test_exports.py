@@ -44,8 +44,15 @@ from events.changed import (
 )
 from events.pointers import Change, Changes
 from events.store import Stored
-from projections import exports
-from projections.exports import COLUMNS, FORMATS, Wanted, closing_line, event_type, quote, unquote
+from projections.exports import (
+    COLUMNS,
+    FORMATS,
+    Wanted,
+    closing_line,
+    csv_format,
+    event_type,
+)
+from projections.spreadsheets import Table, unquote
 from tests.events.given import ACTOR, ASSISTANT, ORGANIZATION, at, secret
 from tests.events.strategies import EVENTS, TEXTS, few, modest
 
@@ -428,28 +435,7 @@ def test_the_changes_can_be_read_back_from_the_rows(log: list[Stored]) -> None:
             assert msgspec.json.encode(changes_in(told)) == msgspec.json.encode(changes)
 
 
-FORMULAS = st.builds("".join, st.lists(st.sampled_from(["'", *FORMULA_STARTS, "a", ","]) | TEXTS))
-
-
-@modest
-@for_all(FORMULAS)
-def test_a_quoted_text_is_no_formula_and_can_be_read_back(text: str) -> None:
-    assert not quote(text).startswith(tuple(FORMULA_STARTS))
-    assert unquote(quote(text)) == text
-
-
-@modest
-@for_all(st.lists(FORMULAS, min_size=2, max_size=2, unique=True))
-def test_two_texts_are_two_cells(texts: list[str]) -> None:
-    assert quote(texts[0]) != quote(texts[1])
-
-
-def test_only_what_starts_like_a_formula_is_quoted() -> None:
-    for text in ("", "a", "1-1", "'a", "''", "it's =", " =1"):
-        assert quote(text) == text
-        assert unquote(text) == text
-    assert unquote("=1") == "=1"  # no cell of ours, but unquoting takes nothing else away
-    assert [quote(text) for text in ("=1", "'=1", "-1")] == ["'=1", "''=1", "'-1"]
+FORMULAS = st.text(st.sampled_from([*FORMULA_STARTS, *"'a,;\" \u00a0\u200b\ufeff"])) | TEXTS
 
 
 def told_by(name: str, reason: str, path: str, value: Any) -> Stored:
@@ -471,9 +457,11 @@ def test_no_cell_is_a_formula(name: str, reason: str, path: str, value: Any) -> 
     assert json.loads(unquote(row["after"])) == value
 
 
-def test_unquoted_cells_would_be_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exports, "quote", lambda text: text)
-    (row,) = rows([told_by("=name", "+reason", "@path", -1)])
+def test_raw_cells_are_the_texts_themselves_and_so_may_be_formulas() -> None:
+    one = told_by("=name", "+reason", "@path", -1)
+    text = csv_format(Table(formulas="raw")).encoder().lines([one]).decode()
+    (cells,) = csv.reader([text])
+    row = dict(zip(COLUMNS, cells, strict=True))
     found = {column for column, cell in row.items() if cell.startswith(tuple(FORMULA_STARTS))}
     assert found == {"actor", "reason", "path", "before", "after"}
 

@@ -1,4 +1,4 @@
-"""With which settings each stored state was folded, and the views of each organization."""
+"""With which settings each state was folded, and names and descriptions as they are compared."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ revision = "0007"
 down_revision = "0006"
 
 
+_FOLDED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
 def upgrade() -> None:
-    # The views are folded again after this, with the digest of today's settings.
+    # The views are folded again after this. The defaults are for processes of the release before,
+    # which may be writing rows beside.
     for table in ("assistants", "keyframes"):
         op.add_column(
             table, sa.Column("settings_digest", sa.Text, nullable=False, server_default="")
@@ -21,3 +25,6 @@ def upgrade() -> None:
         sa.Column("settings_digest", sa.Text, primary_key=True),
         sa.Column("position", sa.Integer, nullable=False),
     )
+    for name in ("folded_name", "folded_description"):
+        op.add_column("assistants", sa.Column(name, _FOLDED, nullable=False, server_default=""))
+    op.create_index("assistants_by_name", "assistants", ["organization_id", "folded_name"])
