@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -658,7 +659,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_made_text(server: Server) -> Non
         for name in ("=1+1", "+1", "-1", "@SUM(A1)", "1=1"):
             client.post(ASSISTANTS, json={"name": name, "description": f"\t{name}"})
         lines = client.get(f"{ASSISTANTS}/export").text.splitlines()[1:]
-        cells = [line.split(",")[1:3] for line in lines]
+        cells = [row[1:3] for row in csv.reader(lines)]
         assert [name for name, _ in cells] == ["1=1", "'@SUM(A1)", "'-1", "'+1", "'=1+1"]
         assert all(description.startswith("'\t") for _, description in cells)
         # In JSON nothing runs, so nothing is changed.

@@ -404,7 +404,7 @@ def test_a_command_that_a_lock_file_names_is_printed_as_one_line(
     forged = r'{"pid": 1, "command": "x)\nbackstory: all is well\u001b[2J"}'
     Path(f"{database}.lock").write_text(forged)
     refusal = said(run(tmp_path, "serve", "--port", "0", "--database", text_of(database)))
-    assert "process 1 (x)?backstory: all is well?[2J)" in refusal
+    assert r"process 1 (x)\nbackstory: all is well\x1b[2J)" in refusal
 
 
 # -- the modes of files

@@ -107,7 +107,7 @@ def test_both_engines_find_and_sort_the_same_in_every_script(tmp_path: Path) -> 
 @pytest.fixture
 def unfolded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: what the engines make of case by themselves."""
-    monkeypatch.setattr(current, "fold", str)
+    monkeypatch.setattr(current, "casefolded", str)
 
 
 @pytest.mark.usefixtures("unfolded")
