@@ -529,11 +529,13 @@ class Audit:
         """A page of the log, newest first."""
         return await self._database.snapshot(look, organization_id, search, limit=limit, skip=skip)
 
+    async def plan_export(self, organization_id: int, form: Format, wish: Wish) -> Export:
+        """Fix the bounds of an export, and record nothing; raises ``BeyondLog``."""
+        return await self._database.snapshot(plan_export, self._signer, organization_id, form, wish)
+
     async def start_export(self, caller: Caller, form: Format, wish: Wish) -> Export:
         """Fix the bounds of an export and record it; raises ``BeyondLog``."""
-        export = await self._database.snapshot(
-            plan_export, self._signer, caller.organization_id, form, wish
-        )
+        export = await self.plan_export(caller.organization_id, form, wish)
         await self._writer.write(
             caller.organization_id, lambda unit: record_export(unit, caller, export)
         )

@@ -17,6 +17,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import methods
 from app.accounts import KeyNotFound
 from app.audit import BeyondLog
 from app.change_sets import ChangeSetNotFound, RefusedFor
@@ -85,11 +86,12 @@ class ScopeMissing(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is not declared as what this endpoint reads."""
+    """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
 
-    def __init__(self, *, accepted: str) -> None:
+    def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
         super().__init__(accepted)
         self.accepted = accepted
+        self.told_in = told_in
 
 
 class PhoneNumberNotAssigned(Refusal):
@@ -340,7 +342,7 @@ def _(refusal: ScopeMissing) -> Response[bytes]:
 @answer_refusal.register
 def _(refusal: UnsupportedMediaType) -> Response[bytes]:
     text = f"The body must be sent as {refusal.accepted}, in UTF-8"
-    headers = {"accept": refusal.accepted}
+    headers = dict.fromkeys(refusal.told_in, refusal.accepted)
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return problem(status, "unsupported-media-type", text, headers)
 
@@ -368,6 +370,8 @@ def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]
     status = HTTPStatus(error.status_code)
     code = re.sub(r"[^a-z]+", "-", status.phrase.lower()).strip("-")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if (found := headers.get("allow")) is not None:
+        headers["allow"] = methods.allow(found.split(", "))
     return problem(status, code, status.phrase, headers)
 
 

@@ -225,7 +225,8 @@ def media_type(request: AnyRequest, *accepted: str) -> str:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if kind.strip().lower() not in accepted or charset not in ("", "utf-8"):
-        raise UnsupportedMediaType(accepted=", ".join(accepted))
+        told_in = ("accept", "accept-patch") if request.method == "PATCH" else ("accept",)
+        raise UnsupportedMediaType(accepted=", ".join(accepted), told_in=told_in)
     return kind.strip().lower()
 
 

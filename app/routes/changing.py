@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 
 from app import openapi, service
 from app.access import EDITOR
+from app.methods import ACCEPT_PATCH
 from app.requests import (
     IN_QUERY,
     JSON,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
+
+_PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
 
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +92,7 @@ async def update_assistant(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}",
-    opt=EDITOR,
+    opt=EDITOR | {ACCEPT_PATCH: _PATCHES},
     tags=["Assistants"],
     summary="Change settings of an assistant",
     operation_class=openapi.operation(
@@ -116,7 +119,7 @@ async def patch_assistant(
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
     """JSON Merge Patch: objects merge, lists and scalars replace, null clears. Or JSON Patch."""
-    kind = media_type(request, JSON, MERGE_PATCH, JSON_PATCH)
+    kind = media_type(request, *_PATCHES)
     body = parsing.parse(await request.body())
     strict = preferences(request).strict
     settings: service.Patch
@@ -195,7 +198,7 @@ async def _change(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}/status",
-    opt=EDITOR,
+    opt=EDITOR | {ACCEPT_PATCH: (JSON,)},
     tags=["Assistants"],
     summary="Switch an assistant on or off",
     operation_class=openapi.operation(
