@@ -34,6 +34,7 @@ from litestar.params import QueryParameter
 
 from app import access
 from app.published import Published
+from events.pointers import POINTER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,6 +104,11 @@ BASE_VERSION = QueryParameter(
     description="The version that you had read: what others changed since is kept."
 )
 ON_CONFLICT = QueryParameter(description="`fail` (409), `theirs` or `yours`, with `base_version`.")
+PATH = QueryParameter(
+    description="A JSON Pointer: what is about this path, below it or all of what it is in.",
+    pattern=POINTER,
+    max_length=1000,
+)
 DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
 DESCRIPTION = QueryParameter(description="Why: the reason that the history shows.")
 

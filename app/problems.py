@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import singledispatch
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -92,6 +92,15 @@ class UnsupportedMediaType(Refusal):
         super().__init__(accepted)
         self.accepted = accepted
         self.told_in = told_in
+
+
+class HeaderUnreadable(Refusal):
+    """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(name, rule)
+        self.name = name
+        self.rule = rule
 
 
 class PhoneNumberNotAssigned(Refusal):
@@ -347,6 +356,12 @@ def _(refusal: UnsupportedMediaType) -> Response[bytes]:
     return problem(status, "unsupported-media-type", text, headers)
 
 
+@answer_refusal.register
+def _(refusal: HeaderUnreadable) -> Response[bytes]:
+    text = f"{refusal.name}: {refusal.rule}"
+    return problem(HTTPStatus.BAD_REQUEST, "header-unreadable", text)
+
+
 def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
     return answer_refusal(refusal)
 
@@ -361,8 +376,7 @@ def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) 
 
 def _parameter_error(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldError:
     parameter = request.route_handler.parsed_fn_signature.parameters.get(item["key"])
-    choices = () if parameter is None else get_args(parameter.annotation)
-    kind, message = describe(str(item["message"]), choices)
+    kind, message = describe(str(item["message"]), parameter and parameter.annotation)
     return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
 
 

@@ -14,10 +14,9 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app import openapi, service
+from app import memento, openapi, service
 from app.access import EDITOR, PUBLIC, VIEWER
 from app.accounts import MAX_ID
-from app.caching import note_choice
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
@@ -201,13 +200,15 @@ async def list_assistants(
         )
         bodies = (answers.encode(assistant) for assistant in past)
         found = listed(who.organization_id, bodies, selection, skip, limit, then)
-    return answers.listed(found, read_condition(request.headers), then)
+    asked = request.query_params.multi_items()
+    headers = None if then is None else memento.of_list(PREFIX, asked, then)
+    return answers.read(found.body, found.tag, read_condition(request.headers), headers)
 
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
     """The moment that is asked for, by the query or by the header."""
-    note_choice(request.scope, "Accept-Datetime")  # whichever it is, the other may be sent
-    return moment("as_of", as_of) or accept_datetime(request)
+    accepted = accept_datetime(request)  # whichever it is, the other may be sent
+    return moment("as_of", as_of) or accepted
 
 
 @get(

@@ -32,6 +32,7 @@ from events import pointers
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal
 from events.patch import clean_reason, read_patch, read_struct
+from events.pointers import POINTER_BELOW
 from events.policy import Warned
 from events.secrets import mask
 from events.settings import Moment, Reason
@@ -65,7 +66,7 @@ class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     search: Annotated[str, Meta(max_length=200)] = ""
     settings: Annotated[
         dict[str, Any],
-        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": "^/"}}),
+        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": POINTER_BELOW}}),
     ] = field(default_factory=dict)
 
 
@@ -217,7 +218,7 @@ def _check_pointers(chosen: ChangeSetFilter | None) -> None:
             type="json_pointer",
         )
         for number, key in enumerate(chosen.settings if chosen else (), 1)
-        if not key or pointers.join(pointers.split(key)) != key
+        if not key or not pointers.is_pointer(key)
     ]
     if errors:
         raise InvalidSettings(tuple(errors))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 AnyRequest = Request[Any, Any, Any]
 
+Side = Literal["fail", "theirs", "yours"]
 _PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
 
 
@@ -49,7 +50,7 @@ class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a change is to be made; each may stand in the body or in the query."""
 
     base_version: int | str | None = None
-    on_conflict: Literal["fail", "theirs", "yours"] | None = None
+    on_conflict: Side | None = None
     dry_run: bool = False
 
 
@@ -79,7 +80,7 @@ async def update_assistant(
     request: AnyRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[str | None, openapi.ON_CONFLICT] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
     *,
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
@@ -113,7 +114,7 @@ async def patch_assistant(
     request: AnyRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[str | None, openapi.ON_CONFLICT] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
     change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
     *,
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
@@ -184,7 +185,8 @@ async def _change(
         base = read_reference(options.base_version, (where, "base_version"))
     elif options.on_conflict is not None:
         message = "Input should stand beside base_version: what else would conflict?"
-        error = FieldError(loc=("body", "on_conflict"), msg=message, type="missing")
+        where = "query" if "on_conflict" in request.query_params else "body"
+        error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
         raise InvalidSettings((error,))
 
     def work(unit: Unit) -> Response[bytes]:

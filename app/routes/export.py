@@ -15,7 +15,7 @@ from app.access import ADMIN
 from app.accounts import MAX_ID
 from app.audit import Wish, find_format
 from app.caching import chosen_by
-from app.requests import caller, invalid, moment, pointer, services
+from app.requests import caller, invalid, moment, services
 from app.routes.audit import PREFIX
 from app.streaming import TrailingStream, compressed, negotiate
 from projections.audit import EVENT_TYPES
@@ -80,10 +80,7 @@ async def export_log(
     event_type: Annotated[
         str | None, QueryParameter(description="As `/api/v1/audit/event-types` lists them.")
     ] = None,
-    path: Annotated[
-        str | None,
-        QueryParameter(max_length=1000, description="A JSON Pointer, or the beginning of some."),
-    ] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
     who = caller(request)
@@ -96,7 +93,7 @@ async def export_log(
             assistant_id=assistant_id,
             actor=actor,
             event_type=_known(event_type),
-            path=pointer(path) or None,
+            path=path or None,
         ),
     )
     audit = services(request).audit

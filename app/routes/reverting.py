@@ -27,13 +27,14 @@ from app.routes.examples import ASSISTANT
 from app.versions import LABEL, LONGEST_LABEL, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
+from events.pointers import POINTER
 from events.settings import Reason
 
 if TYPE_CHECKING:
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
-Pointer = Annotated[str, Meta(pattern="^(/|$)", max_length=1000)]
+Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 
 _ASSISTANT = f"{PREFIX}/{{assistant_id:str}}"
 _CHANGED_OR_PLAN = openapi.Answer(

@@ -25,7 +25,6 @@ from app.requests import (
     carry_out,
     description,
     known_id,
-    pointer,
     principal,
     query_text,
     read_json,
@@ -290,9 +289,7 @@ async def diff_versions(
 async def blame_assistant(
     request: AnyRequest,
     assistant_id: Number,
-    path: Annotated[
-        str | None, QueryParameter(description="Every change of this path and what is below it.")
-    ] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
     version: Annotated[str, openapi.VERSION] = LATEST,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     cursor: Annotated[
@@ -305,7 +302,7 @@ async def blame_assistant(
     who = principal(request, Role.admin if include_deleted else Role.viewer)
     known, wanted = known_id(assistant_id), read_reference(version, ("query", "version"))
     assistants = services(request).assistants
-    if not (at := pointer(path)):
+    if not path:
         found = await assistants.blame(
             who.organization_id, known, wanted, include_deleted=include_deleted
         )
@@ -313,7 +310,7 @@ async def blame_assistant(
     changes = await assistants.changes_of(
         who.organization_id,
         known,
-        at,
+        path,
         wanted,
         read_cursor(cursor),
         limit + 1,
