@@ -73,8 +73,8 @@ def find(path: Path, format_name: str) -> Resumption:
 
 _STARTS: dict[str, tuple[bytes, ...]] = {
     "ndjson": (b'{"leaf_index":', b'{"last_sequence":'),
-    "csv": (FORMATS["csv"].encoder().head(),),
-    "json": (FORMATS["json"].encoder().head(),),
+    "csv": (FORMATS["csv"].encoder("").head(),),
+    "json": (FORMATS["json"].encoder("").head(),),
     "cloudevents": (b'[{"specversion":"1.0","id":"',),
     "ocsf": (b'{"category_uid":',),
     "parquet": (b"PAR1",),

@@ -1094,6 +1094,15 @@ def test_an_event_that_was_edited_in_the_database_is_found_by_the_verifier(
 # -- on the wire
 
 
+def test_each_event_names_the_log_that_the_public_key_is_of(admin: httpx.Client) -> None:
+    admin.post("/api/v1/assistants", json={"name": "x"})
+    origin = admin.get(f"{AUDIT}/key").json()["origin"]
+    (event,) = lines_of(admin.get(EXPORT, params={"format": "cloudevents"}).content)[0]
+    assert (event["source"], event["id"].endswith("/1")) == (origin, True)
+    record = lines_of(admin.get(EXPORT, params={"format": "ocsf"}).content)[0]
+    assert record["metadata"]["uid"] == f"{origin}/1"
+
+
 class Message(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
