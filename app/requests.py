@@ -15,6 +15,7 @@ from app import access
 from app.accounts import MAX_ID, REVEAL, Principal, Role
 from app.caching import chosen_by
 from app.idempotency import Once, fingerprint
+from app.memento import HTTP_DATE
 from app.preconditions import read_condition
 from app.problems import HeaderUnreadable, UnsupportedMediaType
 from app.service import Wish
@@ -23,7 +24,6 @@ from events import parsing, pointers
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
 from events.patch import REASON, clean_reason, describe
 from events.policy import REASON_AT
-from events.settings import MAX_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +38,6 @@ if TYPE_CHECKING:
 _INTEGER = re.compile(r"-?[0-9]+")
 _IDEMPOTENCY_KEY = re.compile(
     r'"([\x20-\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e][\x20-\x7e]{0,254})'
-)
-# RFC 9110's IMF-fixdate, the one form that RFC 7089 has for a header's date.
-HTTP_DATE = (
-    "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-    " [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
 _ACCEPT_DATETIME = "Accept-Datetime"
 _HTTP_DATE_RULE = "It should be one HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
@@ -161,9 +156,14 @@ def _dry_run_in(body: bytes) -> Location | None:
     return ("body", _DRY_RUN) if isinstance(value, dict) and value.get(_DRY_RUN) else None
 
 
-Number = Annotated[
-    str, PathParameter(schema_extra={"type": "integer", "minLength": None, "examples": [1]})
-]
+def _number_to(most: int) -> PathParameter:
+    """An id in a path, which is read as text: beyond these bounds there is none."""
+    bounds = {"type": "integer", "minimum": 1, "maximum": most}
+    return PathParameter(schema_extra=bounds | {"minLength": None, "examples": [1]})
+
+
+Number = Annotated[str, _number_to(MAX_ID)]
+LongNumber = Annotated[str, _number_to(2**53 - 1)]
 
 
 def number(text: str, name: str) -> int:
@@ -203,10 +203,7 @@ def wish_of(
 
 
 def description(text: str | None) -> str | None:
-    """The reason that the query gives; raises ``InvalidSettings``."""
-    if text is not None and len(text) > MAX_REASON:
-        kind, message = describe(f"Expected `str` of length <= {MAX_REASON}")
-        raise InvalidSettings((FieldError(loc=IN_QUERY, msg=message, type=kind),))
+    """The reason that the query gives."""
     return clean_reason(text)
 
 

@@ -72,6 +72,7 @@ AnyRequest = Request[Any, Any, Any]
 
 PREFIX = "/api/v1/assistants"
 _FORMATS = "^(csv|json)$"
+_IDS = r"^\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*)?$"
 _STATUSES = "^(active|inactive|all)?$"
 _AS_OF = QueryParameter(
     description="RFC 3339: as it was then.", schema_extra={"format": "date-time"}
@@ -241,12 +242,12 @@ async def export_assistants(
     format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
     assistant_ids: Annotated[
         str | None,
-        QueryParameter(description="Comma-separated ids; search and status then do not count."),
+        QueryParameter(
+            description="Comma-separated ids; search and status then do not count.",
+            schema_extra={"pattern": _IDS},
+        ),
     ] = None,
-    search: Annotated[
-        str | None,
-        QueryParameter(description="Part of a name or description.", max_length=200),
-    ] = None,
+    search: Annotated[str | None, openapi.SEARCH] = None,
     status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
 ) -> Response[bytes]:
     """A file: CSV, or JSON of the same columns."""

@@ -16,7 +16,7 @@ from app.preconditions import etag, read_condition
 from app.reading import DiffEntry, operation
 from app.requests import (
     JSON,
-    Number,
+    LongNumber,
     Preferences,
     caller,
     carry_out,
@@ -54,6 +54,7 @@ _MAX_ID = 2**53
 _MOST_BYTES = 32 * 1024 * 1024
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+_AS_A_PATCH = {"$ref": openapi.REFERENCE.format(name="AssistantPatch")}
 
 
 class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +74,7 @@ class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 class ChangeSetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change, of which assistants: ``assistant_ids`` or a ``filter``; ``{}`` means all."""
 
-    patch: dict[str, Any]
+    patch: Annotated[dict[str, Any], Meta(extra_json_schema=_AS_A_PATCH)]
     assistant_ids: Annotated[list[Id], Meta(min_length=1, max_length=MOST)] | None = None
     filter: ChangeSetFilter | None = None
     change_description: Reason | None = None
@@ -288,7 +289,7 @@ def _check_count(count: int, most: int, name: str) -> None:
         openapi.Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)
     ),
 )
-async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def get_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
     """Who made it, when and why, and the version that it made of each assistant."""
     events = await _events(request, change_set_id)
     found = ChangeSet(
@@ -318,7 +319,7 @@ async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response
         openapi.Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
     ),
 )
-async def diff_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def diff_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
     """For each assistant what the set changed of it, masked."""
     events = await _events(request, change_set_id)
     erased = await services(request).assistants.erased_versions(
@@ -360,7 +361,7 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
         parameters=openapi.WRITING,
     ),
 )
-async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def revert_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
     """Undoes the set's change of each assistant, all or none, as a change set of its own."""
     body = await read_json(request, optional=True)
     wanted = read_struct(RevertRequest, {} if body is None else body)

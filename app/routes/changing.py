@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from litestar import Request, Response, patch, put
 from litestar.params import QueryParameter
+from msgspec import Meta
 
 from app import openapi, service
 from app.access import EDITOR
@@ -34,14 +35,16 @@ from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
 from events.json_patch import read_json_patch
 from events.patch import SettingsPatch, read_patch, read_struct
+from events.pointers import POINTER
 from events.policy import REASON_AT
-from events.settings import AssistantPatch, AssistantUpdate
+from events.settings import AssistantPatch, AssistantUpdate, VersionName
 
 if TYPE_CHECKING:
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
+Pointer = Annotated[str, Meta(pattern=POINTER)]
 Side = Literal["fail", "theirs", "yours"]
 _PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
 
@@ -49,7 +52,7 @@ _PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a change is to be made; each may stand in the body or in the query."""
 
-    base_version: int | str | None = None
+    base_version: VersionName | None = None
     on_conflict: Side | None = None
     dry_run: bool = False
 
@@ -58,9 +61,9 @@ class JsonPatchOperation(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of a JSON Patch (RFC 6902), on the assistant as it is shown."""
 
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
-    path: str
+    path: Pointer
     value: Any = None
-    from_: str | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
+    from_: Pointer | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
 
 
 COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)

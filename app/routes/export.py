@@ -27,7 +27,12 @@ COMPONENTS: tuple[type, ...] = ()
 Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _MAX_SEQUENCE = 2**53
 _PARQUET = "application/vnd.apache.parquet"  # said here, because its module is an extra
-_SEQUENCE = QueryParameter(ge=0, le=_MAX_SEQUENCE, description="Sequences up to and including it.")
+_SEQUENCE = QueryParameter(
+    ge=0,
+    le=_MAX_SEQUENCE,
+    description="Sequences up to and including it.",
+    schema_extra={"minimum": 0},  # which the framework leaves out where it is nothing
+)
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 _HEADERS = {
     "X-Until-Sequence": "Where the export ends; give it as `until_sequence` to resume it.",
@@ -78,7 +83,11 @@ async def export_log(
         ),
     ] = None,
     event_type: Annotated[
-        str | None, QueryParameter(description="As `/api/v1/audit/event-types` lists them.")
+        str | None,
+        QueryParameter(
+            description="As `/api/v1/audit/event-types` lists them.",
+            schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
+        ),
     ] = None,
     path: Annotated[str | None, openapi.PATH] = None,
 ) -> ASGIApp:

@@ -13,6 +13,7 @@ from app.access import EDITOR, VIEWER
 from app.accounts import Role
 from app.paging import next_link, read_cursor
 from app.requests import (
+    LongNumber,
     Number,
     carry_out,
     known_id,
@@ -77,9 +78,7 @@ async def list_history(
     request: AnyRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     path: Annotated[str | None, openapi.PATH] = None,
     actor: Annotated[
         str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
@@ -122,7 +121,7 @@ async def list_history(
 async def get_history_entry(
     request: AnyRequest,
     assistant_id: Number,
-    version_id: Number,
+    version_id: LongNumber,
     *,
     include_deleted: Annotated[
         bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
@@ -166,7 +165,7 @@ async def get_history_entry(
     ),
 )
 async def roll_back_to_entry(
-    request: AnyRequest, assistant_id: Number, version_id: Number
+    request: AnyRequest, assistant_id: Number, version_id: LongNumber
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
     body = await read_json(request, optional=True)

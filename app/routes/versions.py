@@ -43,7 +43,7 @@ from app.routes.examples import (
 from app.versions import LATEST, LONGEST_LABEL, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
-from events.settings import AssistantResponse, Reason
+from events.settings import VERSION_NAME, AssistantResponse, Reason
 from projections.current import represent
 from projections.history import VersionEntry
 
@@ -55,14 +55,18 @@ AnyRequest = Request[Any, Any, Any]
 _VERSIONS = f"{PREFIX}/{{assistant_id:str}}/versions"
 _DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 _VersionInPath = Annotated[
-    str, PathParameter(description="`7`, `latest`, `-1` (the one before), or `label:NAME`.")
+    str,
+    PathParameter(
+        description="`7`, `latest`, `-1` (the one before), or `label:NAME`.",
+        schema_extra={"pattern": VERSION_NAME},
+    ),
 ]
 _ENDS = tuple(
     Parameter(
         name=name,
         param_in="query",
         required=True,
-        schema=Schema(type=OpenAPIType.STRING),
+        schema=Schema(type=OpenAPIType.STRING, pattern=VERSION_NAME),
         description=f"The version to compare {name}: a number, `latest`, `-1` or `label:NAME`.",
     )
     for name in ("from", "to")
@@ -112,9 +116,7 @@ async def list_versions(
     request: AnyRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
@@ -292,9 +294,7 @@ async def blame_assistant(
     path: Annotated[str | None, openapi.PATH] = None,
     version: Annotated[str, openapi.VERSION] = LATEST,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
