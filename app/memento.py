@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HTTP_DATE = (
     "^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?:0[1-9]|[12][0-9]|3[01])"
     " (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-    " [0-9]{4} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT$"
+    " [1-9][0-9]{3} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT$"
 )
 _AS_OF = "as_of"
 _AROUND = 2  # a version before or after which the assistant was deleted is not the last of them

@@ -35,9 +35,9 @@ from litestar.params import QueryParameter
 from app import access
 from app.memento import HTTP_DATE
 from app.published import Published
-from events.parsing import MAX_SAFE_INTEGER
+from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
 from events.pointers import POINTER
-from events.settings import MAX_REASON, VERSION_NAME
+from events.settings import MAX_REASON, MOST_VALUES, VERSION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +108,13 @@ ACCEPT_DATETIME = _header(
     "Sun, 01 Mar 2026 09:00:00 GMT",
     pattern=HTTP_DATE,
 )
+# Of what is read as it was (RFC 7089).
+MEMENTO = {
+    "Memento-Datetime": "Of a past state: when it came to be.",
+    "Content-Location": "Of a past state: where it is read whenever one likes.",
+    "Link": "Of a past state: `original` and `timegate`, and each `memento` that is `first`,"
+    " `prev`, `next` or `last`.",
+}
 WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
 
 # ``schema_extra`` describes what is checked elsewhere.
@@ -286,7 +293,11 @@ def config(version: str, structs: Structs) -> OpenAPIConfig:
             "An event-sourced settings service for voice-AI assistants: the assistants API of "
             "Burki Voice AI on the wire, every change an immutable event behind it. Every answer "
             "is its caller's own: `Cache-Control` says `private`, or `no-store` where it holds a "
-            "secret or a key, and `Vary` names what identifies the caller."
+            "secret or a key, and `Vary` names what identifies the caller. HEAD is answered "
+            "wherever GET is, with its headers; OPTIONS and 405 name the methods of a path in "
+            "`Allow`, and OPTIONS what a PATCH may be in `Accept-Patch`. A body is JSON (RFC 8259) "
+            f"in UTF-8, of at most 1 MiB, {MOST_VALUES} values and {MAX_DEPTH} levels: no member "
+            "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string."
         ),
         components=Components(
             security_schemes={

@@ -17,7 +17,7 @@ from events.secrets import URL
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, min_length=2, max_length=1000)]
+Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 Pointers = Annotated[list[Pointer], Meta(max_length=100)]
 ReasonRule = Literal["require_reason", "require_reason_for"]
 Rule = Literal[

@@ -166,9 +166,12 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     summary="List assistants",
     operation_class=openapi.operation(
         openapi.Answer(
-            AssistantResponse, example=[ASSISTANT], many=True, headers={"ETag": "Of this list."}
+            AssistantResponse,
+            example=[ASSISTANT],
+            many=True,
+            headers={"ETag": "Of this list."} | openapi.MEMENTO,
         ),
-        errors=(304, 422),
+        errors=(304, 400, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )  # fmt: skip
@@ -397,12 +400,9 @@ async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
         openapi.Answer(
             AssistantResponse,
             example=ASSISTANT,
-            headers={
-                "ETag": ETAG,
-                "Memento-Datetime": "Of a past state: when it came to be (RFC 7089).",
-            },
+            headers={"ETag": ETAG} | openapi.MEMENTO,
         ),
-        errors=(304, 404, 422),
+        errors=(304, 400, 404, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )
