@@ -45,7 +45,7 @@ class Heads:
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await send({k: v for k, v in message.items() if k != "trailers"})  # type: ignore[arg-type,misc]  # the same message
+                await send({k: v for k, v in message.items() if k != "trailers"})  # type: ignore[arg-type]  # the same message
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         await self._app(asked, receive, send_head)
