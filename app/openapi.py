@@ -269,17 +269,21 @@ def operation(
     return Described
 
 
+# What says of a value which ones are taken.
+_RULES = ("any_of", "enum", "format", "max_length", "maximum", "min_length", "minimum", "pattern")
+
+
 def _as_sent(parameter: Parameter | Reference) -> Parameter | Reference:
-    """A parameter that may be left out, without the null that stands for that in Python."""
+    """A parameter whose rules stand with its value, not beside the null that it may be instead."""
     if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
         schema = parameter.schema
         if schema.one_of:
+            rules = {name: getattr(schema, name) for name in _RULES}
+            for name in _RULES:
+                setattr(schema, name, None)
             (kind,) = (one for one in schema.one_of if getattr(one, "type", None) != "null")
-            schema.one_of = None
-            schema.type = None if schema.any_of else getattr(kind, "type", None)
-        elif isinstance(schema.type, list):
-            (schema.type,) = (one for one in schema.type if one != "null")
-            schema.enum = [one for one in schema.enum or () if one is not None]
+            taken = Schema(type=getattr(kind, "type", None), **rules)
+            schema.one_of = [taken, Schema(type=OpenAPIType.NULL)]
     return parameter
 
 

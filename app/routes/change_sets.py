@@ -16,7 +16,7 @@ from app.preconditions import etag, read_condition
 from app.reading import DiffEntry, operation
 from app.requests import (
     JSON,
-    LongNumber,
+    Number,
     Preferences,
     caller,
     carry_out,
@@ -289,7 +289,7 @@ def _check_count(count: int, most: int, name: str) -> None:
         openapi.Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)
     ),
 )
-async def get_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
+async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
     """Who made it, when and why, and the version that it made of each assistant."""
     events = await _events(request, change_set_id)
     found = ChangeSet(
@@ -319,7 +319,7 @@ async def get_change_set(request: AnyRequest, change_set_id: LongNumber) -> Resp
         openapi.Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
     ),
 )
-async def diff_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
+async def diff_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
     """For each assistant what the set changed of it, masked."""
     events = await _events(request, change_set_id)
     erased = await services(request).assistants.erased_versions(
@@ -361,7 +361,7 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
         parameters=openapi.WRITING,
     ),
 )
-async def revert_change_set(request: AnyRequest, change_set_id: LongNumber) -> Response[bytes]:
+async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
     """Undoes the set's change of each assistant, all or none, as a change set of its own."""
     body = await read_json(request, optional=True)
     wanted = read_struct(RevertRequest, {} if body is None else body)

@@ -13,7 +13,6 @@ from app.access import EDITOR, VIEWER
 from app.accounts import Role
 from app.paging import next_link, read_cursor
 from app.requests import (
-    LongNumber,
     Number,
     carry_out,
     known_id,
@@ -121,7 +120,7 @@ async def list_history(
 async def get_history_entry(
     request: AnyRequest,
     assistant_id: Number,
-    version_id: LongNumber,
+    version_id: Number,
     *,
     include_deleted: Annotated[
         bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
@@ -165,7 +164,7 @@ async def get_history_entry(
     ),
 )
 async def roll_back_to_entry(
-    request: AnyRequest, assistant_id: Number, version_id: LongNumber
+    request: AnyRequest, assistant_id: Number, version_id: Number
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
     body = await read_json(request, optional=True)

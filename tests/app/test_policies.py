@@ -200,7 +200,8 @@ def test_a_misspelt_rule_or_path_is_refused_for_it_would_protect_nothing(
 
 
 @pytest.mark.parametrize(
-    "path", ["/llm_settings/~b", "/custom_settings/~", "/llm_settings/", "/llm_settings/temprature"]
+    "path",
+    ["/llm_settings/~b", "/custom_settings/~", "/llm_settings/", "/", "/llm_settings/temprature"],
 )
 def test_a_path_of_the_policy_that_is_no_setting_is_told_by_its_type(
     admin: httpx.Client, path: str
