@@ -1076,8 +1076,12 @@ def test_two_moments_that_are_accepted_are_refused(past: Past, place: str) -> No
     assert past.viewer.get(place, headers=headers).status_code == 400
 
 
+# What clients send at all in a header.
+_VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=9)
+
+
 @pytest.mark.parametrize("place", [ASSISTANTS, ANNA])
-@given(date=st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)), junk=st.text(max_size=9))  # noqa: DTZ001  # written as GMT
+@given(date=st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)), junk=_VISIBLE)  # noqa: DTZ001  # written as GMT
 @settings(max_examples=25, deadline=None)
 def test_what_is_an_http_date_is_read_and_what_is_more_or_less_is_400(
     past: Past, place: str, date: datetime, junk: str
@@ -1085,10 +1089,8 @@ def test_what_is_an_http_date_is_read_and_what_is_more_or_less_is_400(
     """The long form has other dates: ``pytest tests/app/test_versions.py --hypothesis-seed=7``."""
     text = f"{date:%a, %d %b %Y %H:%M:%S} GMT"
     assert past.viewer.get(place, headers={"accept-datetime": text}).status_code in (200, 404)
-    wrong = f"{text[:-4]}{junk}".encode()
-    if re.search(rb"[\0\r\n]", wrong) or junk.strip(" \t") == "GMT":
-        return
-    assert past.viewer.get(place, headers={b"accept-datetime": wrong}).status_code == 400
+    wrong = f"{text[:-4]}{junk}"
+    assert past.viewer.get(place, headers={"accept-datetime": wrong}).status_code == 400
 
 
 @pytest.mark.parametrize("place", [ASSISTANTS, ANNA])
