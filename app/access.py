@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
+from app import methods
 from app.accounts import REVEAL, Principal, Role
 from app.lengths import declared
 from app.problems import Forbidden, ScopeMissing, Unauthorized
 from events.errors import Refusal
 
 if TYPE_CHECKING:
-    from litestar import Litestar, Request
+    from litestar import Litestar, Request, Response
     from litestar.types import Scope
 
 ROLE = "role"
@@ -41,22 +42,25 @@ def check_routes(app: Litestar) -> None:
                 raise RouteWithoutRole(route.path)
 
 
-async def before_request(request: Request[Any, Any, Any]) -> None:
-    """Let a request of the API through, or raise what stands against it."""
+async def before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
+    """Let a request of the API through, or raise what stands against it.
+
+    ``OPTIONS`` is answered here, and is public: it tells the methods of a path, as 405 does.
+    """
     scope = request.scope
     check_headers(scope)
+    if (answer := methods.options(request)) is not None:
+        return answer
     needed = needed_role(scope)
     if needed is not None:
         check_role(scope, principal(scope), needed)
     check_length(scope)
+    return None
 
 
 def needed_role(scope: Scope) -> Role | None:
-    """The role that the route of a request needs; None where it is public.
-
-    ``OPTIONS`` is: it tells the methods of a path, as 405 does.
-    """
-    needed: Role | None = None if scope["method"] == "OPTIONS" else scope["route_handler"].opt[ROLE]  # type: ignore[typeddict-item]  # HTTP
+    """The role that the route of a request needs; None where it is public."""
+    needed: Role | None = scope["route_handler"].opt[ROLE]
     return needed
 
 

@@ -206,6 +206,7 @@ class Export(Struct, frozen=True, kw_only=True):
     """An export whose bounds are fixed: whatever is written meanwhile, its bytes stay the same."""
 
     organization_id: int
+    origin: str  # the log's
     format: Format
     after: int
     until: int
@@ -213,12 +214,17 @@ class Export(Struct, frozen=True, kw_only=True):
     resumes: bool  # an earlier part, which it is joined to
     checkpoint: str  # over the first ``until`` events
 
+    def encoder(self) -> Encoder:
+        """What writes it, from the beginning."""
+        return self.format.encoder(self.origin)
+
 
 def plan_export(
     connection: sa.Connection, signer: Signer, organization_id: int, form: Format, wish: Wish
 ) -> Export:
     """Fix the bounds of an export, and sign where it ends; raises ``BeyondLog``."""
-    last = store.counter_of(connection, organization_id).sequence
+    counter = store.counter_of(connection, organization_id)
+    last = counter.sequence
     after = _within("after", wish.after, 0, last)
     until = last
     if wish.until_sequence is not None:
@@ -231,6 +237,7 @@ def plan_export(
         after = max(after, store.last_before(connection, organization_id, wish.since, last))
     return Export(
         organization_id=organization_id,
+        origin=counter.origin,
         format=form,
         after=after,
         until=max(until, after),
@@ -334,7 +341,7 @@ def chunks(
     progress: Callable[[int], None],
 ) -> Iterator[bytes]:
     """An export's bytes, for a command; each page is a snapshot of its own."""
-    encoder = export.format.encoder()
+    encoder = export.encoder()
     yield opening(export, encoder)
     after = export.after
     while after < export.until:
@@ -536,11 +543,13 @@ class Audit:
         """A page of the log, newest first."""
         return await self._database.snapshot(look, organization_id, search, limit=limit, skip=skip)
 
+    async def plan_export(self, organization_id: int, form: Format, wish: Wish) -> Export:
+        """Fix the bounds of an export, and record nothing; raises ``BeyondLog``."""
+        return await self._database.snapshot(plan_export, self._signer, organization_id, form, wish)
+
     async def start_export(self, caller: Caller, form: Format, wish: Wish) -> Export:
         """Fix the bounds of an export and record it; raises ``BeyondLog``."""
-        export = await self._database.snapshot(
-            plan_export, self._signer, caller.organization_id, form, wish
-        )
+        export = await self.plan_export(caller.organization_id, form, wish)
         await self._writer.write(
             caller.organization_id, lambda unit: record_export(unit, caller, export)
         )
@@ -548,7 +557,7 @@ class Audit:
 
     async def chunks(self, export: Export) -> AsyncIterator[bytes]:
         """An export's bytes; each page is a snapshot of its own, read while the last is sent."""
-        encoder = export.format.encoder()
+        encoder = export.encoder()
 
         def read(after: int) -> asyncio.Task[tuple[list[bytes], int]]:
             return asyncio.create_task(self._database.snapshot(read_page, export, encoder, after))

@@ -179,7 +179,7 @@ def _belongs(connection: Connection, signer: Signer, export: Export, found: Resu
     if not found.last:
         return True
     one = msgspec.structs.replace(export, until=found.after + 1)
-    page, _ = audit.read_page(connection, one, export.format.encoder(), found.after)
+    page, _ = audit.read_page(connection, one, export.encoder(), found.after)
     return export.after == found.after < export.until and b"".join(page).startswith(found.last)
 
 

@@ -65,7 +65,7 @@ def find(path: Path, form: Format) -> Resumption:
     if not path.exists():
         return Resumption()
     # A table's own beginning says whether it has a byte order mark.
-    _check_start(path, _STARTS.get(form.name) or (form.encoder().head(),))
+    _check_start(path, _STARTS.get(form.name) or (form.encoder("").head(),))
     if form.name == "csv":
         return _in_rows(path)
     sequence_of = _SEQUENCES.get(form.name)

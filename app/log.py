@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from litestar.enums import ScopeType
 
+from app import methods
 from app.escaping import printable, printable_lines
 from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
 
@@ -210,7 +211,7 @@ class RequestLog:
 def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:
     who = scope.get("principal")
     line = {
-        "method": scope["method"],  # type: ignore[typeddict-item]  # HTTP
+        "method": methods.asked(scope),
         "path": scope["path"],
         "status": status,
         "ms": round((time.perf_counter() - started) * 1000, 2),

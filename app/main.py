@@ -19,7 +19,7 @@ from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from msgspec import Struct
 
-from app import access, log, openapi, problems, signing, vault
+from app import access, log, methods, openapi, problems, signing, vault
 from app.audit import Audit
 from app.auth import Authentication, Authenticator
 from app.caching import CacheControl
@@ -209,12 +209,13 @@ def create_app(
         logging_config=None,
     )
     access.check_routes(routes)
+    methods.check_routes(routes)
     authenticated = Authentication(
         Shortcut(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )
-    return CacheControl(log.RequestLog(authenticated))
+    return methods.Heads(CacheControl(log.RequestLog(authenticated)))
 
 
 def create_configured_app() -> ASGIApp:

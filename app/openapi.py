@@ -33,7 +33,11 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 
 from app import access
+from app.memento import HTTP_DATE
 from app.published import Published
+from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
+from events.pointers import POINTER
+from events.settings import MAX_REASON, MOST_VALUES, VERSION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +65,11 @@ _ERRORS = {
 }
 
 
-def _header(name: str, description: str, example: str) -> Parameter:
+def _header(name: str, description: str, example: str, **rules: Any) -> Parameter:
     return Parameter(
         name=name,
         param_in="header",
-        schema=Schema(type=OpenAPIType.STRING),
+        schema=Schema(type=OpenAPIType.STRING, **rules),
         description=description,
         examples={"example": Example(value=example)},
     )
@@ -81,30 +85,67 @@ IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
     "The same request with the same key gets the same answer, and happens once.",
     "8e03978e-40d5-43dd-bc93-6894a57f9324",
+    pattern=r'^(?:"[\x20-\x21\x23-\x7e]{1,255}"|[\x21\x23-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?)$',
 )
+_TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
+_TAGS = rf"^(?:\*|{_TAG}(?: *, *{_TAG}){{0,99}})$"
 IF_MATCH = _header(
     "If-Match",
     "The `ETag` that the change is to be made over. Of an assistant, its bare version is taken too:"
     ' `"7"`.',
     '"7-73300871f44c168e7c949de2c750e60c"',
+    pattern=_TAGS,
 )
 IF_NONE_MATCH = _header(
     "If-None-Match",
     "304 where this is the current `ETag`, whole: a bare version is no tag of anything.",
     '"7-73300871f44c168e7c949de2c750e60c"',
+    pattern=_TAGS,
 )
 ACCEPT_DATETIME = _header(
-    "Accept-Datetime", "As it was then (RFC 7089).", "Sun, 01 Mar 2026 09:00:00 GMT"
+    "Accept-Datetime",
+    "As it was then (RFC 7089).",
+    "Sun, 01 Mar 2026 09:00:00 GMT",
+    pattern=HTTP_DATE,
 )
+# Of what is read as it was (RFC 7089).
+MEMENTO = {
+    "Memento-Datetime": "Of a past state: when it came to be.",
+    "Content-Location": "Of a past state: where it is read whenever one likes.",
+    "Link": "Of a past state: `original` and `timegate`, and each `memento` that is `first`,"
+    " `prev`, `next` or `last`.",
+}
 WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
 
-VERSION = QueryParameter(description="`7`, `latest`, `-1` (the one before), or `label:NAME`.")
+# ``schema_extra`` describes what is checked elsewhere.
+VERSION = QueryParameter(
+    description="`7`, `latest`, `-1` (the one before), or `label:NAME`.",
+    schema_extra={"pattern": VERSION_NAME},
+)
 BASE_VERSION = QueryParameter(
-    description="The version that you had read: what others changed since is kept."
+    description="The version that you had read: what others changed since is kept.",
+    schema_extra={"pattern": VERSION_NAME},
+)
+CURSOR = QueryParameter(
+    description="From the `Link` header of the page before; as quick as the first page, however"
+    " deep, and what is new does not shift it.",
+    schema_extra={"pattern": "^dj[A-Za-z0-9_-]+$", "maxLength": 24},
+)
+SEARCH = QueryParameter(
+    description="Part of a name or description.",
+    max_length=200,
+    schema_extra={"pattern": "^[^\\x00]*$"},
 )
 ON_CONFLICT = QueryParameter(description="`fail` (409), `theirs` or `yours`, with `base_version`.")
+PATH = QueryParameter(
+    description="A JSON Pointer: what is about this path, below it or all of what it is in.",
+    pattern=POINTER,
+    max_length=1000,
+)
 DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
-DESCRIPTION = QueryParameter(description="Why: the reason that the history shows.")
+DESCRIPTION = QueryParameter(
+    description="Why: the reason that the history shows.", max_length=MAX_REASON
+)
 
 
 @dataclass(frozen=True)
@@ -148,9 +189,29 @@ class _Complete(OpenAPIRenderPlugin):
 
     def complete(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
         """The description, its references with what they refer to."""
-        _, schemas = msgspec.json.schema_components(self._structs, ref_template=REFERENCE)
+        _, made = msgspec.json.schema_components(self._structs, ref_template=REFERENCE)
+        schemas = {name: _as_ruled(schema) for name, schema in made.items()}
         components = openapi_schema["components"] | {"schemas": schemas}
         return openapi_schema | {"components": components}
+
+
+def _as_ruled(schema: Any) -> Any:
+    """A schema with what holds of all JSON here, in forms that makers of clients take.
+
+    Integers are within 2^53. A default that is an object, of what may also be null, is said in
+    words: a client maker stops at it.
+    """
+    if isinstance(schema, list):
+        return [_as_ruled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ruled = {name: _as_ruled(member) for name, member in schema.items()}
+    if ruled.get("type") == "integer":
+        ruled = {"minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER} | ruled
+    if "anyOf" in ruled and ruled.get("default") == {}:
+        ruled["description"] = "`{}` by default."
+        del ruled["default"]
+    return ruled
 
 
 class Document(_Complete):
@@ -200,12 +261,30 @@ def operation(
     @dataclass
     class Described(Operation):
         def __post_init__(self) -> None:
-            self.parameters = [*(self.parameters or []), *extra] or None
+            self.parameters = [*map(_as_sent, self.parameters or []), *extra] or None
             self.request_body = _request_body(body) if body else None
             self.responses = dict(said)
             self.security = [] if public else [{_BEARER: []}]
 
     return Described
+
+
+# What says of a value which ones are taken.
+_RULES = ("any_of", "enum", "format", "max_length", "maximum", "min_length", "minimum", "pattern")
+
+
+def _as_sent(parameter: Parameter | Reference) -> Parameter | Reference:
+    """A parameter whose rules stand with its value, not beside the null that it may be instead."""
+    if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
+        schema = parameter.schema
+        if schema.one_of:
+            rules = {name: getattr(schema, name) for name in _RULES}
+            for name in _RULES:
+                setattr(schema, name, None)
+            (kind,) = (one for one in schema.one_of if getattr(one, "type", None) != "null")
+            taken = Schema(type=getattr(kind, "type", None), **rules)
+            schema.one_of = [taken, Schema(type=OpenAPIType.NULL)]
+    return parameter
 
 
 def config(version: str, structs: Structs) -> OpenAPIConfig:
@@ -218,7 +297,11 @@ def config(version: str, structs: Structs) -> OpenAPIConfig:
             "An event-sourced settings service for voice-AI assistants: the assistants API of "
             "Burki Voice AI on the wire, every change an immutable event behind it. Every answer "
             "is its caller's own: `Cache-Control` says `private`, or `no-store` where it holds a "
-            "secret or a key, and `Vary` names what identifies the caller."
+            "secret or a key, and `Vary` names what identifies the caller. HEAD is answered "
+            "wherever GET is, with its headers; OPTIONS and 405 name the methods of a path in "
+            "`Allow`, and OPTIONS what a PATCH may be in `Accept-Patch`. A body is JSON (RFC 8259) "
+            f"in UTF-8, of at most 1 MiB, {MOST_VALUES} values and {MAX_DEPTH} levels: no member "
+            "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string."
         ),
         components=Components(
             security_schemes={

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NEEDS = {"read": Role.viewer, "write": Role.editor, "admin": Role.admin}
+NAMES = [*_NEEDS, REVEAL]
 _LONGEST = 100
 
 

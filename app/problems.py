@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import singledispatch
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import methods
 from app.accounts import KeyNotFound
 from app.audit import BeyondLog
 from app.change_sets import ChangeSetNotFound, RefusedFor
@@ -85,11 +86,21 @@ class ScopeMissing(Refusal):
 
 
 class UnsupportedMediaType(Refusal):
-    """The body is not declared as what this endpoint reads."""
+    """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
 
-    def __init__(self, *, accepted: str) -> None:
+    def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
         super().__init__(accepted)
         self.accepted = accepted
+        self.told_in = told_in
+
+
+class HeaderUnreadable(Refusal):
+    """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
+
+    def __init__(self, name: str, rule: str) -> None:
+        super().__init__(name, rule)
+        self.name = name
+        self.rule = rule
 
 
 class PhoneNumberNotAssigned(Refusal):
@@ -340,9 +351,15 @@ def _(refusal: ScopeMissing) -> Response[bytes]:
 @answer_refusal.register
 def _(refusal: UnsupportedMediaType) -> Response[bytes]:
     text = f"The body must be sent as {refusal.accepted}, in UTF-8"
-    headers = {"accept": refusal.accepted}
+    headers = dict.fromkeys(refusal.told_in, refusal.accepted)
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return problem(status, "unsupported-media-type", text, headers)
+
+
+@answer_refusal.register
+def _(refusal: HeaderUnreadable) -> Response[bytes]:
+    text = f"{refusal.name}: {refusal.rule}"
+    return problem(HTTPStatus.BAD_REQUEST, "header-unreadable", text)
 
 
 def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
@@ -359,8 +376,7 @@ def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) 
 
 def _parameter_error(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldError:
     parameter = request.route_handler.parsed_fn_signature.parameters.get(item["key"])
-    choices = () if parameter is None else get_args(parameter.annotation)
-    kind, message = describe(str(item["message"]), choices)
+    kind, message = describe(str(item["message"]), parameter and parameter.annotation)
     return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
 
 
@@ -368,6 +384,8 @@ def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]
     status = HTTPStatus(error.status_code)
     code = re.sub(r"[^a-z]+", "-", status.phrase.lower()).strip("-")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if (found := headers.get("allow")) is not None:
+        headers["allow"] = methods.allow(found.split(", "))
     return problem(status, code, status.phrase, headers)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app import accounts, versions
+from app import accounts, memento, versions
 from app.service import Assistant
 from events import pointers, store
 from events.changed import Event, SecretsErased, State, changes_of
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.database import Database
+    from app.memento import Neighbours
     from app.versions import Reference
     from projections.activity import ActiveAssistant
     from projections.blame import BlamedPath
@@ -128,10 +129,13 @@ class Assistants:
 
     async def at(
         self, organization_id: int, assistant_id: int, wanted: Reference | datetime
-    ) -> Assistant:
-        """One assistant at a version or a moment at which it lived, also one deleted since."""
+    ) -> tuple[Assistant, Neighbours]:
+        """One assistant at a version or a moment at which it lived, also one deleted since.
 
-        def work(connection: sa.Connection) -> Assistant:
+        With the versions that it leads to.
+        """
+
+        def work(connection: sa.Connection) -> tuple[Assistant, Neighbours]:
             key = (organization_id, assistant_id)
             head = _head(connection, *key, include_deleted=True)
             if isinstance(wanted, datetime):
@@ -141,7 +145,8 @@ class Assistants:
                 state = keyframes.state_at(connection, *key, version)
             if not state.version or state.deleted:
                 raise AssistantNotFound(assistant_id)
-            return _seen_today(organization_id, assistant_id, state, head)
+            around = memento.neighbours(connection, *key, state.version, head.version)
+            return _seen_today(organization_id, assistant_id, state, head), around
 
         return await self._database.snapshot(work)
 

@@ -15,15 +15,15 @@ from app import access
 from app.accounts import MAX_ID, REVEAL, Principal, Role
 from app.caching import chosen_by
 from app.idempotency import Once, fingerprint
+from app.memento import HTTP_DATE
 from app.preconditions import read_condition
-from app.problems import UnsupportedMediaType
+from app.problems import HeaderUnreadable, UnsupportedMediaType
 from app.service import Wish
 from app.unit import Caller
-from events import parsing
+from events import parsing, pointers
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
 from events.patch import REASON, clean_reason, describe
 from events.policy import REASON_AT
-from events.settings import MAX_REASON
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _INTEGER = re.compile(r"-?[0-9]+")
 _IDEMPOTENCY_KEY = re.compile(
     r'"([\x20-\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e][\x20-\x7e]{0,254})'
 )
+_ACCEPT_DATETIME = "Accept-Datetime"
+_HTTP_DATE_RULE = "It should be one HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 _LONGEST_SEQUENCE = 18  # digits
 MAX_BODY = 1024 * 1024
@@ -156,6 +158,7 @@ def _dry_run_in(body: bytes) -> Location | None:
     return ("body", _DRY_RUN) if isinstance(value, dict) and value.get(_DRY_RUN) else None
 
 
+# Read as text, and without bounds: beyond them an id is missing, as others are.
 Number = Annotated[
     str, PathParameter(schema_extra={"type": "integer", "minLength": None, "examples": [1]})
 ]
@@ -198,10 +201,7 @@ def wish_of(
 
 
 def description(text: str | None) -> str | None:
-    """The reason that the query gives; raises ``InvalidSettings``."""
-    if text is not None and len(text) > MAX_REASON:
-        kind, message = describe(f"Expected `str` of length <= {MAX_REASON}")
-        raise InvalidSettings((FieldError(loc=IN_QUERY, msg=message, type=kind),))
+    """The reason that the query gives."""
     return clean_reason(text)
 
 
@@ -227,15 +227,16 @@ def media_type(request: AnyRequest, *accepted: str) -> str:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if kind.strip().lower() not in accepted or charset not in ("", "utf-8"):
-        raise UnsupportedMediaType(accepted=", ".join(accepted))
+        told_in = ("accept", "accept-patch") if request.method == "PATCH" else ("accept",)
+        raise UnsupportedMediaType(accepted=", ".join(accepted), told_in=told_in)
     return kind.strip().lower()
 
 
 def pointer(path: str | None) -> str | None:
-    """A JSON Pointer of the query, or the beginning of one; raises ``InvalidSettings``."""
-    if not path or path.startswith("/"):
+    """A JSON Pointer that filters; raises ``InvalidSettings`` for a text that is none."""
+    if path is None or pointers.is_pointer(path):
         return path
-    raise invalid("path", "Input should be a JSON Pointer, which starts with '/'")
+    raise _wrong("path", pointers.RULE, "json_pointer")
 
 
 def moment(name: str, text: str | None, where: str = "query") -> datetime | None:
@@ -335,18 +336,18 @@ def query_text(request: AnyRequest, name: str) -> str | None:
 
 
 def accept_datetime(request: AnyRequest) -> datetime | None:
-    """The moment that the header ``Accept-Datetime`` (RFC 7089) asks for."""
-    lines = chosen_by(request, "Accept-Datetime")
+    """The moment that the header ``Accept-Datetime`` (RFC 7089) asks for.
+
+    Raises ``HeaderUnreadable`` for what is no one date.
+    """
+    lines = chosen_by(request, _ACCEPT_DATETIME)
     if not lines:
         return None
-    text = lines[0]
+    if len(lines) > 1 or not re.fullmatch(HTTP_DATE, lines[0].strip()):
+        raise HeaderUnreadable(_ACCEPT_DATETIME, _HTTP_DATE_RULE)
     try:
-        found = parsedate_to_datetime(text).astimezone(UTC)
-    except (ValueError, OverflowError):
-        found = None
-    if found is None or not text.rstrip().endswith("GMT"):
-        message = "Input should be an HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
-        loc = ("header", "Accept-Datetime")
-        raise InvalidSettings((FieldError(loc=loc, msg=message, type="http_date"),))
+        found = parsedate_to_datetime(lines[0]).astimezone(UTC)
+    except (ValueError, OverflowError):  # the 31st of February
+        raise HeaderUnreadable(_ACCEPT_DATETIME, _HTTP_DATE_RULE) from None
     # To the end of the second, so that a Memento-Datetime leads back to what it was sent with.
     return found.replace(microsecond=999_999)

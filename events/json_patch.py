@@ -7,7 +7,6 @@ they may carry, that an answer names every one that is not well-formed, and what
 from __future__ import annotations
 
 import itertools
-import re
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
@@ -38,7 +37,6 @@ _MEMBERS = {
     "copy": ("from", "path"),
     "test": ("path", "value"),
 }
-_WRONG_ESCAPE = re.compile("~(?![01])")
 
 
 class PatchTestFailed(Refusal):
@@ -127,12 +125,8 @@ def _broken_member(sent: Tree, name: str, at: Location) -> Iterator[_Rule]:
         yield at, "missing", "Field required"
     elif name != "value" and not isinstance(sent[name], str):
         yield at, "string_type", "Input should be a valid string"
-    elif name != "value" and not _is_pointer(sent[name]):
-        yield at, "json_pointer", "Input should be a JSON Pointer, such as /llm_settings/top_p"
-
-
-def _is_pointer(text: str) -> bool:
-    return (not text or text[0] == "/") and not _WRONG_ESCAPE.search(text)
+    elif name != "value" and not pointers.is_pointer(sent[name]):
+        yield at, "json_pointer", pointers.RULE
 
 
 def _applied(operations: list[Tree], document: Tree) -> Tree:

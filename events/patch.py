@@ -10,12 +10,12 @@ import difflib
 import math
 import re
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from events import parsing, shape
+from events import parsing, pointers, shape
 from events.credentials import (
     MASK,
     Verdict,
@@ -31,7 +31,7 @@ from events.credentials import (
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import MARK, Paths, Tree, is_reference, join
+from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join
 from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
@@ -173,8 +173,13 @@ def _error_of(error: msgspec.ValidationError, loc: Location, kind: Any) -> Field
         for token in re.split(r"[.\[\]]", place.rstrip("`"))
         if token
     )
-    kind_of_error, message = describe(rule, get_args(kind))
-    return FieldError(loc=(*loc, *inside), msg=message, type=kind_of_error)
+    if named := _OF_A_MEMBER.fullmatch(rule):
+        inside = (*inside, named[1])
+    code, message = describe(rule, kind)
+    return FieldError(loc=(*loc, *inside), msg=message, type=code)
+
+
+_OF_A_MEMBER = re.compile(r"Object (?:contains unknown|missing required) field `(.*)`", re.DOTALL)
 
 
 def clean_reason(text: str | None) -> str | None:
@@ -222,29 +227,63 @@ def derive(settings: Tree) -> Tree:
     return settings | {"tools_settings": tools | {"enabled_tools": enabled}}
 
 
-def describe(message: str, choices: tuple[Any, ...] = ()) -> tuple[str, str]:
-    """A msgspec message as the (type, msg) that FastAPI's clients know."""
+def describe(message: str, kind: Any = None) -> tuple[str, str]:
+    """A msgspec message as the (type, msg) that FastAPI's clients know, in no words of Python's.
+
+    ``kind`` is the annotation that a value did not fit.
+    """
     if message.startswith("Invalid enum value"):
-        return "literal_error", f"Input should be {' or '.join(map(repr, choices))}"
-    for pattern, kind, text in _DESCRIPTIONS:
+        return "literal_error", f"Input should be {' or '.join(map(repr, _choices(kind)))}"
+    for pattern, code, text in _DESCRIPTIONS:
         if found := re.match(pattern, message):
-            return kind.format(*found.groups()), text.format(*found.groups())
-    return "value_error", message
+            return code.format(*found.groups()), text.format(*found.groups())
+    if found := re.match(r"Expected `([^`]+)`", message):
+        expected = [_JSON_TYPES[word] for word in found[1].split(" | ") if word in _JSON_TYPES]
+        if expected:
+            names = " or ".join(name for _, name in expected)
+            return f"{expected[0][0]}_type", f"Input should be a valid {names}"
+    return "value_error", "Input should be a valid value"
 
 
+def _choices(kind: Any) -> Iterator[Any]:
+    """What the literals in an annotation allow."""
+    if get_origin(kind) is Literal:
+        yield from get_args(kind)
+    else:
+        for part in get_args(kind):
+            yield from _choices(part)
+
+
+# msgspec's words, with the codes of FastAPI's errors and the words of JSON.
+_JSON_TYPES = {
+    "int": ("int", "integer"),
+    "float": ("float", "number"),
+    "bool": ("bool", "boolean"),
+    "str": ("string", "string"),
+    "array": ("list", "list"),
+    "object": ("dict", "object"),
+}
 _DESCRIPTIONS = (
+    (rf"Expected `str` matching regex '(?:{re.escape(POINTER)}|{re.escape(POINTER_BELOW)})'", "json_pointer", pointers.RULE),
     (r"Expected `str` of length <= (\d+)", "string_too_long", "String should have at most {} characters"),
-    (r"Expected `str` of length >= (\d+)", "string_too_short", "String should have at least {} character"),
+    (r"Expected `str` of length >= (1)$", "string_too_short", "String should have at least {} character"),
+    (r"Expected `str` of length >= (\d+)", "string_too_short", "String should have at least {} characters"),
+    (r"Expected `array` of length <= (\d+)", "too_long", "List should have at most {} items"),
+    (r"Expected `array` of length >= (1)$", "too_short", "List should have at least {} item"),
+    (r"Expected `array` of length >= (\d+)", "too_short", "List should have at least {} items"),
+    (r"Expected `object` of length <= (\d+)", "too_long", "Object should have at most {} members"),
     (r"Expected `str` matching regex (.*)", "string_pattern_mismatch", "String should match pattern {}"),
     (r"Expected `\w+(?: \| null)?` >= (\S+)", "greater_than_equal", "Input should be greater than or equal to {}"),
     (r"Expected `\w+(?: \| null)?` <= (\S+)", "less_than_equal", "Input should be less than or equal to {}"),
     (r"Expected `int(?: \| null)?`, got `str`", "int_parsing", "Input should be a valid integer, unable to parse string as an integer"),
     (r"Expected `int(?: \| null)?`, got `float`", "int_from_float", "Input should be a valid integer, got a number with a fractional part"),
-    (r"Expected `(float|bool)(?: \| null)?`, got `str`", "{}_parsing", "Input should be a valid {}"),
-    (r"Expected `(int|float|bool)", "{}_type", "Input should be a valid {}"),
-    (r"Expected `str", "string_type", "Input should be a valid string"),
+    (r"Expected `float(?: \| null)?`, got `str`", "float_parsing", "Input should be a valid number"),
+    (r"Expected `bool(?: \| null)?`, got `str`", "bool_parsing", "Input should be a valid boolean"),
+    (r"Number out of range", "finite_number", "Input should be a finite number"),
+    (r"Integer value out of range", "int_parsing_size", "Input should not be beyond 2^53"),
+    (r"Object contains unknown field", "extra_forbidden", "Unknown member"),
     (r"(?:Invalid RFC3339|Expected `datetime)", "datetime_parsing", "Input should be a valid RFC 3339 date and time with a zone"),
-    (r"Missing required", "missing", "Field required"),
+    (r"(?:Missing|Object missing) required", "missing", "Field required"),
 )  # fmt: skip
 
 
@@ -491,8 +530,7 @@ class _Reader:
         try:
             read = msgspec.convert(value, kind.type, strict=False)
         except msgspec.ValidationError as error:
-            choices = getattr(kind.type, "__args__", ())
-            self.error(loc, *describe(str(error), choices))
+            self.error(loc, *describe(str(error), kind.type))
             return value
         if isinstance(read, float) and not math.isfinite(read):
             self.error(loc, "finite_number", "Input should be a finite number")

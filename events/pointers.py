@@ -6,6 +6,7 @@ the reference that stands for a secret. Everything here is pure: trees are never
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 
 Tree = dict[str, Any]
 MARK = "$secret"
+# RFC 6901 as a pattern: the first also takes the pointer to the whole, the second does not. Both
+# say the same to Python, whose ``$`` alone lets a line break pass, and to every other reader.
+POINTER = "^(?![^/])(?:/(?:[^~/]|~[01])*)*$"
+POINTER_BELOW = "^(?:/(?:[^~/]|~[01])*)+$"
+RULE = "Input should be a JSON Pointer, such as /llm_settings/top_p"
+
+
+_POINTER = re.compile(POINTER)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +40,11 @@ Changes = dict[str, Change]
 def is_reference(value: Any) -> bool:
     """Whether a stored value stands for a sealed secret."""
     return isinstance(value, dict) and MARK in value
+
+
+def is_pointer(text: str) -> bool:
+    """Whether a text is a JSON Pointer: any other would be a filter that finds nothing."""
+    return _POINTER.search(text) is not None
 
 
 def join(tokens: tuple[str, ...]) -> str:

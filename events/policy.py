@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from events.errors import Location, Refusal
-from events.pointers import Paths, Tree, at, is_reference, same
+from events.pointers import POINTER_BELOW, Paths, Tree, at, is_reference, same
 from events.secrets import URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Pointer = Annotated[str, Meta(pattern="^/", min_length=2, max_length=1000)]
+Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 Pointers = Annotated[list[Pointer], Meta(max_length=100)]
 ReasonRule = Literal["require_reason", "require_reason_for"]
 Rule = Literal[

@@ -26,6 +26,15 @@ MAX_REASON = 500
 LARGEST = 2 * 1024 * 1024  # bytes of an assistant's settings as JSON
 MOST_VALUES = 50_000  # in them, or in a body: small ones cost more time than their bytes say
 
+# What a version may be called, besides by its number (``app.versions`` reads it).
+VERSION_NAME = "^(?:latest|-?[0-9]+|label:[^/]*)$"
+VersionName = int | Annotated[str, Meta(extra_json_schema={"pattern": VERSION_NAME})]
+# An E.164 number with the separators that people write, which are taken out.
+_SEPARATED = r"[\s\-.()\[\]{}]*"
+_E164 = rf"^{_SEPARATED}\+{_SEPARATED}[1-9](?:{_SEPARATED}[0-9]){{6,14}}{_SEPARATED}$"
+PhoneNumber = Annotated[str, Meta(extra_json_schema={"pattern": _E164})]
+# Something is left of a name without the blanks around it.
+_NOT_BLANK = {"pattern": r"[^\s\x00-\x1f\x85]"}
 Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"x-secret": True})]
 FreeForm = Annotated[dict[str, Any], Meta(extra={"free_form": True})]
 Amount = Annotated[int, Meta(ge=0)]
@@ -326,7 +335,15 @@ _defaults = Meta(extra={"null": "defaults"})
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a client may set on an assistant."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, extra={"null": "ignored"})]
+    name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=100,
+            extra={"null": "ignored"},
+            extra_json_schema=_NOT_BLANK,
+        ),
+    ]
     description: str | None = None
     llm_provider: Annotated[str, _ignored] | None = "openai"
     llm_provider_config: Annotated[LLMProviderConfig, _defaults] = field(
@@ -354,7 +371,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults] = field(
         default_factory=LLMFallbackSettings
     )
-    bypass_numbers: list[str] | None = None
+    bypass_numbers: list[PhoneNumber] | None = None
     custom_settings: (
         Annotated[dict[str, Any], Meta(extra={"free_form": True, "replace": True})] | None
     ) = None
@@ -398,8 +415,8 @@ def _partial(name: str, doc: str) -> type[Struct]:
         for setting in msgspec.structs.fields(Settings)
     ]
     members.append(("change_description", Reason | None | UnsetType, UNSET))
-    members.append(("base_version", int | str | None | UnsetType, UNSET))
-    members.append(("on_conflict", Literal["fail", "theirs", "yours"] | UnsetType, UNSET))
+    members.append(("base_version", VersionName | None | UnsetType, UNSET))
+    members.append(("on_conflict", Literal["fail", "theirs", "yours"] | None | UnsetType, UNSET))
     members.append(("dry_run", bool | UnsetType, UNSET))
     return msgspec.defstruct(
         name, members, namespace={"__doc__": doc}, module=__name__, frozen=True, kw_only=True

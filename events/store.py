@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from events import codec, merkle
+from events.changed import AssistantDeleted
 from events.tables import events, from_micros, organizations, rows_of, to_micros
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from events.changed import Event, LogEvent
 
 _READ_AT_ONCE = 500
+_DELETED = str(AssistantDeleted.__struct_config__.tag).partition(".")[0] + ".%"
 _FEW = 32
 _BATCH_BYTES = 256 * 1024
 # A server sends rows as they are taken, so that a million pass through a small memory.
@@ -219,6 +221,20 @@ def read_body(
     )
     body: bytes | None = connection.scalar(query)
     return body
+
+
+def read_moments(
+    connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
+) -> list[tuple[int, datetime]]:
+    """When some versions of an assistant came to be, in order, but for those that deleted it."""
+    query = rows_of(events, organization_id, events.c.version, events.c.occurred_at)
+    query = query.where(
+        events.c.assistant_id == assistant_id,
+        events.c.version.in_(sorted(versions)),
+        events.c.type.not_like(_DELETED),
+    )
+    rows = connection.execute(query.order_by(events.c.version))
+    return [(row.version, from_micros(row.occurred_at)) for row in rows]
 
 
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:

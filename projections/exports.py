@@ -1,8 +1,9 @@
 """Stored events as the bytes of an audit export: NDJSON, CSV, JSON, CloudEvents and OCSF.
 
 An export is ``head()``, then ``lines()`` of each page of events in order, then ``tail()``. Its
-bytes depend on the stored events alone: not on where the pages were cut, on a clock, or on a
-name that is looked up when the export is made. The same range gives the same bytes, always.
+bytes depend on the stored events and their log's origin alone: not on where the pages were cut, on
+a clock, or on a name that is looked up when the export is made. The same range gives the same
+bytes, always.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ipaddress
 from binascii import hexlify
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from events.store import Stored
     from projections.spreadsheets import Cell
 
-SOURCE = "/api/v1/audit"  # of every CloudEvent
 OCSF_VERSION = "1.7.0"
 
 
@@ -76,7 +76,7 @@ class Format(Struct, frozen=True, kw_only=True):
     name: str
     media_type: str
     extension: str
-    encoder: Callable[[], Encoder]
+    encoder: Callable[[str], Encoder]  # of the log with this origin
 
 
 class Lines(Struct, frozen=True):
@@ -241,7 +241,7 @@ def csv_format(table: Table) -> Format:
         name="csv",
         media_type="text/csv",
         extension="csv",
-        encoder=partial(Lines, write, table.header(COLUMNS)),
+        encoder=lambda _: Lines(write, table.header(COLUMNS)),
     )
 
 
@@ -293,12 +293,16 @@ class Document:
 # -- CloudEvents 1.0
 
 
-def _cloudevents(page: Sequence[Stored]) -> bytes:
-    return b"".join([_cloudevent(stored) for stored in page])
+def _cloudevents(origin: str) -> Encoder:
+    source = origin.encode()
+    return Lines(lambda page: b"".join([_cloudevent(stored, source) for stored in page]))
 
 
-def _cloudevent(stored: Stored) -> bytes:
-    """A batch of one event on a line. The extension ``sequence`` sorts as text, so it is padded."""
+def _cloudevent(stored: Stored, source: bytes) -> bytes:
+    """A batch of one event on a line. The extension ``sequence`` sorts as text, so it is padded.
+
+    The source is the log: two installations both have an organization 1 with an event 1.
+    """
     event = outline(stored)
     subject = _subject(event)
     return (
@@ -307,7 +311,7 @@ def _cloudevent(stored: Stored) -> bytes:
     ) % (
         event.organization_id,
         stored.sequence,
-        SOURCE.encode(),
+        source,
         stored.type.encode(),
         b'"subject":"%b",' % subject.encode() if subject else b"",
         bytes(event.occurred_at),
@@ -332,6 +336,7 @@ _CLASS: dict[str, Any] = {
     "class_name": "Entity Management",
 }
 _OTHER = 99
+_ENTITIES = {"Policy": 5}  # what OCSF has a number for
 _SEVERITIES = {1: "Informational", 2: "Low", 3: "Medium"}
 
 
@@ -367,7 +372,7 @@ _KINDS: Mapping[type[LogEvent], Kind] = {
     AssistantDeleted: Kind(4, "Delete", "assistant", "deleted assistant"),
     AssistantRestored: Kind(_OTHER, "Restore", "assistant", "restored assistant"),
     VersionLabelled: Kind(3, "Update", "assistant", "labelled a version of assistant"),
-    PolicyChanged: Kind(3, "Update", "policy", "changed the policy of organization"),
+    PolicyChanged: Kind(3, "Update", "Policy", "changed the policy of organization"),
     SecretsErased: Kind(4, "Delete", "secrets", "erased the secrets of assistant", 2),
     SecretsRevealed: Kind(2, "Read", "secrets", "revealed secrets of assistant", 2),
     ApiKeyCreated: Kind(1, "Create", "api_key", "created API key"),
@@ -398,11 +403,14 @@ _MAPPED = {
 }
 
 
-def _ocsf(page: Sequence[Stored]) -> bytes:
-    return b"".join([msgspec.json.encode(_record(stored)) + b"\n" for stored in page])
+def _ocsf(origin: str) -> Encoder:
+    def write(page: Sequence[Stored]) -> bytes:
+        return b"".join([msgspec.json.encode(_record(stored, origin)) + b"\n" for stored in page])
+
+    return Lines(write)
 
 
-def _record(stored: Stored) -> dict[str, Any]:
+def _record(stored: Stored, origin: str) -> dict[str, Any]:
     event = codec.decode(stored.body, stored.type)
     kind = _KINDS[type(event)]
     entity = _entity(event, kind)
@@ -415,7 +423,7 @@ def _record(stored: Stored) -> dict[str, Any]:
             "actor": {"user": _user(event.actor)},
             "src_endpoint": _source(event),
             "entity": entity,
-            "metadata": _metadata(event, stored.type),
+            "metadata": _metadata(event, stored.type, origin),
             "unmapped": _unmapped(event) or None,
         }
     )
@@ -439,7 +447,10 @@ def _user(actor: Actor) -> dict[str, Any]:
 
 def _entity(event: LogEvent, kind: Kind) -> dict[str, Any]:
     """What it was done to. A refused key that never was has no id: its prefix names it."""
-    entity: dict[str, Any] = {"type_id": _OTHER, "type": kind.entity}
+    entity: dict[str, Any] = {
+        "type_id": _ENTITIES.get(kind.entity, _OTHER),
+        "type": kind.entity,
+    }
     match event:
         case ApiKeyCreated() | ApiKeyChanged() | ApiKeyRevoked():
             entity["uid"] = str(event.key_id)
@@ -467,12 +478,12 @@ def _source(event: LogEvent) -> dict[str, str] | None:
     return {"ip": event.ip_address}
 
 
-def _metadata(event: LogEvent, tag: str) -> dict[str, Any]:
+def _metadata(event: LogEvent, tag: str, origin: str) -> dict[str, Any]:
     return _present(
         {
             "version": OCSF_VERSION,
             "product": _PRODUCT,
-            "uid": f"{event.organization_id}/{event.sequence}",
+            "uid": f"{origin}/{event.sequence}",
             "sequence": event.sequence,
             "event_code": tag,
             "correlation_uid": event.request_id,
@@ -501,26 +512,26 @@ _FORMATS = (
         name="ndjson",
         media_type=_NDJSON,
         extension="ndjson",
-        encoder=partial(Lines, _ndjson),
+        encoder=lambda _: Lines(_ndjson),
     ),
     csv_format(Table()),
     Format(
         name="json",
         media_type="application/json",
         extension="json",
-        encoder=Document,
+        encoder=lambda _: Document(),
     ),
     Format(
         name="cloudevents",
         media_type=_NDJSON,
         extension="cloudevents.ndjson",
-        encoder=partial(Lines, _cloudevents),
+        encoder=_cloudevents,
     ),
     Format(
         name="ocsf",
         media_type=_NDJSON,
         extension="ocsf.ndjson",
-        encoder=partial(Lines, _ocsf),
+        encoder=_ocsf,
     ),
 )
 FORMATS: Mapping[str, Format] = {format_.name: format_ for format_ in _FORMATS}

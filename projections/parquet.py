@@ -123,7 +123,7 @@ PARQUET = Format(
     name="parquet",
     media_type="application/vnd.apache.parquet",
     extension="parquet",
-    encoder=Parquet,
+    encoder=lambda _: Parquet(),
 )
 
 

@@ -16,7 +16,7 @@ import msgspec
 from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
-from app import access, accounts
+from app import access, accounts, methods
 from app.accounts import Principal, Role
 from app.console import session as sessions
 from app.console.fields import as_typed
@@ -27,7 +27,7 @@ from events.errors import FieldError, InvalidSettings, Refusal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from litestar import Request
+    from litestar import Request, Response
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
     from app.unit import Unit
@@ -215,6 +215,7 @@ class Visitor:
             "server": outer["server"],
             "principal": self.who,
             "request_id": outer["request_id"],
+            methods.IS_HEAD: methods.is_head(outer),
         }
 
 
@@ -246,7 +247,7 @@ def part(text: object) -> str:
     return quote(str(text), safe="")
 
 
-async def before_request(request: AnyRequest) -> None:
+async def before_request(request: AnyRequest) -> Response[None] | None:
     """Let a request of the console through, or raise what stands against it.
 
     The same rule as the API's, with the session's key in place of the header's. Raises
@@ -254,11 +255,14 @@ async def before_request(request: AnyRequest) -> None:
     """
     scope = request.scope
     access.check_headers(scope)
+    if (answer := methods.options(request)) is not None:
+        return answer
     needed = access.needed_role(scope)
     if needed is not None:
         access.check_role(scope, (await _sign_in(request)).who, needed)
     access.check_length(scope)
     _check_ids(request.path_params)
+    return None
 
 
 async def _sign_in(request: AnyRequest) -> Visitor:

@@ -6,7 +6,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import UNSET, convert
@@ -14,7 +14,7 @@ from msgspec import UNSET, convert
 from app.access import EDITOR, VIEWER
 from app.console import fields
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import errors_of, go, page, show
+from app.console.pages import errors_of, go, page
 from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
@@ -30,7 +30,7 @@ _ASSISTANT = "/assistants/{assistant_id:str}"
 _CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
 
 
-@show(_ASSISTANT, opt=VIEWER)
+@get(_ASSISTANT, opt=VIEWER)
 async def show_assistant(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """The settings as people think of them, each with who set it, when and why."""
     visitor = await signed_in(request)

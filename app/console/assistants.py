@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
@@ -14,7 +14,7 @@ from app.access import EDITOR, VIEWER
 from app.accounts import MAX_ID
 from app.console import sparkline
 from app.console.asking import Visitor, first, once, signed_in, submitted
-from app.console.pages import errors_of, go, page, show
+from app.console.pages import errors_of, go, page
 from events.secrets import Plain, read_text
 
 AnyRequest = Request[Any, Any, Any]
@@ -24,7 +24,7 @@ _SORTS = {"changed": "Last change", "name": "Name", "created": "Creation"}
 _STATES = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
 
 
-@show("/", opt=VIEWER)
+@get("/", opt=VIEWER)
 async def list_assistants(
     request: AnyRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",
@@ -60,7 +60,7 @@ def _address(asked: dict[str, str], skip: int) -> str:
     return f"/?{urlencode(asked | {'skip': skip})}"
 
 
-@show("/assistants/new", opt=EDITOR)
+@get("/assistants/new", opt=EDITOR)
 async def show_new(request: AnyRequest) -> Template:
     """The form that makes an assistant."""
     visitor = await signed_in(request)

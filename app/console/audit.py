@@ -15,7 +15,7 @@ from litestar.types import ASGIApp
 from app.access import ADMIN
 from app.caching import chosen_by
 from app.console.asking import signed_in
-from app.console.pages import AS_IT_IS, page, show
+from app.console.pages import AS_IT_IS, page
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -35,7 +35,7 @@ _CHECKPOINT_FILE = "checkpoint.txt"
 _Filter = Annotated[str, QueryParameter(max_length=200)]
 
 
-@show("/audit", opt=ADMIN)
+@get("/audit", opt=ADMIN)
 async def show_log(
     request: AnyRequest,
     event_type: _Filter = "",
@@ -111,7 +111,7 @@ async def export(request: AnyRequest) -> ASGIApp:
     return visitor.streamed("/audit/export", query, accepted)
 
 
-@show(f"/audit/{_KEY_FILE}", opt=ADMIN)
+@get(f"/audit/{_KEY_FILE}", opt=ADMIN)
 async def get_key(request: AnyRequest) -> Response[bytes]:
     """The public keys, as ``backstory audit verify --key`` reads them."""
     visitor = await signed_in(request)
@@ -119,7 +119,7 @@ async def get_key(request: AnyRequest) -> Response[bytes]:
     return _file(msgspec.json.encode(answer), "application/json", _KEY_FILE)
 
 
-@show(f"/audit/{_CHECKPOINT_FILE}", opt=ADMIN)
+@get(f"/audit/{_CHECKPOINT_FILE}", opt=ADMIN)
 async def get_checkpoint(request: AnyRequest) -> Response[bytes]:
     """The signed root of the log as it is now, to keep elsewhere."""
     visitor = await signed_in(request)

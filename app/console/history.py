@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Request
+from litestar import Request, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 from msgspec import Struct
@@ -15,7 +15,7 @@ from app.access import VIEWER
 from app.console import fields
 from app.console.asking import Visitor, part, signed_in
 from app.console.assistant import blame
-from app.console.pages import page, show
+from app.console.pages import page
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -52,7 +52,7 @@ def _view(request: AnyRequest) -> View:
     )
 
 
-@show(f"{_ASSISTANT}/history", opt=VIEWER)
+@get(f"{_ASSISTANT}/history", opt=VIEWER)
 async def show_history(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -89,7 +89,7 @@ def to_the_second(text: str) -> str:
     return f"{text}:00" if _MINUTE.fullmatch(text) else text
 
 
-@show(f"{_ASSISTANT}/versions/{{version:str}}", opt=VIEWER)
+@get(f"{_ASSISTANT}/versions/{{version:str}}", opt=VIEWER)
 async def show_change(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
@@ -104,7 +104,7 @@ async def show_change(
     return page("change", visitor, assistant=shown, entry=entry, changes=changes, view=view)
 
 
-@show(f"{_ASSISTANT}/compare", opt=VIEWER)
+@get(f"{_ASSISTANT}/compare", opt=VIEWER)
 async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
     """Any two versions, whichever way they are named; the last change at first."""
     visitor = await signed_in(request)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from app.access import ADMIN
 from app.accounts import REVEAL, Role
 from app.console.asking import Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import errors_of, go, page, show
+from app.console.pages import errors_of, go, page
 
 AnyRequest = Request[Any, Any, Any]
 
 _KEYS = "/users/me/api-keys"
 
 
-@show("/keys", opt=ADMIN)
+@get("/keys", opt=ADMIN)
 async def show_keys(request: AnyRequest) -> Template:
     """Every key of the organization, and a form that makes one."""
     visitor = await signed_in(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from litestar import Request
+from litestar import Request, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
@@ -12,7 +12,7 @@ from app.access import VIEWER
 from app.console import fields
 from app.console.asking import Visitor, part, signed_in
 from app.console.history import to_the_second
-from app.console.pages import page, show
+from app.console.pages import page
 from events.pointers import Paths
 
 AnyRequest = Request[Any, Any, Any]
@@ -20,7 +20,7 @@ AnyRequest = Request[Any, Any, Any]
 _Named = Annotated[str, QueryParameter(max_length=100)]
 
 
-@show("/assistants/{assistant_id:str}/life", opt=VIEWER)
+@get("/assistants/{assistant_id:str}/life", opt=VIEWER)
 async def show_life(
     request: AnyRequest, assistant_id: FromPath[str], version: _Named = "", as_of: _Named = ""
 ) -> Template:

@@ -9,19 +9,19 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from litestar import Request, Response
+from litestar import Request, Response, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
 from app.access import VIEWER
 from app.accounts import MAX_ID
 from app.console.asking import part, signed_in
-from app.console.pages import page, show
+from app.console.pages import page
 
 AnyRequest = Request[Any, Any, Any]
 
 
-@show("/assistants/{assistant_id:str}/live", opt=VIEWER)
+@get("/assistants/{assistant_id:str}/live", opt=VIEWER)
 async def show_latest(
     request: AnyRequest,
     assistant_id: FromPath[str],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import partial
 from http import HTTPStatus
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ from urllib.parse import quote
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import HttpMethod, Request, Response, route
+from litestar import Request, Response, get
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException, NotFoundException
@@ -145,11 +144,7 @@ def go(address: str) -> Redirect:
     return Redirect(address, status_code=303)
 
 
-# A page that can be read: HEAD is answered as GET is, and the server sends no body.
-show = partial(route, http_method=[HttpMethod.GET, HttpMethod.HEAD])
-
-
-@show("/static/{name:str}", opt=PUBLIC)
+@get("/static/{name:str}", opt=PUBLIC)
 async def get_file(name: FromPath[str]) -> Response[bytes]:
     """A style sheet or a script; its name changes with it, so it may be kept for good."""
     file = _BY_NAME.get(name)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.response import Redirect, Template
 
 from app.access import ADMIN, VIEWER
 from app.console.asking import Form, Visitor, first, once, signed_in, submitted
-from app.console.pages import errors_of, go, page, show
+from app.console.pages import errors_of, go, page
 from events.patch import REASON
 
 AnyRequest = Request[Any, Any, Any]
@@ -20,7 +20,7 @@ _LISTS = ("require_reason_for", "admin_paths", "secret_paths", "plain_paths")
 _REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-@show("/policy", opt=VIEWER)
+@get("/policy", opt=VIEWER)
 async def show_policy(request: AnyRequest) -> Template:
     """The policy as it is; admins may change it."""
     visitor = await signed_in(request)

@@ -175,10 +175,16 @@ class Codes:
         self._keys[code] = (key, self._clock() + CODE_LIFETIME)
         return code
 
-    def redeem(self, code: str) -> str | None:
-        """The key that a code stands for, this once; None for a code that is no good."""
-        key, expires_at = self._keys.pop(code, (None, self._clock()))
+    def look(self, code: str) -> str | None:
+        """The key that a code stands for; None for a code that is no good."""
+        key, expires_at = self._keys.get(code, (None, self._clock()))
         return key if self._clock() < expires_at else None
+
+    def redeem(self, code: str) -> str | None:
+        """As ``look``, this once: the code is no good any more."""
+        key = self.look(code)
+        self._keys.pop(code, None)
+        return key
 
 
 async def whose(request: AnyRequest, key: str) -> Principal | None:

@@ -9,10 +9,11 @@ from litestar import Request, get, post
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
+from app import methods
 from app.access import PUBLIC, VIEWER
 from app.console import session
 from app.console.asking import first, read_form, submitted
-from app.console.pages import go, page, show
+from app.console.pages import go, page
 from app.requests import services
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ AnyRequest = Request[Any, Any, Any]
 _MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
 
 
-@show(session.SIGN_IN, opt=PUBLIC)
+@get(session.SIGN_IN, opt=PUBLIC)
 async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
     """The form that asks for a key."""
     return _form(request, back)
@@ -47,15 +48,17 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
     """Start a session with a code that ``backstory demo`` printed.
 
     Answered by a page that leads on, because a redirect from elsewhere would leave a
-    SameSite=Strict cookie behind.
+    SameSite=Strict cookie behind. A look at its head, as previews take it, starts nothing.
     """
     codes: Codes = request.app.state.codes
-    key = codes.redeem(code)
+    is_look = methods.is_head(request.scope)
+    key = codes.look(code) if is_look else codes.redeem(code)
     if key is None or await session.whose(request, key) is None:
         error = "This link was used already, or it is too old. Sign in with the key instead."
         return _form(request, "/", HTTPStatus.UNAUTHORIZED, error)
     response = page("go_on", title="Signed in", address="/")
-    response.set_cookie(services(request).sessions.start(request, key))
+    if not is_look:
+        response.set_cookie(services(request).sessions.start(request, key))
     return response
 
 

@@ -7,14 +7,14 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.access import EDITOR
 from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import errors_of, go, page, show
+from app.console.pages import errors_of, go, page
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
 from events.pointers import Paths
@@ -52,7 +52,7 @@ class Wish(Struct, frozen=True, kw_only=True):
         return {"to_version": self.version}
 
 
-@show(_UNDO, opt=EDITOR)
+@get(_UNDO, opt=EDITOR)
 async def plan_undo(
     request: AnyRequest,
     assistant_id: FromPath[str],
@@ -66,7 +66,7 @@ async def plan_undo(
     return await _plan(visitor, wish)
 
 
-@show(_ROLLBACK, opt=EDITOR)
+@get(_ROLLBACK, opt=EDITOR)
 async def plan_rollback(
     request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:

@@ -46,9 +46,7 @@ COMPONENTS = (Activity,)
 async def list_activity(
     request: AnyRequest,
     days: Annotated[int, QueryParameter(ge=1, le=366)] = 90,
-    search: Annotated[
-        str, QueryParameter(description="Part of a name or description.", max_length=200)
-    ] = "",
+    search: Annotated[str, openapi.SEARCH] = "",
     status: Annotated[
         Literal["active", "inactive", "all", "deleted"],
         QueryParameter(description="`all` are the living ones; `deleted` ones can be restored."),

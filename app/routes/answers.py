@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response
 from msgspec import UNSET, Struct, UnsetType, field
 
-from app import openapi, representation
+from app import memento, openapi, representation
 from app.policies import rule_of
 from app.preconditions import etag
 from app.routes.examples import ASSISTANT, PLAN
@@ -21,10 +21,10 @@ from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
+    from app.memento import Neighbours
     from app.preconditions import Condition
-    from app.remembered import Listed, View
+    from app.remembered import View
     from app.requests import Preferences
     from app.service import Assistant
 
@@ -138,27 +138,17 @@ def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]
     return Response(body, status_code=200, media_type=JSON, headers=headers)
 
 
-def past(assistant: Assistant, condition: Condition, address: str, asked: str) -> Response[bytes]:
+def past(
+    found: tuple[Assistant, Neighbours], condition: Condition, address: str, asked: str
+) -> Response[bytes]:
     """An assistant as it was: a memento (RFC 7089) of the one at an address."""
+    assistant, around = found
     state = assistant.state
-    headers = {
-        "memento-datetime": memento(state.updated_at),
-        "content-location": f"{address}?version={state.version}",
-        "link": f'<{address}>; rel="original timegate"',
-    }
+    if state.updated_at is None:
+        raise TypeError("a version has a moment")
+    headers = memento.headers(address, state.version, state.updated_at, around)
     then = representation.of(assistant.organization_id, assistant.id, state, asked)
     return read(then.body, then.tag, condition, headers)
-
-
-def listed(found: Listed, condition: Condition, then: datetime | None) -> Response[bytes]:
-    """Assistants to a reader, or 304 to one who has them."""
-    headers = None if then is None else {"memento-datetime": memento(then)}
-    return read(found.body, found.tag, condition, headers)
-
-
-def memento(moment: datetime | None) -> str:
-    """A moment as RFC 7089 has it: an HTTP date."""
-    return "" if moment is None else f"{moment:%a, %d %b %Y %H:%M:%S} GMT"
 
 
 def changed(

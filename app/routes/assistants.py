@@ -12,10 +12,9 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app import openapi, service
+from app import memento, openapi, service
 from app.access import EDITOR, PUBLIC, VIEWER
 from app.accounts import MAX_ID
-from app.caching import note_choice
 from app.preconditions import read_condition
 from app.problems import PhoneNumberNotAssigned
 from app.providers import PROVIDERS
@@ -76,6 +75,7 @@ AnyRequest = Request[Any, Any, Any]
 
 PREFIX = "/api/v1/assistants"
 _FORMATS = "^(csv|json)$"
+_IDS = r"^\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*)?$"
 _STATUSES = "^(active|inactive|all)?$"
 _AS_OF = QueryParameter(
     description="RFC 3339: as it was then.", schema_extra={"format": "date-time"}
@@ -169,9 +169,12 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     summary="List assistants",
     operation_class=openapi.operation(
         openapi.Answer(
-            AssistantResponse, example=[ASSISTANT], many=True, headers={"ETag": "Of this list."}
+            AssistantResponse,
+            example=[ASSISTANT],
+            many=True,
+            headers={"ETag": "Of this list."} | openapi.MEMENTO,
         ),
-        errors=(304, 422),
+        errors=(304, 400, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )  # fmt: skip
@@ -204,13 +207,15 @@ async def list_assistants(
         )
         bodies = (answers.encode(assistant) for assistant in past)
         found = listed(who.organization_id, bodies, selection, skip, limit, then)
-    return answers.listed(found, read_condition(request.headers), then)
+    asked = request.query_params.multi_items()
+    headers = None if then is None else memento.of_list(PREFIX, asked, then)
+    return answers.read(found.body, found.tag, read_condition(request.headers), headers)
 
 
 def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
     """The moment that is asked for, by the query or by the header."""
-    note_choice(request.scope, "Accept-Datetime")  # whichever it is, the other may be sent
-    return moment("as_of", as_of) or accept_datetime(request)
+    accepted = accept_datetime(request)  # whichever it is, the other may be sent
+    return moment("as_of", as_of) or accepted
 
 
 @get(
@@ -243,12 +248,12 @@ async def export_assistants(
     format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
     assistant_ids: Annotated[
         str | None,
-        QueryParameter(description="Comma-separated ids; search and status then do not count."),
+        QueryParameter(
+            description="Comma-separated ids; search and status then do not count.",
+            schema_extra={"pattern": _IDS},
+        ),
     ] = None,
-    search: Annotated[
-        str | None,
-        QueryParameter(description="Part of a name or description.", max_length=200),
-    ] = None,
+    search: Annotated[str | None, openapi.SEARCH] = None,
     status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
@@ -389,12 +394,9 @@ async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
         openapi.Answer(
             AssistantResponse,
             example=ASSISTANT,
-            headers={
-                "ETag": ETAG,
-                "Memento-Datetime": "Of a past state: when it came to be (RFC 7089).",
-            },
+            headers={"ETag": ETAG} | openapi.MEMENTO,
         ),
-        errors=(304, 404, 422),
+        errors=(304, 400, 404, 422),
         parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
     ),
 )

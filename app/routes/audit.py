@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, get
 from litestar.openapi.spec import Parameter, Schema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromQuery, QueryParameter
 
 from app import openapi
@@ -34,7 +34,10 @@ PREFIX = "/api/v1/audit"
 _MAX_SEQUENCE = 2**53
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = QueryParameter(
-    ge=0, le=_MAX_SEQUENCE, description="Events that the tree is made of; all, by default."
+    ge=0,
+    le=_MAX_SEQUENCE,
+    description="Events that the tree is made of; all, by default.",
+    schema_extra={"minimum": 0},  # which the framework leaves out where it is nothing
 )
 # No argument of a handler can have this name.
 _FROM = Parameter(
@@ -43,6 +46,15 @@ _FROM = Parameter(
     required=True,
     schema=Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=_MAX_SEQUENCE),
     description="Events of the earlier tree.",
+)
+_DAY = QueryParameter(
+    description="RFC 3339, or a date; inclusive.",
+    schema_extra={
+        "anyOf": [
+            Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+            Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE),
+        ]
+    },
 )
 _LINK = {"Link": 'The next page, while there is one: `<...>; rel="next"`.'}
 
@@ -88,21 +100,11 @@ async def list_logs(
     event_type: FromQuery[str | None] = None,
     resource_type: FromQuery[str | None] = None,
     resource_id: FromQuery[str | None] = None,
-    start_date: Annotated[
-        str | None, QueryParameter(description="RFC 3339, or a date; inclusive.")
-    ] = None,
-    end_date: Annotated[
-        str | None, QueryParameter(description="RFC 3339, or a date; inclusive.")
-    ] = None,
+    start_date: Annotated[str | None, _DAY] = None,
+    end_date: Annotated[str | None, _DAY] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     offset: Annotated[int, QueryParameter(ge=0, le=_MAX_SEQUENCE)] = 0,
-    cursor: Annotated[
-        str | None,
-        QueryParameter(
-            description="From the `Link` header of the page before: as quick as the first page, "
-            "however deep, and new events do not shift it."
-        ),
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     *,
     phi_only: Annotated[
         bool, QueryParameter(description="Accepted; settings hold no health information.")
@@ -172,9 +174,7 @@ async def get_checkpoint(request: AnyRequest) -> Response[str]:
 async def list_checkpoints(
     request: AnyRequest,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
 ) -> Response[bytes]:
     """Newest first. They are events themselves: each signs all events before it."""
     who = principal(request)

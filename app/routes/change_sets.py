@@ -32,6 +32,7 @@ from events import pointers
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal
 from events.patch import clean_reason, read_patch, read_struct
+from events.pointers import POINTER_BELOW
 from events.policy import Warned
 from events.secrets import mask
 from events.settings import Moment, Reason
@@ -53,6 +54,7 @@ _MAX_ID = 2**53
 _MOST_BYTES = 32 * 1024 * 1024
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+_AS_A_PATCH = {"$ref": openapi.REFERENCE.format(name="AssistantPatch")}
 
 
 class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,14 +67,14 @@ class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     search: Annotated[str, Meta(max_length=200)] = ""
     settings: Annotated[
         dict[str, Any],
-        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": "^/"}}),
+        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": POINTER_BELOW}}),
     ] = field(default_factory=dict)
 
 
 class ChangeSetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change, of which assistants: ``assistant_ids`` or a ``filter``; ``{}`` means all."""
 
-    patch: dict[str, Any]
+    patch: Annotated[dict[str, Any], Meta(extra_json_schema=_AS_A_PATCH)]
     assistant_ids: Annotated[list[Id], Meta(min_length=1, max_length=MOST)] | None = None
     filter: ChangeSetFilter | None = None
     change_description: Reason | None = None
@@ -217,7 +219,7 @@ def _check_pointers(chosen: ChangeSetFilter | None) -> None:
             type="json_pointer",
         )
         for number, key in enumerate(chosen.settings if chosen else (), 1)
-        if not key or pointers.join(pointers.split(key)) != key
+        if not key or not pointers.is_pointer(key)
     ]
     if errors:
         raise InvalidSettings(tuple(errors))

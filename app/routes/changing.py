@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from litestar import Request, Response, patch, put
 from litestar.params import QueryParameter
+from msgspec import Meta
 
 from app import openapi, service
 from app.access import EDITOR
+from app.methods import ACCEPT_PATCH
 from app.requests import (
     IN_QUERY,
     JSON,
@@ -33,20 +35,25 @@ from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
 from events.json_patch import read_json_patch
 from events.patch import SettingsPatch, read_patch, read_struct
+from events.pointers import POINTER
 from events.policy import REASON_AT
-from events.settings import AssistantPatch, AssistantUpdate
+from events.settings import AssistantPatch, AssistantUpdate, VersionName
 
 if TYPE_CHECKING:
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
+Pointer = Annotated[str, Meta(pattern=POINTER)]
+Side = Literal["fail", "theirs", "yours"]
+_PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
+
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a change is to be made; each may stand in the body or in the query."""
 
-    base_version: int | str | None = None
-    on_conflict: Literal["fail", "theirs", "yours"] | None = None
+    base_version: VersionName | None = None
+    on_conflict: Side | None = None
     dry_run: bool = False
 
 
@@ -54,9 +61,9 @@ class JsonPatchOperation(msgspec.Struct, frozen=True, kw_only=True):
     """One operation of a JSON Patch (RFC 6902), on the assistant as it is shown."""
 
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
-    path: str
+    path: Pointer
     value: Any = None
-    from_: str | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
+    from_: Pointer | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
 
 
 COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)
@@ -76,7 +83,7 @@ async def update_assistant(
     request: AnyRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[str | None, openapi.ON_CONFLICT] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
     *,
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
@@ -89,7 +96,7 @@ async def update_assistant(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}",
-    opt=EDITOR,
+    opt=EDITOR | {ACCEPT_PATCH: _PATCHES},
     tags=["Assistants"],
     summary="Change settings of an assistant",
     operation_class=openapi.operation(
@@ -110,13 +117,13 @@ async def patch_assistant(
     request: AnyRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[str | None, openapi.ON_CONFLICT] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
     change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
     *,
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
     """JSON Merge Patch: objects merge, lists and scalars replace, null clears. Or JSON Patch."""
-    kind = media_type(request, JSON, MERGE_PATCH, JSON_PATCH)
+    kind = media_type(request, *_PATCHES)
     body = parsing.parse(await request.body())
     strict = preferences(request).strict
     settings: service.Patch
@@ -181,7 +188,8 @@ async def _change(
         base = read_reference(options.base_version, (where, "base_version"))
     elif options.on_conflict is not None:
         message = "Input should stand beside base_version: what else would conflict?"
-        error = FieldError(loc=("body", "on_conflict"), msg=message, type="missing")
+        where = "query" if "on_conflict" in request.query_params else "body"
+        error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
         raise InvalidSettings((error,))
 
     def work(unit: Unit) -> Response[bytes]:
@@ -195,7 +203,7 @@ async def _change(
 
 @patch(
     f"{PREFIX}/{{assistant_id:str}}/status",
-    opt=EDITOR,
+    opt=EDITOR | {ACCEPT_PATCH: (JSON,)},
     tags=["Assistants"],
     summary="Switch an assistant on or off",
     operation_class=openapi.operation(

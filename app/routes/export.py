@@ -10,21 +10,12 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
-from app import openapi
+from app import methods, openapi
 from app.access import ADMIN
 from app.accounts import MAX_ID
 from app.audit import Wish, find_format
 from app.caching import chosen_by
-from app.requests import (
-    BOM,
-    FORMULAS,
-    caller,
-    invalid,
-    moment,
-    pointer,
-    read_table,
-    services,
-)
+from app.requests import BOM, FORMULAS, caller, invalid, moment, read_table, services
 from app.routes.audit import PREFIX
 from app.streaming import TrailingStream, compressed, negotiate
 from projections.audit import EVENT_TYPES
@@ -37,7 +28,12 @@ COMPONENTS: tuple[type, ...] = ()
 Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _MAX_SEQUENCE = 2**53
 _PARQUET = "application/vnd.apache.parquet"  # said here, because its module is an extra
-_SEQUENCE = QueryParameter(ge=0, le=_MAX_SEQUENCE, description="Sequences up to and including it.")
+_SEQUENCE = QueryParameter(
+    ge=0,
+    le=_MAX_SEQUENCE,
+    description="Sequences up to and including it.",
+    schema_extra={"minimum": 0},  # which the framework leaves out where it is nothing
+)
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 _HEADERS = {
     "X-Until-Sequence": "Where the export ends; give it as `until_sequence` to resume it.",
@@ -88,12 +84,13 @@ async def export_log(
         ),
     ] = None,
     event_type: Annotated[
-        str | None, QueryParameter(description="As `/api/v1/audit/event-types` lists them.")
-    ] = None,
-    path: Annotated[
         str | None,
-        QueryParameter(max_length=1000, description="A JSON Pointer, or the beginning of some."),
+        QueryParameter(
+            description="As `/api/v1/audit/event-types` lists them.",
+            schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
+        ),
     ] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> ASGIApp:
@@ -108,7 +105,7 @@ async def export_log(
             assistant_id=assistant_id,
             actor=actor,
             event_type=_known(event_type),
-            path=pointer(path) or None,
+            path=path or None,
         ),
     )
     audit = services(request).audit
@@ -116,7 +113,10 @@ async def export_log(
         chosen = find_format(format, read_table(format, formulas, bom=bom))
     except ParquetMissing as error:
         raise invalid("format", str(error)) from None
-    export = await audit.start_export(who, chosen, wish)
+    if methods.is_head(request.scope):  # nothing leaves, so there is nothing to record
+        export = await audit.plan_export(who.organization_id, chosen, wish)
+    else:
+        export = await audit.start_export(who, chosen, wish)
     coding = negotiate(",".join(chosen_by(request, "Accept-Encoding")))
     headers = {
         "cache-control": "no-store",

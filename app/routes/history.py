@@ -18,7 +18,6 @@ from app.requests import (
     known_id,
     moment,
     number,
-    pointer,
     preferences,
     principal,
     read_json,
@@ -78,12 +77,8 @@ async def list_history(
     request: AnyRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
-    path: Annotated[
-        str | None, QueryParameter(description="A JSON Pointer, or the beginning of some.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
     actor: Annotated[
         str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
     ] = None,
@@ -97,7 +92,7 @@ async def list_history(
     """Newest first, each with the settings as they were before it. Creation is no entry."""
     who = principal(request, Role.admin if include_deleted else Role.viewer)
     wanted = Filter(
-        path=pointer(path),
+        path=path,
         actor=actor,
         since=moment("since", since),
         until=moment("until", until),

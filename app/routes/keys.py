@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from app import keys, openapi, permissions
 from app.access import ADMIN
@@ -27,6 +27,9 @@ AnyRequest = Request[Any, Any, Any]
 T = TypeVar("T", bound=msgspec.Struct)
 
 _KEYS = "/api/v1/users/me/api-keys"
+Permissions = Annotated[
+    dict[str, bool], Meta(extra_json_schema={"propertyNames": {"enum": permissions.NAMES}})
+]
 _ROLES = Literal["viewer", "editor", "admin"]
 
 
@@ -38,7 +41,7 @@ class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     name: Name
     role: _ROLES = "editor"
-    permissions: dict[str, bool] | None = None
+    permissions: Permissions | None = None
     scopes: list[Literal["secrets:reveal"]] = []
 
 
@@ -49,7 +52,7 @@ class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     name: Name | UnsetType = UNSET
-    permissions: dict[str, bool] | UnsetType | None = UNSET
+    permissions: Permissions | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
 
 

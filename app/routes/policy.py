@@ -122,7 +122,7 @@ def _check_paths(wanted: PolicyUpdate) -> None:
 
 def _fault(path: str, fault_of: Callable[[tuple[str, ...]], str | None]) -> str | None:
     tokens = pointers.split(path)
-    if pointers.join(tokens) != path or not tokens[-1]:
+    if not tokens[-1]:
         return "no_such_path"
     return fault_of(tokens)
 

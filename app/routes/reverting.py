@@ -28,13 +28,14 @@ from app.routes.examples import ASSISTANT
 from app.versions import LABEL, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
-from events.settings import Reason
+from events.pointers import POINTER
+from events.settings import Reason, VersionName
 
 if TYPE_CHECKING:
     from app.unit import Unit
 
 AnyRequest = Request[Any, Any, Any]
-Pointer = Annotated[str, Meta(pattern="^(/|$)", max_length=1000)]
+Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 
 _ASSISTANT = f"{PREFIX}/{{assistant_id:str}}"
 _CHANGED_OR_PLAN = openapi.Answer(
@@ -51,8 +52,8 @@ _CHANGED_OR_PLAN = openapi.Answer(
 class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to go back to: exactly one of the three; ``paths`` takes subtrees, else all."""
 
-    to_version: int | str | None = None
-    to_time: str | None = None
+    to_version: VersionName | None = None
+    to_time: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
     to_label: Annotated[str, Meta(max_length=MOST_OF_LABEL)] | None = None
     paths: Annotated[list[Pointer], Meta(min_length=1, max_length=100)] | None = None
     change_description: Reason | None = None
@@ -66,7 +67,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``paths`` takes subtrees, else all.
     """
 
-    version: int | str
+    version: VersionName
     paths: Annotated[list[Pointer], Meta(min_length=1, max_length=100)] | None = None
     on_conflict: Literal["fail", "skip", "force"] = "fail"
     change_description: Reason | None = None

@@ -26,6 +26,7 @@ from app.routes.assistants import PREFIX
 from events import policy
 from events.changed import Cause
 from events.patch import clean_reason, read_struct
+from events.pointers import POINTER_BELOW
 from events.settings import Reason
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 AnyRequest = Request[Any, Any, Any]
 
 _VAULT = "/api/v1/vault"
-Pointer = Annotated[str, Meta(pattern="^/", max_length=1000)]
+Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 
 
 class Reveal(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ from app.requests import (
     carry_out,
     description,
     known_id,
-    pointer,
     principal,
     query_text,
     read_json,
@@ -45,7 +44,7 @@ from app.routes.examples import (
 from app.versions import LATEST, Reference, read_reference
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
-from events.settings import AssistantResponse, Reason
+from events.settings import VERSION_NAME, AssistantResponse, Reason
 from projections.current import represent
 from projections.history import VersionEntry
 
@@ -57,14 +56,18 @@ AnyRequest = Request[Any, Any, Any]
 _VERSIONS = f"{PREFIX}/{{assistant_id:str}}/versions"
 _DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 _VersionInPath = Annotated[
-    str, PathParameter(description="`7`, `latest`, `-1` (the one before), or `label:NAME`.")
+    str,
+    PathParameter(
+        description="`7`, `latest`, `-1` (the one before), or `label:NAME`.",
+        schema_extra={"pattern": VERSION_NAME},
+    ),
 ]
 _ENDS = tuple(
     Parameter(
         name=name,
         param_in="query",
         required=True,
-        schema=Schema(type=OpenAPIType.STRING),
+        schema=Schema(type=OpenAPIType.STRING, pattern=VERSION_NAME),
         description=f"The version to compare {name}: a number, `latest`, `-1` or `label:NAME`.",
     )
     for name in ("from", "to")
@@ -114,9 +117,7 @@ async def list_versions(
     request: AnyRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
@@ -287,14 +288,10 @@ async def diff_versions(
 async def blame_assistant(
     request: AnyRequest,
     assistant_id: Number,
-    path: Annotated[
-        str | None, QueryParameter(description="Every change of this path and what is below it.")
-    ] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
     version: Annotated[str, openapi.VERSION] = LATEST,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[
-        str | None, QueryParameter(description="From the `Link` header of the page before.")
-    ] = None,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
@@ -302,7 +299,7 @@ async def blame_assistant(
     who = principal(request, Role.admin if include_deleted else Role.viewer)
     known, wanted = known_id(assistant_id), read_reference(version, ("query", "version"))
     assistants = services(request).assistants
-    if not (at := pointer(path)):
+    if not path:
         found = await assistants.blame(
             who.organization_id, known, wanted, include_deleted=include_deleted
         )
@@ -310,7 +307,7 @@ async def blame_assistant(
     changes = await assistants.changes_of(
         who.organization_id,
         known,
-        at,
+        path,
         wanted,
         read_cursor(cursor),
         limit + 1,

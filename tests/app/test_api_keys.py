@@ -329,7 +329,7 @@ def test_what_a_key_may_do_is_said_in_booleans(
     assert answer.status_code == 422
     (error,) = answer.json()["detail"]
     assert error["loc"][: len(place)] == place
-    assert "valid bool" in error["msg"]
+    assert "valid boolean" in error["msg"]
     assert admin.put(f"{KEYS}/{made['id']}", json={"is_active": True}).status_code == 200
 
 

@@ -1095,6 +1095,15 @@ def test_an_event_that_was_edited_in_the_database_is_found_by_the_verifier(
 # -- on the wire
 
 
+def test_each_event_names_the_log_that_the_public_key_is_of(admin: httpx.Client) -> None:
+    admin.post("/api/v1/assistants", json={"name": "x"})
+    origin = admin.get(f"{AUDIT}/key").json()["origin"]
+    (event,) = lines_of(admin.get(EXPORT, params={"format": "cloudevents"}).content)[0]
+    assert (event["source"], event["id"].endswith("/1")) == (origin, True)
+    record = lines_of(admin.get(EXPORT, params={"format": "ocsf"}).content)[0]
+    assert record["metadata"]["uid"] == f"{origin}/1"
+
+
 class Message(Struct, frozen=True, kw_only=True):
     status: int
     headers: dict[str, str]
@@ -1115,10 +1124,10 @@ class Wire:
         self._file.close()
         self._socket.close()
 
-    def ask(self, *targets: str, version: str = "1.1", more: str = "") -> None:
+    def ask(self, *targets: str, verb: str = "GET", version: str = "1.1", more: str = "") -> None:
         """Send requests, all at once."""
         text = "".join(
-            f"GET {target} HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer {self._token}\r\n"
+            f"{verb} {target} HTTP/{version}\r\nHost: x\r\nAuthorization: Bearer {self._token}\r\n"
             f"{more}\r\n"
             for target in targets
         )
@@ -1221,6 +1230,17 @@ def test_pipelined_requests_around_exports_are_answered_in_order(wire: Wire) -> 
     assert sequences("ndjson", answers[0].body) == list(range(1, 1501))
     assert sequences("csv", answers[2].body) == [1, 2, 3, 4, 5]
     assert json.loads(answers[5].body)["keys"]
+
+
+def test_the_head_of_an_export_names_its_trailer_and_sends_none(wire: Wire) -> None:
+    for until in (1500, 7):
+        wire.ask(f"{EXPORT}?until_sequence={until}", verb="HEAD")
+        assert wire.status() == 200
+        headers = wire.fields()
+        assert headers["trailer"] == "x-last-sequence"
+        assert headers["x-until-sequence"] == f"{until}"
+    wire.ask(f"{AUDIT}/checkpoint")
+    assert wire.answer().body.startswith(b"backstory/")
 
 
 def test_an_export_that_is_the_last_request_ends_the_connection(wire: Wire) -> None:

@@ -812,7 +812,10 @@ def test_a_header_that_is_read_and_means_nothing_is_refused(
         for value in _MALFORMED[verb, name]:
             headers: Any = JSON | {name: value}
             answer = admin.request(verb, path, content=body, headers=headers)
-            assert places(answer) == [["header", name]], value[:40]
+            if name == "Accept-Datetime":
+                assert answer.status_code == 400, value[:40]
+            else:
+                assert places(answer) == [["header", name]], value[:40]
             assert nobody.request(verb, path, content=body, headers=headers).status_code == 401
 
 

@@ -24,7 +24,6 @@ _NO_ID = (
     "1.5", "1e0", "+1", "%201", "1%20", "%00", "1%0A", "%FF", "%D9%A1", "%F0%9F%98%80", "1;x",
 )  # fmt: skip
 _WRITING = [(verb, path) for verb, path in PAGES if verb == "POST" and path != "/sign-in"]
-_DOING = ("/sign-in/once", "/audit/export")  # a look at their head does not do it
 
 
 @pytest.fixture
@@ -101,34 +100,11 @@ def test_a_version_that_is_none_is_a_refusal(administrator: Browser, path: str) 
         assert answer.status_code in (404, 422), text
 
 
-@pytest.mark.usefixtures("assistant")
-@pytest.mark.parametrize(
-    "path", [path for verb, path in PAGES if verb == "GET" and path not in _DOING]
-)
-def test_a_page_that_is_asked_for_its_head_answers_as_it_would_with_its_body(
-    administrator: Browser, path: str
-) -> None:
-    whole = administrator.get(fill(path))
-    head = administrator.client.head(fill(path))
-    assert (head.status_code, head.content) == (whole.status_code, b"")
-    assert head.headers.get("content-type") == whole.headers.get("content-type")
-    administrator.client.cookies.clear()
-    whole, head = administrator.get(fill(path)), administrator.client.head(fill(path))
-    assert (head.status_code, head.headers.get("location")) == (
-        whole.status_code, whole.headers.get("location"),
-    )  # fmt: skip
-
-
 def test_a_part_with_a_slash_in_it_does_not_lead_to_another_path() -> None:
     nobody: Any = None  # who is not asked for
     visitor = asking.Visitor(nobody, nobody, nobody)
     answer = asyncio.run(visitor.get(f"/assistants/{asking.part('1/versions')}"))
     assert answer.status == 404
-
-
-def test_what_does_something_is_not_done_by_a_look_at_its_head(operator: Browser) -> None:
-    for path in _DOING:
-        assert operator.client.head(path).status_code == 405
 
 
 @pytest.mark.usefixtures("assistant")

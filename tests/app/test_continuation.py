@@ -77,11 +77,11 @@ CUTS: SearchStrategy[float] = st.floats(0, 1)
 
 
 def lines(name: str, log: list[Stored]) -> bytes:
-    return FORMATS[name].encoder().lines(log)
+    return FORMATS[name].encoder("a log").lines(log)
 
 
 def head(name: str) -> bytes:
-    return FORMATS[name].encoder().head()
+    return FORMATS[name].encoder("a log").head()
 
 
 def tail(name: str, last: int, wanted: dict[str, str | int]) -> bytes:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.conftest import Server
 
 _PUBLISHED = Path(__file__).parents[3] / "shared" / "contract" / "assistants-openapi.json"
+_OF_ALL_INTEGERS = (-(2**53), 2**53)  # beyond them, a JavaScript client reads another number
 _BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "format")
 
 # Schemas of ours under other names than the published ones.
@@ -93,7 +94,11 @@ def facts(schema: dict[str, Any]) -> dict[str, Any]:
     options = schema.get("anyOf") or schema.get("oneOf") or [schema]
     said: dict[str, Any] = {"types": set()}
     for option in [schema, *options]:
-        said |= {name: option[name] for name in _BOUNDS if name in option}
+        said |= {
+            name: option[name]
+            for name in _BOUNDS
+            if name in option and option[name] not in _OF_ALL_INTEGERS
+        }
         if "items" in option:
             said["items"] = facts(option["items"])
         if isinstance(option.get("additionalProperties"), dict):

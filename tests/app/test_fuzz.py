@@ -42,6 +42,42 @@ _CHECKS = [
     response_schema_conformance,
 ]
 _FEW, _MANY = 10, 1000
+# Why a request is refused that fits its description; all else, the description must say.
+_NOT_BY_ITS_FORM = {
+    "beyond_log": "how long the log is",
+    "idempotency_key_reused": "what was asked before",
+    "missing": "a member that another one needs, such as base_version",
+    "no_dry_run": "a wish that this request has no way to grant",
+    "no_secret": "what is stored",
+    "no_such_path": "which settings there are",
+    "cannot_be_secret": "which settings there are",
+    "never_secret": "which settings there are",
+    "secret_by_definition": "which settings there are",
+    "not_undoable": "what is stored",
+    "not_accepted": "what is stored",
+    "secret_moved": "where a secret would go",
+    "one_of": "members that exclude each other",
+    "extra_forbidden": "Prefer: handling=strict",
+    "too_many": "how many are stored",
+}
+_NOT_SAYABLE = {
+    "a string holds NUL or a lone surrogate": "it is said of all JSON, in words",
+    "an integer is beyond 2^53": "in a member that nobody knows; else the description says it",
+    "nested deeper than 32 levels": "it is said of all JSON, in words",
+    "Input should be a cursor that this endpoint gave": "it is opaque",
+    "Accept-Datetime: It should be one HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT": (
+        "how many days a month has"
+    ),
+    "Input should not be given beside version": "two parameters exclude each other",
+    "Input should not be blank": "names: by the kinds of characters",
+    "Input should hold no line breaks, no control characters and no invisible ones": "as above",
+    "A scope is given with 'scopes' when a key is made, or never": "what a key was made with",
+    "The key's role is viewer, and permissions only narrow it": "a member that another one bounds",
+    "The key's role is editor, and permissions only narrow it": "as above",
+    "Every key may read; revoke the key instead": "in words",
+    "A key that may not write cannot be an admin's": "a member that another one bounds",
+    "Input should be printable, without '/', and not blank": "labels: as above",
+}
 
 
 def _to_fuzz() -> Iterator[tuple[GenerationMode, str, str]]:
@@ -109,6 +145,18 @@ def is_own_key(value: Any, own: int) -> bool:
     return False
 
 
+def undescribed(answer: Any) -> list[Any]:
+    """The rules that refused a request and that its description should have told."""
+    if answer.status_code not in (400, 422):
+        return []
+    detail = answer.json()["detail"]
+    return [
+        error
+        for error in (detail if isinstance(detail, list) else [{"type": "", "msg": detail}])
+        if error["type"] not in _NOT_BY_ITS_FORM and error["msg"] not in _NOT_SAYABLE
+    ]
+
+
 def fuzz(
     tenant: Tenant, description: Any, verb: str, path: str, mode: GenerationMode, examples: int
 ) -> None:
@@ -137,6 +185,7 @@ def fuzz(
         assume(not is_own_key(parameters.get("key_id"), tenant.own_key))
         answer = case.call(base_url=tenant.url, session=tenant.session)
         case.validate_response(answer, checks=_CHECKS)
+        assert mode == GenerationMode.NEGATIVE or not undescribed(answer)
 
     each()
     assert tenant.holds_its_key()
@@ -156,6 +205,22 @@ def test_every_operation_answers_as_it_is_described_a_thousand_times(
 ) -> None:
     """Run it with ``pytest tests/app/test_fuzz.py -m long``."""
     fuzz(tenant, description, verb, path, mode, _MANY)
+
+
+def test_a_rule_that_the_description_does_not_tell_would_be_found(
+    tenant: Tenant, server: Server
+) -> None:
+    with server.client(None) as nobody:
+        document = nobody.get("/schema/openapi.json").json()
+    parameters = document["paths"][f"{ASSISTANTS}/{{assistant_id}}/blame"]["get"]["parameters"]
+    (version,) = [one for one in parameters if one["name"] == "version"]
+    assert version["schema"].pop("pattern")
+    described = schemathesis.openapi.from_dict(document)
+    with pytest.raises(AssertionError, match="Input should be a version"):
+        fuzz(
+            tenant, described, "get", f"{ASSISTANTS}/{{assistant_id}}/blame",
+            GenerationMode.POSITIVE, 100,
+        )  # fmt: skip
 
 
 def test_an_answer_unlike_its_description_would_be_found(tenant: Tenant, server: Server) -> None:

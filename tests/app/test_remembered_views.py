@@ -135,7 +135,7 @@ def test_the_shortcut_answers_as_the_route_does(
         ({"headers": {"if-none-match": "7"}}, 422),
         ({"headers": {"if-none-match": '"7'}}, 422),
         ({"headers": {"if-match": "7"}}, 422),
-        ({"headers": {"accept-datetime": "yesterday"}}, 422),
+        ({"headers": {"accept-datetime": "yesterday"}}, 400),
         ({"params": {"version": "0"}}, 404),
         ({"params": {"as_of": "1999-01-01T00:00:00Z"}}, 404),
     ],

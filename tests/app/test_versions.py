@@ -17,6 +17,8 @@ import jsonpatch
 import msgspec
 import pytest
 import uvicorn
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.main import create_app, utc_now
 from tests.app import stored
@@ -966,6 +968,59 @@ def test_a_moment_is_exact_to_the_microsecond_and_of_any_zone(past: Past) -> Non
     assert at(then.isoformat().replace("+00:00", "+02:00")) == 1
 
 
+_LINK = re.compile(r'<([^>]*)>; rel="([^"]*)"(?:; datetime="([^"]*)")?(?:, |$)')
+
+
+def links(answer: httpx.Response) -> set[tuple[str, str, str | None]]:
+    """Each relation that an answer's links have, with the target and its moment."""
+    said = answer.headers["link"]
+    assert _LINK.sub("", said) == ""
+    found = _LINK.findall(said)
+    return {(rel, to, at or None) for to, rels, at in found for rel in rels.split()}
+
+
+def test_the_links_of_mementos_lead_through_all_of_them_and_back(
+    editor: httpx.Client, viewer: httpx.Client, path: str
+) -> None:
+    for number in range(2, 5):
+        ok(editor.patch(path, json={"description": f"{number}"}))
+    editor.delete(path)
+    met = []
+    at: str | None = f"{path}?version=1"
+    while at is not None:
+        answer = viewer.get(at)
+        met.append(ok(answer)["version"])
+        said = {rel: to for rel, to, _ in links(answer) if rel != "memento"}
+        assert said["original"] == said["timegate"] == path
+        assert said["first"] == f"{path}?version=1"
+        assert said["last"] == f"{path}?version={met[0] + 3}"
+        for rel, to, moment in links(answer):
+            if rel not in ("original", "timegate"):
+                assert viewer.get(to).headers["memento-datetime"] == moment
+        at = said.get("next")
+        if at is not None:
+            back = {rel: to for rel, to, _ in links(viewer.get(at)) if rel == "prev"}
+            assert back == {"prev": answer.headers["content-location"]}
+    assert met == [1, 2, 3, 4]
+
+
+def test_a_list_as_of_a_moment_leads_to_the_list_and_to_itself(past: Past) -> None:
+    wanted = {"limit": "2", "active_only": "true"}
+    answer = past.editor.get(
+        ASSISTANTS, params=wanted, headers={"accept-datetime": past.http_date(3.5)}
+    )
+    moment = answer.headers["memento-datetime"]
+    assert moment == past.http_date(3.5)
+    whole = f"{ASSISTANTS}?limit=2&active_only=true"
+    then = answer.headers["content-location"]
+    assert links(answer) == {
+        ("original", whole, None),
+        ("timegate", whole, None),
+        ("memento", then, moment),
+    }
+    assert past.editor.get(then).content == answer.content
+
+
 def test_a_memento_says_which_moment_and_which_version_it_is_of(past: Past) -> None:
     for asked in (
         {"params": {"as_of": past.text(3.5)}},
@@ -977,7 +1032,17 @@ def test_a_memento_says_which_moment_and_which_version_it_is_of(past: Past) -> N
         assert ok(answer)["name"] == "Anna B."
         assert answer.headers["memento-datetime"] == past.http_date(3)
         assert answer.headers["content-location"] == f"{ANNA}?version=2"
-        assert answer.headers["link"] == f'<{ANNA}>; rel="original timegate"'
+        assert links(answer) == {
+            ("original", ANNA, None),
+            ("timegate", ANNA, None),
+            ("memento", f"{ANNA}?version=1", past.http_date(1)),
+            ("first", f"{ANNA}?version=1", past.http_date(1)),
+            ("prev", f"{ANNA}?version=1", past.http_date(1)),
+            ("memento", f"{ANNA}?version=2", past.http_date(3)),
+            ("next", f"{ANNA}?version=4", past.http_date(6)),  # the third deleted it
+            ("last", f"{ANNA}?version=4", past.http_date(6)),
+            ("memento", f"{ANNA}?version=4", past.http_date(6)),
+        }
         assert "accept-datetime" in answer.headers["vary"].lower()
         assert past.viewer.get(answer.headers["content-location"]).content == answer.content
         again = {"accept-datetime": answer.headers["memento-datetime"]}
@@ -1005,14 +1070,50 @@ def test_the_present_is_no_memento_but_varies_by_the_moment(past: Past) -> None:
         "Fri, 31 Dec 9999 23:59:59 -2359 GMT",
         "Fri, 01 Jan 999999999999 00:00:00 GMT",
         "Sun, 01 Mar 2026 09:00:00 +9999999999999999 GMT",
+        # Dates that mail has, or HTTP had, or that never were.
+        "Sun, 1 Mar 2026 09:00:00 GMT",
+        "01 Mar 2026 09:00:00 GMT",
+        "Sunday, 01-Mar-26 09:00:00 GMT",
+        "Sun Mar  1 09:00:00 2026",
+        "Sun, 01 Mar 2026 09:00 GMT",
+        "Sun, 31 Feb 2026 09:00:00 GMT",
+        "Sun, 01 Mar 2026 25:00:00 GMT",
+        "Sun, 01 Mar 2026 09:00:00 GMT, Sun, 01 Mar 2026 09:00:00 GMT",
     ],
 )
 def test_an_accept_datetime_that_is_no_http_date_is_refused(
     past: Past, place: str, text: str
 ) -> None:
     answer = past.viewer.get(place, headers={"accept-datetime": text})
-    assert answer.status_code == 422
-    assert answer.json()["detail"][0]["loc"] == ["header", "Accept-Datetime"]
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"].startswith("Accept-Datetime: It should be one HTTP date")
+    beside = {"as_of": past.text(2)}
+    ignored = past.viewer.get(place, params=beside, headers={"accept-datetime": text})
+    assert ignored.status_code == 400
+
+
+@pytest.mark.parametrize("place", [ASSISTANTS, ANNA])
+def test_two_moments_that_are_accepted_are_refused(past: Past, place: str) -> None:
+    headers = [("accept-datetime", past.http_date(day)) for day in (2, 3)]
+    assert past.viewer.get(place, headers=headers).status_code == 400
+
+
+# What clients send at all in a header.
+_VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=9)
+
+
+@pytest.mark.parametrize("place", [ASSISTANTS, ANNA])
+@given(date=st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)), junk=_VISIBLE)  # noqa: DTZ001  # written as GMT
+@settings(max_examples=25, deadline=None)
+def test_what_is_an_http_date_is_read_and_what_is_more_or_less_is_400(
+    past: Past, place: str, date: datetime, junk: str
+) -> None:
+    """The long form has other dates: ``pytest tests/app/test_versions.py --hypothesis-seed=7``."""
+    text = f"{date:%a, %d %b %Y %H:%M:%S} GMT"
+    assert past.viewer.get(place, headers={"accept-datetime": text}).status_code in (200, 404)
+    wrong = f"{text[:-4]}{junk}"
+    assert past.viewer.get(place, headers={"accept-datetime": wrong}).status_code == 400
 
 
 @pytest.mark.parametrize("place", [ASSISTANTS, ANNA])

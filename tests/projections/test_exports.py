@@ -57,6 +57,7 @@ from tests.events.given import ACTOR, ASSISTANT, ORGANIZATION, at, secret
 from tests.events.strategies import EVENTS, TEXTS, few, modest
 
 KEY = "/llm_provider_config/api_key"
+ORIGIN = "backstory/organizations/1/00112233445566778899aabbccddeeff"
 FORMULA_STARTS = "=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20"
 
 # -- one event of each type
@@ -248,8 +249,8 @@ def cut_logs(draw: st.DrawFn) -> tuple[list[Stored], list[list[Stored]]]:
 # -- reading exports
 
 
-def export(name: str, *pages: Sequence[Stored]) -> bytes:
-    encoder = FORMATS[name].encoder()
+def export(name: str, *pages: Sequence[Stored], origin: str = ORIGIN) -> bytes:
+    encoder = FORMATS[name].encoder(origin)
     last = max((event.sequence for page in pages for event in page), default=0)
     return b"".join([encoder.head(), *map(encoder.lines, pages), encoder.tail(last)])
 
@@ -313,6 +314,35 @@ def test_an_old_shape_is_exported_as_todays(monkeypatch: pytest.MonkeyPatch) -> 
     (record,) = lines("ocsf", [old])
     assert record["unmapped"] == lines("ocsf", [today])[0]["unmapped"]
     assert record["metadata"]["event_code"] == old.type
+
+
+# -- whose events they are
+
+
+@pytest.mark.parametrize("name", ["cloudevents", "ocsf"])
+def test_the_logs_of_two_installations_never_name_two_events_alike(name: str) -> None:
+    def names(origin: str) -> list[Any]:
+        told = [json.loads(line) for line in export(name, LOG, origin=origin).splitlines()]
+        if name == "ocsf":
+            return [record["metadata"]["uid"] for record in told]
+        return [(batch[0]["source"], batch[0]["id"]) for batch in told]
+
+    here, there = names(ORIGIN), names("backstory/organizations/1/another")
+    assert len({*here, *there}) == 2 * len(LOG)
+    assert all(ORIGIN in str(one) for one in here)
+
+
+@pytest.mark.parametrize("name", ["ndjson", "csv", "json"])
+def test_what_names_no_event_to_others_is_the_same_whatever_the_log_is_called(name: str) -> None:
+    assert export(name, LOG) == export(name, LOG, origin="another")
+
+
+def test_a_policy_is_what_ocsf_calls_one_and_the_rest_has_no_number_there() -> None:
+    kinds = {(one["entity"]["type"], one["entity"]["type_id"]) for one in lines("ocsf", LOG)}
+    numbers = PUBLISHED_OBJECTS["managed_entity"]["attributes"]["type_id"]["enum"]
+    published = {kind["caption"]: int(number) for number, kind in numbers.items()}
+    assert kinds >= {("Policy", published["Policy"]), ("assistant", 99)}
+    assert all(number == published.get(kind, 99) for kind, number in kinds)
 
 
 # -- NDJSON
@@ -403,7 +433,7 @@ def test_the_file_has_a_header_and_ends_lines_as_rfc_4180_has_it() -> None:
 
 
 def test_an_export_that_continues_another_leaves_the_header_out() -> None:
-    encoder = FORMATS["csv"].encoder()
+    encoder = FORMATS["csv"].encoder(ORIGIN)
     assert export("csv", LOG[:2]) + encoder.lines(LOG[2:]) == export("csv", LOG)
 
 
@@ -459,7 +489,7 @@ def test_no_cell_is_a_formula(name: str, reason: str, path: str, value: Any) -> 
 
 def test_raw_cells_are_the_texts_themselves_and_so_may_be_formulas() -> None:
     one = told_by("=name", "+reason", "@path", -1)
-    text = csv_format(Table(formulas="raw")).encoder().lines([one]).decode()
+    text = csv_format(Table(formulas="raw")).encoder("a log").lines([one]).decode()
     (cells,) = csv.reader([text])
     row = dict(zip(COLUMNS, cells, strict=True))
     found = {column for column, cell in row.items() if cell.startswith(tuple(FORMULA_STARTS))}
@@ -503,6 +533,7 @@ def test_both_generations_of_the_sdk_read_the_events(log: list[Stored]) -> None:
         before = from_json(json.dumps(event))
         assert today.get_data() == before.get_data() == body
         assert today.get_id() == before["id"] == f"{ORGANIZATION}/{sent.sequence}"
+        assert today.get_source() == before["source"] == ORIGIN
         assert today.get_type() == before["type"] == "backstory." + sent.type
         assert today.get_time() == datetime.fromisoformat(body["occurred_at"])
         assert before["time"] == body["occurred_at"]
@@ -540,7 +571,8 @@ def test_the_sequences_of_cloudevents_sort_as_text(numbers: list[int]) -> None:
 
 # -- OCSF
 
-PUBLISHED = json.loads((resources.files("ocsf") / "schemas" / "v1_7_0.json").read_bytes())["events"]
+_SCHEMA = json.loads((resources.files("ocsf") / "schemas" / "v1_7_0.json").read_bytes())
+PUBLISHED, PUBLISHED_OBJECTS = _SCHEMA["events"], _SCHEMA["objects"]
 REQUIRED = {
     name
     for class_name in ("base_event", "iam", "entity_management")
@@ -570,7 +602,7 @@ def check(record: dict[str, Any]) -> None:
 def test_the_published_schema_takes_every_record(log: list[Stored]) -> None:
     for record, event in zip(lines("ocsf", log), log, strict=True):
         check(record)
-        assert record["metadata"]["uid"] == f"{ORGANIZATION}/{event.sequence}"
+        assert record["metadata"]["uid"] == f"{ORIGIN}/{event.sequence}"
         body = json.loads(event.body)
         recorded = datetime.fromisoformat(body["occurred_at"])
         assert record["time"] == recorded.replace(microsecond=0).timestamp() * 1000 + (
@@ -637,7 +669,7 @@ def test_a_record_says_what_was_done_to_what() -> None:
         ("Sign", "audit_log", "Backstory signed the audit log of organization 1"),
         ("Restore", "assistant", "Front office restored assistant 4"),
         ("Update", "assistant", "Front office labelled a version of assistant 4"),
-        ("Update", "policy", "Émile changed the policy of organization 1"),
+        ("Update", "Policy", "Émile changed the policy of organization 1"),
     ]
 
 

@@ -28,7 +28,7 @@ SMALL_ROWS, SMALL_BYTES = 2, 900
 
 
 def chunks(*pages: Sequence[Stored]) -> Iterator[bytes]:
-    encoder = PARQUET.encoder()
+    encoder = PARQUET.encoder("a log")
     yield encoder.head()
     for page in pages:
         yield encoder.lines(page)
@@ -161,7 +161,7 @@ def test_a_row_group_is_sent_as_soon_as_it_is_complete() -> None:
 
 def test_memory_stays_flat() -> None:
     log = many(12_500)
-    encoder = PARQUET.encoder()
+    encoder = PARQUET.encoder("a log")
     held = pa.total_allocated_bytes()
     sent = [encoder.head()]
     for start in range(0, len(log), 1000):
