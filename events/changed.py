@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import reduce
-from typing import TYPE_CHECKING, Literal, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
@@ -256,23 +256,33 @@ def evolve(state: State, event: Event) -> State:
 
 def applied(changes: Changes, settings: Tree) -> Tree:
     """The settings after changes."""
-    return _completed(changes, pointers.apply(changes, settings))
+    values = {path: change.after for path, change in changes.items()}
+    return _completed(pointers.apply(changes, settings), values, settings)
 
 
 def taken_back(changes: Changes, settings: Tree) -> Tree:
     """The settings before changes."""
-    return _completed(changes, pointers.unapply(changes, settings))
+    values = {path: change.before for path, change in changes.items()}
+    return _completed(pointers.unapply(changes, settings), values, settings)
 
 
-def _completed(changes: Changes, settings: Tree) -> Tree:
-    """The settings with the defaults of members that are younger than the changes."""
-    touched = {path.split("/", 2)[1] for path in changes}  # no name of a setting is escaped
+def _completed(settings: Tree, values: dict[str, Any], before: Tree) -> Tree:
+    """The settings with the defaults of members that are younger than the values set in them."""
+    # Most changes set one value in an object that was complete, and need not be looked through.
+    whole = (path for path, value in values.items() if not _is_in_place(path, value, before))
+    touched = {path.split("/", 2)[1] for path in whole}  # no name of a setting is escaped
     if not touched <= settings.keys():
         complete: Tree = with_defaults(settings)  # in the order of the settings
         return complete
     for name in touched & SETTINGS.members.keys():
         settings[name] = with_defaults(settings[name], SETTINGS.members[name].shape)
     return settings
+
+
+def _is_in_place(path: str, value: Any, before: Tree) -> bool:
+    if value is UNSET or isinstance(value, dict | list):
+        return False
+    return isinstance(pointers.at(before, path.rpartition("/")[0]), dict)
 
 
 def fold(events: Iterable[Event], state: State = NOTHING) -> State:

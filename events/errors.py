@@ -67,6 +67,9 @@ class MalformedJSON(Refusal):
         self.rule = rule
         self.position = position
 
+    def __str__(self) -> str:
+        return self.rule
+
 
 class NoSecret(Refusal):
     """At this position of the paths that were asked for, there is no secret."""

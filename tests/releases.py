@@ -1,4 +1,4 @@
-"""A second release of the settings: a copy of the tree with some settings more.
+"""A second release of the settings: a copy of the tree in which they were edited.
 
 Its processes are started as this release's are, with ``PYTHONPATH`` before everything.
 """
@@ -6,11 +6,13 @@ Its processes are started as this release's are, with ``PYTHONPATH`` before ever
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 _ROOMS = ("app", "events", "projections")
+_NO_UPCASTER = "UPCASTERS: tuple[Upcaster, ...] = ()\n"
+Edits = Iterable[tuple[str, str]]  # what stands there, and what shall; one after another
 # What stands in ``events/settings.py``, and what stands there in the newer release.
 NEWER = {
     "    llm_provider: Annotated[str, _ignored]": (
@@ -38,14 +40,23 @@ NEWER = {
 }
 
 
-def make(folder: Path, edits: Mapping[str, str] = NEWER) -> Path:
-    """The tree of another release, in a folder that is not there yet."""
+def make(folder: Path, edits: Edits, upcasters: Iterable[str] = ()) -> Path:
+    """The tree of another release, in a folder that is not there yet.
+
+    ``upcasters`` are appended, as Python's text.
+    """
     for room in _ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
-    settings = folder / "events" / "settings.py"
-    text = settings.read_text()
-    for ours, theirs in edits.items():
-        assert text.count(ours) == 1, ours
-        text = text.replace(ours, theirs)
-    settings.write_text(text)
+    _edit(folder / "events" / "settings.py", edits)
+    if appended := "".join(f"    {one},\n" for one in upcasters):
+        ours = (_NO_UPCASTER, f"{_NO_UPCASTER[:-2]}\n{appended})\n")
+        _edit(folder / "events" / "upcasters.py", [ours])
     return folder
+
+
+def _edit(file: Path, edits: Edits) -> None:
+    text = file.read_text("utf-8")
+    for ours, theirs in edits:
+        assert text.count(ours) == 1, f"{text.count(ours)} times: {ours}"
+        text = text.replace(ours, theirs)
+    file.write_text(text, "utf-8")

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from app import database as databases
 from app.database import NewerSettings, NotFolded, migrate, prepare
+from events.shape import DIGEST
 from projections import current, foldings, keyframes, rebuild
 from tests.conftest import ASSISTANTS, Organization, make_organizations, serving
 from tests.databases import reading_engine, url_of, writing_engine
@@ -145,7 +146,7 @@ def test_a_start_folds_what_is_little(old: Old) -> None:
     assert not old.is_whole()
     with old.client() as client:
         assert client.get(f"{ASSISTANTS}/{old.shown['id']}").json() == old.shown
-    assert old.digests() == {current.DIGEST}
+    assert old.digests() == {DIGEST}
     assert old.is_whole()
 
 
@@ -182,7 +183,7 @@ def test_a_release_that_was_superseded_serves_on_and_leaves_the_views_alone(
     """The older of two releases on one database starts again, perhaps after a crash."""
     rows = [
         {"organization_id": old.organization.id, "settings_digest": digest, "position": position}
-        for position, digest in enumerate((current.DIGEST, OTHER))
+        for position, digest in enumerate((DIGEST, OTHER))
     ]
     execute(old.path, sa.delete(foldings.foldings))
     execute(old.path, sa.insert(foldings.foldings).values(rows))

@@ -20,7 +20,9 @@ import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
-ROOT = Path(__file__).parents[2]
+from tests import releases
+from tests.releases import ROOT
+
 STEPS = ROOT / "tests" / "end_to_end" / "recipe_steps.py"
 pytestmark = pytest.mark.sqlite
 
@@ -33,7 +35,6 @@ NEW_OBJECT = """class Greeting(Struct, frozen=True, kw_only=True):
 
 
 class Settings("""
-NO_UPCASTER = "UPCASTERS: tuple[Upcaster, ...] = ()\n"
 LAST = "    stt_limit: Slots | None = None\n"
 
 
@@ -320,28 +321,11 @@ def run_step(step: str, folder: Path, tree: Path) -> None:
     assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-4000:]
 
 
-def changed_tree(recipes: list[Recipe], folder: Path) -> Path:
-    """A copy of the rooms, with the recipes carried out."""
-    for room in ("app", "events", "projections"):
-        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
-    settings = folder / "events" / "settings.py"
-    text = settings.read_text("utf-8")
-    for old, new in (edit for recipe in recipes for edit in recipe.edits.items()):
-        assert text.count(old) == 1, f"{text.count(old)} times: {old}"
-        text = text.replace(old, new)
-    settings.write_text(text, "utf-8")
-    upcasters = folder / "events" / "upcasters.py"
-    text = upcasters.read_text("utf-8")
-    assert text.count(NO_UPCASTER) == 1
-    appended = "".join(f"    {recipe.upcaster},\n" for recipe in recipes if recipe.upcaster)
-    text = text.replace(NO_UPCASTER, f"{NO_UPCASTER[:-2]}\n{appended})\n")
-    upcasters.write_text(text, "utf-8")
-    return folder
-
-
 def carry_out(recipes: list[Recipe], before: Path, folder: Path) -> None:
     """Serve a copy of the database with the changed tree, and look at everything."""
-    tree = changed_tree(recipes, folder / "tree")
+    edits = (edit for recipe in recipes for edit in recipe.edits.items())
+    upcasters = (recipe.upcaster for recipe in recipes if recipe.upcaster)
+    tree = releases.make(folder / "tree", edits, upcasters)
     served = shutil.copytree(before, folder / "served")
     expected = {
         "now": merged(recipe.now for recipe in recipes),

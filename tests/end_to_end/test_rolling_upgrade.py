@@ -98,7 +98,7 @@ def _fails_nowhere(answer: httpx.Response) -> None:
 
 @pytest.fixture(scope="module")
 def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return releases.make(tmp_path_factory.mktemp("newer") / "release")
+    return releases.make(tmp_path_factory.mktemp("newer") / "release", releases.NEWER.items())
 
 
 @pytest.fixture(scope="module")

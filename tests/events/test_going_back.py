@@ -16,7 +16,7 @@ from events.changed import AssistantSettingsChanged, Cause, changes_of, fold
 from events.decider import OnConflict, Proposal, RestoreSettings, UndoChange, propose
 from events.errors import AssistantNotFound, InvalidSettings
 from events.merging import MergeConflict
-from events.patch import COMPUTED, NotAccepted
+from events.patch import COMPUTED, NotAccepted, derive
 from events.pointers import (
     MARK,
     Paths,
@@ -346,13 +346,28 @@ def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_el
     chosen = tuple(data.draw(st.lists(st.sampled_from(sorted(event.changes)), min_size=1)))
     whole = story.after(undoing(story, version, "skip")).state.settings
     some = story.after(undoing(story, version, "skip", chosen)).state.settings
+    assert same(some, derive(some))
     for path in paths_of(whole, some):
+        if any(covers(path, one) for one in COMPUTED):
+            continue  # it follows from others, be it chosen or not
         if any(covers(one, path) for one in chosen):
             assert same(at(some, path), at(whole, path))
-        elif path not in COMPUTED and not any(overlaps(path, one) for one in chosen):
+        elif not any(overlaps(path, one) for one in chosen):
             assert same(at(some, path), at(model.settings, path))
     every = story.after(undoing(story, version, "skip", tuple(event.changes))).state.settings
     assert diff(every, whole) == {}
+
+
+def test_a_computed_setting_is_taken_back_with_what_it_follows_from_and_not_by_itself() -> None:
+    switch, (computed,) = "/tools_settings/end_call/enabled", COMPUTED
+    story, _ = told([{"tools_settings": {"end_call": {"enabled": True}}}])
+    event = story.events[-1]
+    assert isinstance(event, AssistantSettingsChanged)
+    assert set(event.changes) == {switch, computed}
+    now = story.state.settings
+    assert story.after(undoing(story, 2, paths=(computed,))).state.settings == now
+    without = story.after(undoing(story, 2, paths=(switch,))).state.settings
+    assert at(without, computed) == []
 
 
 @few

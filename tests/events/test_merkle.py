@@ -1,5 +1,7 @@
 """The tree against RFC 6962 as its text has it, against pymerkle, and against a verifier.
 
+Published trees and proofs are in tests/suites/rfc6962.
+
 The definitions below are the RFC's own, written over lists of bodies; the verifier is that of
 RFC 9162, which sees nothing but hashes. Neither shares a line with the code under test.
 """
@@ -20,69 +22,6 @@ from pymerkle import InmemoryTree
 from events import merkle
 from events.merkle import HASH_BYTES
 from tests.events.strategies import few
-
-# The inputs of Certificate Transparency's reference tests, and the roots over the first 0 to 8.
-CT_BODIES = tuple(
-    bytes.fromhex(body)
-    for body in (
-        "",
-        "00",
-        "10",
-        "2021",
-        "3031",
-        "40414243",
-        "5051525354555657",
-        "606162636465666768696a6b6c6d6e6f",
-    )
-)
-CT_ROOTS = (
-    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-    "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-    "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
-    "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
-    "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
-    "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
-    "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
-    "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
-)
-# From the same tests: a leaf, counted from 1, the size, and the proof.
-CT_INCLUSIONS: dict[tuple[int, int], tuple[str, ...]] = {
-    (1, 1): (),
-    (1, 8): (
-        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
-    ),
-    (6, 8): (
-        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    ),
-    (3, 3): ("fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",),
-    (2, 5): (
-        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-    ),
-}
-CT_CONSISTENCIES: dict[tuple[int, int], tuple[str, ...]] = {
-    (1, 1): (),
-    (1, 8): (
-        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
-    ),
-    (6, 8): (
-        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
-        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
-        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
-    ),
-    (2, 5): (
-        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
-        "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
-    ),
-}
 
 SMALL = 64
 BODIES = tuple(b'{"event":%d}' % number for number in range(5000))
@@ -210,11 +149,6 @@ def is_consistent(
 # -- roots
 
 
-@pytest.mark.parametrize("size", range(len(CT_ROOTS)))
-def test_the_roots_are_those_of_certificate_transparency(size: int) -> None:
-    assert merkle.root(grown(CT_BODIES[:size]).frontiers[-1]).hex() == CT_ROOTS[size]
-
-
 def test_the_root_of_every_small_tree_is_that_of_the_rfc_and_of_pymerkle(log: Grown) -> None:
     independent = InmemoryTree(algorithm="sha256")
     for size in range(SMALL + 1):
@@ -259,12 +193,6 @@ def test_a_tree_over_any_bytes_has_the_root_of_pymerkle(bodies: list[bytes]) -> 
 # -- proofs of inclusion
 
 
-@pytest.mark.parametrize(("leaf", "size"), CT_INCLUSIONS)
-def test_inclusion_proofs_are_those_of_certificate_transparency(leaf: int, size: int) -> None:
-    proof = grown(CT_BODIES).hashes(merkle.inclusion(leaf - 1, size))
-    assert tuple(one.hex() for one in proof) == CT_INCLUSIONS[leaf, size]
-
-
 def test_every_inclusion_proof_of_a_small_tree_is_that_of_the_rfc_and_verifies(log: Grown) -> None:
     for size in range(1, SMALL + 1):
         for index in range(size):
@@ -293,12 +221,6 @@ def test_inclusion_proofs_of_large_trees_verify(log: Grown) -> None:
 
 
 # -- proofs of consistency
-
-
-@pytest.mark.parametrize(("size", "later"), CT_CONSISTENCIES)
-def test_consistency_proofs_are_those_of_certificate_transparency(size: int, later: int) -> None:
-    proof = grown(CT_BODIES).hashes(merkle.consistency(size, later))
-    assert tuple(one.hex() for one in proof) == CT_CONSISTENCIES[size, later]
 
 
 def test_every_consistency_proof_of_a_small_tree_is_that_of_the_rfc_and_verifies(

@@ -134,7 +134,7 @@ def test_paths_that_events_name_are_todays_too() -> None:
 
 def test_what_was_plain_is_a_reference_that_says_nothing_of_it() -> None:
     upcaster = Upcaster(made_secret=("/sid", "/l/*/key", "/map/*"))
-    changes = {
+    changes: Told = {
         "/sid": {"before": "one", "after": "two"},
         "/l": {"after": [{"key": "three"}, {"key": None}, {"key": ""}, {}]},
         "/map/x": {"after": "four"},
@@ -205,7 +205,8 @@ def stream_law(trees: list[Tree], upcaster: Upcaster) -> None:
     for old, new in zip(trees, rest, strict=False):
         changes = pointers.diff(old, new)
         stream.append(changed(msgspec.to_builtins(changes)))
-    told = reduce(lambda tree, event: applied(upcast(event, upcaster), tree), stream, {})
+    nothing: Tree = {}
+    told = reduce(lambda tree, event: applied(upcast(event, upcaster), tree), stream, nothing)
     once = applied(upcast(created(trees[-1]), upcaster), {})
     assert same(without_empty(told), without_empty(once))
 
