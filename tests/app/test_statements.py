@@ -120,7 +120,7 @@ def test_the_run_sees_every_kind_of_statement_on_every_table(
         sign_in_and_out(server, tenant)
     assert {s.text.split(maxsplit=1)[0] for s in seen if s.table} == _KINDS
     reached = {statement.table for statement in seen if statement.table}
-    assert reached == set(metadata.tables)
+    assert reached == set(metadata.tables) - {"foldings"}  # which commands and starts alone reach
 
 
 def test_a_new_key_is_looked_up_inside_its_organization(
