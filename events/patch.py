@@ -102,9 +102,7 @@ def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
     return _read(body, _Reader(strict=strict), required=("name",))
 
 
-def read_changed(
-    settings: Tree, changed: Iterable[str], *, strict: bool = False
-) -> SettingsPatch:
+def read_changed(settings: Tree, changed: Iterable[str], *, strict: bool = False) -> SettingsPatch:
     """Read what settings hold at the paths that were changed; nothing at one means that it is gone.
 
     What stands beside them is nobody's change: it is neither rewritten nor held against the rules.

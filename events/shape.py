@@ -68,6 +68,8 @@ class Member(Struct, frozen=True, kw_only=True):
     required: bool
     default: Any  # JSON value; never changed in place
     null: str
+    group: str = ""  # what a page shows it with; '' where it names none
+    label: str = ""  # what people call it; '' where its name says it
 
 
 def _shape(kind: inspect.Type, marks: dict[str, Any], *, nullable: bool = False) -> Shape:
@@ -114,11 +116,14 @@ def _member(field: inspect.Field) -> Member:
         default = field.default
     elif field.default_factory is not msgspec.NODEFAULT:
         default = msgspec.to_builtins(field.default_factory())
+    marks = _marks(field.type)
     return Member(
         shape=_shape(field.type, {}),
         required=field.required,
         default=default,
-        null=_marks(field.type).get("null", ""),
+        null=marks.get("null", ""),
+        group=marks.get("group", ""),
+        label=marks.get("label", ""),
     )
 
 

@@ -100,7 +100,7 @@ def test_line_ends_of_any_kind_stay_while_a_text_is_left_as_it_was(
         assert now(editor, at) == shown
     everything["/end_call_message"] = "Good\r\nbye!"
     operator.submit(at, {"base_version": 2} | everything)
-    assert now(editor, at)["end_call_message"] == "Good\nbye!"  # the control
+    assert now(editor, at)["end_call_message"] == "Good\rbye!"  # the control
 
 
 def test_a_number_needs_no_digit_before_its_point(
