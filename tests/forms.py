@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from justhtml import JustHTML
+import html5lib
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,8 +24,8 @@ class Form:
     """The first form of a page that has a control of a name, as it is before anybody types."""
 
     def __init__(self, page: str, having: str) -> None:
-        document: Any = JustHTML(page, sanitize=False)
-        controls = (_controls(form) for form in document.query("form"))
+        document = html5lib.parse(page, namespaceHTMLElements=False)
+        controls = (_controls(form) for form in document.iter("form"))
         self._controls = next(found for found in controls if having in dict(found))
 
     def type(self, name: str, text: str) -> None:
@@ -44,44 +44,45 @@ class Form:
 
 def _controls(form: Any) -> list[tuple[str, Any]]:
     return [
-        (one.attrs["name"], one)
-        for one in form.query("input, textarea, select")
-        if "name" in one.attrs and "disabled" not in one.attrs and _is_sent(one)
+        (one.attrib["name"], one)
+        for one in form.iter()
+        if one.tag in ("input", "textarea", "select") and "name" in one.attrib
+        if "disabled" not in one.attrib and _is_sent(one)
     ]
 
 
 def _is_sent(control: Any) -> bool:
-    kind = control.attrs.get("type", "")
-    return kind not in ("checkbox", "radio") or "checked" in control.attrs
+    kind = control.attrib.get("type", "")
+    return kind not in ("checkbox", "radio") or "checked" in control.attrib
 
 
 def _sent(control: Any) -> str:
     if isinstance(control, str):
         return control
-    if control.name == "textarea":
-        return "".join(one.data for one in control.children)
-    if control.name == "select":
-        options = list(control.query("option"))
-        chosen = [one for one in options if "selected" in one.attrs] or options
-        return str(chosen[-1 if len(chosen) < len(options) else 0].attrs["value"])
-    return _sanitized(control, control.attrs.get("value", ""))
+    if control.tag == "textarea":
+        return "".join(control.itertext())
+    if control.tag == "select":
+        options = list(control.iter("option"))
+        chosen = [one for one in options if "selected" in one.attrib] or options
+        return str(chosen[-1 if len(chosen) < len(options) else 0].attrib["value"])
+    return _sanitized(control, control.attrib.get("value", ""))
 
 
 def _sanitized(control: Any, text: str) -> str:
-    kind = control.attrs.get("type", "")
+    kind = control.attrib.get("type", "")
     if kind == "number":
         return text if _FLOAT.fullmatch(text) else ""
     return _END.sub("", text) if kind in _ONE_LINE else text
 
 
 def _typed(control: Any, text: str) -> str:
-    if isinstance(control, str) or control.name == "textarea":
+    if isinstance(control, str) or control.tag == "textarea":
         return text
-    if control.name == "select":
+    if control.tag == "select":
         assert text in _values(control)
         return text
     return _sanitized(control, text)
 
 
 def _values(select: Any) -> Iterator[str]:
-    return (one.attrs["value"] for one in select.query("option"))
+    return (one.attrib["value"] for one in select.iter("option"))

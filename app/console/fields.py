@@ -145,7 +145,9 @@ def _gives_back(one: Field) -> bool:
     if one.kind in ("secret", "json") or one.value is None or one.value in ("", []):
         return True
     read = _read(one, one.text)
-    return same(read, one.value) or (one.kind == "number" and read == one.value)
+    if one.kind in ("integer", "number"):  # a whole number is one of both kinds
+        return not isinstance(read, str) and type(one.value) is not bool and read == one.value
+    return same(read, one.value)
 
 
 def _unless(bound: Any, is_beyond: Callable[[Any], bool], value: Any) -> Any:

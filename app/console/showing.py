@@ -24,6 +24,7 @@ _CAPITALS = {
 }  # fmt: skip
 _BELOW = " \u203a "
 _SHORT = 120
+_NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _REWRITTEN = re.compile(r"[%\r\n]")
 
 
@@ -77,6 +78,16 @@ def brought(text: str) -> str:
 def utc(text: str) -> str:
     """A moment that the API wrote, for everybody, whatever their zone."""
     return f"{msgspec.convert(text, datetime):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def moment(text: str) -> str:
+    """A moment that the API wrote, as HTML takes it: with no more than milliseconds."""
+    return f"{msgspec.convert(text, datetime).isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def is_number(text: str) -> bool:
+    """Whether HTML takes a text for a number: a control for numbers shows no other."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def short(value: Any) -> str:
