@@ -96,6 +96,8 @@ def groups(settings: Mapping[str, Any]) -> list[Group]:
             (names.setdefault(member.group, []) if member.group else general).append(name)
     names[_GENERAL] = names.pop(_GENERAL)
     shown = {title: [f for name in of for f in _of(name, settings)] for title, of in names.items()}
+    for found in shown.values():  # what is in no section would seem to be in the one above it
+        found.sort(key=lambda one: bool(one.section))
     return [Group(title=title, fields=found) for title, found in shown.items() if found]
 
 

@@ -25,7 +25,7 @@ from app.console import asking, edits, fields
 from app.console.fields import Field
 from app.console.line_ends import as_typed, with_line_ends
 from app.console.pages import templates
-from events import parsing, pointers
+from events import parsing, pointers, shape
 from events.changed import AssistantSettingsChanged
 from events.decider import ChangeSettings, decide
 from events.errors import InvalidSettings
@@ -122,11 +122,15 @@ def made_of(draw: st.DrawFn, one: Field, stored: Any, other: Any) -> tuple[str, 
         case "lines" if stored:
             at = draw(st.integers(0, len(stored) - 1))
             value = [*stored[:at], draw(st.sampled_from(["x", " x ", "\t"])), *stored[at + 1 :]]
-        case "json" if isinstance(stored, dict) and draw(st.booleans()):
+        case "json" if isinstance(stored, dict) and _is_free(one) and draw(st.booleans()):
             value = stored | {draw(PLAIN_NAMES): draw(FREE_VALUES)}
         case _:
             value = other
     return _text_of(one, value), value
+
+
+def _is_free(one: Field) -> bool:
+    return isinstance(shape.find(pointers.split(one.path)), shape.FreeForm)
 
 
 def _text_of(one: Field, value: Any) -> str:
