@@ -149,7 +149,7 @@ def _text_of(one: Field, value: Any) -> str:
             return as_typed(str(value))
 
 
-@configured(max_examples=30, deadline=None)
+@configured(max_examples=20, deadline=None)
 @for_all(stories(), bodies(), st.data())
 def test_the_edit_of_one_field_changes_that_field_alone(
     story: Given, other: Tree, data: st.DataObject
