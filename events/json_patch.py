@@ -17,7 +17,7 @@ from events import pointers
 from events.errors import FieldError, InvalidSettings, Location, Refusal
 from events.merging import merge
 from events.parsing import MAX_DEPTH, count
-from events.patch import SettingsPatch, Shown, read_whole
+from events.patch import SettingsPatch, Shown, read_changed
 from events.pointers import MARK, Tree, is_reference
 from events.secret_merge import settle
 from events.secrets import mask
@@ -51,7 +51,7 @@ class PatchTestFailed(Refusal):
 def read_json_patch(
     body: Any, settings: Tree, erased_version: int = 0, *, strict: bool = False
 ) -> SettingsPatch:
-    """What the operations make of stored settings, as a patch of the members that they change.
+    """What the operations make of stored settings, as a patch of the paths that they change.
 
     ``body`` is JSON as ``events.parsing`` lets it in; neither it nor ``settings`` is changed.
     Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
@@ -62,12 +62,7 @@ def read_json_patch(
     after = _applied(_operations(body), _shown(settings, erased_version))
     if _size(after) > max(LARGEST, _size(before)):
         raise _invalid((("body",), *_TOO_LARGE))
-    changed = {
-        name: after.get(name, UNSET)
-        for name in before | after
-        if not pointers.same(before.get(name, UNSET), after.get(name, UNSET))
-    }
-    patch = read_whole(changed, strict=strict)
+    patch = read_changed(after, pointers.diff(before, after), strict=strict)
     _check_masks(after, _result(settings, patch.tree))
     return patch
 

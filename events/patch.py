@@ -31,7 +31,7 @@ from events.credentials import (
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join
+from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join, split
 from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
@@ -102,18 +102,36 @@ def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
     return _read(body, _Reader(strict=strict), required=("name",))
 
 
-def read_whole(members: Tree, *, strict: bool = False) -> SettingsPatch:
-    """Read settings that take the place of the stored ones, whole; UNSET removes one.
+def read_changed(settings: Tree, changed: Iterable[str], *, strict: bool = False) -> SettingsPatch:
+    """Read what settings hold at the paths that were changed; nothing at one means that it is gone.
 
+    What stands beside them is nobody's change: it is neither rewritten nor held against the rules.
     In free-form maps, null is a value here. Raises ``InvalidSettings`` with every error.
     """
-    reader = _Reader(strict=strict, whole=True)
-    tree = {
-        name: Replace(value.value if isinstance(value, Replace) else value)
-        for name, value in reader.patch(members)[0].items()
-    }
+    places = [split(path) for path in changed]
+    reader = _Reader(strict=strict, whole=True, about=Paths(map(join, places)))
+    members = {place[0]: settings.get(place[0], UNSET) for place in places}
+    read = reader.patch(members)[0]
     reader.raise_errors()
+    tree: Tree = {}
+    for place in places:
+        _take(tree, read, settings, place)
     return SettingsPatch(tree=tree, ignored=tuple(reader.ignored))
+
+
+def _take(tree: Tree, read: Tree, settings: Tree, place: tuple[str, ...]) -> None:
+    """Put into a patch what was read at a place; nothing for what the reader leaves alone."""
+    *parents, name = place
+    found = pointers.at(read, join(tuple(parents)))
+    if isinstance(found, dict) and name in found:
+        value = found[name]
+    elif pointers.at(settings, join(place)) is UNSET:
+        value = UNSET
+    else:
+        return
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+    tree[name] = Replace(value) if isinstance(value, dict) else value
 
 
 def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
@@ -342,18 +360,31 @@ def _alias(members: Tree, other: str, name: str) -> None:
 class _Reader:
     """Walks one body along the shape of the settings and collects what it finds."""
 
-    def __init__(self, *, strict: bool = False, stored: bool = False, whole: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        strict: bool = False,
+        stored: bool = False,
+        whole: bool = False,
+        about: Paths | None = None,
+    ) -> None:
         self.errors: list[FieldError] = []
         self.ignored: list[str] = []
         self._strict = strict
         self._secrets = 0
         self._whole = whole  # values take the place of what was there: null is one
+        self._about = about  # the paths that are read; what else is there stands, whatever it is
         self._merging = not whole  # outside of lists: null removes a free-form member
         self._stored = stored  # settings of ours: references are legal, nothing is rewritten
 
     def error(self, loc: Location, kind: str, message: str) -> None:
+        if not self._concerns(loc):
+            return
         if self._stored or len(self.errors) < _MOST_ERRORS:  # stored ones may stand, and many do
             self.errors.append(FieldError(loc=loc, msg=message, type=kind))
+
+    def _concerns(self, loc: Location) -> bool:
+        return self._about is None or self._about.overlap(join(tuple(map(str, loc[1:]))))
 
     def raise_errors(self) -> None:
         if self.errors:
@@ -717,6 +748,8 @@ class _Reader:
         return False
 
     def _unknown(self, kind: shape.Record, name: str, loc: Location) -> None:
+        if not self._concerns(loc):
+            return
         if not self._strict:
             self.ignored.append(join(tuple(map(str, loc[1:]))))
             return

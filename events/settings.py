@@ -12,6 +12,8 @@ Marks (``msgspec.Meta.extra``) say what a type cannot:
 - ``open``         a typed object that takes unknown members as well
 - ``null``         what a client's null means where it is not a value: ``ignored`` or ``defaults``
 - ``natural_key``  members that tell which element of a list is which
+- ``group``        what a setting is shown with; one without stands in the last group
+- ``label``        what people call it, where its name does not say it well
 """
 
 from __future__ import annotations
@@ -199,7 +201,7 @@ class STTSettings(Struct, frozen=True, kw_only=True):
     interim_results: bool = True
     endpointing: STTEndpointingSettings = field(default_factory=STTEndpointingSettings)
     utterance_end_ms: Annotated[int, Meta(ge=100, le=10000)] = 1000
-    vad_turnoff: int = 500
+    vad_turnoff: Annotated[int, Meta(extra={"label": "VAD turnoff (ms)"})] = 500
     smart_format: bool = True
     keywords: list[Keyword] = field(default_factory=list)
     keyterms: list[str] = field(default_factory=list)
@@ -331,6 +333,15 @@ class RecordingSettings(Struct, frozen=True, kw_only=True):
 _ignored = Meta(extra={"null": "ignored"})
 _defaults = Meta(extra={"null": "defaults"})
 
+# What people look for together. A page has the groups in the order in which they stand here.
+GROUPS = (
+    "Model and prompt", "Voice", "Transcription", "Calling", "Tools", "Knowledge",
+    "After the call", "Safety",
+)  # fmt: skip
+_model, _voice, _hearing, _calling, _tools, _knowledge, _after, _safety = (
+    Meta(extra={"group": title}) for title in GROUPS
+)
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a client may set on an assistant."""
@@ -345,44 +356,48 @@ class Settings(Struct, frozen=True, kw_only=True):
         ),
     ]
     description: str | None = None
-    llm_provider: Annotated[str, _ignored] | None = "openai"
-    llm_provider_config: Annotated[LLMProviderConfig, _defaults] = field(
+    llm_provider: Annotated[str, _ignored, _model] | None = "openai"
+    llm_provider_config: Annotated[LLMProviderConfig, _defaults, _model] = field(
         default_factory=LLMProviderConfig
     )
-    llm_settings: Annotated[LLMSettings, _defaults] = field(default_factory=LLMSettings)
-    webhook_url: str | None = None
-    sms_webhook_url: str | None = None
-    messaging_service_sid: str | None = None
-    webhook_headers: dict[str, Secret] | None = None
-    interruption_settings: Annotated[InterruptionSettings, _defaults] = field(
+    llm_settings: Annotated[LLMSettings, _defaults, _model] = field(default_factory=LLMSettings)
+    webhook_url: Annotated[str, _after] | None = None
+    sms_webhook_url: Annotated[str, _after] | None = None
+    messaging_service_sid: Annotated[str, _after] | None = None
+    webhook_headers: Annotated[dict[str, Secret], _after] | None = None
+    interruption_settings: Annotated[InterruptionSettings, _defaults, _calling] = field(
         default_factory=InterruptionSettings
     )
-    tts_settings: Annotated[TTSSettings, _defaults] = field(default_factory=TTSSettings)
-    stt_settings: Annotated[STTSettings, _defaults] = field(default_factory=STTSettings)
-    end_call_message: str | None = None
-    transfer_call_message: str | None = None
-    idle_message: str | None = "Are you still there? I'm here to help if you need anything."
-    max_idle_messages: Amount | None = None
-    idle_timeout: Amount | None = None
-    max_call_length: Annotated[int, Meta(ge=1)] | None = None
-    conversation_continuity_enabled: Annotated[bool, _ignored] | None = True
-    tools_settings: Annotated[ToolsSettings, _defaults] = field(default_factory=ToolsSettings)
-    rag_settings: Annotated[RAGSettings, _defaults] = field(default_factory=RAGSettings)
-    llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults] = field(
+    tts_settings: Annotated[TTSSettings, _defaults, _voice] = field(default_factory=TTSSettings)
+    stt_settings: Annotated[STTSettings, _defaults, _hearing] = field(default_factory=STTSettings)
+    end_call_message: Annotated[str, _calling] | None = None
+    transfer_call_message: Annotated[str, _calling] | None = None
+    idle_message: Annotated[str, _calling] | None = (
+        "Are you still there? I'm here to help if you need anything."
+    )
+    max_idle_messages: Annotated[Amount, _calling] | None = None
+    idle_timeout: Annotated[Amount, _calling] | None = None
+    max_call_length: Annotated[int, Meta(ge=1), _calling] | None = None
+    conversation_continuity_enabled: Annotated[bool, _ignored, _calling] | None = True
+    tools_settings: Annotated[ToolsSettings, _defaults, _tools] = field(
+        default_factory=ToolsSettings
+    )
+    rag_settings: Annotated[RAGSettings, _defaults, _knowledge] = field(default_factory=RAGSettings)
+    llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults, _model] = field(
         default_factory=LLMFallbackSettings
     )
-    bypass_numbers: list[PhoneNumber] | None = None
+    bypass_numbers: Annotated[list[PhoneNumber], _calling] | None = None
     custom_settings: (
         Annotated[dict[str, Any], Meta(extra={"free_form": True, "replace": True})] | None
     ) = None
     is_active: Annotated[bool, _ignored] | None = True
-    backchannel_settings: BackchannelGenerationSettings | None = None
+    backchannel_settings: Annotated[BackchannelGenerationSettings, _voice] | None = None
     recording_settings: (
-        Annotated[RecordingSettings, Meta(extra={"null": "defaults", "open": True})] | None
+        Annotated[RecordingSettings, Meta(extra={"null": "defaults", "open": True}), _safety] | None
     ) = field(default_factory=RecordingSettings)
-    api_keys: dict[str, Secret | None] | None = None
-    tts_limit: Slots | None = None
-    stt_limit: Slots | None = None
+    api_keys: Annotated[dict[str, Secret | None], _safety] | None = None
+    tts_limit: Annotated[Slots, _voice] | None = None
+    stt_limit: Annotated[Slots, _hearing] | None = None
 
 
 class AssistantResponse(Settings, frozen=True, kw_only=True):

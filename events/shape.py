@@ -78,6 +78,8 @@ class Member(Struct, frozen=True, kw_only=True):
     required: bool
     default: Any  # JSON value; never changed in place
     null: str
+    group: str = ""  # what a page shows it with; '' where it names none
+    label: str = ""  # what people call it; '' where its name says it
 
 
 def _holds_records(shape: Shape) -> bool:
@@ -132,11 +134,14 @@ def _member(field: inspect.Field) -> Member:
         default = field.default
     elif field.default_factory is not msgspec.NODEFAULT:
         default = msgspec.to_builtins(field.default_factory())
+    marks = _marks(field.type)
     return Member(
         shape=_shape(field.type, {}),
         required=field.required,
         default=default,
-        null=_marks(field.type).get("null", ""),
+        null=marks.get("null", ""),
+        group=marks.get("group", ""),
+        label=marks.get("label", ""),
     )
 
 
@@ -160,6 +165,9 @@ def _root() -> Record:
 SETTINGS = _root()
 
 
+_SHOWN_WITH = frozenset(("group", "label"))  # no state depends on these
+
+
 def _described(part: Any) -> Any:
     """A part of a shape as JSON, the same on every version of Python and of the libraries."""
     match part:
@@ -169,8 +177,9 @@ def _described(part: Any) -> Any:
             bounds = [dict(one.__rich_repr__()) for one in getattr(kind, "__metadata__", ())]
             return ["Scalar", plain, choices, bounds, part.nullable, part.secret]
         case Struct():
-            members = msgspec.structs.asdict(part).items()
-            return [type(part).__name__, {name: _described(one) for name, one in members}]
+            members = msgspec.structs.asdict(part)
+            about = {name: _described(members[name]) for name in members.keys() - _SHOWN_WITH}
+            return [type(part).__name__, sorted(about.items())]
         case dict():
             return [[name, _described(one)] for name, one in part.items()]
         case _:

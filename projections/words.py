@@ -48,6 +48,7 @@ _TOKEN = re.compile(
     rf"|{_LETTER}+(?:[.,:'’@/-]{_LETTER}+)*"  # noqa: RUF001 (don't, 0.7, 10:30)
     rf"|[^\s][{_MARK}]*"
 )
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
 # Blank lines stay with the line above: alone they would match anywhere.
 _SENTENCE_START = re.compile(
     rf"(?<=\n)(?=[^\n])|(?<=[.!?]\s)(?=\S)|(?<=[。！？])(?![\s{_MARK}])"  # noqa: RUF001 (fullwidth)
@@ -105,6 +106,17 @@ def hunks(before: str, after: str) -> list[Hunk]:
     changed.sort(key=lambda place: place.length)
     by_word = (edit for place in changed for edit in _by_word(before, after, place, bound))
     return list(_spelled(before, after, _joined(before, sorted(by_word))))
+
+
+def by_line(before: str, after: str) -> list[Hunk]:
+    """The hunks of whole lines that lead from one text to the other; LF ends a line.
+
+    Bounded as ``hunks`` is: beyond the bounds a hunk is coarser, and never wrong.
+    """
+    one, other = _LINE.findall(before), _LINE.findall(after)
+    place = _Edit(0, len(before), 0, len(after))
+    edits = _edits(one, other, place, _Bound(STEPS_BY_SENTENCE))
+    return list(_spelled(before, after, _joined(before, edits)))
 
 
 def _by_sentence(before: str, after: str, bound: _Bound) -> Iterator[_Edit]:

@@ -15,13 +15,13 @@ _NO_UPCASTER = "UPCASTERS: tuple[Upcaster, ...] = ()\n"
 Edits = Iterable[tuple[str, str]]  # what stands there, and what shall; one after another
 # What stands in ``events/settings.py``, and what stands there in the newer release.
 NEWER = {
-    "    llm_provider: Annotated[str, _ignored]": (
+    "    llm_provider: Annotated[str, _ignored, _model]": (
         '    voicemail_message: str | None = "Please call again."\n'
         "    voicemail_key: Secret | None = None\n"
         "    consent_settings: Annotated[ConsentSettings, _defaults] = field(\n"
         "        default_factory=ConsentSettings\n"
         "    )\n"
-        "    llm_provider: Annotated[str, _ignored]"
+        "    llm_provider: Annotated[str, _ignored, _model]"
     ),
     "    stop_sequences: list[str]": (
         "    seed: Annotated[int, Meta(ge=0)] = 7\n    stop_sequences: list[str]"

@@ -19,7 +19,7 @@ from msgspec import Struct
 from app import access, accounts, methods
 from app.accounts import Principal, Role
 from app.console import session as sessions
-from app.console.fields import as_typed
+from app.console.line_ends import as_typed
 from app.console.session import Session, SignedOut
 from app.requests import services
 from events.errors import FieldError, InvalidSettings, Refusal
@@ -301,11 +301,12 @@ async def read_form(request: AnyRequest) -> Form:
     sessions.check_origin(request)
     body = await request.body()
     if len(body) > _READ_AT_ONCE:  # elsewhere, while the loop serves others
-        return await asyncio.to_thread(_read, body)
-    return _read(body)
+        return await asyncio.to_thread(decode, body)
+    return decode(body)
 
 
-def _read(body: bytes) -> Form:
+def decode(body: bytes) -> Form:
+    """The fields of a form as browsers encode it; raises ``InvalidSettings``."""
     try:
         fields = parse_qsl(
             body.decode("ascii"),

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from litestar import Request, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
-from msgspec import UNSET, convert
+from msgspec import convert
 
 from app.access import EDITOR, VIEWER
-from app.console import fields
+from app.console import edits, fields, showing
 from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import errors_of, go, page
+from app.requests import JSON_PATCH
 from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
@@ -28,6 +29,8 @@ AnyRequest = Request[Any, Any, Any]
 
 _ASSISTANT = "/assistants/{assistant_id:str}"
 _CHOICE = "choice:"  # before a path that others changed, too: whose value it gets
+# What nobody knows is not dropped without a word.
+_EXACTLY = {"content-type": JSON_PATCH, "prefer": "handling=strict"}
 
 
 @get(_ASSISTANT, opt=VIEWER)
@@ -87,19 +90,26 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     """Save what a form changed since the version that it was made from."""
     visitor, form = await submitted(request)
     at = f"/assistants/{part(assistant_id)}"
-    read = (await visitor.get(at, version=first(form, "base_version"))).or_raise()
+    read = await _at(visitor, at, first(form, "base_version"))
     found = fields.every(read)
-    wanted = fields.wanted(found, form)
-    if errors := wanted.errors | _missing(form, found, wanted.paths):
+    edit = edits.edit(found, form, read)
+    if errors := edit.errors | _missing(form, found, edit.paths):
         return await _again(visitor, read, form, errors)
-    patch = _settled(wanted.patch, read, form, found)
     over = first(form, "over_version") or first(form, "base_version")
-    body = patch | {"base_version": over, REASON: first(form, REASON) or None}
-    answer = await visitor.send("PATCH", at, body=body, headers=once(form))
+    now = read if over == first(form, "base_version") else await _at(visitor, at, over)
+    made = edits.settled(read, edit.made, now, _choices(form, found, read, now))
+    operations = edits.operations(now, made)
+    answer = await visitor.send(
+        "PATCH",
+        at,
+        query={"base_version": over, REASON: first(form, REASON)},
+        body=operations,
+        headers=once(form) | _EXACTLY,
+    )
     if answer.status == HTTPStatus.CONFLICT and "conflicts" in answer.data:
-        return await _conflict(visitor, read, form, wanted.paths, answer)
+        return await _conflict(visitor, read, form, edit.paths, answer)
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return await _again(visitor, read, form, _errors(answer, found))
+        return await _again(visitor, read, form, _errors(answer, found, operations))
     if answer.status == HTTPStatus.FORBIDDEN and "paths" in answer.data:
         return await _again(visitor, read, form, _protected(answer, found))
     saved = answer.or_raise()
@@ -108,35 +118,43 @@ async def save(request: AnyRequest, assistant_id: FromPath[str]) -> Template | R
     return go(f"/assistants/{saved['id']}")
 
 
-def _settled(
-    patch: dict[str, Any], read: dict[str, Any], form: Form, found: list[fields.Field]
-) -> dict[str, Any]:
-    """The patch that gives each path that others changed, too, the value that was chosen for it.
+async def _at(visitor: Visitor, at: str, version: str) -> dict[str, Any]:
+    """The assistant as a version left it."""
+    found: dict[str, Any] = (await visitor.get(at, version=version)).or_raise()
+    return found
+
+
+def _choices(
+    form: Form, found: list[fields.Field], read: dict[str, Any], now: dict[str, Any]
+) -> dict[str, dict[str, Any] | None]:
+    """For each path that others changed, too, the assistant whose value it gets; None for yours.
 
     Raises ``InvalidSettings`` for a choice of what no page knows: a secret that was there.
     """
-    for name, (choice, *_) in form.items():
-        path = name.removeprefix(_CHOICE)
-        if not name.startswith(_CHOICE) or choice == "yours" or not fields.can_differ(found, path):
+    chosen = {}
+    for path, choice in _chosen(form).items():
+        if not fields.can_differ(found, path):
             continue
-        fields.take_out(patch, path)
-        if choice == "base":
-            base = pointers.at(read, path)
-            if fields.is_hidden(base):
-                loc = ("body", *split(path))
-                message = "No page holds the secret that was here: choose theirs, or type it again"
-                raise InvalidSettings((FieldError(loc=loc, msg=message, type="hidden"),))
-            patch = pointers.put(patch, path, None if base is UNSET else base)
-    return patch
+        if choice == "base" and fields.is_hidden(pointers.at(read, path)):
+            loc = ("body", *split(path))
+            message = "No page holds the secret that was here: choose theirs, or type it again"
+            raise InvalidSettings((FieldError(loc=loc, msg=message, type="hidden"),))
+        chosen[path] = {"yours": None, "base": read}.get(choice, now)
+    return chosen
+
+
+def _chosen(form: Form) -> dict[str, str]:
+    """The choices of a form, by path."""
+    return {
+        showing.brought(name.removeprefix(_CHOICE)): choice
+        for name, (choice, *_) in form.items()
+        if name.startswith(_CHOICE)
+    }
 
 
 def _missing(form: Form, found: list[fields.Field], paths: list[str]) -> dict[str, str]:
     """The errors of choices for what one typed where nothing is typed: a secret, usually."""
-    chosen = [
-        name.removeprefix(_CHOICE)
-        for name in form
-        if name.startswith(_CHOICE) and first(form, name) == "yours"
-    ]
+    chosen = [path for path, choice in _chosen(form).items() if choice == "yours"]
     return {
         path: "You chose yours: type it again"
         for path in chosen
@@ -163,11 +181,17 @@ async def _policy(visitor: Visitor) -> Policy:
     return convert((await visitor.get("/policy")).or_raise(), Policy)
 
 
-def _errors(answer: Answer, found: list[fields.Field]) -> dict[str, str]:
+def _errors(
+    answer: Answer, found: list[fields.Field], operations: list[dict[str, Any]]
+) -> dict[str, str]:
     """The API's errors by the field that they are about; others by their own path."""
     errors: dict[str, str] = {}
     for one in answer.data["detail"]:
-        path = join(tuple(str(token) for token in one["loc"][1:]))
+        match one["loc"]:
+            case [_, int(position), *_]:
+                path = operations[position]["path"]
+            case [_, *tokens]:
+                path = join(tuple(map(str, tokens)))
         errors[_field_of(path, found)] = one["msg"]
     return errors
 
@@ -193,7 +217,7 @@ async def _conflict(
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]
-    asked = {_CHOICE + clash["path"] for clash in clashes}
+    asked = {_CHOICE + showing.carried(clash["path"]) for clash in clashes}
     answered = {name for name in form if name.startswith(_CHOICE)} - asked
     kept |= {name: first(form, name) for name in form if name in answered}
     return page(

@@ -1,59 +1,46 @@
 """The settings as fields of forms: derived from their Structs, so a new setting appears by itself.
 
-Pure: an assistant's settings go in, fields come out; a form's texts go in, a merge patch comes out.
+Pure: an assistant's settings go in, fields come out; a form's texts go in, values come out.
 """
 
 from __future__ import annotations
 
 import re
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
-from app.console.showing import words
+from app.console.line_ends import as_typed, with_line_ends
+from app.console.showing import labels
 from events import shape
 from events.credentials import Verdict, is_mask, verdict
 from events.errors import InvalidSettings, MalformedJSON
-from events.merging import Replace
+from events.merging import Replace, untouched
 from events.parsing import parse
-from events.patch import read_patch
-from events.pointers import covers, join, put, split
+from events.patch import COMPUTED, read_patch
+from events.pointers import covers, join, overlaps, put, same, split
 from events.secret_paths import under_policy
 from events.secrets import Kept, Plain, read_text
-from events.shape import Listing, Record, Scalar, Shape
+from events.settings import GROUPS
+from events.shape import Listing, Record, Scalar, Shape, takes_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from events.policy import Policy
 
 Kind = Literal["text", "long", "integer", "number", "switch", "choice", "lines", "json", "secret"]
 
-# What people look for together. A setting that is named nowhere is general.
-_GROUPS: dict[str, tuple[str, ...]] = {
-    "Model and prompt": (
-        "llm_settings", "llm_provider", "llm_provider_config", "llm_fallback_providers",
-    ),
-    "Voice": ("tts_settings", "tts_limit", "backchannel_settings"),
-    "Transcription": ("stt_settings", "stt_limit"),
-    "Calling": (
-        "interruption_settings", "idle_message", "max_idle_messages", "idle_timeout",
-        "max_call_length", "end_call_message", "transfer_call_message",
-        "conversation_continuity_enabled", "bypass_numbers",
-    ),
-    "Tools": ("tools_settings",),
-    "Knowledge": ("rag_settings",),
-    "After the call": (
-        "webhook_url", "webhook_headers", "sms_webhook_url", "messaging_service_sid",
-    ),
-    "Safety": ("recording_settings", "api_keys"),
-}  # fmt: skip
-_GENERAL = "General"
+_GENERAL = "General"  # the last group: what names no other is in it
 _ELSEWHERE = frozenset(("is_active",))  # has a switch of its own
 _LONG = re.compile(r"prompt|message|text|description")
-_INTEGER = re.compile(r"-?\d{1,20}")
-_NUMBER = re.compile(r"-?(\d{1,20}(\.\d{1,20})?|\.\d{1,20})")
+_INTEGER = re.compile(r"[-+]?\d{1,20}", re.ASCII)
+_NUMBER = re.compile(
+    r"[-+]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE
+)
 _BETWEEN = re.compile(r"[\s\"',]+")
 _HIDING = ("text", "long", "lines", "json")
 _SWITCH = {"on": True, "off": False}
@@ -73,12 +60,19 @@ class Field(Struct, frozen=True, kw_only=True):
     least: float | None = None
     most: float | None = None
     longest: int | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
+    computed: bool = False  # from other settings: nobody edits it
 
     @property
     def id(self) -> str:
         """What names it on a page."""
         return "f" + self.path.replace("/", "-")
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What may be chosen, by its text; what stands there is among it."""
+        named = {str(choice): choice for choice in self.choices}
+        return named | {self.text: self.value} if self.text else named
 
 
 class Group(Struct, frozen=True, kw_only=True):
@@ -95,12 +89,16 @@ class Group(Struct, frozen=True, kw_only=True):
 
 def groups(settings: Mapping[str, Any]) -> list[Group]:
     """All settings of an assistant, as it is shown."""
-    named = {name for names in _GROUPS.values() for name in names} | _ELSEWHERE
-    general = tuple(name for name in shape.SETTINGS.members if name not in named)
-    return [
-        Group(title=title, fields=[f for name in names for f in _of(name, settings)])
-        for title, names in {**_GROUPS, _GENERAL: general}.items()
-    ]
+    names: dict[str, list[str]] = {title: [] for title in GROUPS}
+    general = names.setdefault(_GENERAL, [])
+    for name, member in shape.SETTINGS.members.items():
+        if name not in _ELSEWHERE:
+            (names.setdefault(member.group, []) if member.group else general).append(name)
+    names[_GENERAL] = names.pop(_GENERAL)
+    shown = {title: [f for name in of for f in _of(name, settings)] for title, of in names.items()}
+    for found in shown.values():  # what is in no section would seem to be in the one above it
+        found.sort(key=lambda one: bool(one.section))
+    return [Group(title=title, fields=found) for title, found in shown.items() if found]
 
 
 def every(settings: Mapping[str, Any]) -> list[Field]:
@@ -122,21 +120,51 @@ def _fields(one: Shape, at: tuple[str, ...], value: Any) -> Iterator[Field]:
 
 
 def _field(one: Scalar | Any, at: tuple[str, ...], value: Any) -> Field:
-    kind = _kind(one, at[-1], value)
+    *sections, label = labels(at)
     bounds = next(iter(getattr(getattr(one, "type", None), "__metadata__", ())), msgspec.Meta())
-    return Field(
+    kind = _kind(one, at[-1], value)
+    field = Field(
         path=join(at),
-        section=" \u203a ".join(words(token) for token in at[:-1]),
-        label=words(at[-1]),
+        section=" \u203a ".join(sections),
+        label=label,
         kind=kind,
         nullable=one.nullable,
         value=value,
         text=_text(kind, value),
-        least=bounds.ge,
-        most=bounds.le,
-        longest=bounds.max_length,
+        least=_unless(bounds.ge, lambda bound: value < bound, value),
+        most=_unless(bounds.le, lambda bound: value > bound, value),
+        longest=_unless(bounds.max_length, lambda bound: _width(value) > bound, value),
         choices=get_args(one.type) if kind == "choice" else (),
+        computed=join(at) in COMPUTED,
     )
+    if _gives_back(field):
+        return field
+    return replace(field, kind="json", text=_text("json", value))
+
+
+def _gives_back(one: Field) -> bool:
+    """Whether the control of a field, left alone, stands for the value that it shows."""
+    if one.kind in ("secret", "json") or one.value is None or one.value in ("", []):
+        return True
+    read = _read(one, one.text)
+    if one.kind in ("integer", "number"):  # a whole number is one of both kinds
+        return not isinstance(read, str) and type(one.value) is not bool and read == one.value
+    return same(read, one.value)
+
+
+def _unless(bound: Any, is_beyond: Callable[[Any], bool], value: Any) -> Any:
+    """A bound for the browser; none that what stands there is beyond, or no form could be sent."""
+    if bound is None or value is None:
+        return bound
+    try:
+        return None if is_beyond(bound) else bound
+    except TypeError:  # it is of another type than today's
+        return None
+
+
+def _width(text: str) -> int:
+    """The length of a text as browsers count it."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 def _kind(one: Shape, name: str, value: Any) -> Kind:
@@ -145,7 +173,7 @@ def _kind(one: Shape, name: str, value: Any) -> Kind:
             return "secret"
         case Scalar(type=kind):
             return _scalar_kind(kind, name, value)
-        case Listing(item=Scalar()) if not any(map(_has_lines, value or ())):
+        case Listing(item=Scalar(secret=False, nullable=False) as item) if takes_text(item):
             return "lines"
         case _:
             return "json"
@@ -156,7 +184,7 @@ def _scalar_kind(kind: Any, name: str, value: Any) -> Kind:
         return "choice"
     base = getattr(kind, "__origin__", kind)
     simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number"}
-    is_long = _LONG.search(name) or _has_lines(value)
+    is_long = _LONG.search(name) or "\n" in as_typed(str(value))
     return simple.get(base, "long" if is_long else "text")
 
 
@@ -167,79 +195,65 @@ def _text(kind: Kind, value: Any) -> str:
         case "switch":
             return "on" if value else "off"
         case "lines":
-            return "\n".join(map(str, value))
+            return as_typed("\n".join(map(str, value)))
         case "json":
             return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
         case _:
             return as_typed(str(value))
 
 
-def as_typed(text: str) -> str:
-    """A text as forms send it, with one kind of line ends: browsers know no other."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def edit_of(one: Field, form: Mapping[str, list[str]]) -> Any:
+    """What a form makes of a field; UNSET where it leaves it as it was, or does not have it.
 
-
-def _has_lines(value: Any) -> bool:
-    return "\n" in as_typed(str(value))
-
-
-class Wanted(Struct, frozen=True, kw_only=True):
-    """What a form wants changed: a merge patch, and what could not be read, by path."""
-
-    patch: dict[str, Any]
-    errors: dict[str, str]
-    paths: list[str]
-
-
-def wanted(found: list[Field], form: Mapping[str, list[str]]) -> Wanted:
-    """What a form changes; a field that it does not have, or left as it was, is kept."""
-    patch: dict[str, Any] = {}
-    errors: dict[str, str] = {}
-    paths = []
-    for one in found:
-        try:
-            value = _wanted(one, form)
-        except MalformedJSON as error:
-            errors[one.path] = f"This is no JSON: {error}"
-            continue
-        if value is not UNSET:
-            paths.append(one.path)
-            patch = put(patch, one.path, value)
-    return Wanted(patch=patch, errors=errors, paths=paths)
-
-
-def _wanted(one: Field, form: Mapping[str, list[str]]) -> Any:
+    Raises ``MalformedJSON``.
+    """
+    if one.computed:
+        return UNSET
     if CLEAR + one.path in form:
-        return None
+        return UNSET if one.value is None else None
     text = form.get(one.path, [one.text])[0]
     if text == one.text:
         return UNSET
-    value = _value(one, text)
-    return merge_patch(one.value, value) if one.kind == "json" else value
+    value = _read(one, text)
+    if one.kind == "lines" and not value and not one.value:
+        return UNSET  # blank lines where there were none
+    return UNSET if same(value, one.value) else value
 
 
-def _value(one: Field, text: str) -> Any:
+def _read(one: Field, text: str) -> Any:
     """What a text stands for; one that stands for nothing is sent as it is, and refused."""
     match one.kind:
         case "lines":
-            lines = [line.strip() for line in text.split("\n") if line.strip()]
+            lines = [line for line in text.split("\n") if line]
             return lines or (None if one.nullable else [])
         case "json":
-            return parse(text.encode()) if text.strip() else None
+            return parse(text.encode(), len(split(one.path))) if text.strip() else None
         case _ if not text and (one.nullable or one.kind not in ("text", "long")):
             return None
         case "switch":
             return _SWITCH.get(text, text)
-        case "integer" if _INTEGER.fullmatch(text):
-            return int(text)
-        case "number" if _NUMBER.fullmatch(text):
-            return float(text)
+        case "choice":
+            return one.named.get(text, text)
+        case "integer" | "number":
+            return _number(one, text)
         case _:
-            return text
+            return with_line_ends(one.value, text) if isinstance(one.value, str) else text
+
+
+def _number(one: Field, text: str) -> Any:
+    """The number that a text writes, of the kind that the setting has."""
+    if one.kind == "integer" and _INTEGER.fullmatch(text):
+        return int(text)
+    if not _NUMBER.fullmatch(text):
+        return text
+    number = float(text)
+    if one.kind == "integer":
+        return int(number) if number.is_integer() else text
+    return number if isfinite(number) else text
 
 
 def typed_secrets(found: list[Field], form: Mapping[str, list[str]], policy: Policy) -> list[Field]:
-    """The fields in which somebody typed a secret: no page holds it."""
+    """The fields in which a secret was typed: no page holds it."""
     return [
         one
         for one in found
@@ -250,18 +264,31 @@ def typed_secrets(found: list[Field], form: Mapping[str, list[str]], policy: Pol
 
 
 def _hides(one: Field, text: str, policy: Policy) -> bool:
-    """Whether the API would seal something of a text; guessed for one that it cannot read."""
+    """Whether the API would seal something that was typed; guessed where it cannot be read."""
     if one.kind not in _HIDING:
         return False
     try:
-        value = _value(one, text)
-        patch = read_patch(put({}, one.path, value))
-        return _seals(under_policy(patch.tree, policy)) or _replaces_hidden(one.value, value)
+        value = _read(one, text)
+        patch = under_policy(read_patch(put({}, one.path, value)).tree, policy)
+        typed = untouched(patch, put({}, one.path, one.value))
+        return _seals(typed) or _replaces_hidden(one.value, value)
     except (MalformedJSON, InvalidSettings):
-        parts = _BETWEEN.split(text) if one.kind == "json" else text.split("\n")
-        has_form = any(isinstance(read_text(each), Plain) for each in parts)
-        is_ruled = bool(policy.secret_paths)
-        return has_form or (one.kind == "json" and (is_ruled or any(map(_may_be_named_so, parts))))
+        return _may_hide(one, text, policy)
+
+
+def _may_hide(one: Field, text: str, policy: Policy) -> bool:
+    """Whether a text that cannot be read may hold a secret that its page did not show."""
+    if is_hidden(one.value):  # what took a mask's place is not to be told
+        return True
+    stood = {line for line in one.text.split("\n") if line[-1:] not in ("{", "[")}
+    lines = [line for line in text.split("\n") if line not in stood]
+    parts = [part for line in lines for part in _BETWEEN.split(line)]
+    if any(isinstance(read_text(part), Plain) for part in (*lines, *parts)):
+        return True
+    if one.kind != "json":
+        return False
+    rules = (path.partition("/*")[0] for path in policy.secret_paths)
+    return any(overlaps(rule, one.path) for rule in rules) or any(map(_may_be_named_so, parts))
 
 
 def _may_be_named_so(text: str) -> bool:
@@ -285,33 +312,6 @@ def _replaces_hidden(before: Any, after: Any) -> bool:
     if isinstance(before, list) and isinstance(after, list):
         return any(map(_replaces_hidden, before, after))
     return isinstance(before, str) and is_mask(before) and bool(after) and after != before
-
-
-def merge_patch(before: Any, after: Any) -> Any:
-    """What turns one JSON value into another (RFC 7396)."""
-    if not isinstance(before, dict) or not isinstance(after, dict):
-        return after
-    gone = dict.fromkeys(before.keys() - after.keys())
-    changed = {
-        name: merge_patch(before.get(name), value)
-        for name, value in after.items()
-        if name not in before or before[name] != value
-    }
-    return gone | changed
-
-
-def take_out(tree: dict[str, Any], path: str) -> None:
-    """Remove a path, where it is, and what would be empty without it: that would make an object."""
-    _take_out(tree, split(path))
-
-
-def _take_out(tree: dict[str, Any], names: tuple[str, ...]) -> None:
-    name, *below = names
-    inner = tree.get(name)
-    if below and isinstance(inner, dict):
-        _take_out(inner, tuple(below))
-    if not below or inner == {}:
-        tree.pop(name, None)
 
 
 def can_differ(found: list[Field], path: str) -> bool:

