@@ -11,6 +11,7 @@ Marks (``msgspec.Meta.extra``) say what a type cannot:
 - ``replace``      a free-form map whose members are replaced whole instead of merged
 - ``open``         a typed object that takes unknown members as well
 - ``null``         what a client's null means where it is not a value: ``ignored`` or ``defaults``
+- ``reads``        how a value is converted that is sent: ``trimmed``, ``phone_numbers``, ``schema``
 - ``natural_key``  members that tell which element of a list is which
 """
 
@@ -326,7 +327,9 @@ _defaults = Meta(extra={"null": "defaults"})
 class Settings(Struct, frozen=True, kw_only=True):
     """Everything that a client may set on an assistant."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, extra={"null": "ignored"})]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=100, extra={"null": "ignored", "reads": "trimmed"})
+    ]
     description: str | None = None
     llm_provider: Annotated[str, _ignored] | None = "openai"
     llm_provider_config: Annotated[LLMProviderConfig, _defaults] = field(
@@ -354,9 +357,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults] = field(
         default_factory=LLMFallbackSettings
     )
-    bypass_numbers: list[str] | None = None
+    bypass_numbers: Annotated[list[str], Meta(extra={"reads": "phone_numbers"})] | None = None
     custom_settings: (
-        Annotated[dict[str, Any], Meta(extra={"free_form": True, "replace": True})] | None
+        Annotated[
+            dict[str, Any], Meta(extra={"free_form": True, "replace": True, "reads": "schema"})
+        ]
+        | None
     ) = None
     is_active: Annotated[bool, _ignored] | None = True
     backchannel_settings: BackchannelGenerationSettings | None = None

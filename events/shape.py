@@ -62,12 +62,16 @@ Shape = Scalar | Record | Listing | Mapping | FreeForm
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value)."""
+    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value).
+
+    ``reads`` is how a value is converted that is sent: '' for not at all.
+    """
 
     shape: Shape
     required: bool
     default: Any  # JSON value; never changed in place
     null: str
+    reads: str
 
 
 def _shape(kind: inspect.Type, marks: dict[str, Any], *, nullable: bool = False) -> Shape:
@@ -119,6 +123,7 @@ def _member(field: inspect.Field) -> Member:
         required=field.required,
         default=default,
         null=_marks(field.type).get("null", ""),
+        reads=_marks(field.type).get("reads", ""),
     )
 
 

@@ -16,7 +16,7 @@ from events.changed import AssistantSettingsChanged, Cause, changes_of, fold
 from events.decider import OnConflict, Proposal, RestoreSettings, UndoChange, propose
 from events.errors import AssistantNotFound, InvalidSettings
 from events.merging import MergeConflict
-from events.patch import COMPUTED, NotAccepted
+from events.patch import COMPUTED, NotAccepted, derive
 from events.pointers import (
     MARK,
     Paths,
@@ -342,17 +342,40 @@ def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_el
     sent: list[Tree], data: st.DataObject
 ) -> None:
     story, model, event = told_with_a_change(sent, data)
-    version = event.version
     chosen = tuple(data.draw(st.lists(st.sampled_from(sorted(event.changes)), min_size=1)))
+    undoes_some_paths(story, model, event, chosen)
+
+
+def undoes_some_paths(
+    story: Given, model: Model, event: AssistantSettingsChanged, chosen: tuple[str, ...]
+) -> None:
+    version = event.version
     whole = story.after(undoing(story, version, "skip")).state.settings
     some = story.after(undoing(story, version, "skip", chosen)).state.settings
     for path in paths_of(whole, some):
-        if any(covers(one, path) for one in chosen):
+        if path in COMPUTED:  # it follows from others, and from nothing that is chosen of itself
+            assert same(at(some, path), at(derive(some), path))
+        elif any(covers(one, path) for one in chosen):
             assert same(at(some, path), at(whole, path))
-        elif path not in COMPUTED and not any(overlaps(path, one) for one in chosen):
+        elif not any(overlaps(path, one) for one in chosen):
             assert same(at(some, path), at(model.settings, path))
     every = story.after(undoing(story, version, "skip", tuple(event.changes))).state.settings
     assert diff(every, whole) == {}
+
+
+@pytest.mark.parametrize("path", COMPUTED)
+def test_what_is_computed_follows_from_the_others_and_is_not_undone_by_itself(path: str) -> None:
+    """Choosing it alone therefore chooses nothing: the service says so."""
+    story, model = told([{"tools_settings": {"end_call": {"enabled": True}}}])
+    event = story.events[-1]
+    assert isinstance(event, AssistantSettingsChanged)
+    assert path in event.changes
+    for chosen in ((path,), (path, "/tools_settings/end_call/enabled"), ("/tools_settings",)):
+        undoes_some_paths(story, model, event, chosen)
+    story.when(undoing(story, 2, "skip", (path,))).then()
+    # The control: where that path counted as one of its own, its undo would be the whole one's.
+    whole = story.after(undoing(story, 2)).state.settings
+    assert not same(at(whole, path), at(model.settings, path))
 
 
 @few
