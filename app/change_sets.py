@@ -87,21 +87,12 @@ def choose(
         assistant_id
         for assistant_id, state in found
         if all(
-            _alike(mask(pointers.at(known(state.settings), path), state.erased_version), value)
+            pointers.alike(
+                mask(pointers.at(known(state.settings), path), state.erased_version), value
+            )
             for path, value in (settings or {}).items()
         )
     )
-
-
-def _alike(shown: Any, sent: Any) -> bool:
-    """JSON equality, but for 1 and 1.0: JavaScript, for one, can send no 1.0."""
-    if isinstance(shown, dict):
-        same_names = isinstance(sent, dict) and shown.keys() == sent.keys()
-        return same_names and all(_alike(value, sent[name]) for name, value in shown.items())
-    if isinstance(shown, list):
-        same_length = isinstance(sent, list) and len(shown) == len(sent)
-        return same_length and all(map(_alike, shown, sent))
-    return isinstance(shown, bool) is isinstance(sent, bool) and bool(shown == sent)
 
 
 def apply(
@@ -111,7 +102,7 @@ def apply(
 
     def command(one: Wish, cause: Cause) -> Command:
         service.living(unit, one.caller, one.assistant_id)
-        return ChangeSettings(patch=patch.tree, cause=cause)
+        return ChangeSettings(patch=patch.tree, sent=patch.sent, cause=cause)
 
     outcome = _carry_out(unit, wish, assistant_ids, Cause(type="change_set"), command)
     told = [msgspec.structs.replace(one, ignored=patch.ignored) for one in outcome.outcomes]

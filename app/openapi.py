@@ -77,8 +77,9 @@ def _header(name: str, description: str, example: str, **rules: Any) -> Paramete
 
 PREFER = _header(
     "Prefer",
-    "`handling=strict` makes unknown members errors, `return=minimal` answers 204, `dry-run` "
-    "tells what would happen.",
+    "`handling=strict` makes unknown members, and secrets that are not copied, errors; "
+    "`handling=lenient` leaves them out, masks in a creation too, and names them all in the "
+    "answer's `ignored`. `return=minimal` answers 204, `dry-run` tells what would happen.",
     "handling=strict",
 )
 IDEMPOTENCY_KEY = _header(

@@ -289,7 +289,8 @@ def _wrong(name: str, message: str, kind: str, where: str = "query") -> InvalidS
 class Preferences(Struct, frozen=True, kw_only=True):
     """What the client prefers (RFC 7240)."""
 
-    strict: bool = False  # unknown members are errors
+    strict: bool = False  # what cannot be done as sent, such as an unknown member, is an error
+    lenient: bool = False  # it is left out, and the answer's body names it
     minimal: bool = False  # no body in the answer
     dry_run: bool = False  # tell what would happen, and do nothing
 
@@ -300,6 +301,7 @@ class Preferences(Struct, frozen=True, kw_only=True):
             text
             for honoured, text in (
                 (self.strict, "handling=strict"),
+                (self.lenient, "handling=lenient"),
                 (self.minimal and not self.dry_run, "return=minimal"),
                 (self.dry_run, "dry-run"),
             )
@@ -316,6 +318,7 @@ def preferences(request: AnyRequest, *, dry_run: bool = False) -> Preferences:
     said = _preferred(request)
     return Preferences(
         strict="handling=strict" in said,
+        lenient="handling=lenient" in said and "handling=strict" not in said,
         minimal="return=minimal" in said,
         dry_run=dry_run or _dry_run_at(request) is not None,
     )

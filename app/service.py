@@ -49,16 +49,16 @@ from events.errors import (
     VersionNotFound,
 )
 from events.merging import Conflict, MergeConflict
-from events.patch import NotAccepted, SettingsPatch
+from events.patch import COMPUTED, MOST_ERRORS, NotAccepted, SettingsPatch
 from events.policy import PathProtected, ReasonRequired, Warned
 from events.secret_merge import with_secrets_of
-from events.secrets import differing, mask
+from events.secrets import differing, mask, places
 from projections import history, keyframes, labels
 from projections.blame import newest_at
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from app.unit import Caller, Proposed, Unit
     from app.versions import Reference
@@ -176,13 +176,26 @@ def create(unit: Unit, caller: Caller, patch: SettingsPatch, *, dry_run: bool = 
     return msgspec.structs.replace(outcome, ignored=patch.ignored)
 
 
-def duplicate(unit: Unit, caller: Caller, assistant_id: int, *, dry_run: bool = False) -> Outcome:
-    """Create an assistant with another's settings; secrets are not copied."""
+def duplicate(
+    unit: Unit, caller: Caller, assistant_id: int, *, strict: bool = False, dry_run: bool = False
+) -> Outcome:
+    """Create an assistant with another's settings.
+
+    Secrets are not copied: they are what was ignored, or, if ``strict``, ``InvalidSettings``.
+    """
     source = living(unit, caller, assistant_id)
+    left = [place.at for place in places(source.settings)]
+    if left and strict:
+        message = "A secret is not copied, nor the credentials of a URL"
+        errors = [
+            FieldError(loc=("body", *at), msg=message, type="secret_not_copied") for at in left
+        ]
+        raise InvalidSettings(tuple(errors[:MOST_ERRORS]))
     command = CreateAssistant(
         patch=_copied(source.settings), cause=Cause(type="duplicate", assistant_id=assistant_id)
     )
-    return _created(unit, caller, command, None, dry_run=dry_run)
+    outcome = _created(unit, caller, command, None, dry_run=dry_run)
+    return msgspec.structs.replace(outcome, ignored=tuple(map(pointers.join, left)))
 
 
 def change(
@@ -205,6 +218,8 @@ def change(
     patch = patch(read) if callable(patch) else patch
     command = ChangeSettings(
         patch=patch.tree,
+        sent=patch.sent,
+        broken=patch.broken,
         cause=cause,
         base=None if base is None else read.settings,
         on_conflict=on_conflict,
@@ -563,7 +578,7 @@ def _no_version(wish: Wish, target: Reference | datetime) -> Refusal:
     return VersionNotFound(wish.assistant_id, text)
 
 
-def _check_paths(paths: Iterable[str] | None, then: Tree, now: Tree) -> None:
+def _check_paths(paths: tuple[str, ...] | None, then: Tree, now: Tree) -> None:
     errors = [
         FieldError(
             loc=("body", "paths", position),
@@ -573,6 +588,14 @@ def _check_paths(paths: Iterable[str] | None, then: Tree, now: Tree) -> None:
         for position, path in enumerate(paths or ())
         if pointers.at(then, path) is UNSET and pointers.at(now, path) is UNSET
     ]
+    if (
+        not errors
+        and paths
+        and all(any(pointers.covers(one, path) for one in COMPUTED) for path in paths)
+    ):
+        message = "The server computes this from other settings; choose those"
+        loc = ("body", "paths", 0)
+        errors.append(FieldError(loc=loc, msg=message, type="computed_path"))
     if errors:
         raise InvalidSettings(tuple(errors))
 

@@ -28,10 +28,10 @@ from events.decider import (
     refuse,
     reveal,
 )
-from events.merging import seal, still_secret, untouched
+from events.meaning import as_meant
+from events.merging import seal
 from events.pointers import MARK, Tree, same
 from events.policy import Policy
-from events.secret_paths import under_policy
 from events.secrets import Path, Plain, place_of, places, revealed
 from projections import current, keyframes, policies, views
 
@@ -193,16 +193,13 @@ class Unit:
         state = self.state(caller.organization_id, assistant_id)
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
-            patch = still_secret(command.patch, state.settings)
-            patch = under_policy(patch, self.policy(caller.organization_id))
-            base = command.base if isinstance(command, ChangeSettings) else None
-            what_was_read = state.settings if base is None else base
-            patch = untouched(patch, what_was_read, state.erased_version)
-            patch = self._seal(patch, state.version + 1, sealed)
+            command = as_meant(command, state, self.policy(caller.organization_id))
+            patch = self._seal(command.patch, state.version + 1, sealed)
             command = msgspec.structs.replace(command, patch=patch)
             if caller.may_reveal and sealed and isinstance(command, ChangeSettings):
                 key = (caller.organization_id, assistant_id)
-                equal = self._equal_secrets(key, (state.settings, what_was_read), sealed)
+                read = (state.settings, command.base or state.settings)
+                equal = self._equal_secrets(key, read, sealed)
                 command = msgspec.structs.replace(command, equal=equal)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)

@@ -58,6 +58,8 @@ class CreateAssistant(Struct, frozen=True, kw_only=True):
 class ChangeSettings(Struct, frozen=True, kw_only=True):
     """Merge a patch into the settings.
 
+    ``sent`` is what the patch was read of, and ``broken`` the rules that this breaks: none of
+    them counts for what came back as it was shown.
     With ``base``, the settings that its author had read: what others changed since is kept.
     ``equal`` says which stored secrets have the values of new ones, to a caller who may know it.
     """
@@ -67,6 +69,8 @@ class ChangeSettings(Struct, frozen=True, kw_only=True):
     base: Tree | None = None
     on_conflict: OnConflict = "fail"
     equal: dict[str, frozenset[str]] = {}
+    sent: Tree = {}
+    broken: tuple[FieldError, ...] = ()
 
 
 class RestoreSettings(Struct, frozen=True, kw_only=True):
@@ -291,8 +295,28 @@ def _patched(settings: Tree, command: ChangeSettings) -> Tree:
     """The members that a patch touches, as they would be; the others are left out of the work."""
     current = {name: settings[name] for name in command.patch}
     merged = kept(settle(merge(current, command.patch), current, equal=command.equal), current)
-    touched = {name: with_defaults(merged[name], SETTINGS.members[name].shape) for name in merged}
+    return _completed(merged, current)
+
+
+def _completed(settings: Tree, current: Tree) -> Tree:
+    """The members that differ from the current ones, with what typed objects must have.
+
+    What stays is not completed either: nobody touched it.
+    """
+    touched = {
+        name: with_defaults(value, SETTINGS.members[name].shape)
+        if name in SETTINGS.members
+        else value
+        for name, value in settings.items()
+        if name not in current or not pointers.same(value, current[name])
+    }
     return derive(touched) if "tools_settings" in touched else touched
+
+
+def _whole(settings: Tree, current: Tree) -> Tree:
+    """Settings that take the place of the current ones; what they lack has its default."""
+    missing = {n: one.default for n, one in SETTINGS.members.items() if n not in settings}
+    return settings | missing | _completed(settings, current)
 
 
 def _wanted(command: ChangeSettings) -> tuple[Tree, Tree]:
@@ -303,13 +327,14 @@ def _wanted(command: ChangeSettings) -> tuple[Tree, Tree]:
 
 def _undone(command: UndoChange) -> Tree:
     """What the settings after a change would be without it, or without some paths of it."""
-    before: Tree = with_defaults(
+    before = _whole(
         with_secrets_of(
             command.before,
             command.after,
             restorable=command.restorable,
             adding=not command.restores_secrets,
-        )
+        ),
+        command.after,
     )
     return before if command.paths is None else _with_paths(command.after, before, command.paths)
 
@@ -338,7 +363,8 @@ def _merge(
     merged = three_way(
         base, yours, state.settings, insist=insist if insists else None, computed=COMPUTED
     )
-    proposal = _proposal(state, derive(with_defaults(merged.tree)), command.cause, envelope)
+    whole = _whole(merged.tree, state.settings)
+    proposal = _proposal(state, whole, command.cause, envelope)
     return msgspec.structs.replace(proposal, conflicts=merged.conflicts)
 
 
@@ -352,16 +378,16 @@ def _restore(state: State, command: RestoreSettings, envelope: Envelope) -> Prop
     if command.paths is not None:
         cause = msgspec.structs.replace(cause, paths=list(command.paths))
         restored = _with_paths(state.settings, restored, command.paths)
-    complete: Tree = with_defaults(restored)
-    return _proposal(state, complete, cause, envelope)
+    return _proposal(state, _whole(restored, state.settings), cause, envelope)
 
 
 def _with_paths(settings: Tree, restored: Tree, paths: tuple[str, ...]) -> Tree:
+    mixed = settings
     for path in paths:
         if not path:
             return restored
-        settings = pointers.put(settings, path, pointers.at(restored, path))
-    return derive(with_defaults(settings))
+        mixed = pointers.put(mixed, path, pointers.at(restored, path))
+    return _whole(mixed, settings)
 
 
 def _proposal(state: State, settings: Tree, cause: Cause, envelope: Envelope) -> Proposal:

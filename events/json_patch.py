@@ -7,25 +7,23 @@ they may carry, that an answer names every one that is not well-formed, and what
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
-import msgspec
 from msgspec import UNSET
 
 from events import pointers
+from events.documents import Document, size
 from events.errors import FieldError, InvalidSettings, Location, Refusal
-from events.merging import merge
 from events.parsing import MAX_DEPTH, count
-from events.patch import SettingsPatch, Shown, read_changed
-from events.pointers import MARK, Tree, is_reference
-from events.secret_merge import settle
-from events.secrets import mask
 from events.settings import LARGEST, MOST_VALUES
-from events.shape import known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from events.patch import SettingsPatch
+    from events.pointers import Tree
 
 _MOST_OPERATIONS = 1000
 _MOST_ERRORS = 100  # one answer names no more
@@ -37,6 +35,7 @@ _MEMBERS = {
     "copy": ("from", "path"),
     "test": ("path", "value"),
 }
+_WRONG_ESCAPE = re.compile("~(?![01])")
 
 
 class PatchTestFailed(Refusal):
@@ -51,37 +50,20 @@ class PatchTestFailed(Refusal):
 def read_json_patch(
     body: Any, settings: Tree, erased_version: int = 0, *, strict: bool = False
 ) -> SettingsPatch:
-    """What the operations make of stored settings, as a patch of the paths that they change.
+    """What the operations make of stored settings, as a patch of the members that they change.
 
     ``body`` is JSON as ``events.parsing`` lets it in; neither it nor ``settings`` is changed.
     Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
     ``("body", 2, "path")``, or those of the settings that would result.
     """
-    settings = known(settings)
-    before = _shown(settings, erased_version)
-    after = _applied(_operations(body), _shown(settings, erased_version))
-    if _size(after) > max(LARGEST, _size(before)):
-        raise _invalid((("body",), *_TOO_LARGE))
-    patch = read_changed(after, pointers.diff(before, after), strict=strict)
-    _check_masks(after, _result(settings, patch.tree))
-    return patch
-
-
-def _shown(value: Any, erased_version: int) -> Any:
-    """A copy that shows what anybody may see, and remembers which secret a mask stands for."""
-    if is_reference(value):
-        return Shown(mask(value, erased_version), value)
-    if isinstance(value, dict):
-        return {name: _shown(member, erased_version) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_shown(item, erased_version) for item in value]
-    return value
+    before = Document(settings, erased_version)
+    after = _applied(_operations(body), before.copy())
+    return before.became(after, strict=strict)
 
 
 # -- operations
 
 _Rule = tuple[Location, str, str]  # the place where it is broken, its type and its message
-_TOO_LARGE = ("too_large", f"The settings would be larger than {LARGEST} bytes")
 _TOO_MUCH = ("too_large", f"The operations put more than {LARGEST} bytes in place")
 _TOO_MANY = ("too_many", f"The operations put more than {MOST_VALUES} values in place")
 _TOO_DEEP = ("too_deep", f"The settings would be nested deeper than {MAX_DEPTH} levels")
@@ -120,8 +102,12 @@ def _broken_member(sent: Tree, name: str, at: Location) -> Iterator[_Rule]:
         yield at, "missing", "Field required"
     elif name != "value" and not isinstance(sent[name], str):
         yield at, "string_type", "Input should be a valid string"
-    elif name != "value" and not pointers.is_pointer(sent[name]):
-        yield at, "json_pointer", pointers.RULE
+    elif name != "value" and not _is_pointer(sent[name]):
+        yield at, "json_pointer", "Input should be a JSON Pointer, such as /llm_settings/top_p"
+
+
+def _is_pointer(text: str) -> bool:
+    return (not text or text[0] == "/") and not _WRONG_ESCAPE.search(text)
 
 
 def _applied(operations: list[Tree], document: Tree) -> Tree:
@@ -133,7 +119,7 @@ def _applied(operations: list[Tree], document: Tree) -> Tree:
             values -= count(value)
             if values < 0:
                 raise _invalid((at, *_TOO_MANY))
-            room -= _size(value)
+            room -= size(value)
             if room < 0:
                 raise _invalid((at, *_TOO_MUCH))
         document = _after(operation, document, at)
@@ -168,10 +154,12 @@ def _value_at(path: str, document: Tree, at: Location) -> Any:
 
 def _after(operation: Tree, document: Tree, at: Location) -> Tree:
     # What the library says of an error holds the document itself: it goes no further.
+    if operation["op"] == "test":  # the library's holds true to be 1
+        if not pointers.alike(_value_at(operation["path"], document, at), operation["value"]):
+            raise PatchTestFailed(int(at[-1]), operation["path"])
+        return document
     try:
         document = jsonpatch.apply_patch(document, [operation], in_place=True)
-    except jsonpatch.JsonPatchTestFailed:
-        raise PatchTestFailed(int(at[-1]), operation["path"]) from None
     except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException):
         raise _invalid(((*at, "path"), *_NO_PLACE)) from None
     if not isinstance(document, dict):
@@ -185,52 +173,6 @@ def _fits(value: Any, levels: int) -> bool:
         return True
     members: Iterable[Any] = value.values() if isinstance(value, dict) else value
     return levels > 0 and all(_fits(member, levels - 1) for member in members)
-
-
-def _size(value: Any) -> int:
-    return len(msgspec.json.encode(value, enc_hook=str))
-
-
-# -- masks
-
-
-def _result(settings: Tree, tree: Tree) -> Tree:
-    """The settings as a patch would leave them, but for what the server adds."""
-    current = {name: settings[name] for name in tree}
-    settled: Tree = settle(merge(current, tree), current)
-    return settings | settled
-
-
-def _check_masks(document: Tree, result: Tree) -> None:
-    """Refuse what would leave a mask without its secret, or with another one.
-
-    A mask keeps the secret of its own place. Operations say which mask they move, copy or remove,
-    but the result does not: of two elements that look alike it cannot tell which one is gone.
-    """
-    message = "The mask would not stand for its secret here; send the value"
-    strays = itertools.islice(_strays(document, result, ("body",)), _MOST_ERRORS)
-    if found := [(at, "secret_mask_unmatched", message) for at in strays]:
-        raise _invalid(*found)
-
-
-def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
-    if isinstance(shown, Shown):
-        if not _stand_for_the_same(shown.reference, result):
-            yield at
-    elif isinstance(shown, dict):
-        members = result if isinstance(result, dict) else {}
-        for name, member in shown.items():
-            yield from _strays(member, members.get(name), (*at, name))
-    elif isinstance(shown, list):
-        items = result if isinstance(result, list) else []
-        for i, (item, kept) in enumerate(itertools.zip_longest(shown, items)):
-            yield from _strays(item, kept, (*at, i))
-
-
-def _stand_for_the_same(reference: Tree, other: Any) -> bool:
-    if not is_reference(other):
-        return False
-    return bool(reference[MARK]["id"] == other[MARK]["id"])
 
 
 def _invalid(*broken: _Rule) -> InvalidSettings:

@@ -5,16 +5,15 @@ And the merge of two people's edits of the same tree: ``three_way``.
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct, json
+from msgspec import UNSET, Struct
 
 from events import pointers
-from events.credentials import MASK, NAMING, is_mask
+from events.credentials import NAMING, is_mask
 from events.errors import Refusal
-from events.pointers import Change, Changes, Paths, Tree, is_reference, same
-from events.secrets import AT, KEPT, URL, Kept, Path, Plain, mask
+from events.pointers import Change, Changes, Paths, Tree, is_reference
+from events.secrets import KEPT, URL, Path, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -110,85 +109,6 @@ def _as_secret(value: Any) -> Any:
         return KEPT
     is_text = isinstance(value, str | int | float) and not isinstance(value, bool)
     return Plain(value, sent=value) if is_text and value != "" else value
-
-
-def untouched(patch: Any, current: Any, erased_version: int = 0) -> Any:
-    """The patch, in which what was shown and came back means what is stored.
-
-    What is a credential can change with a release or a policy. A value that stood readable stays
-    as it is until another one is set, and the text that is shown of a URL keeps its credentials.
-    """
-    if isinstance(patch, Replace):
-        return Replace(untouched(patch.value, current, erased_version))
-    if isinstance(patch, dict) and isinstance(current, dict) and not is_reference(current):
-        return {
-            name: untouched(value, current.get(name), erased_version)
-            for name, value in patch.items()
-        }
-    if isinstance(patch, list) and isinstance(current, list):
-        return _untouched_elements(patch, current, erased_version)
-    if not isinstance(patch, str | Plain | Kept):
-        return patch
-    return _untouched_text(patch, current, erased_version)
-
-
-def _untouched_text(patch: str | Plain | Kept, current: Any, erased_version: int) -> Any:
-    if is_reference(current):
-        if URL not in current or _as_sent(patch) != mask(current, erased_version):
-            return patch
-        at = current.get(AT)
-        return Kept(url=current[URL], at=None if at is None else tuple(at))
-    if isinstance(patch, Kept) and isinstance(current, str):
-        is_same = current == patch.sent if patch.sent is not None else is_mask(current)
-        return current if is_same else patch
-    if isinstance(patch, Plain) and patch.sent is not None and same(patch.sent, current):
-        return current
-    return patch
-
-
-def _untouched_elements(news: list[Any], olds: list[Any], erased_version: int) -> list[Any]:
-    """A list with each element that came back as it was shown settled with the one it was."""
-    if not any(map(_was_read, news)) and not any(map(_has_address, olds)):
-        return news
-    waiting: dict[bytes, deque[Any]] = {}
-    for old in olds:
-        waiting.setdefault(_key_of(mask(old, erased_version)), deque()).append(old)
-    return [
-        untouched(new, found.popleft(), erased_version)
-        if (found := waiting.get(_key_of(_as_sent(new))))
-        else new
-        for new in news
-    ]
-
-
-def _key_of(value: Any) -> bytes:
-    return json.encode(value, enc_hook=repr, order="sorted")
-
-
-def _was_read(value: Any) -> bool:
-    """Whether a value holds what was taken for a secret, or for a mask."""
-    if isinstance(value, dict):
-        return any(map(_was_read, value.values()))
-    return (
-        any(map(_was_read, value)) if isinstance(value, list) else isinstance(value, Plain | Kept)
-    )
-
-
-def _has_address(value: Any) -> bool:
-    if isinstance(value, dict):
-        return URL in value if is_reference(value) else any(map(_has_address, value.values()))
-    return isinstance(value, list) and any(map(_has_address, value))
-
-
-def _as_sent(value: Any) -> Any:
-    """A value of a patch as the client sent it."""
-    if isinstance(value, Plain):
-        return value if value.sent is None else value.sent
-    if isinstance(value, Kept):
-        return MASK if value.sent is None else value.sent
-    if isinstance(value, dict):
-        return {name: _as_sent(member) for name, member in value.items()}
-    return [_as_sent(item) for item in value] if isinstance(value, list) else value
 
 
 def three_way(

@@ -31,7 +31,7 @@ from events.credentials import (
 from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
 from events.merging import Replace
 from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join, split
+from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join
 from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=Struct)
 
 REASON = "change_description"
-_MOST_ERRORS = 100  # one answer names no more
+MOST_ERRORS = 100  # one answer names no more
 _MOST_SECRETS = 1000
 _LONGEST_NAME = 100
 _TRUE = frozenset(("y", "yes", "t", "on"))
@@ -82,11 +82,23 @@ class Shown(str):
 
 
 class SettingsPatch(Struct, frozen=True, kw_only=True):
-    """A body, understood. ``ignored`` are the pointers of members that nobody knows."""
+    """A body, understood. ``ignored`` are the pointers of members that nobody knows.
+
+    ``sent`` is what ``tree`` was read of, and ``broken`` the rules that it breaks: neither counts
+    where it came back as it was shown (``events.untouched``).
+    """
 
     tree: Tree
     reason: str | None = None
     ignored: tuple[str, ...] = ()
+    sent: Tree = {}
+    broken: tuple[FieldError, ...] = ()
+
+    def checked(self) -> Self:
+        """The patch itself; raises ``InvalidSettings`` with every error."""
+        if self.broken:
+            raise InvalidSettings(self.broken[:MOST_ERRORS])
+        return self
 
 
 def read_patch(body: Any, *, strict: bool = False) -> SettingsPatch:
@@ -94,44 +106,67 @@ def read_patch(body: Any, *, strict: bool = False) -> SettingsPatch:
 
     ``strict`` makes unknown members errors that suggest the nearest known name.
     """
-    return _read(body, _Reader(strict=strict), required=())
+    return read_edit(body, strict=strict).checked()
 
 
-def read_create(body: Any, *, strict: bool = False) -> SettingsPatch:
-    """Read the body of a creation: a patch to an assistant that has only defaults."""
-    return _read(body, _Reader(strict=strict), required=("name",))
+def read_edit(body: Any, *, strict: bool = False) -> SettingsPatch:
+    """As ``read_patch``, but the rules that it breaks stand in it: raises for no object alone."""
+    return _read(body, _Reader(strict=strict, with_reason=True))
 
 
-def read_changed(settings: Tree, changed: Iterable[str], *, strict: bool = False) -> SettingsPatch:
-    """Read what settings hold at the paths that were changed; nothing at one means that it is gone.
+def read_create(body: Any, *, strict: bool = False, lenient: bool = False) -> SettingsPatch:
+    """Read the body of a creation, whose values stand for themselves: null is one everywhere.
 
-    What stands beside them is nobody's change: it is neither rewritten nor held against the rules.
-    In free-form maps, null is a value here. Raises ``InvalidSettings`` with every error.
+    A mask stands for a secret that is not there. Raises ``InvalidSettings``, which names them all;
+    where ``lenient``, they are left out and stand among ``ignored``.
     """
-    places = [split(path) for path in changed]
-    reader = _Reader(strict=strict, whole=True, about=Paths(map(join, places)))
-    members = {place[0]: settings.get(place[0], UNSET) for place in places}
-    read = reader.patch(members)[0]
-    reader.raise_errors()
-    tree: Tree = {}
-    for place in places:
-        _take(tree, read, settings, place)
-    return SettingsPatch(tree=tree, ignored=tuple(reader.ignored))
+    reader = _Reader(strict=strict, whole=True, with_reason=True)
+    read = _read(body, reader, required=("name",))
+    tree = _without_masks(read.tree, ("body",), reader, lenient=lenient)
+    return msgspec.structs.replace(
+        read, tree=tree, ignored=tuple(reader.ignored), broken=tuple(reader.errors)
+    ).checked()
 
 
-def _take(tree: Tree, read: Tree, settings: Tree, place: tuple[str, ...]) -> None:
-    """Put into a patch what was read at a place; nothing for what the reader leaves alone."""
-    *parents, name = place
-    found = pointers.at(read, join(tuple(parents)))
-    if isinstance(found, dict) and name in found:
-        value = found[name]
-    elif pointers.at(settings, join(place)) is UNSET:
-        value = UNSET
-    else:
-        return
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-    tree[name] = Replace(value) if isinstance(value, dict) else value
+def read_whole(members: Tree, *, strict: bool = False) -> SettingsPatch:
+    """Read settings that take the place of the stored ones, whole; UNSET removes one.
+
+    In free-form maps, null is a value here. The rules that are broken stand in the patch.
+    """
+    reader = _Reader(strict=strict, whole=True)
+    tree = {
+        name: Replace(value.value if isinstance(value, Replace) else value)
+        for name, value in reader.patch(members).items()
+    }
+    return SettingsPatch(
+        tree=tree, ignored=tuple(reader.ignored), sent=members, broken=tuple(reader.errors)
+    )
+
+
+def read_reason(value: Any) -> str | None:
+    """The reason that a body gives; raises ``InvalidSettings``."""
+    reader = _Reader()
+    reason = reader.reason(value, ("body", REASON))
+    if reader.errors:
+        raise InvalidSettings(tuple(reader.errors))
+    return reason
+
+
+def rename(body: Tree) -> Tree:
+    """The body with the names and forms of other API versions turned into today's."""
+    body = dict(body)
+    _alias(body, "backchannel_generation_settings", "backchannel_settings")
+    if isinstance(llm := body.get("llm_settings"), dict) and "model" in llm:
+        body["llm_settings"] = {name: value for name, value in llm.items() if name != "model"}
+        config = body.get("llm_provider_config", {})
+        if isinstance(config, dict):
+            body["llm_provider_config"] = {"model": llm["model"]} | config
+    if isinstance(tts := body.get("tts_settings"), dict):
+        body["tts_settings"] = tts = dict(tts)
+        _alias(tts, "tts_model_id", "model_id")
+    if isinstance(stt := body.get("stt_settings"), dict):
+        body["stt_settings"] = _rename_stt(stt)
+    return body
 
 
 def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
@@ -158,9 +193,7 @@ def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
 def _unknown_members(kind: type[Struct], body: Tree) -> Iterator[FieldError]:
     """What is misspelt, where a Struct forbids what it does not know."""
     if kind.__struct_config__.forbid_unknown_fields:
-        for name in islice(
-            (one for one in body if one not in kind.__struct_fields__), _MOST_ERRORS
-        ):
+        for name in islice((one for one in body if one not in kind.__struct_fields__), MOST_ERRORS):
             message = f"Unknown member{_hint(name, kind.__struct_fields__)}"
             yield FieldError(loc=("body", name), msg=message, type="extra_forbidden")
 
@@ -227,7 +260,7 @@ def not_accepted(settings: Tree, changed: Iterable[str]) -> tuple[NotAccepted, .
     broken = ((path, error) for path, error in found if wanted.overlap(path))
     return tuple(
         NotAccepted(path=path, error=error, nearest=_nearest(settings, error.loc[1:]))
-        for path, error in islice(broken, _MOST_ERRORS)
+        for path, error in islice(broken, MOST_ERRORS)
     )
 
 
@@ -305,35 +338,52 @@ _DESCRIPTIONS = (
 )  # fmt: skip
 
 
-def _read(body: Any, reader: _Reader, required: tuple[str, ...]) -> SettingsPatch:
+def _read(body: Any, reader: _Reader, required: tuple[str, ...] = ()) -> SettingsPatch:
     if not isinstance(body, dict):
         reader.error(("body",), "model_attributes_type", "Input should be a valid object")
-        reader.raise_errors()
+        raise InvalidSettings(tuple(reader.errors))
     for name in required:
         if name not in body:
             reader.error(("body", name), "missing", "Field required")
         elif body[name] is None:
             reader.error(("body", name), "string_type", "Input should be a valid string")
-    tree, reason = reader.patch(_rename(body))
-    reader.raise_errors()
-    return SettingsPatch(tree=tree, reason=reason, ignored=tuple(reader.ignored))
+    return SettingsPatch(
+        tree=reader.patch(rename(body)),
+        reason=reader.said,
+        ignored=tuple(reader.ignored),
+        sent=body,
+        broken=tuple(reader.errors),
+    )
 
 
-def _rename(body: Tree) -> Tree:
-    """The body with the names and forms of other API versions turned into today's."""
-    body = dict(body)
-    _alias(body, "backchannel_generation_settings", "backchannel_settings")
-    if isinstance(llm := body.get("llm_settings"), dict) and "model" in llm:
-        body["llm_settings"] = {name: value for name, value in llm.items() if name != "model"}
-        config = body.get("llm_provider_config", {})
-        if isinstance(config, dict):
-            body["llm_provider_config"] = {"model": llm["model"]} | config
-    if isinstance(tts := body.get("tts_settings"), dict):
-        body["tts_settings"] = tts = dict(tts)
-        _alias(tts, "tts_model_id", "model_id")
-    if isinstance(stt := body.get("stt_settings"), dict):
-        body["stt_settings"] = _rename_stt(stt)
-    return body
+def _without_masks(value: Any, loc: Location, reader: _Reader, *, lenient: bool) -> Any:
+    """What was read for a new assistant, without masks: nothing is stored that they stand for.
+
+    UNSET for a mask itself. Of a URL the rest stays. A text that only might be a mask is a text.
+    """
+    if isinstance(value, Kept) and not (value.url is None and value.sent not in (None, MASK)):
+        if lenient and not value.mixed:
+            reader.ignored.append(join(tuple(map(str, loc[1:]))))
+            return UNSET if value.url is None else value.url
+        message = (
+            "A mask brings no secret along: send the value, leave it out, or ask with Prefer: "
+            "handling=lenient to leave it out for you"
+        )
+        reader.error(loc, "secret_mask_unmatched", message)
+    if isinstance(value, Replace):
+        return Replace(_without_masks(value.value, loc, reader, lenient=lenient))
+    if isinstance(value, dict):
+        members = {
+            name: _without_masks(one, (*loc, name), reader, lenient=lenient)
+            for name, one in value.items()
+        }
+        return {name: one for name, one in members.items() if one is not UNSET}
+    if isinstance(value, list):
+        elements = [
+            _without_masks(one, (*loc, i), reader, lenient=lenient) for i, one in enumerate(value)
+        ]
+        return [one for one in elements if one is not UNSET]
+    return value
 
 
 def _rename_stt(stt: Tree) -> Tree:
@@ -366,53 +416,45 @@ class _Reader:
         strict: bool = False,
         stored: bool = False,
         whole: bool = False,
-        about: Paths | None = None,
+        with_reason: bool = False,
     ) -> None:
+        self.said: str | None = None  # the reason
+        self._with_reason = with_reason  # which the body may hold beside settings
         self.errors: list[FieldError] = []
         self.ignored: list[str] = []
         self._strict = strict
         self._secrets = 0
         self._whole = whole  # values take the place of what was there: null is one
-        self._about = about  # the paths that are read; what else is there stands, whatever it is
         self._merging = not whole  # outside of lists: null removes a free-form member
         self._stored = stored  # settings of ours: references are legal, nothing is rewritten
 
     def error(self, loc: Location, kind: str, message: str) -> None:
-        if not self._concerns(loc):
-            return
-        if self._stored or len(self.errors) < _MOST_ERRORS:  # stored ones may stand, and many do
-            self.errors.append(FieldError(loc=loc, msg=message, type=kind))
-
-    def _concerns(self, loc: Location) -> bool:
-        return self._about is None or self._about.overlap(join(tuple(map(str, loc[1:]))))
-
-    def raise_errors(self) -> None:
-        if self.errors:
-            raise InvalidSettings(tuple(self.errors))
+        # All of them: those about what did not change do not count, and many of them may stand.
+        self.errors.append(FieldError(loc=loc, msg=message, type=kind))
 
     # -- the body as a whole, and stored settings
 
     def settings(self, stored: Tree) -> None:
         self.record(SETTINGS, stored, ("body",))
-        if isinstance(numbers := stored["bypass_numbers"], list):
-            self._phone_numbers(numbers, ("body", "bypass_numbers"))
-        if isinstance(custom := stored["custom_settings"], dict):
-            self._with_parsed_schema(custom, ("body", "custom_settings"))
+        for name, member in SETTINGS.members.items():
+            if member.reads == "phone_numbers" and isinstance(stored[name], list):
+                self._phone_numbers(stored[name], ("body", name))
+            if member.reads == "schema" and isinstance(stored[name], dict):
+                self._with_parsed_schema(stored[name], ("body", name))
 
-    def patch(self, body: Tree) -> tuple[Tree, str | None]:
+    def patch(self, body: Tree) -> Tree:
         tree: Tree = {}
-        reason = None
         for name, value in body.items():
             loc = ("body", name)
-            if name == REASON and not self._whole:
-                reason = self.reason(value, loc)
+            if name == REASON and self._with_reason:
+                self.said = self.reason(value, loc)
             elif (member := SETTINGS.members.get(name)) is not None:
-                read = self._top_level(name, member, value, loc)
+                read = self._top_level(member, value, loc)
                 if read is not UNSET:
                     tree[name] = read
             elif name not in READ_ONLY:
                 self._unknown(SETTINGS, name, loc)
-        return tree, reason
+        return tree
 
     def reason(self, value: Any, loc: Location) -> str | None:
         if value is None:
@@ -420,9 +462,10 @@ class _Reader:
         read = self.scalar(shape.Scalar(type=Reason, nullable=False, secret=False), value, loc)
         return clean_reason(str(value)) if isinstance(read, str | Plain | Kept) else None
 
-    def _top_level(self, name: str, member: shape.Member, value: Any, loc: Location) -> Any:
+    def _top_level(self, member: shape.Member, value: Any, loc: Location) -> Any:
         if isinstance(value, str):
-            value = value.strip() if name == "name" else (value if value.strip() else None)
+            trimmed = value.strip()
+            value = trimmed if member.reads == "trimmed" else (value if trimmed else None)
         if value is UNSET:
             value = None
             if member.null == "ignored":
@@ -431,10 +474,10 @@ class _Reader:
             return UNSET
         if value is None and member.null == "defaults":
             return Replace(member.default)
-        if name == "custom_settings" and isinstance(value, dict):
+        if member.reads == "schema" and isinstance(value, dict):
             value = self._with_parsed_schema(value, loc)
         read = self.value(member.shape, value, loc)
-        if name == "bypass_numbers" and isinstance(read, list):
+        if member.reads == "phone_numbers" and isinstance(read, list):
             return self._phone_numbers(read, loc)
         return read
 
@@ -551,11 +594,11 @@ class _Reader:
         if self._stored and is_reference(value):
             return value
         if kind.secret:
-            self._count_secret(loc)
             if value == "" and kind.nullable:
                 return None
             if isinstance(value, str) and is_mask(value):
                 return KEPT
+            self._count_secret()
         if isinstance(value, str):
             value = _boolean_word(value) if kind.type is bool else value
         try:
@@ -615,10 +658,12 @@ class _Reader:
             return text
         if not secret and not (name and speaks_of_credential(name, text)):
             return self._text(text, loc)
-        self._count_secret(loc)
-        if not text:
-            return UNSET
-        return KEPT if is_mask(text) else Plain(text, sent=text)
+        if not text:  # as the value of a setting it is what was sent; in a patch it removes
+            return "" if self._whole else UNSET
+        if is_mask(text):
+            return KEPT
+        self._count_secret()
+        return Plain(text, sent=text)
 
     def _free_object(
         self, name: str, value: Tree, loc: Location, *, merging: bool, secret: bool
@@ -728,18 +773,18 @@ class _Reader:
         if found is None:
             return value
         if isinstance(found, Plain):
-            self._count_secret(loc)
+            self._count_secret()
             if found.url is None and is_ambiguous(value):
                 message = "Percent-encode / ? # and \\ in a URL's user information"
                 self.error(loc, "ambiguous_url", message)
         return found
 
-    def _count_secret(self, loc: Location) -> None:
+    def _count_secret(self) -> None:
         """Sealing and opening take time of everybody: one body brings no more than so many."""
         self._secrets += 1
         if self._secrets == _MOST_SECRETS + 1:
             message = f"A body may hold at most {_MOST_SECRETS} secrets"
-            self.error(loc, "too_many_secrets", message)
+            self.error(("body",), "too_many_secrets", message)
 
     def _storable(self, name: str, loc: Location) -> bool:
         if name != MARK:
@@ -748,12 +793,10 @@ class _Reader:
         return False
 
     def _unknown(self, kind: shape.Record, name: str, loc: Location) -> None:
-        if not self._concerns(loc):
-            return
         if not self._strict:
             self.ignored.append(join(tuple(map(str, loc[1:]))))
             return
-        if len(self.errors) >= _MOST_ERRORS:  # looking for near names is slow
+        if len(self.errors) >= MOST_ERRORS:  # looking for near names is slow
             return
         self.error(loc, "extra_forbidden", f"Unknown member{_hint(name, kind.members)}")
 

@@ -7,6 +7,7 @@ the reference that stands for a secret. Everything here is pure: trees are never
 from __future__ import annotations
 
 import re
+from math import copysign
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -95,7 +96,11 @@ def ancestors(path: str) -> Iterator[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """JSON equality. Python holds 1 == 1.0 == True; on the wire these are three values."""
+    """Whether two JSON values are one: what was not changed, or what nobody need change.
+
+    Python holds 1 == 1.0 == True, and 0.0 == -0.0; on the wire these are different values. Members
+    have no order, elements have one. Texts are compared as they are: nothing is normalized.
+    """
     if isinstance(one, dict):
         return (
             isinstance(other, dict)
@@ -104,7 +109,26 @@ def same(one: Any, other: Any) -> bool:
         )
     if isinstance(one, list):
         return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
-    return type(one) is type(other) and bool(one == other)
+    if type(one) is not type(other) or one != other:
+        return False
+    return one != 0 or type(one) is not float or copysign(1, one) == copysign(1, other)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """As ``same``, but numbers are compared by their value alone, so that 1 is 1.0.
+
+    It is for what a client compares with: RFC 6902 says so of ``test``, and JavaScript can send
+    no 1.0. What is stored is compared by ``same``.
+    """
+    if isinstance(one, dict):
+        return (
+            isinstance(other, dict)
+            and one.keys() == other.keys()
+            and all(alike(value, other[name]) for name, value in one.items())
+        )
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(alike, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 def at(tree: Any, path: str) -> Any:

@@ -11,6 +11,7 @@ Marks (``msgspec.Meta.extra``) say what a type cannot:
 - ``replace``      a free-form map whose members are replaced whole instead of merged
 - ``open``         a typed object that takes unknown members as well
 - ``null``         what a client's null means where it is not a value: ``ignored`` or ``defaults``
+- ``reads``        how a value is converted that is sent: ``trimmed``, ``phone_numbers``, ``schema``
 - ``natural_key``  members that tell which element of a list is which
 - ``group``        what a setting is shown with; one without stands in the last group
 - ``label``        what people call it, where its name does not say it well
@@ -351,7 +352,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Meta(
             min_length=1,
             max_length=100,
-            extra={"null": "ignored"},
+            extra={"null": "ignored", "reads": "trimmed"},
             extra_json_schema=_NOT_BLANK,
         ),
     ]
@@ -386,9 +387,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults, _model] = field(
         default_factory=LLMFallbackSettings
     )
-    bypass_numbers: Annotated[list[PhoneNumber], _calling] | None = None
+    bypass_numbers: (
+        Annotated[list[PhoneNumber], Meta(extra={"reads": "phone_numbers"}), _calling] | None
+    ) = None
     custom_settings: (
-        Annotated[dict[str, Any], Meta(extra={"free_form": True, "replace": True})] | None
+        Annotated[
+            dict[str, Any], Meta(extra={"free_form": True, "replace": True, "reads": "schema"})
+        ]
+        | None
     ) = None
     is_active: Annotated[bool, _ignored] | None = True
     backchannel_settings: Annotated[BackchannelGenerationSettings, _voice] | None = None

@@ -72,12 +72,16 @@ Shape = Scalar | Record | Listing | Mapping | FreeForm
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value)."""
+    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value).
+
+    ``reads`` is how a value is converted that is sent: '' for not at all.
+    """
 
     shape: Shape
     required: bool
     default: Any  # JSON value; never changed in place
     null: str
+    reads: str = ""  # how a value is converted that is sent; '' where it is not
     group: str = ""  # what a page shows it with; '' where it names none
     label: str = ""  # what people call it; '' where its name says it
 
@@ -140,6 +144,7 @@ def _member(field: inspect.Field) -> Member:
         required=field.required,
         default=default,
         null=marks.get("null", ""),
+        reads=marks.get("reads", ""),
         group=marks.get("group", ""),
         label=marks.get("label", ""),
     )

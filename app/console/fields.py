@@ -18,7 +18,7 @@ from app.console.showing import labels
 from events import shape
 from events.credentials import Verdict, is_mask, verdict
 from events.errors import InvalidSettings, MalformedJSON
-from events.merging import Replace, untouched
+from events.merging import Replace
 from events.parsing import parse
 from events.patch import COMPUTED, read_patch
 from events.pointers import covers, join, overlaps, put, same, split
@@ -26,6 +26,7 @@ from events.secret_paths import under_policy
 from events.secrets import Kept, Plain, read_text
 from events.settings import GROUPS
 from events.shape import Listing, Record, Scalar, Shape, takes_text
+from events.untouched import untouched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -269,8 +270,9 @@ def _hides(one: Field, text: str, policy: Policy) -> bool:
         return False
     try:
         value = _read(one, text)
-        patch = under_policy(read_patch(put({}, one.path, value)).tree, policy)
-        typed = untouched(patch, put({}, one.path, one.value))
+        sent = put({}, one.path, value)
+        patch = under_policy(read_patch(sent).tree, policy)
+        typed = untouched(patch, sent, put({}, one.path, one.value))
         return _seals(typed) or _replaces_hidden(one.value, value)
     except (MalformedJSON, InvalidSettings):
         return _may_hide(one, text, policy)

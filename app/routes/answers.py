@@ -83,6 +83,7 @@ class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
 
     warnings: list[Warned] | UnsetType = UNSET
     merge: Merge | UnsetType = UNSET
+    ignored: list[str] | UnsetType = UNSET  # with ``Prefer: handling=lenient``, all of it
 
 
 class APIResponse(Struct, frozen=True, kw_only=True):
@@ -99,7 +100,7 @@ ETAG = (
 )
 _HEADERS = {
     "ETag": ETAG,
-    "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
+    "X-Ignored-Fields": "JSON Pointers of what was left out: unknown members, secrets not copied.",
 }
 ONE = openapi.Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})
 CHANGED = openapi.Answer(ChangedAssistant, example=ASSISTANT, headers=_HEADERS)
@@ -170,6 +171,8 @@ def changed(
     if preferences.minimal:
         return Response(b"", status_code=204, headers=said)
     beside = _beside(outcome)
+    if preferences.lenient:
+        beside["ignored"] = list(outcome.ignored)
     body = encode(outcome, **beside) if beside else current.body
     return Response(body, status_code=status, media_type=JSON, headers=said)
 

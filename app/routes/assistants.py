@@ -151,9 +151,9 @@ COMPONENTS = (
     ),
 )  # fmt: skip
 async def create_assistant(request: AnyRequest) -> Response[bytes]:
-    """Only ``name`` is required; what is not sent has its default."""
+    """Only ``name`` is required; what is not sent has its default. Masks bring no secrets along."""
     who, prefers = caller(request), preferences(request)
-    settings = read_create(await read_json(request), strict=prefers.strict)
+    settings = read_create(await read_json(request), strict=prefers.strict, lenient=prefers.lenient)
 
     def work(unit: Unit) -> Response[bytes]:
         created = service.create(unit, who, settings, dry_run=prefers.dry_run)
@@ -466,12 +466,12 @@ async def delete_assistant(
     ),
 )  # fmt: skip
 async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
-    """A new assistant with the same settings, named ``<name> (Copy)``; secrets are not copied."""
+    """The same settings, named ``<name> (Copy)``, without the secrets, which it names."""
     who, prefers = caller(request), preferences(request)
     known = known_id(assistant_id)
 
     def work(unit: Unit) -> Response[bytes]:
-        copied = service.duplicate(unit, who, known, dry_run=prefers.dry_run)
+        copied = service.duplicate(unit, who, known, strict=prefers.strict, dry_run=prefers.dry_run)
         return answers.changed(copied, prefers, status=201)
 
     return await carry_out(request, who, work, dry_run=prefers.dry_run)

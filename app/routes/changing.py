@@ -28,13 +28,14 @@ from app.requests import (
 from app.routes import answers
 from app.routes.answers import CHANGED_OR_PLAN, WRITE_ERRORS
 from app.routes.assistants import PREFIX
-from app.routes.examples import JSON_PATCH_EXAMPLE, PATCH
+from app.routes.examples import JSON_PATCH_EXAMPLE, MERGE_PATCH_EXAMPLE, PATCH
 from app.versions import read_reference
 from events import parsing
 from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
 from events.json_patch import read_json_patch
-from events.patch import SettingsPatch, read_patch, read_struct
+from events.merge_patch import read_merge_patch
+from events.patch import SettingsPatch, read_edit, read_struct
 from events.pointers import POINTER
 from events.policy import REASON_AT
 from events.settings import AssistantPatch, AssistantUpdate, VersionName
@@ -90,7 +91,7 @@ async def update_assistant(
     """Merges like PATCH: what is not sent is kept, inside nested objects too."""
     body = await read_json(request)
     options = _options(body, base_version, on_conflict, dry_run=dry_run)
-    settings = read_patch(body, strict=preferences(request).strict)
+    settings = read_edit(body, strict=preferences(request).strict)
     return await _change(request, assistant_id, settings, Cause(type="put"), options)
 
 
@@ -105,7 +106,7 @@ async def update_assistant(
             AssistantPatch,
             PATCH,
             others=(
-                openapi.Form(MERGE_PATCH, AssistantPatch, PATCH),
+                openapi.Form(MERGE_PATCH, AssistantPatch, MERGE_PATCH_EXAMPLE),
                 openapi.Form(JSON_PATCH, JsonPatchOperation, JSON_PATCH_EXAMPLE, many=True),
             ),
         ),
@@ -122,19 +123,21 @@ async def patch_assistant(
     *,
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
-    """JSON Merge Patch: objects merge, lists and scalars replace, null clears. Or JSON Patch."""
+    """As JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
     kind = media_type(request, *_PATCHES)
     body = parsing.parse(await request.body())
     strict = preferences(request).strict
+    options = _options(
+        None if kind == JSON_PATCH else body, base_version, on_conflict, dry_run=dry_run
+    )
     settings: service.Patch
-    if kind == JSON_PATCH:
-        options = _options(None, base_version, on_conflict, dry_run=dry_run)
-        settings = lambda state: read_json_patch(  # noqa: E731  # read against what it is about
+    if kind == JSON:
+        settings = read_edit(body, strict=strict)
+    else:
+        read = read_json_patch if kind == JSON_PATCH else read_merge_patch
+        settings = lambda state: read(  # noqa: E731  # carried out on what it is about
             body, state.settings, state.erased_version, strict=strict
         )
-    else:
-        options = _options(body, base_version, on_conflict, dry_run=dry_run)
-        settings = read_patch(body, strict=strict)
     return await _change(
         request,
         assistant_id,

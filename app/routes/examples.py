@@ -26,6 +26,11 @@ PATCH: dict[str, Any] = {
     "change_description": "Callers said that answers wander",
 }
 
+MERGE_PATCH_EXAMPLE: dict[str, Any] = {
+    "custom_settings": {"crm": {"region": "eu", "queue": None}},
+    "change_description": "The queue is gone",
+}
+
 _MOMENT = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
 _STATE = State(
     version=1,

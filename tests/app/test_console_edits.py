@@ -30,7 +30,6 @@ from events.changed import AssistantSettingsChanged
 from events.decider import ChangeSettings, decide
 from events.errors import InvalidSettings
 from events.json_patch import read_json_patch
-from events.merging import untouched
 from events.patch import derive
 from events.pointers import Changes, Tree, same
 from events.secrets import mask
@@ -88,7 +87,7 @@ def saved(story: Given, form: Form, read: Given | None = None) -> Changes:
     assert not edit.errors
     sent = msgspec.json.encode(edits.operations(shown, edit.made))
     tree = read_json_patch(parsing.parse(sent), base.state.settings, strict=True).tree
-    tree = sealed(untouched(tree, base.state.settings), itertools.count(1000))
+    tree = sealed(tree, itertools.count(1000))
     command = ChangeSettings(patch=tree, cause=PATCH, base=base.state.settings)
     said = envelope(len(story.events) + 1)
     event = decide(command, story.state, said, may_reveal=True)

@@ -28,9 +28,11 @@ from events.changed import (
 )
 from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide
 from events.errors import InvalidSettings, Refusal
+from events.meaning import as_meant
 from events.merging import seal
-from events.patch import read_create, read_patch
+from events.patch import SettingsPatch, read_create, read_patch
 from events.pointers import Change, Tree
+from events.policy import Policy
 from events.secrets import Path, Plain, place_of
 from events.settings import Settings
 
@@ -116,6 +118,21 @@ def create(body: Tree) -> CreateAssistant:
 
 def patch(body: Tree, ids: Iterator[int] | None = None) -> ChangeSettings:
     return ChangeSettings(patch=sealed(read_patch(body).tree, ids), cause=PATCH)
+
+
+def sent_to(
+    story: Given,
+    read: SettingsPatch,
+    policy: Policy | None = None,
+    *,
+    base: Tree | None = None,
+) -> ChangeSettings:
+    """What becomes of a body that was read and sent to the assistant of a story."""
+    command = ChangeSettings(
+        patch=read.tree, sent=read.sent, broken=read.broken, cause=PATCH, base=base
+    )
+    command = as_meant(command, story.state, policy or Policy())
+    return msgspec.structs.replace(command, patch=sealed(command.patch, itertools.count(1000)))
 
 
 def settings_after(*bodies: Tree) -> Tree:

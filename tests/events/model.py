@@ -40,7 +40,7 @@ class Model:
     """``copies[n - 1]`` is what the settings were after version n."""
 
     def __init__(self, body: Tree) -> None:
-        self.copies = [patched(DEFAULTS, body)]
+        self.copies = [patched(DEFAULTS, body, is_new=True)]
         self.deleted = False
 
     @property
@@ -73,12 +73,15 @@ class Model:
         return True
 
 
-def patched(settings: Tree, body: Tree) -> Tree:
-    """The settings with a body merged in, as section 0 of the contract says; no secrets."""
+def patched(settings: Tree, body: Tree, *, is_new: bool = False) -> Tree:
+    """The settings with a body merged in, as section 0 of the contract says; no secrets.
+
+    In a new assistant, null is a value everywhere.
+    """
     result = copy.deepcopy(settings)
     for name, value in copy.deepcopy(body).items():
         if value is not None:
-            result[name] = _merged(name, result[name], value)
+            result[name] = _merged(name, result[name], value, is_new=is_new)
         elif name not in _NULL_IS_IGNORED:
             result[name] = DEFAULTS[name] if name in _OBJECTS else None
     tools = result["tools_settings"]
@@ -87,13 +90,15 @@ def patched(settings: Tree, body: Tree) -> Tree:
     return completed
 
 
-def _merged(name: str, old: Any, new: Any) -> Any:
+def _merged(name: str, old: Any, new: Any, *, is_new: bool) -> Any:
     if name in _FREE_FORM:
-        return None if new is None else merged(old, new)
-    if name == "custom_settings":
+        return new if new is None or is_new else merged(old, new)
+    if name == "custom_settings" and not is_new:
         members = (old or {}) | new
         return {name: value for name, value in members.items() if value is not None}
     if not isinstance(new, dict):
         return new
     olds = old if isinstance(old, dict) else {}
-    return olds | {name: _merged(name, olds.get(name), value) for name, value in new.items()}
+    return olds | {
+        name: _merged(name, olds.get(name), value, is_new=is_new) for name, value in new.items()
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import re
 import time
@@ -29,14 +28,14 @@ from events.credentials import (
 )
 from events.decider import ChangeSettings
 from events.errors import InvalidSettings
-from events.merging import still_secret, untouched
 from events.patch import read_patch
 from events.pointers import Tree, is_reference
 from events.policy import Policy
 from events.secret_merge import with_secrets_of
-from events.secret_paths import fault_of_plain, fault_of_secret, under_policy
+from events.secret_paths import fault_of_plain, fault_of_secret
 from events.secrets import AT, URL, mask, places, revealed
-from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret
+from events.untouched import untouched
+from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret, sent_to
 from tests.events.strategies import modest
 
 CASES = json.loads(Path(__file__).with_name("free_form_names.json").read_text())
@@ -68,12 +67,7 @@ def resend(
     told: Given, body: Tree, policy: Policy | None = None, *, base: Tree | None = None
 ) -> ChangeSettings:
     """What a PATCH of the body becomes, as ``app.unit`` does it."""
-    state = told.state
-    tree = still_secret(read_patch(body).tree, state.settings)
-    tree = under_policy(tree, policy or Policy())
-    tree = untouched(tree, state.settings if base is None else base, state.erased_version)
-    patch = sealed(tree, itertools.count(1000))
-    return ChangeSettings(patch=patch, cause=PATCH, base=base)
+    return sent_to(told, read_patch(body), policy, base=base)
 
 
 # -- names
@@ -608,7 +602,7 @@ def test_a_mask_keeps_what_the_old_rule_sealed_where_the_new_one_would_not() -> 
 @pytest.mark.parametrize(
     ("body", "left"),
     [
-        (custom({"password": ""}), {"crm": {}}),
+        (custom({"password": ""}), {"crm": {"password": ""}}),
         (custom({"passwords": ["", "x"]}), None),
         ({"llm_provider_config": {"api_key": ""}}, None),
         ({"api_keys": {"a": ""}}, None),
@@ -672,7 +666,7 @@ def test_what_is_shown_as_erased_may_be_sent_back() -> None:
     )
     body = mask(told.state.settings, 1)
     assert body["custom_settings"] == {"note": "erased", "hook": "https://h/?a=erased&b=erased"}
-    tree = untouched(read_patch(body).tree, told.state.settings, 1)
+    tree = untouched(read_patch(body).tree, body, told.state.settings, 1)
     told.when(ChangeSettings(patch=sealed(tree), cause=PATCH)).then()
 
 

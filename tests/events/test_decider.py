@@ -18,6 +18,7 @@ from events.decider import (
     decide,
 )
 from events.errors import AssistantNotFound, InvalidSettings
+from events.patch import read_create
 from events.pointers import Tree, flatten, same
 from events.shape import with_defaults
 from tests.events.given import (
@@ -74,9 +75,15 @@ def test_a_creation_keeps_null_where_the_default_is_a_value() -> None:
 
 
 @pytest.mark.parametrize("name", ["api_keys", "webhook_headers", "custom_settings"])
-def test_a_creation_with_masks_stores_no_mask(name: str) -> None:
-    state = given().after(create({name: {"api_key": "********"}})).state
-    assert state.settings[name] is None
+def test_a_creation_with_masks_is_refused_or_stores_no_mask(name: str) -> None:
+    body = {"name": NAME, name: {"api_key": "********"}}
+    with pytest.raises(InvalidSettings) as refusal:
+        read_create(body)
+    assert [error.loc for error in refusal.value.errors] == [("body", name, "api_key")]
+    read = read_create(body, lenient=True)
+    assert read.ignored == (f"/{name}/api_key",)
+    state = given().after(CreateAssistant(patch=read.tree)).state
+    assert not state.settings[name]
 
 
 # -- change

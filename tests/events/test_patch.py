@@ -177,7 +177,8 @@ def test_null_for_a_settings_object_restores_its_defaults(name: str) -> None:
 @pytest.mark.parametrize("name", [*NULL_IS_IGNORED, "name"])
 def test_null_is_ignored_where_it_means_nothing(name: str) -> None:
     given(created()).when(patch({name: None})).then()
-    assert read_patch({name: None}, strict=True) == SettingsPatch(tree={})
+    body = {name: None}
+    assert read_patch(body, strict=True) == SettingsPatch(tree={}, sent=body)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +303,7 @@ def test_the_strict_reader_suggests_the_nearest_known_name() -> None:
 @pytest.mark.parametrize("strict", [False, True])
 def test_read_only_members_are_ignored_silently(*, strict: bool) -> None:
     body = {name: {"anything": [1]} for name in READ_ONLY}
-    assert read_patch(body, strict=strict) == SettingsPatch(tree={})
+    assert read_patch(body, strict=strict) == SettingsPatch(tree={}, sent=body)
 
 
 @pytest.mark.parametrize("strict", [False, True])
@@ -565,7 +566,7 @@ def test_values_without_a_published_bound_are_not_refused() -> None:
 
 def test_a_reason_is_no_setting() -> None:
     read = read_patch({"change_description": " calmer \n"}, strict=True)
-    assert read == SettingsPatch(tree={}, reason="calmer")
+    assert (read.tree, read.ignored, read.reason) == ({}, (), "calmer")
 
 
 @pytest.mark.parametrize("sent", [None, "", "  "])
@@ -649,7 +650,8 @@ def test_a_schema_may_arrive_as_a_string_of_json() -> None:
 def test_a_schema_that_is_no_object_is_refused(schema: Any, kind: str | None) -> None:
     body = {"custom_settings": {"structured_data_schema": schema}}
     if kind is None:
-        assert settings_after(body)["custom_settings"] == {}
+        assert settings_after(body)["custom_settings"] == {"structured_data_schema": None}
+        assert settings_after({}, body)["custom_settings"] == {}, "in a patch, null removes"
     else:
         assert errors_of(body) == [(("body", "custom_settings", "structured_data_schema"), kind)]
 

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from events.pointers import (
     Change,
+    alike,
     apply,
     covers,
     diff,
@@ -20,7 +21,7 @@ from events.pointers import (
     split,
     unapply,
 )
-from tests.events.strategies import NAMES, TREES, VALUES, modest, pairs_of_trees
+from tests.events.strategies import NAMES, TREES, VALUES, as_json, modest, pairs_of_trees
 
 PAIRS = pairs_of_trees()
 
@@ -206,3 +207,53 @@ def test_a_side_without_a_value_is_not_null() -> None:
     changes = diff({"gone": None, "kept": None}, {"new": None, "kept": None})
     assert changes == {"/gone": Change(before=None), "/new": Change(after=None)}
     assert apply(changes, {"gone": None, "kept": None}) == {"new": None, "kept": None}
+
+
+# -- equality
+
+KINDS = [0, 0.0, -0.0, False, 1, 1.0, True, "1", "", None, [], {}, [1], [1.0], [True], {"a": 1}]
+KINDS += [{"a": True}, {"a": 1.0}, {"a": None}, "\u00e9", "e\u0301", "\u00c9", 10**15, 1e15, 2**53]
+
+
+@pytest.mark.parametrize("one", KINDS, ids=repr)
+def test_no_two_of_these_values_are_the_same_and_each_is_a_change_from_the_other(one: Any) -> None:
+    for other in KINDS:
+        is_one = other is one
+        assert same(one, other) == is_one
+        assert (diff({"x": one}, {"x": other}) == {}) == is_one
+        assert same({"x": [one]}, {"x": [other]}) == is_one
+
+
+@modest
+@for_all(VALUES, VALUES)
+def test_what_is_the_same_has_the_same_bytes_but_for_the_order_of_members(
+    one: Any, other: Any
+) -> None:
+    assert same(one, other) == (as_json(one) == as_json(other))
+    assert same(one, copy.deepcopy(one))
+
+
+def test_control_python_holds_many_of_them_to_be_equal() -> None:
+    equal = [(a, b) for a in KINDS for b in KINDS if a is not b and a == b]
+    assert len(equal) > 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (1, 1.0, True),
+        (0.0, -0.0, True),
+        (100, 1e2, True),
+        (1, True, False),
+        (0, False, False),
+        ("1", 1, False),
+        ([1, {"a": 2.0}], [1.0, {"a": 2}], True),
+        ({"a": 1, "b": 2}, {"b": 2.0, "a": 1}, True),
+        ([1, 2], [2, 1], False),
+        ("\u00e9", "e\u0301", False),
+        (None, 0, False),
+    ],
+)
+def test_values_are_alike_where_their_numbers_are(one: Any, other: Any, *, expected: bool) -> None:
+    assert alike(one, other) is expected
+    assert alike(other, one) is expected

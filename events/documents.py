@@ -1,0 +1,120 @@
+"""The settings as a document that a standard's patch is carried out on: as readers see them.
+
+A JSON Patch and a JSON Merge Patch both make another document of the one that is shown. What they
+changed of it is read as settings; the rest was touched by nobody, and stays.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET
+
+from events import pointers
+from events.errors import FieldError, InvalidSettings, Location
+from events.merging import merge
+from events.patch import MOST_ERRORS, SettingsPatch, Shown, read_whole
+from events.pointers import MARK, Tree, is_reference
+from events.secret_merge import settle
+from events.secrets import mask
+from events.settings import LARGEST
+from events.shape import known
+from events.untouched import broken_by, untouched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Document:
+    """Stored settings as they are shown, masks included."""
+
+    def __init__(self, settings: Tree, erased_version: int) -> None:
+        self._settings = known(settings)
+        self._erased_version = erased_version
+
+    def copy(self) -> Tree:
+        """One that may be changed in place. Its masks know which secret they are shown for."""
+        tree: Tree = _shown(self._settings, self._erased_version)
+        return tree
+
+    def became(self, after: Tree, *, strict: bool) -> SettingsPatch:
+        """What was made of it, as a patch of the members that changed.
+
+        Raises ``InvalidSettings``; the places are those of the settings that would result.
+        """
+        before = self.copy()
+        if size(after) > max(LARGEST, size(before)):
+            message = f"The settings would be larger than {LARGEST} bytes"
+            raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_large"),))
+        changed = {
+            name: after.get(name, UNSET)
+            for name in before | after
+            if not pointers.same(before.get(name, UNSET), after.get(name, UNSET))
+        }
+        read = read_whole(changed, strict=strict)
+        broken = tuple(broken_by(read.broken, changed, self._settings, self._erased_version))
+        patch = msgspec.structs.replace(
+            read,
+            broken=broken,
+            tree=untouched(read.tree, changed, self._settings, self._erased_version),
+        ).checked()
+        _check_masks(after, _result(self._settings, patch.tree))
+        return patch
+
+
+def size(value: Any) -> int:
+    """How many bytes a value takes as JSON."""
+    return len(msgspec.json.encode(value, enc_hook=str))
+
+
+def _shown(value: Any, erased_version: int) -> Any:
+    if is_reference(value):
+        return Shown(mask(value, erased_version), value)
+    if isinstance(value, dict):
+        return {name: _shown(member, erased_version) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_shown(item, erased_version) for item in value]
+    return value
+
+
+def _result(settings: Tree, tree: Tree) -> Tree:
+    """The settings as a patch would leave them, without what the server adds."""
+    current = {name: settings[name] for name in tree}
+    settled: Tree = settle(merge(current, tree), current)
+    return settings | settled
+
+
+def _check_masks(document: Tree, result: Tree) -> None:
+    """Refuse what would leave a mask without its secret, or with another one.
+
+    A mask keeps the secret of its own place. Operations say which mask they move, copy or remove,
+    but the result does not: of two elements that look alike it cannot tell which one is gone.
+    """
+    message = "The mask would not stand for its secret here; send the value"
+    strays = itertools.islice(_strays(document, result, ("body",)), MOST_ERRORS)
+    if found := tuple(
+        FieldError(loc=at, msg=message, type="secret_mask_unmatched") for at in strays
+    ):
+        raise InvalidSettings(found)
+
+
+def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
+    if isinstance(shown, Shown):
+        if not _stand_for_the_same(shown.reference, result):
+            yield at
+    elif isinstance(shown, dict):
+        members = result if isinstance(result, dict) else {}
+        for name, member in shown.items():
+            yield from _strays(member, members.get(name), (*at, name))
+    elif isinstance(shown, list):
+        items = result if isinstance(result, list) else []
+        for i, (item, kept) in enumerate(itertools.zip_longest(shown, items)):
+            yield from _strays(item, kept, (*at, i))
+
+
+def _stand_for_the_same(reference: Tree, other: Any) -> bool:
+    if not is_reference(other):
+        return False
+    return bool(reference[MARK]["id"] == other[MARK]["id"])

@@ -1,0 +1,36 @@
+"""What a patch means beside the settings that it is about, before it is sealed and decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from events.decider import ChangeSettings, CreateAssistant
+from events.errors import InvalidSettings
+from events.merging import still_secret
+from events.patch import MOST_ERRORS
+from events.secret_paths import under_policy
+from events.shape import known
+from events.untouched import broken_by, untouched
+
+if TYPE_CHECKING:
+    from events.changed import State
+    from events.policy import Policy
+
+C = TypeVar("C", bound=CreateAssistant | ChangeSettings)
+
+
+def as_meant(command: C, state: State, policy: Policy) -> C:
+    """The command, its patch read beside the state: what is a secret there, and what came back.
+
+    Raises ``InvalidSettings`` for the rules that the rest of a change breaks.
+    """
+    patch = under_policy(still_secret(command.patch, state.settings), policy)
+    if isinstance(command, ChangeSettings):
+        what_was_read = known(state.settings if command.base is None else command.base)
+        shown = (command.sent, what_was_read, state.erased_version)
+        if broken := tuple(broken_by(command.broken, *shown)):
+            raise InvalidSettings(broken[:MOST_ERRORS])
+        patch = untouched(patch, *shown)
+    return msgspec.structs.replace(command, patch=patch)
