@@ -54,10 +54,10 @@ def labels(tokens: tuple[str, ...]) -> Iterator[str]:
                 yield members[token].label or words(token)
             case Listing(item=inner) | Mapping(value=inner):
                 found = inner
-                yield token
+                yield printable(token)
             case _:
                 found = None
-                yield token
+                yield printable(token)
 
 
 def is_same(one: Any, other: Any) -> bool:

@@ -78,7 +78,7 @@ def test_what_others_wrote_is_text_in_the_bar(
     page = operator.get(at).text
     change(admin, at, "<script>alert(1)</script>\u202e")
     told = ask(operator, page).text
-    assert "<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
+    assert r"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
     assert "<script" not in told
     # The control: as the template would have it, were nothing escaped.
     last = admin.get(f"/api/v1{at}/versions/3").json()

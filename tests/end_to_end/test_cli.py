@@ -299,7 +299,8 @@ WRONG = {
 WITHOUT_EVENTS = {
     "INSERT INTO assistants SELECT organization_id, 99, version, deleted, erased_version, user_id,"
     " 'Ghost',"
-    " description, is_active, created_at, updated_at, settings, folded_name, folded_description"
+    " description, is_active, created_at, updated_at, settings, settings_digest, folded_name,"
+    " folded_description"
     " FROM assistants"
     " WHERE assistant_id = 1": "99, name\n- Ghost\n+ None\n",
 }
