@@ -110,17 +110,40 @@ def _steps(upcaster: Upcaster) -> dict[str, dict[str, Convert | None]]:
 
 
 def _paths(paths: Iterable[str], upcaster: Upcaster) -> list[str]:
-    """Paths that an event names. One that is retired stays: it says what was meant."""
+    """Paths that an event names. One that is retired stays: it says what was meant.
+
+    One that names more than an old place stays as well, and the new places stand beside it: what
+    was protected, or brought back, with the object around it still is.
+    """
     found = []
     for path in paths:
-        news = [
-            new + path[len(old) :]
-            for old, places in _steps(upcaster).items()
-            if covers(old, path)
-            for new in places
-        ]
-        found += news or [path]
-    return found
+        tokens = split(path)
+        steps = [(split(old), places) for old, places in _steps(upcaster).items()]
+        steps = [(old, places) for old, places in steps if _touch(tokens, old)]
+        news = [_renamed(tokens, old, split(new)) for old, places in steps for new in places]
+        if any(places and _covers(old, tokens) for old, places in steps):
+            found += map(join, news)
+        else:
+            found += [path, *(join(new) for new in news if not _covers(tokens, new))]
+    return list(dict.fromkeys(found))
+
+
+def _touch(path: Path, place: Path) -> bool:
+    """Whether a path that an event names, and a place, have something in common."""
+    return all(_ANY in pair or pair[0] == pair[1] for pair in zip(path, place, strict=False))
+
+
+def _renamed(path: Path, old: Path, new: Path) -> Path:
+    """A path that meets an old place, at the new one; an element that it names stays that one."""
+    shared = len(old) - old[::-1].index(_ANY) if _ANY in old else 0
+    beginning = path[:shared]
+    return beginning + new[len(beginning) :] + path[len(old) :]
+
+
+def _covers(path: Path, place: Path) -> bool:
+    """Whether all that a place stands for lies at or below a path."""
+    pairs = zip(path, place, strict=False)
+    return len(path) <= len(place) and all(wanted in (_ANY, name) for wanted, name in pairs)
 
 
 # -- changes

@@ -129,6 +129,28 @@ def test_paths_that_events_name_are_todays_too() -> None:
     assert upcast(policy, upcaster)["changes"] == {"/admin_paths": {"before": [], "after": today}}
 
 
+def protecting(*paths: str) -> Told:
+    """What a policy says that demands something of some paths."""
+    changes = {"/admin_paths": {"before": [], "after": list(paths)}}
+    return {"type": "policy_changed.v1", "changes": changes}
+
+
+@pytest.mark.parametrize(
+    ("path", "today"),
+    [
+        pytest.param("/o", ["/o", "/x"], id="of the object that it leaves"),
+        pytest.param("/*/x", ["/*/x", "/x"], id="of a name in any object"),
+        pytest.param("/l", ["/l"], id="of the list in which it moves"),
+        pytest.param("/l/*/k", ["/l/*/s"], id="of every element"),
+        pytest.param("/l/0/k/t", ["/l/0/s/t"], id="of one element"),
+    ],
+)
+def test_a_policy_still_covers_what_moved(path: str, today: list[str]) -> None:
+    upcaster = Upcaster(moved={"/o/x": "/x", "/l/*/k": "/l/*/s"})
+    told = upcast(protecting(path), upcaster)
+    assert told["changes"]["/admin_paths"]["after"] == today
+
+
 # -- secrets
 
 
