@@ -50,7 +50,7 @@ class Upcaster(Struct, frozen=True, kw_only=True):
     retired: tuple[str, ...] = ()
     # What older assistants hold where their events are silent, where it is not today's default.
     filled: Mapping[str, Any] = {}
-    # Places, as they are now, of values that were plain and are secret.
+    # Places, as they are now, of values that were plain and are secret; so is all below them.
     made_secret: tuple[str, ...] = ()
 
 
@@ -256,7 +256,8 @@ def _at(value: Any, place: Path, edit: Callable[[Any, str], Any], origin: str = 
     if not members:
         return value
     edited = {
-        name: _at(member, tuple(rest), edit, f"{origin}/{name}") for name, member in members.items()
+        name: _at(member, tuple(rest), edit, origin + join((str(name),)))
+        for name, member in members.items()
     }
     if isinstance(value, list):
         return list(edited.values())
@@ -272,7 +273,7 @@ def _edited(
         tokens = split(place)
         for path, sides in edited.items():
             inner = tokens[len(split(path)) :]
-            if len(split(path)) <= len(tokens) and _meet(place, path):
+            if _meet(place, path):
                 edited[path] = {
                     side: _at(value, inner, partial(edit, given), f"{side} {path}")
                     for side, value in sides.items()
@@ -285,9 +286,13 @@ def _fill(given: Any, value: Any, _: str) -> Any:
 
 
 def _seal(given: tuple[int, dict[str, Any]], value: Any, origin: str) -> Any:
-    """A reference that is made of where its value stands, and of nothing that the value says."""
+    """References that are made of where their values stand, and of nothing that these say."""
     if value is UNSET or value is None or value == "" or is_reference(value):
         return value
+    if isinstance(value, dict):
+        return {name: _seal(given, one, origin + join((name,))) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_seal(given, one, f"{origin}/{i}") for i, one in enumerate(value)]
     version, found = given
     secret_id = f"{version}.{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
     found[secret_id] = value

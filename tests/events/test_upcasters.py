@@ -173,6 +173,22 @@ def test_what_was_plain_is_a_reference_that_says_nothing_of_it() -> None:
     assert told["changes"]["/sid"]["after"]["$secret"]["id"].startswith("3.")
 
 
+@pytest.mark.parametrize("place", ["/map", "/map/*"])
+def test_what_is_made_secret_is_so_with_all_below_it(place: str) -> None:
+    """However an event came to name it: the object at once, or one member of it."""
+    changes: Told = {"/map": {"before": {"x": "one", "y": ""}, "after": {"x/y": "two", "z": {}}}}
+    member: Told = {"/map/x": {"before": "three", "after": ["four", {"k": "five"}]}}
+    for told in (changes, member):
+        found: dict[str, Any] = {}
+        text = msgspec.json.encode(upcast(changed(told), Upcaster(made_secret=(place,)), found))
+        assert not any(value in text.decode() for value in ("one", "two", "three", "four", "five"))
+        assert len(found) == (2 if told is changes else 3)
+    nested = {"/map": {"after": {"a/b": "one", "a": {"b": "two"}}}}
+    found = {}
+    upcast(changed(nested), Upcaster(made_secret=(place,)), found)
+    assert sorted(found.values()) == ["one", "two"]  # each has a reference of its own
+
+
 def test_a_value_was_sealed_at_each_place_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = (Upcaster(moved={"/a": "/b"}), Upcaster(moved={"/b/k": "/c", "/x": "/y"}))
     monkeypatch.setattr("events.upcasters.UPCASTERS", steps)
