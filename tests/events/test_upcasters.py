@@ -54,6 +54,24 @@ def created(tree: Tree) -> Told:
             id="a member leaves an object that went at once",
         ),
         pytest.param(
+            Upcaster(moved={"/a": "/b", "/b": "/a", "/l/*/x": "/l/*/y", "/l/*/y": "/l/*/x"}),
+            {"/a": {"after": 1}, "/b": {"after": 2}, "/l": {"after": [{"x": 1, "y": 2}]}},
+            {"/a": {"after": 2}, "/b": {"after": 1}, "/l": {"after": [{"y": 1, "x": 2}]}},
+            id="two values trade places",
+        ),
+        pytest.param(
+            Upcaster(moved={"/a": "/b", "/b": "/c"}),
+            {"/a": {"before": 1, "after": 2}, "/b": {"before": 3, "after": 4}},
+            {"/b": {"before": 1, "after": 2}, "/c": {"before": 3, "after": 4}},
+            id="a value moves to where another was",
+        ),
+        pytest.param(
+            Upcaster(moved={"/o": "/n"}, replaced={"/o/x": {"/n/x": str}}, retired=("/o/y",)),
+            {"/o/x": {"after": 1}, "/o/y": {"after": 2}, "/o/z": {"after": 3}},
+            {"/n/x": {"after": "1"}, "/n/z": {"after": 3}},
+            id="an object moves, and what it holds is converted and retired",
+        ),
+        pytest.param(
             Upcaster(retired=("/a",)),
             {"/a/x": {"after": 1}, "/b": {"after": 1}},
             {"/b": {"after": 1}},
@@ -190,10 +208,14 @@ def test_what_is_made_secret_is_so_with_all_below_it(place: str) -> None:
 
 
 def test_a_value_was_sealed_at_each_place_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = (Upcaster(moved={"/a": "/b"}), Upcaster(moved={"/b/k": "/c", "/x": "/y"}))
+    steps = (
+        Upcaster(moved={"/a": "/b"}),
+        Upcaster(moved={"/b/k": "/c", "/x": "/y", "/o": "/n", "/p": "/n/k"}),
+    )
     monkeypatch.setattr("events.upcasters.UPCASTERS", steps)
     assert list(former("/c")) == ["/b/k", "/a/k"]
     assert list(former("/y/z")) == ["/x/z"]
+    assert list(former("/n/k")) == ["/p"]
     assert list(former("/d")) == []
 
 
@@ -217,6 +239,8 @@ UPCASTERS = st.sampled_from(
         Upcaster(replaced={"/v": {"/x": lambda one: [one], "/y": lambda one: {"was": one}}}),
         Upcaster(moved={"/c/*/k": "/c/*/x"}),
         Upcaster(replaced={"/o/z": {"/o/z": str}}, retired=("/b",), moved={"/c": "/o/y"}),
+        Upcaster(moved={"/a": "/b", "/b": "/c", "/c": "/a"}),
+        Upcaster(moved={"/a": "/x", "/a/b": "/y"}, retired=("/a/c",)),
     ]
 )
 
