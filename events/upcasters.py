@@ -118,7 +118,7 @@ def _paths(paths: Iterable[str], upcaster: Upcaster) -> list[str]:
     One that names more than an old place stays as well, and the new places stand beside it: what
     was protected, or brought back, with the object around it still is.
     """
-    found = []
+    found: list[str] = []
     for path in paths:
         tokens = split(path)
         steps = [(split(old), places) for old, places in _steps(upcaster).items()]

@@ -171,15 +171,14 @@ def test_migrate_folds_a_portion_in_each_transaction(
     number = old.shown["id"]
     engine = writing_engine(old.path)
     with engine.begin() as connection:
-        last = rebuild.fold_stale(connection, old.organization.id, lambda _: None)
-        assert last == number
+        assert number == rebuild.fold_stale(connection, old.organization.id, lambda _: None)
     with engine.begin() as connection:
         # From there on: what lies before is not looked through once more.
         connection.execute(sa.update(current.assistants).values(settings_digest=OTHER))
-        assert rebuild.fold_stale(connection, old.organization.id, lambda _: None, last) is None
-    assert old.digests() == {OTHER, DIGEST}
-    databases.fold(engine, [old.organization.id], lambda _: None)
+        assert rebuild.fold_stale(connection, old.organization.id, lambda _: None, number) is None
     engine.dispose()
+    assert old.digests() == {OTHER, DIGEST}
+    migrate(url_of(old.path))
     assert old.is_whole()
 
 
