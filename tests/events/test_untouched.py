@@ -188,6 +188,18 @@ def test_what_an_older_rule_let_in_comes_back_as_it_stands(path: str) -> None:
         assert same(at(after, path), at(story.state.settings, path))
 
 
+@pytest.mark.parametrize("count", [2, 3000])
+def test_an_element_that_breaks_a_rule_comes_back_once(count: int) -> None:
+    """However many there are: a comparison of each with each would take minutes."""
+    path, odd = "/stt_settings/keyterms", [5, *(f"term {n}" for n in range(count))]
+    story = given(created(), changed({path: (at(DEFAULTS, path), odd)}))
+    body = {"stt_settings": {"keyterms": [5] * count}}
+    with pytest.raises(InvalidSettings) as refusal:
+        sent_to(story, read_edit(body))
+    first = refusal.value.errors[0]
+    assert first.loc == ("body", "stt_settings", "keyterms", 1)
+
+
 @pytest.mark.parametrize("path", ["/tts_limit", "/llm_settings/max_tokens", "/bypass_numbers"])
 def test_a_new_value_that_breaks_a_rule_is_refused_beside_one_that_came_back(path: str) -> None:
     story = given(created(), changed({path: (at(DEFAULTS, path), ODD[path])}))
