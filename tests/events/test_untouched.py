@@ -149,7 +149,10 @@ def test_what_others_changed_since_is_kept_where_all_that_was_read_comes_back(
     story: Given, later: Tree
 ) -> None:
     base, body = story.state.settings, shown(story)
-    since = story.after(patch(later))
+    try:
+        since = story.after(patch(later))
+    except InvalidSettings:  # it would send a secret to another provider
+        return
     command = sent_to(since, read_edit(body), base=base)
     since.when(command).then()
 
