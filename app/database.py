@@ -146,11 +146,11 @@ def prepare(url: sa.URL) -> None:
 def fold(engine: sa.Engine, organization_ids: list[int], progress: Callable[[int], None]) -> None:
     """Fold again what releases with other settings wrote; servers may go on beside it."""
     for organization_id in organization_ids:
-        is_folded = False
-        while not is_folded:
+        last: int | None = 0
+        while last is not None:
             with engine.begin() as connection:  # short, so that nobody waits long for the lock
                 store.lock(connection, organization_id)
-                is_folded = fold_stale(connection, organization_id, progress)
+                last = fold_stale(connection, organization_id, progress, last)
 
 
 def find_revision(url: sa.URL) -> str | None:

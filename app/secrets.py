@@ -14,8 +14,10 @@ from msgspec import Struct
 
 from app import service, vault
 from app.unit import system
-from events.changed import Cause, SecretKeysRotated
+from events.changed import NOTHING, Cause, SecretKeysRotated
 from events.decider import EraseSecrets
+from events.secrets import is_erased, places
+from events.upcasters import UPCASTERS
 from projections import current
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from app.log import Revealed
     from app.unit import Caller, Unit
     from app.writer import Writer
+    from events.changed import State
 
 
 _log = structlog.get_logger(__name__)
@@ -35,12 +38,13 @@ def erase_assistant(
 ) -> int:
     """Destroy an assistant's sealed values; how many there were. Living or deleted.
 
-    Where there are none, nothing is recorded.
+    Where there are none, nothing is recorded, unless there is a secret that was never sealed: it
+    is revealed no more.
     """
-    service.living_or_deleted(unit, caller, assistant_id)
+    state = service.living_or_deleted(unit, caller, assistant_id)
     unit.flush()
     there = vault.existing(unit.connection, caller.organization_id, assistant_id)
-    if there:
+    if there or _has_readable(state):
         unit.handle(caller, assistant_id, EraseSecrets(cause=cause), reason)
         vault.destroy(unit.connection, caller.organization_id, assistant_id)
     return len(there)
@@ -53,7 +57,7 @@ def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Ca
     unit.flush()
     count = sum(
         erase_assistant(unit, caller, assistant_id, reason, cause)
-        for assistant_id in vault.with_secrets(unit.connection, organization_id)
+        for assistant_id in _with_secrets(unit, organization_id)
     )
     unit.renew_keys(
         organization_id,
@@ -106,9 +110,26 @@ def _deleted_before(unit: Unit, organization_id: int, moment: datetime) -> list[
     """The assistants with secrets that were deleted before a moment."""
     return [
         assistant_id
-        for assistant_id in vault.with_secrets(unit.connection, organization_id)
+        for assistant_id in _with_secrets(unit, organization_id)
         if current.deleted_before(unit.connection, organization_id, assistant_id, moment)
     ]
+
+
+def _with_secrets(unit: Unit, organization_id: int) -> list[int]:
+    """The assistants with secrets that can be read, sealed or not; deleted ones too."""
+    sealed = vault.with_secrets(unit.connection, organization_id)
+    if not any(upcaster.made_secret for upcaster in UPCASTERS):
+        return sealed  # without a look at every assistant
+    some = (current.Selection(deleted=deleted) for deleted in (False, True))
+    place = (unit.connection, organization_id)
+    ids = [one for chosen in some for one in current.select_stamps(*place, chosen)]
+    plain = (one for one in ids if _has_readable(current.load(*place, one) or NOTHING))
+    return sorted({*sealed, *plain})
+
+
+def _has_readable(state: State) -> bool:
+    found = places(state.settings)
+    return any(not is_erased(one.reference, state.erased_version) for one in found)
 
 
 class Secrets:

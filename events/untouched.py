@@ -45,7 +45,8 @@ def broken_by(
     errors: Iterable[FieldError], sent: Any, stored: Any, erased_version: int = 0
 ) -> Iterator[FieldError]:
     """The errors of a body, except those about what came back as it was shown."""
-    return (one for one in errors if not _came_back(one.loc[1:], sent, stored, erased_version))
+    came_back = _CameBack(sent, stored, erased_version)
+    return (one for one in errors if not came_back.at(one.loc[1:]))
 
 
 def shows(stored: Any, sent: Any, erased_version: int = 0) -> bool:
@@ -95,26 +96,32 @@ def _members(value: Tree, sent: Tree, stored: Tree, erased_version: int) -> Tree
 def _elements(
     values: list[Any], sent: list[Any], stored: list[Any], erased_version: int
 ) -> list[Any]:
-    """Each element that came back is the stored one at its position, else another like it."""
+    found = _came_back(sent, stored, erased_version)
+    return [value if old is UNSET else old for value, old in zip(values, found, strict=True)]
+
+
+def _came_back(sent: list[Any], stored: list[Any], erased_version: int) -> list[Any]:
+    """For each element that came back, the stored one; UNSET for one that is new.
+
+    It is the one at its position, else another like it. A stored element comes back once.
+    """
     stayed = {
         i
         for i, (old, new) in enumerate(zip(stored, sent, strict=False))
         if shows(old, new, erased_version)
     }
-    if len(stayed) == len(values):
-        return [stored[i] for i in range(len(values))]
     moved: dict[bytes, deque[Any]] = {}
     for i, old in enumerate(stored):
         if i not in stayed:
             moved.setdefault(_key(mask(old, erased_version)), deque()).append(old)
-    return [
-        stored[i]
-        if i in stayed
-        else found.popleft()
-        if (found := moved.get(_key(sent[i])))
-        else value
-        for i, value in enumerate(values)
-    ]
+
+    def found(i: int, new: Any) -> Any:
+        if i in stayed:
+            return stored[i]
+        alike = moved.get(_key(new)) if moved else None
+        return alike.popleft() if alike else UNSET
+
+    return [found(i, new) for i, new in enumerate(sent)]
 
 
 def _key(value: Any) -> bytes:
@@ -122,20 +129,41 @@ def _key(value: Any) -> bytes:
     return json.encode(value, enc_hook=str, order="sorted")
 
 
-def _came_back(place: Location, sent: Any, stored: Any, erased_version: int) -> bool:
-    """Whether the value at a place, or one that holds it, came back as it was shown."""
-    for token in place:
-        if isinstance(sent, dict) and token in sent:
-            sent = sent[token]
-            stored = stored.get(token, UNSET) if _is_object(stored) else UNSET
-        elif isinstance(sent, list) and isinstance(token, int) and token < len(sent):
-            sent = sent[token]
-            olds = stored if isinstance(stored, list) else []
-            if any(shows(old, sent, erased_version) for old in olds):
-                return True
-            stored = UNSET
-        else:
-            return False
-        if shows(stored, sent, erased_version):
-            return True
-    return False
+class _CameBack:
+    """Which places of a body came back as they were shown.
+
+    Each is compared once, however many errors are about what it holds: a body may have as many
+    as it has values, and a list that is stored may be as long.
+    """
+
+    def __init__(self, sent: Any, stored: Any, erased_version: int) -> None:
+        self._sent = sent
+        self._stored = stored
+        self._erased_version = erased_version
+        self._members: dict[Location, bool] = {}
+        self._elements: dict[Location, list[Any]] = {}
+
+    def at(self, place: Location) -> bool:
+        """Whether the value at a place, or one that holds it, came back."""
+        sent, stored = self._sent, self._stored
+        for i, token in enumerate(place):
+            if isinstance(sent, dict) and token in sent and _is_object(stored):
+                sent, stored = sent[token], stored.get(token, UNSET)
+                if self._is_shown(place[: i + 1], sent, stored):
+                    return True
+            elif isinstance(sent, list) and isinstance(token, int) and isinstance(stored, list):
+                found = self._found(place[:i], sent, stored)
+                return token < len(found) and found[token] is not UNSET
+            else:
+                return False
+        return False
+
+    def _is_shown(self, place: Location, sent: Any, stored: Any) -> bool:
+        if place not in self._members:
+            self._members[place] = shows(stored, sent, self._erased_version)
+        return self._members[place]
+
+    def _found(self, place: Location, sent: list[Any], stored: list[Any]) -> list[Any]:
+        if place not in self._elements:
+            self._elements[place] = _came_back(sent, stored, self._erased_version)
+        return self._elements[place]

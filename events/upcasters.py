@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Convert = Callable[[Any], Any]
     Changes = dict[str, dict[str, Any]]  # by path, ``before`` and ``after``: each where it has one
     Path = tuple[str, ...]
+    Steps = dict[Path, dict[Path, Convert | None]]  # old places, each with the new ones
 
 # The events that name settings, without the generation in their tags.
 NAMES_SETTINGS = (
@@ -38,7 +39,8 @@ _ANY = "*"
 class Upcaster(Struct, frozen=True, kw_only=True):
     """One change of the settings. Places are JSON Pointers, in which ``*`` is any element.
 
-    An old place and the new ones have the same beginning up to their last ``*``.
+    An old place and the new ones have the same beginning up to their last ``*``. All steps of one
+    upcaster are taken at once: old places are those of before, new ones those of after.
     """
 
     # The old place of a value or of an object: its new place.
@@ -50,7 +52,7 @@ class Upcaster(Struct, frozen=True, kw_only=True):
     retired: tuple[str, ...] = ()
     # What older assistants hold where their events are silent, where it is not today's default.
     filled: Mapping[str, Any] = {}
-    # Places, as they are now, of values that were plain and are secret.
+    # Places, as they are now, of values that were plain and are secret; so is all below them.
     made_secret: tuple[str, ...] = ()
 
 
@@ -93,8 +95,9 @@ def upcast(
 def former(path: str) -> Iterator[str]:
     """The paths that a value had before it was moved to a path, the newest first."""
     for upcaster in reversed(UPCASTERS):
-        for old, new in upcaster.moved.items():
-            if covers(new, path):
+        moved = upcaster.moved.items()
+        for old, new in sorted(moved, key=lambda one: len(split(one[1])), reverse=True):
+            if covers(new, path):  # a place first, and then what holds it
                 path = old + path[len(new) :]
                 yield path
                 break
@@ -110,17 +113,39 @@ def _steps(upcaster: Upcaster) -> dict[str, dict[str, Convert | None]]:
 
 
 def _paths(paths: Iterable[str], upcaster: Upcaster) -> list[str]:
-    """Paths that an event names. One that is retired stays: it says what was meant."""
-    found = []
+    """Paths that an event names. One that is retired stays: it says what was meant.
+
+    One that names more than an old place stays as well, and the new places stand beside it: what
+    was protected, or brought back, with the object around it still is.
+    """
+    found: list[str] = []
     for path in paths:
-        news = [
-            new + path[len(old) :]
-            for old, places in _steps(upcaster).items()
-            if covers(old, path)
-            for new in places
-        ]
-        found += news or [path]
-    return found
+        tokens = split(path)
+        steps = [(split(old), places) for old, places in _steps(upcaster).items()]
+        steps = [(old, places) for old, places in steps if _touch(tokens, old)]
+        news = [_renamed(tokens, old, split(new)) for old, places in steps for new in places]
+        if any(places and _covers(old, tokens) for old, places in steps):
+            found += map(join, news)
+        else:
+            found += [path, *(join(new) for new in news if not _covers(tokens, new))]
+    return list(dict.fromkeys(found))
+
+
+def _touch(path: Path, place: Path) -> bool:
+    """Whether a path that an event names, and a place, have something in common."""
+    return all(_ANY in pair or pair[0] == pair[1] for pair in zip(path, place, strict=False))
+
+
+def _renamed(path: Path, old: Path, new: Path) -> Path:
+    """A path that meets an old place, at the new one; an element that it names stays that one."""
+    beginning = path[: _shared(old)]
+    return beginning + new[len(beginning) :] + path[len(old) :]
+
+
+def _covers(path: Path, place: Path) -> bool:
+    """Whether all that a place stands for lies at or below a path."""
+    pairs = zip(path, place, strict=False)
+    return len(path) <= len(place) and all(wanted in (_ANY, name) for wanted, name in pairs)
 
 
 # -- changes
@@ -133,9 +158,7 @@ def _changes(
     changes: Changes = event["changes"]
     steps = _steps(upcaster)
     if any(_meet(old, path) for old in steps for path in changes):
-        before, after = _trees(changes)
-        for old, places in steps.items():
-            before, after = _replaced((before, after), split(old), places)
+        before, after = _replaced(_trees(changes), steps)
         changes = _first(after) if is_first else _between(before, after)
     changes = _edited(changes, upcaster.filled.items(), _fill)
     if is_first:
@@ -183,35 +206,58 @@ def _sides(change: Change) -> dict[str, Any]:
 
 
 def _replaced(
-    sides: tuple[Any, Any], old: Path, places: Mapping[str, Convert | None]
-) -> tuple[Any, Any]:
-    """Both sides with the value of the old place in the new ones instead."""
-    if _ANY in old:
-        at = len(old) - old[::-1].index(_ANY)
-        inner = {join(split(new)[at:]): convert for new, convert in places.items()}
-
-        def inside(element: Any, _: str) -> Any:
-            return _replaced((element, None), old[at:], inner)[0]
-
-        before, after = sides
-        return _at(before, old[:at], inside), _at(after, old[:at], inside)
-    path = join(old)
-    before, after = (pointers.at(side, path) for side in sides)
-    if before is UNSET and after is UNSET:
-        return sides
-    return _moved(sides[0], path, before, places), _moved(sides[1], path, after, places)
-
-
-def _moved(side: Any, path: str, value: Any, places: Mapping[str, Convert | None]) -> Any:
-    if not isinstance(side, dict):
-        return side
-    tree = pointers.put(side, path, UNSET)
-    for new, convert in places.items():
-        tree = _put(tree, new, value if value is UNSET or convert is None else convert(value))
-    return tree
+    sides: tuple[Tree, Tree], steps: Mapping[str, Mapping[str, Convert | None]]
+) -> tuple[Tree, Tree]:
+    """Both sides with the values of the old places in the new ones instead."""
+    within: dict[Path, Steps] = {}  # by the way to the elements in which they are
+    for old, places in steps.items():
+        tokens = split(old)
+        shared = _shared(tokens)
+        inner = {split(new)[shared:]: convert for new, convert in places.items()}
+        within.setdefault(tokens[:shared], {})[tokens[shared:]] = inner
+    before, after = sides
+    for way in sorted(within, key=len, reverse=True):  # an element, and then what holds it
+        if way:
+            edit = partial(_element, within[way])
+            before, after = _at(before, way, edit), _at(after, way, edit)
+        else:
+            before, after = _together([before, after], within[way])
+    return before, after
 
 
-def _put(tree: Tree, path: str, value: Any) -> Tree:
+def _element(steps: Steps, element: Any, _: str) -> Any:
+    return _together([element], steps)[0] if isinstance(element, dict) else element
+
+
+def _together(sides: list[Tree], steps: Steps) -> list[Tree]:
+    """The sides after steps that are taken at once, so that two values may trade places.
+
+    All old places are emptied, what lies deeper first; then all new ones are filled.
+    """
+    moved: list[tuple[Path, list[Any]]] = []
+    for old in sorted(steps, key=len, reverse=True):
+        path = join(old)
+        values = [pointers.at(side, path) for side in sides]
+        if all(value is UNSET for value in values):
+            continue
+        sides = [pointers.put(side, path, UNSET) for side in sides]
+        for new, convert in steps[old].items():
+            moved.append((new, [_converted(value, convert) for value in values]))
+    for new, values in sorted(moved, key=lambda one: len(one[0])):
+        sides = [_put(*pair, join(new)) for pair in zip(sides, values, strict=True)]
+    return sides
+
+
+def _converted(value: Any, convert: Convert | None) -> Any:
+    return value if value is UNSET or convert is None else convert(value)
+
+
+def _shared(place: Path) -> int:
+    """How many names an old place shares with the new ones: up to its last ``*``."""
+    return len(place) - place[::-1].index(_ANY) if _ANY in place else 0
+
+
+def _put(tree: Tree, value: Any, path: str) -> Tree:
     """The tree with a value, and with the objects on the way to it, also where it is UNSET."""
     above = path.rpartition("/")[0]
     if above and pointers.at(tree, above) is UNSET:
@@ -233,7 +279,8 @@ def _at(value: Any, place: Path, edit: Callable[[Any, str], Any], origin: str = 
     if not members:
         return value
     edited = {
-        name: _at(member, tuple(rest), edit, f"{origin}/{name}") for name, member in members.items()
+        name: _at(member, tuple(rest), edit, origin + join((str(name),)))
+        for name, member in members.items()
     }
     if isinstance(value, list):
         return list(edited.values())
@@ -249,7 +296,7 @@ def _edited(
         tokens = split(place)
         for path, sides in edited.items():
             inner = tokens[len(split(path)) :]
-            if len(split(path)) <= len(tokens) and _meet(place, path):
+            if _meet(place, path):
                 edited[path] = {
                     side: _at(value, inner, partial(edit, given), f"{side} {path}")
                     for side, value in sides.items()
@@ -262,9 +309,13 @@ def _fill(given: Any, value: Any, _: str) -> Any:
 
 
 def _seal(given: tuple[int, dict[str, Any]], value: Any, origin: str) -> Any:
-    """A reference that is made of where its value stands, and of nothing that the value says."""
+    """References that are made of where their values stand, and of nothing that these say."""
     if value is UNSET or value is None or value == "" or is_reference(value):
         return value
+    if isinstance(value, dict):
+        return {name: _seal(given, one, origin + join((name,))) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_seal(given, one, f"{origin}/{i}") for i, one in enumerate(value)]
     version, found = given
     secret_id = f"{version}.{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
     found[secret_id] = value

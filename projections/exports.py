@@ -139,10 +139,14 @@ _outlines = msgspec.json.Decoder(Outline)
 
 def outline(stored: Stored) -> Outline:
     """An event's outline, in today's shape."""
-    body = stored.body
-    if stored.type in codec.UPCASTERS:
-        body = codec.encode(codec.decode(body, stored.type))
-    return _outlines.decode(body)
+    return _outlines.decode(_today(stored).body)
+
+
+def _today(stored: Stored) -> Stored:
+    """An event in today's shape, in which what became secret is a reference."""
+    if stored.type not in codec.UPCASTERS:
+        return stored
+    return stored._replace(body=codec.encode(codec.decode(stored.body, stored.type)))
 
 
 def event_type(tag: str) -> str:
@@ -283,7 +287,7 @@ class Document:
         if not page:
             return b""
         between, self._between = self._between, b",\n"
-        return between + b",\n".join([stored.body for stored in page])
+        return between + b",\n".join([_today(stored).body for stored in page])
 
     def tail(self, last_sequence: int, /) -> bytes:
         """The document's end: it says how far the log was read, whether events came or not."""
@@ -303,6 +307,7 @@ def _cloudevent(stored: Stored, source: bytes) -> bytes:
 
     The source is the log: two installations both have an organization 1 with an event 1.
     """
+    stored = _today(stored)
     event = outline(stored)
     subject = _subject(event)
     return (

@@ -131,31 +131,36 @@ def count_stale(connection: sa.Connection, organization_ids: Iterable[int]) -> i
 
 
 def fold_stale(
-    connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
-) -> bool:
+    connection: sa.Connection, organization_id: int, progress: Callable[[int], None], after: int = 0
+) -> int | None:
     """Fold some of an organization's assistants whose rows were written with other settings.
 
-    Whether all are folded; then that is recorded. The organization must be locked.
+    They are those that come next ``after`` an assistant: the last of them, or None where all are
+    folded; then that is recorded. The organization must be locked.
     """
-    found = _stale(connection, organization_id)
+    found = _stale(connection, organization_id, after)
     count = 0
     for assistant_id in found:
         count += _fold_again(connection, (organization_id, assistant_id), progress)
         if count >= _EVENTS_AT_ONCE:
-            return False
+            return assistant_id
     if len(found) == _ROWS_AT_ONCE:
-        return False
+        return found[-1]
     _replace_policy(connection, organization_id)
     foldings.record(connection, organization_id)
-    return True
+    return None
 
 
-def _stale(connection: sa.Connection, organization_id: int) -> list[int]:
-    """Some assistants with rows that were written with other settings."""
+def _stale(connection: sa.Connection, organization_id: int, after: int) -> list[int]:
+    """The next assistants with rows that were written with other settings.
+
+    What is folded already is not looked through again: that would take time by its square.
+    """
     found: set[int] = set()
     for table in (current.assistants, keyframes.keyframes):
-        query = rows_of(table, organization_id, table.c.assistant_id).where(_is_stale(table))
-        found.update(connection.scalars(query.distinct().limit(_ROWS_AT_ONCE)))
+        query = rows_of(table, organization_id, table.c.assistant_id).distinct()
+        query = query.where(table.c.assistant_id > after, _is_stale(table))
+        found.update(connection.scalars(query.order_by(table.c.assistant_id).limit(_ROWS_AT_ONCE)))
     return sorted(found)[:_ROWS_AT_ONCE]
 
 

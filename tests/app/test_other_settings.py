@@ -168,12 +168,17 @@ def test_migrate_folds_a_portion_in_each_transaction(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rebuild, "_EVENTS_AT_ONCE", 1)
+    number = old.shown["id"]
     engine = writing_engine(old.path)
     with engine.begin() as connection:
-        assert not rebuild.fold_stale(connection, old.organization.id, lambda _: None)
+        assert number == rebuild.fold_stale(connection, old.organization.id, lambda _: None)
     with engine.begin() as connection:
-        assert rebuild.fold_stale(connection, old.organization.id, lambda _: None)
+        # From there on: what lies before is not looked through once more.
+        connection.execute(sa.update(current.assistants).values(settings_digest=OTHER))
+        assert rebuild.fold_stale(connection, old.organization.id, lambda _: None, number) is None
     engine.dispose()
+    assert old.digests() == {OTHER, DIGEST}
+    migrate(url_of(old.path))
     assert old.is_whole()
 
 

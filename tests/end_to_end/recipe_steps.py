@@ -34,7 +34,7 @@ META = {
     "avg_call_duration", "success_rate",
 }  # fmt: skip
 VERSIONS = 70  # more than lie between two keyframes
-FRONT, DELETED, OTHER = 1, 2, 3
+FRONT, DELETED, OTHER, PLAIN = 1, 2, 3, 4
 CHANGE_SET = VERSIONS + 5
 LOOKED_AT = {*range(1, 7), *range(63, 67)}  # versions, beside the newest
 SECRETS = {
@@ -42,6 +42,7 @@ SECRETS = {
     "/webhook_headers/X-Token": "token-front-desk-02",
     "/llm_fallback_providers/fallbacks/0/api_key": "sk-fallback-00003",
 }
+PLAIN_SID = "MG-plain-alone"  # of an assistant in which nothing is sealed
 FILE, LINES, STORED = "backstory.db", "before.ndjson", "before.json"
 
 
@@ -74,6 +75,7 @@ def make(folder: Path) -> None:
         ok(admin.put(f"{front}/versions/5/label", json={"label": "stable"}))
         ok(admin.put("/api/v1/policy", json={"require_reason_for": ["/end_call_message"]}))
         ok(admin.post(f"{front}/secrets/reveal", json={"paths": ["/llm_provider_config/api_key"]}))
+        ok(admin.post(ASSISTANTS, json={"name": "Plain", "messaging_service_sid": PLAIN_SID}))
         (folder / LINES).write_bytes(_export(admin))
     (folder / STORED).write_text(json.dumps(_stored(folder)))
 
@@ -197,6 +199,7 @@ class _Checks:
         self.console()
         self.going_back()
         self.current_view_and_list()
+        self.erasing()
 
     def get(self, address: str, **query: Any) -> Any:
         answer = self.admin.get(address, params=query)
@@ -251,6 +254,18 @@ class _Checks:
             del reveals[old]
         told = ok(self.admin.post(f"{self.front}/secrets/reveal", json={"paths": list(reveals)}))
         assert told["secrets"] == reveals
+
+    def erasing(self) -> None:
+        """What was made secret is revealed no more, also where nothing else was sealed."""
+        sid = "/messaging_service_sid"
+        if sid in self.expected["secrets"]:
+            plain = f"{ASSISTANTS}/{PLAIN}"
+            body = {"paths": [sid]}
+            told = ok(self.admin.post(f"{plain}/secrets/reveal", json=body))
+            assert told["secrets"] == {sid: PLAIN_SID}
+            ok(self.admin.delete("/api/v1/vault/secrets"))
+            for place in (plain, self.front):
+                assert self.admin.post(f"{place}/secrets/reveal", json=body).status_code == 410
 
     def console(self) -> None:
         with Browser(self.server.url) as browser:

@@ -290,6 +290,7 @@ RECIPES: dict[str, Recipe] = {
         never=(
             "MG-plain-before",
             "MG-plain-after",
+            "MG-plain-alone",
         ),
         patch={"messaging_service_sid": "MG-sealed"},
         patched={"/messaging_service_sid": "********"},

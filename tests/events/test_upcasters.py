@@ -54,6 +54,24 @@ def created(tree: Tree) -> Told:
             id="a member leaves an object that went at once",
         ),
         pytest.param(
+            Upcaster(moved={"/a": "/b", "/b": "/a", "/l/*/x": "/l/*/y", "/l/*/y": "/l/*/x"}),
+            {"/a": {"after": 1}, "/b": {"after": 2}, "/l": {"after": [{"x": 1, "y": 2}]}},
+            {"/a": {"after": 2}, "/b": {"after": 1}, "/l": {"after": [{"y": 1, "x": 2}]}},
+            id="two values trade places",
+        ),
+        pytest.param(
+            Upcaster(moved={"/a": "/b", "/b": "/c"}),
+            {"/a": {"before": 1, "after": 2}, "/b": {"before": 3, "after": 4}},
+            {"/b": {"before": 1, "after": 2}, "/c": {"before": 3, "after": 4}},
+            id="a value moves to where another was",
+        ),
+        pytest.param(
+            Upcaster(moved={"/o": "/n"}, replaced={"/o/x": {"/n/x": str}}, retired=("/o/y",)),
+            {"/o/x": {"after": 1}, "/o/y": {"after": 2}, "/o/z": {"after": 3}},
+            {"/n/x": {"after": "1"}, "/n/z": {"after": 3}},
+            id="an object moves, and what it holds is converted and retired",
+        ),
+        pytest.param(
             Upcaster(retired=("/a",)),
             {"/a/x": {"after": 1}, "/b": {"after": 1}},
             {"/b": {"after": 1}},
@@ -129,6 +147,28 @@ def test_paths_that_events_name_are_todays_too() -> None:
     assert upcast(policy, upcaster)["changes"] == {"/admin_paths": {"before": [], "after": today}}
 
 
+def protecting(*paths: str) -> Told:
+    """What a policy says that demands something of some paths."""
+    changes = {"/admin_paths": {"before": [], "after": list(paths)}}
+    return {"type": "policy_changed.v1", "changes": changes}
+
+
+@pytest.mark.parametrize(
+    ("path", "today"),
+    [
+        pytest.param("/o", ["/o", "/x"], id="of the object that it leaves"),
+        pytest.param("/*/x", ["/*/x", "/x"], id="of a name in any object"),
+        pytest.param("/l", ["/l"], id="of the list in which it moves"),
+        pytest.param("/l/*/k", ["/l/*/s"], id="of every element"),
+        pytest.param("/l/0/k/t", ["/l/0/s/t"], id="of one element"),
+    ],
+)
+def test_a_policy_still_covers_what_moved(path: str, today: list[str]) -> None:
+    upcaster = Upcaster(moved={"/o/x": "/x", "/l/*/k": "/l/*/s"})
+    told = upcast(protecting(path), upcaster)
+    assert told["changes"]["/admin_paths"]["after"] == today
+
+
 # -- secrets
 
 
@@ -151,11 +191,31 @@ def test_what_was_plain_is_a_reference_that_says_nothing_of_it() -> None:
     assert told["changes"]["/sid"]["after"]["$secret"]["id"].startswith("3.")
 
 
+@pytest.mark.parametrize("place", ["/map", "/map/*"])
+def test_what_is_made_secret_is_so_with_all_below_it(place: str) -> None:
+    """However an event came to name it: the object at once, or one member of it."""
+    changes: Told = {"/map": {"before": {"x": "one", "y": ""}, "after": {"x/y": "two", "z": {}}}}
+    member: Told = {"/map/x": {"before": "three", "after": ["four", {"k": "five"}]}}
+    for told in (changes, member):
+        found: dict[str, Any] = {}
+        text = msgspec.json.encode(upcast(changed(told), Upcaster(made_secret=(place,)), found))
+        assert not any(value in text.decode() for value in ("one", "two", "three", "four", "five"))
+        assert len(found) == (2 if told is changes else 3)
+    nested = {"/map": {"after": {"a/b": "one", "a": {"b": "two"}}}}
+    found = {}
+    upcast(changed(nested), Upcaster(made_secret=(place,)), found)
+    assert sorted(found.values()) == ["one", "two"]  # each has a reference of its own
+
+
 def test_a_value_was_sealed_at_each_place_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = (Upcaster(moved={"/a": "/b"}), Upcaster(moved={"/b/k": "/c", "/x": "/y"}))
+    steps = (
+        Upcaster(moved={"/a": "/b"}),
+        Upcaster(moved={"/b/k": "/c", "/x": "/y", "/o": "/n", "/p": "/n/k"}),
+    )
     monkeypatch.setattr("events.upcasters.UPCASTERS", steps)
     assert list(former("/c")) == ["/b/k", "/a/k"]
     assert list(former("/y/z")) == ["/x/z"]
+    assert list(former("/n/k")) == ["/p"]
     assert list(former("/d")) == []
 
 
@@ -179,6 +239,8 @@ UPCASTERS = st.sampled_from(
         Upcaster(replaced={"/v": {"/x": lambda one: [one], "/y": lambda one: {"was": one}}}),
         Upcaster(moved={"/c/*/k": "/c/*/x"}),
         Upcaster(replaced={"/o/z": {"/o/z": str}}, retired=("/b",), moved={"/c": "/o/y"}),
+        Upcaster(moved={"/a": "/b", "/b": "/c", "/c": "/a"}),
+        Upcaster(moved={"/a": "/x", "/a/b": "/y"}, retired=("/a/c",)),
     ]
 )
 

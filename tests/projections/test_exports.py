@@ -314,6 +314,8 @@ def test_an_old_shape_is_exported_as_todays(monkeypatch: pytest.MonkeyPatch) -> 
     (record,) = lines("ocsf", [old])
     assert record["unmapped"] == lines("ocsf", [today])[0]["unmapped"]
     assert record["metadata"]["event_code"] == old.type
+    for name in ("json", "cloudevents"):  # that need not prove the stored bytes
+        assert export(name, [old]) == export(name, [today])
 
 
 # -- whose events they are
