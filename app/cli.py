@@ -301,7 +301,8 @@ def create_key(
             role=accounts.Role[role],
             narrowed=dict.fromkeys(scopes, True),
         )
-    terminal.say(token)
+        unit.flush()
+        terminal.hand_over(token)  # or there is no such key: nobody would have it
 
 
 @keys.command("list")
