@@ -57,6 +57,7 @@ from app.unread import UnreadProtocol
 from app.vault import MasterKeyError
 from events import store
 from events.changed import Cause
+from events.codec import NewerEvent
 from events.errors import AssistantNotFound, InvalidSettings
 from projections import rebuild as rebuilding
 
@@ -75,6 +76,7 @@ _REASONS = (
     DatabaseLost,
     NewerSchema,
     NewerSettings,
+    NewerEvent,
     NotFolded,
     NotMigrated,
     NotACopy,
@@ -301,7 +303,8 @@ def create_key(
             role=accounts.Role[role],
             narrowed=dict.fromkeys(scopes, True),
         )
-    terminal.say(token)
+        unit.flush()
+        terminal.hand_over(token)  # or there is no such key: nobody would have it
 
 
 @keys.command("list")
@@ -414,7 +417,7 @@ def erase(
 ) -> None:
     """Destroy sealed secrets and the keys that sealed them. The history stays. Irrevocable."""
     if organization is None and assistant is None:
-        raise click.UsageError("name an --organization or an --assistant")
+        raise click.UsageError("Name an --organization or an --assistant.")
     instead = (
         "DELETE /api/v1/vault/secrets"
         if assistant is None

@@ -211,7 +211,8 @@ def _saying_what_is_wrong() -> Iterator[None]:
         yield
     except InvalidSettings as refusal:
         (error,) = refusal.errors
-        operating.fail(f"--{error.loc[-1]}: {error.msg}".replace("_", "-"), 2)
+        option = str(error.loc[-1]).replace("_", "-")  # the message may name a setting
+        operating.fail(f"--{option}: {error.msg}", 2)
     except BeyondLog as error:
         name = error.name.replace("_", "-")
         operating.fail(f"--{name}: expected a number from {error.least} to {error.most}", 2)

@@ -12,6 +12,7 @@ import structlog
 
 from app.engines import SCRUB_ATTEMPTS, engines
 from events import store
+from events.codec import NewerEvent
 from projections import foldings
 from projections.rebuild import count_stale, fold_stale
 
@@ -115,7 +116,7 @@ def prepare(url: sa.URL) -> None:
     """Bring up to date what a process may bring up to date at its start.
 
     That is the schema of a file, which this process holds, and views that fold fast. Raises
-    ``NotMigrated``, ``NotFolded``, ``NewerSchema`` and ``DatabaseLost``.
+    ``NotMigrated``, ``NotFolded``, ``NewerSchema``, ``NewerEvent`` and ``DatabaseLost``.
     """
     if not is_current(url):
         if not engines(url).is_embedded:
@@ -126,6 +127,8 @@ def prepare(url: sa.URL) -> None:
     try:
         with engine.connect() as connection:
             if foldings.superseded(connection):
+                if (tag := store.newer_tag(connection)) is not None:
+                    raise NewerEvent(tag)
                 # This release still answers right: it folds from the events what the newer one
                 # wrote. It folds nothing anew, or it would be taken for the newer one itself.
                 _log.warning(

@@ -224,7 +224,7 @@ def _(refusal: PatchTestFailed) -> Response[bytes]:
 
 @answer_refusal.register
 def _(refusal: NotUndoable) -> Response[bytes]:
-    rule = f"Version {refusal.version} was made by {refusal.kind}: only changes are undone"
+    rule = f"Version {refusal.version} is {refusal.kind}: only changes of settings are undone"
     error = FieldError(loc=("body", "version"), msg=rule, type="not_undoable")
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-undoable", [error])
 

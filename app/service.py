@@ -17,7 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app import representation, versions
 from app.preconditions import NONE, Condition, version_in
 from app.vault import existing
-from events import pointers, policy, store
+from events import codec, pointers, policy, store
 from events.changed import (
     AssistantDeleted,
     AssistantSettingsChanged,
@@ -55,6 +55,7 @@ from events.secret_merge import with_secrets_of
 from events.secrets import differing, mask, places
 from projections import history, keyframes, labels
 from projections.blame import newest_at
+from projections.exports import event_type
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
@@ -379,7 +380,7 @@ def undoing(
     key = (wish.caller.organization_id, wish.assistant_id)
     (event,) = store.read_stream(unit.connection, *key, after=version - 1, until=version)
     if not isinstance(event, AssistantSettingsChanged):
-        raise NotUndoable(version, type(event).__name__)
+        raise NotUndoable(version, event_type(codec.tag_of(event)))
     after = keyframes.state_at(unit.connection, *key, version).settings
     return UndoChange(
         undoes=version,

@@ -21,6 +21,13 @@ def say(*fields: object, err: bool = False) -> None:
     click.echo("\t".join(map(printable, fields)), err=err)
 
 
+def hand_over(text: str) -> None:
+    """Print what is shown this one time; raises ``OSError`` where nobody can have got it."""
+    if sys.stdout is None:
+        raise OSError("stdout is closed")
+    say(text)
+
+
 def say_lines(text: str) -> None:
     """Print the lines of a text of our own, whose line ends are meant."""
     for line in text.split("\n"):

@@ -7,7 +7,7 @@ today's shape by its upcaster.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -30,6 +30,16 @@ UPCASTERS: Mapping[str, Upcaster] = {
     for name in upcasters.NAMES_SETTINGS
     for generation, upcaster in enumerate(upcasters.UPCASTERS, 1)
 }
+# The tags that events get today; ``UPCASTERS`` has those that they had before.
+TODAY = frozenset(str(kind.__struct_config__.tag) for kind in get_args(LogEvent))
+
+
+class NewerEvent(Exception):
+    """The log holds an event that a newer release wrote, and this one cannot read."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(f"the log holds {tag}, which only a newer release reads: use that release")
+        self.tag = tag
 
 
 def tags_of(kind: type[LogEvent]) -> tuple[str, ...]:
@@ -55,8 +65,10 @@ def encode(event: LogEvent) -> bytes:
 
 
 def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS) -> LogEvent:
-    """The event that the bytes hold, in today's shape."""
+    """The event that the bytes hold, in today's shape. Raises ``NewerEvent``."""
     if tag not in upcasters:
+        if tag not in TODAY:
+            raise NewerEvent(tag)
         return _decoder.decode(body)
     members = msgspec.json.decode(body)
     while upcast := upcasters.get(members["type"]):

@@ -237,6 +237,14 @@ def read_moments(
     return [(row.version, from_micros(row.occurred_at)) for row in rows]
 
 
+def newer_tag(connection: sa.Connection) -> str | None:
+    """A tag in the log that this release does not know; looks at every event."""
+    known = (*codec.TODAY, *codec.UPCASTERS)
+    query = sa.select(events.c.type).where(events.c.type.not_in(known)).limit(1)
+    found: str | None = connection.scalar(query)
+    return found
+
+
 def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Event]:
     """One organization's events, stream by stream, each in order of version."""
     key = sa.tuple_(events.c.assistant_id, events.c.version)

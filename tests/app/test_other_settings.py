@@ -12,10 +12,13 @@ import sqlalchemy as sa
 
 from app import database as databases
 from app.database import NewerSettings, NotFolded, migrate, prepare
+from events import codec
+from events.codec import NewerEvent
 from events.shape import DIGEST
 from projections import current, foldings, keyframes, rebuild
 from tests.conftest import ASSISTANTS, Organization, make_organizations, serving
 from tests.databases import reading_engine, url_of, writing_engine
+from tests.end_to_end.processes import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -205,6 +208,37 @@ def test_a_release_that_was_superseded_serves_on_and_leaves_the_views_alone(
     engine.dispose()
     migrate(url_of(old.path))
     assert old.is_whole()
+
+
+def test_a_release_does_not_start_over_events_that_only_a_newer_one_reads(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [
+        {"organization_id": old.organization.id, "settings_digest": digest, "position": position}
+        for position, digest in enumerate((DIGEST, OTHER))
+    ]
+    execute(old.path, sa.delete(foldings.foldings))
+    execute(old.path, sa.insert(foldings.foldings).values(rows))
+    prepare(url_of(old.path))  # the control: it reads them all
+    monkeypatch.setattr(codec, "TODAY", codec.TODAY - {"assistant_created.v1"})
+    with pytest.raises(NewerEvent, match=r"the log holds assistant_created\.v1"):
+        prepare(url_of(old.path))
+    execute(old.path, sa.delete(foldings.foldings))  # nor where it never folded them
+    with pytest.raises(NewerEvent, match=r"the log holds assistant_created\.v1"):
+        prepare(url_of(old.path))
+    assert old.digests() == {OTHER}
+
+
+@pytest.mark.parametrize("command", ["check", "rebuild"])
+def test_an_event_that_only_a_newer_release_reads_ends_a_command_in_one_line(
+    old: Old, command: str
+) -> None:
+    older = "from events import codec; codec.TODAY -= {'assistant_created.v1'}"
+    ended = run(old.path.parent, command, preamble=older)
+    assert ended.returncode == 1
+    why = "the log holds assistant_created.v1, which only a newer release reads: use that release"
+    assert ended.stderr.splitlines()[-1] == f"backstory: {why}"
+    assert "Traceback" not in ended.stderr
 
 
 def test_an_organization_of_this_release_has_nothing_to_fold(tmp_path: Path) -> None:

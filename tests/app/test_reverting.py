@@ -668,13 +668,15 @@ def test_only_changes_are_undone(
     editor.post(f"{path}/restore")
     before = rows()
     kinds = {
-        1: "AssistantCreated", 7: "SecretsErased", 8: "AssistantDeleted", 9: "AssistantRestored",
+        1: "assistant_created", 7: "secrets_erased", 8: "assistant_deleted",
+        9: "assistant_restored",
     }  # fmt: skip
     for version, kind in kinds.items():
         for options in ({}, {"on_conflict": "force"}, {"dry_run": True}):
             answer = undo(editor, path, version=version, **options)
             assert errors(answer) == [(["body", "version"], "not_undoable")]
-            assert kind in answer.json()["detail"][0]["msg"]
+            said = f"Version {version} is {kind}: only changes of settings are undone"
+            assert answer.json()["detail"][0]["msg"] == said
     assert rows() == before
     # The control: what lies between them is a change.
     assert undo(editor, path, version=4).status_code == 200

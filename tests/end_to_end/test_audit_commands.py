@@ -483,7 +483,9 @@ def test_an_export_beside_a_server_says_that_it_is_not_in_the_log(
 ONE_LINE = {
     "export --since yesterday": "--since: Input should be an RFC 3339 date and time",
     "export --until 2026-13-01T00:00:00Z": "--until: Input should be an RFC 3339 date and time",
-    "export --path llm_settings": "--path: Input should be a JSON Pointer",
+    "export --path llm_settings": (
+        "--path: Input should be a JSON Pointer, such as /llm_settings/top_p\n"
+    ),
     "export --until-sequence 999999": "--until-sequence: expected a number from 0 to ",
     "export --until-sequence -1": "--until-sequence: expected a number from 0 to ",
     "archive --to archive --before soon": "--before: Input should be ",

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.sqlite
 FULL = "No space left on device"
 # A pipe for stdout that nobody reads any more.
 LEFT = "import os; r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w)"
+CLOSED = "import sys; sys.stdout = None"
 # Ctrl-C in the middle of an export, and where views are compared.
 INTERRUPTED = """
 import signal
@@ -144,6 +145,29 @@ def test_a_full_disk_and_a_reader_that_left_are_exit_code_1(folder: Path, comman
     left = run(folder, *command.split(), preamble=LEFT)
     assert left.returncode == 1
     assert said(left) == []
+
+
+@pytest.mark.parametrize(
+    ("stdout", "preamble", "why"),
+    [
+        ("/dev/full", "", [f"backstory: {FULL}"]),
+        ("", LEFT, []),
+        ("", CLOSED, ["backstory: stdout is closed"]),
+    ],
+)
+def test_a_key_that_nobody_could_read_is_not_made(
+    folder: Path, stdout: str, preamble: str, why: list[str]
+) -> None:
+    make = ("keys", "create", "--organization", "Organization 0", "--role", "admin")
+    kept = "SELECT name FROM api_keys UNION ALL SELECT type FROM events"
+    before = query(folder / FILE, kept)
+    ended = run(folder, *make, stdout=stdout, preamble=preamble)
+    assert ended.returncode == 1
+    assert said(ended) == why
+    assert query(folder / FILE, kept) == before
+    # The control: where it is read, it is made.
+    assert run(folder, *make).returncode == 0
+    assert query(folder / FILE, kept) != before
 
 
 def test_what_an_encoding_lacks_is_printed_as_a_number(folder: Path) -> None:
