@@ -43,6 +43,7 @@ from app.database import (
     NewerSettings,
     NotFolded,
     NotMigrated,
+    check_folded,
     find_revision,
     migrate,
     prepare,
@@ -468,6 +469,7 @@ def check(database: str | None) -> None:
     """
     config = operating.configure(database_url=database)
     with operating.reading(config) as connection:
+        check_folded(connection, engines(config.url).name)
         shown = 0
         with operating.progress("checking", operating.count_all(connection), "events") as advance:
             for difference in rebuilding.differences(connection, advance):

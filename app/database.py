@@ -57,7 +57,7 @@ class NewerSchema(Exception):
 
 
 class NotFolded(Exception):
-    """The views are those of a release with other settings, and too large to fold at a start."""
+    """The views are those of a release with other settings."""
 
     def __init__(self, name: str, count: int) -> None:
         super().__init__(
@@ -90,7 +90,8 @@ class DatabaseLost(Exception):
 def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> None:
     """Bring a database up to this release's schema and settings; makes a file that is not there.
 
-    ``progress`` hears how many events were folded. Raises ``NewerSchema`` and ``NewerSettings``.
+    ``progress`` hears how many events were folded. Raises ``NewerSchema``, ``NewerSettings`` and
+    ``NewerEvent``.
     """
     from alembic import command  # noqa: PLC0415  # a server that finds its schema starts without it
     from alembic.config import Config  # noqa: PLC0415  # as above
@@ -104,7 +105,7 @@ def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> No
             connection.rollback()  # the migrations begin a transaction of their own
             settings.attributes["connection"] = connection
             command.upgrade(settings, "head")
-            if foldings.superseded(connection):
+            if _is_superseded(connection):
                 raise NewerSettings(engines(url).name)
             ids = store.organization_ids(connection)
         fold(engine, ids, progress)
@@ -126,9 +127,7 @@ def prepare(url: sa.URL) -> None:
     engine = engines(url).commands()
     try:
         with engine.connect() as connection:
-            if foldings.superseded(connection):
-                if (tag := store.newer_tag(connection)) is not None:
-                    raise NewerEvent(tag)
+            if _is_superseded(connection):
                 # This release still answers right: it folds from the events what the newer one
                 # wrote. It folds nothing anew, or it would be taken for the newer one itself.
                 _log.warning(
@@ -144,6 +143,28 @@ def prepare(url: sa.URL) -> None:
         fold(engine, pending, lambda _: None)
     finally:
         engine.dispose()
+
+
+def _is_superseded(connection: sa.Connection) -> bool:
+    """Whether a release with other settings has folded the views after this one.
+
+    Raises ``NewerEvent`` where it has written events that this one cannot read.
+    """
+    superseded = foldings.superseded(connection)
+    if superseded and (tag := store.newer_tag(connection)) is not None:
+        raise NewerEvent(tag)
+    return superseded
+
+
+def check_folded(connection: sa.Connection, name: str) -> None:
+    """See that the views were folded with this release's settings.
+
+    Raises ``NotFolded``, and ``NewerEvent`` where this release could not fold them.
+    """
+    if count := count_stale(connection, store.organization_ids(connection)):
+        if (tag := store.newer_tag(connection)) is not None:
+            raise NewerEvent(tag)
+        raise NotFolded(name, count)
 
 
 def fold(engine: sa.Engine, organization_ids: list[int], progress: Callable[[int], None]) -> None:

@@ -35,7 +35,13 @@ class Edit(Struct, frozen=True, kw_only=True):
 def edit(found: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edit:
     """What a form makes of what was shown; a field that is not in it, or was left alone, stays."""
     made = shown
-    errors: dict[str, str] = {}
+    known = {one.path for one in found}
+    # As when the page was opened before an upgrade.
+    errors = {
+        name: "This setting is there no longer: open the page again"
+        for name in form
+        if name.startswith("/") and name not in known
+    }
     paths = []
     for one in found:
         try:

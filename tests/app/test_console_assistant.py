@@ -494,3 +494,14 @@ def test_what_nobody_knows_is_said_instead_of_dropped(
     assert answer.status_code == 422
     assert "did you mean" in html.unescape(answer.text)
     assert now(editor, at)["version"] == 1
+
+
+def test_a_setting_that_is_there_no_longer_is_said_instead_of_dropped(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    """As when a page was opened before an upgrade."""
+    form = {"base_version": 1, "/of_before/x": "typed", TEMPERATURE: "0.3"}
+    answer = operator.submit(at, form)
+    assert answer.status_code == 422
+    assert "This setting is there no longer" in answer.text
+    assert now(editor, at)["version"] == 1

@@ -484,7 +484,7 @@ ONE_LINE = {
     "export --since yesterday": "--since: Input should be an RFC 3339 date and time",
     "export --until 2026-13-01T00:00:00Z": "--until: Input should be an RFC 3339 date and time",
     "export --path llm_settings": (
-        "--path: Input should be a JSON Pointer, such as /llm_settings/top_p\n"
+        "--path: Input should be a JSON Pointer, such as /llm_settings/top_p"
     ),
     "export --until-sequence 999999": "--until-sequence: expected a number from 0 to ",
     "export --until-sequence -1": "--until-sequence: expected a number from 0 to ",

@@ -326,6 +326,17 @@ def test_check_shows_rows_that_are_no_fold_of_the_log_and_rebuild_repairs_them(
     assert run(tmp_path, "check").stdout == EQUAL
 
 
+def test_check_asks_to_fold_what_a_release_with_other_settings_folded(
+    database: Path, tmp_path: Path
+) -> None:
+    execute(database, "UPDATE assistants SET settings_digest = 'of another'")
+    checked = run(tmp_path, "check")
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert "run 'backstory migrate' first" in checked.stderr
+    assert run(tmp_path, "migrate").returncode == 0
+    assert run(tmp_path, "check").stdout == EQUAL
+
+
 def test_check_names_an_event_that_was_edited_behind_the_logs_back(
     database: Path, tmp_path: Path
 ) -> None:
