@@ -83,7 +83,8 @@ def headers(address: str, version: int, moment: datetime, around: Neighbours) ->
 
 def of_list(address: str, query: Iterable[tuple[str, str]], moment: datetime) -> dict[str, str]:
     """The headers of a list as of a moment; ``query`` is what was asked for with it."""
-    chosen = [(name, value) for name, value in query if name != _AS_OF]
+    # In one order: the framework reads a query into none that stays.
+    chosen = sorted((one for one in query if one[0] != _AS_OF), key=lambda one: one[0])
     original = _with_query(address, chosen)
     then = _with_query(address, [*chosen, (_AS_OF, moment.isoformat())])
     links = (_link(original, ["original", "timegate"]), _link(then, ["memento"], moment))

@@ -31,7 +31,7 @@ from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
 _WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
-ORGANIZATIONS = 560
+ORGANIZATIONS = 440
 ASSISTANTS = "/api/v1/assistants"
 
 

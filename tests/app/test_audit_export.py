@@ -160,7 +160,7 @@ class Written(Struct, frozen=True, kw_only=True):
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     folder = tmp_path_factory.mktemp("written")
     database = folder / "backstory.db"
-    *waiting, brief, heavy, varied = make_organizations(database, 40)
+    *waiting, brief, heavy, varied = make_organizations(database, 60)
     write(
         database,
         write_varied(varied.id, 3000),

@@ -266,7 +266,7 @@ def _setting(story: Given, path: str, value: Any) -> ChangeSettings:
     return ChangeSettings(patch=sealed(tree), cause=PATCH)
 
 
-@configured(max_examples=60, deadline=None)
+@configured(max_examples=30, deadline=None)
 @for_all(pairs_of_trees(), pairs_of_trees(), st.data())
 def test_each_path_gets_the_value_that_was_chosen_for_it(
     one: tuple[Tree, Tree], two: tuple[Tree, Tree], data: st.DataObject
@@ -287,14 +287,14 @@ def test_each_path_gets_the_value_that_was_chosen_for_it(
 # -- line ends
 
 
-@configured(max_examples=100, deadline=None)
+@configured(max_examples=50, deadline=None)
 @for_all(_TEXTS_OF_LINES, _TEXTS_OF_LINES.map(as_typed) | st.text("ab\n", max_size=8))
 def test_a_text_is_what_was_typed_whatever_its_line_ends_were(before: str, typed: str) -> None:
     assert as_typed(with_line_ends(before, typed)) == typed
     assert with_line_ends(before, as_typed(before)) == before
 
 
-@configured(max_examples=60, deadline=None)
+@configured(max_examples=30, deadline=None)
 @for_all(st.lists(st.tuples(_CALM, _ENDS), min_size=2, max_size=6), st.data())
 def test_lines_that_were_not_edited_keep_their_ends(
     lines: list[tuple[str, str]], data: st.DataObject

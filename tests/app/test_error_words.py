@@ -27,8 +27,8 @@ _PYTHON = re.compile(
     r"|Annotated|Struct|UnsetType|UNSET|msgspec|litestar|typing|class|Expected|Object contains"
     r"|self|kwargs|Exception|Error)\b|[`<]|\w+\(\)|__\w+__"
 )
-_TEXTS = ("x", "", "-1", "1.5", "9" * 25, "x" * 2000)
-_VALUES: tuple[Any, ...] = (None, -1, 1.5, 2**40, "x", "x" * 2000, "1e400", [[]], {"a": 1})
+_TEXTS = ("x", "", "-1", "9" * 25)
+_VALUES: tuple[Any, ...] = (None, -1, 1.5, "x" * 2000, [[]], {"a": 1})
 _FEW = 12  # members of a body that are also tried one by one
 _OPTIONS = (("base_version",), ("on_conflict",), ("dry_run",), ("change_description",), ("name",))
 _DESTROYING = ("/api/v1/vault",)

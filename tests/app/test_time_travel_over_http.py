@@ -35,7 +35,7 @@ JSON_PATCH = "application/json-patch+json"
 DAY = timedelta(days=1)
 STEPS = 20
 _NEXT = re.compile(r'<([^>]+)>; rel="next"')
-few_stories = hypothesis.settings(max_examples=6, deadline=None)
+few_stories = hypothesis.settings(max_examples=4, deadline=None)
 many_stories = hypothesis.settings(max_examples=400, deadline=None)
 
 

@@ -1011,7 +1011,7 @@ def test_a_list_as_of_a_moment_leads_to_the_list_and_to_itself(past: Past) -> No
     )
     moment = answer.headers["memento-datetime"]
     assert moment == past.http_date(3.5)
-    whole = f"{ASSISTANTS}?limit=2&active_only=true"
+    whole = f"{ASSISTANTS}?active_only=true&limit=2"
     then = answer.headers["content-location"]
     assert links(answer) == {
         ("original", whole, None),

@@ -421,8 +421,10 @@ def test_rows_of_the_other_release_would_lack_its_settings(newer: Path, tmp_path
 # -- an SQLite file: the one after the other
 
 
+@pytest.mark.long
 @pytest.mark.sqlite
 def test_one_release_after_another_on_a_file(newer: Path, tmp_path: Path) -> None:
+    """``pytest -m long tests/end_to_end/test_rolling_upgrade.py``."""
     database = tmp_path / "backstory.db"
     (organization,) = make_organizations(database, 1)
 

@@ -29,8 +29,8 @@ from events.pointers import Tree
 from events.settings import Settings
 
 # Machines that run these are shared: how long an example takes proves nothing.
-modest = hypothesis.settings(max_examples=50, deadline=None)
-few = hypothesis.settings(max_examples=20, deadline=None)
+modest = hypothesis.settings(max_examples=30, deadline=None)
+few = hypothesis.settings(max_examples=12, deadline=None)
 many = hypothesis.settings(max_examples=4000, deadline=None)
 
 # -- JSON

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from events.patch import SettingsPatch
 
 MASK = "********"
-brief = hypothesis.settings(max_examples=12, deadline=None)  # each builds a story with secrets
+brief = hypothesis.settings(max_examples=8, deadline=None)  # each builds a story with secrets
 
 
 def shown(story: Given) -> Tree:

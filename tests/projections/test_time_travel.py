@@ -46,7 +46,7 @@ LENGTH = 200
 DAY = timedelta(days=1)
 _START = datetime(2030, 1, 1, tzinfo=UTC)
 _GAPS = [timedelta(microseconds=n) for n in (0, 0, 1, 2_000_000, 12_345_678_901)]
-few_streams = hypothesis.settings(max_examples=3, deadline=None)
+few_streams = hypothesis.settings(max_examples=2, deadline=None)
 many_streams = hypothesis.settings(max_examples=150, deadline=None)
 
 
