@@ -131,7 +131,7 @@ def _saying_what_is_wrong() -> Iterator[None]:
     except InvalidSettings as refusal:
         wrong = refusal.errors[0]
         operating.fail(f"--{wrong.loc[-1]}: {wrong.msg}", 2)
-    except BrokenPipeError:  # whoever reads it has had enough
+    except BrokenPipeError:  # the reader has closed it
         sys.exit(1)
     except OSError as error:
         operating.fail(_failure(error), 1)

@@ -70,7 +70,7 @@ def allow(methods: Iterable[str]) -> str:
 
 
 def options(request: Request[Any, Any, Any]) -> Response[None] | None:
-    """The answer to OPTIONS, whoever asks; None for another method.
+    """The answer to OPTIONS, for any caller; None for another method.
 
     It takes the place of the framework's own, which knows the first handler of a path alone.
     """

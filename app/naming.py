@@ -1,4 +1,4 @@
-"""Names of organizations, users and keys, labels, and addresses: one rule, whoever gives them."""
+"""Names of organizations, users and keys, labels, and addresses: one rule for every door."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def edit(found: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edit
 def operations(shown: Tree, made: Tree) -> list[Tree]:
     """The JSON Patch from one to the other, at the finest places that differ."""
     changes = pointers.diff(shown, made)
-    if len(changes) > _MOST:  # as when somebody pastes a large object
+    if len(changes) > _MOST:  # as after a large object was pasted
         names = dict.fromkeys(pointers.split(path)[0] for path in changes)
         changes = {f"/{name}": Change(before=shown[name], after=made[name]) for name in names}
     return [_operation(path, change) for path, change in changes.items()]

@@ -280,7 +280,7 @@ def _hides(one: Field, text: str, policy: Policy) -> bool:
 
 def _may_hide(one: Field, text: str, policy: Policy) -> bool:
     """Whether a text that cannot be read may hold a secret that its page did not show."""
-    if is_hidden(one.value):  # what took a mask's place is not to be told
+    if is_hidden(one.value):  # what took a mask's place is not shown
         return True
     stood = {line for line in one.text.split("\n") if line[-1:] not in ("{", "[")}
     lines = [line for line in text.split("\n") if line not in stood]

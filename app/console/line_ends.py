@@ -19,7 +19,7 @@ def as_typed(text: str) -> str:
 
 
 def with_line_ends(before: str, typed: str) -> str:
-    """What somebody made of a text, with the line ends that its lines had before.
+    """An edited text, with the line ends that its lines had before.
 
     A line that was edited keeps its end; a new one ends as the line above it does.
     """
