@@ -8,9 +8,9 @@ _INTERRUPTED = 130  # as shells count it
 def main() -> None:
     """Run the command. Most of its time is importing it, and Ctrl-C may come as early."""
     try:
-        from app import cli  # noqa: PLC0415  # see above
+        from app.cli.main import main as run  # noqa: PLC0415  # see above
 
-        cli.main()
+        run()
     except KeyboardInterrupt:
         sys.stderr.write("backstory: interrupted\n")
         sys.exit(_INTERRUPTED)

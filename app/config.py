@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Meta, Struct
 from sqlalchemy.exc import ArgumentError
 
-from app import engines
+from app.storage import engines
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from litestar.enums import ScopeType
 
-from app import methods
+from app.api import methods
 from app.escaping import printable, printable_lines
 from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
 

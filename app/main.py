@@ -19,42 +19,45 @@ from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from msgspec import Struct
 
-from app import access, log, methods, openapi, problems, signing, vault
-from app.audit import Audit
-from app.auth import Authentication, Authenticator
-from app.caching import CacheControl
-from app.clock import ForwardClock, Witness
-from app.config import Config, read_config
-from app.console.pages import TEMPLATES, on_no_route
-from app.console.router import ROUTER
-from app.console.session import Codes, Sessions
-from app.database import Database, prepare
-from app.engines import engines
-from app.idempotency import Idempotency
-from app.keys import ApiKeys
-from app.reading import Assistants
-from app.refusals import Refusals
-from app.remembered import RememberedViews
-from app.requests import MAX_BODY
-from app.routes import (
+from app import log
+from app.accounts.api_keys import ApiKeys
+from app.accounts.authenticator import Authentication, Authenticator
+from app.accounts.failed_logins import Refusals
+from app.accounts.sessions import Codes, Sessions
+from app.api import access, methods, openapi, problems
+from app.api.caching import CacheControl
+from app.api.middleware.fast_path import Shortcut
+from app.api.request import MAX_BODY
+from app.api.routes import (
     activity,
+    api_keys,
     assistants,
     audit,
+    audit_export,
     change_sets,
-    changing,
-    export,
+    changes,
+    health,
     history,
-    keys,
     policy,
-    reverting,
+    reversals,
     secrets,
-    service,
     versions,
 )
-from app.secrets import Secrets
-from app.shortcut import Shortcut
-from app.vault import Vault
-from app.writer import Writer
+from app.assistants.history import Assistants
+from app.assistants.secrets import Secrets
+from app.assistants.view_cache import RememberedViews
+from app.audit import signing
+from app.audit.exporting import Audit
+from app.config import Config, read_config
+from app.console.rendering import TEMPLATES, on_no_route
+from app.console.router import ROUTER
+from app.storage.database import Database, prepare
+from app.storage.engines import engines
+from app.transactions.clock import ForwardClock, Witness
+from app.transactions.idempotency import Idempotency
+from app.transactions.write_queue import Writer
+from app.vault import store
+from app.vault.store import Vault
 from events.store import organization_ids
 
 if TYPE_CHECKING:
@@ -64,8 +67,8 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
 _ROUTES = (
-    assistants, activity, changing, history, versions, reverting, change_sets, policy, audit,
-    export, secrets, keys, service,
+    assistants, activity, changes, history, versions, reversals, change_sets, policy, audit,
+    audit_export, secrets, api_keys, health,
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
 _START_SECONDS = 60
@@ -112,7 +115,7 @@ async def open_services(
     """
     with engines(config.url).hold(command, make=True):
         await _prepare(config.url)
-        safe = vault.open_vault(config)
+        safe = store.open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url)
         found = Assistants(database)

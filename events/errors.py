@@ -1,6 +1,6 @@
 """The refusals of the domain. Each carries the data that explains it.
 
-The words and the status codes that a client sees are made in ``app.problems`` alone.
+The words and the status codes that a client sees are made in ``app.api.problems`` alone.
 """
 
 from __future__ import annotations

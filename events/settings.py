@@ -29,7 +29,7 @@ MAX_REASON = 500
 LARGEST = 2 * 1024 * 1024  # bytes of an assistant's settings as JSON
 MOST_VALUES = 50_000  # in them, or in a body: small ones cost more time than their bytes say
 
-# What a version may be called, besides by its number (``app.versions`` reads it).
+# What a version may be called, besides by its number (``app.assistants.references`` reads it).
 VERSION_NAME = "^(?:latest|-?[0-9]+|label:[^/]*)$"
 VersionName = int | Annotated[str, Meta(extra_json_schema={"pattern": VERSION_NAME})]
 # An E.164 number with the separators that people write, which are taken out.

@@ -30,7 +30,7 @@ organizations = sa.Table(
     # When its checkpoint was last recorded, and as which event.
     sa.Column("checkpoint_at", sa.BigInteger, nullable=False),
     sa.Column("checkpoint_sequence", sa.BigInteger, nullable=False),
-    # How much of the clock's time its servers have seen pass (``app.clock``).
+    # How much of the clock's time its servers have seen pass (``app.transactions.clock``).
     sa.Column("observed_at", sa.BigInteger, nullable=False),
 )
 

@@ -21,9 +21,11 @@ import pytest
 import uvicorn
 from msgspec import Struct, field
 
-from app import accounts, signing, vault
-from app.database import migrate
+from app.accounts import principals
+from app.audit import signing
 from app.main import create_app, utc_now
+from app.storage.database import migrate
+from app.vault import store
 from tests import databases
 from tests.console import Browser
 from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
@@ -76,39 +78,41 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
     config = config_of(path)
     with hold(path):
         migrate(url_of(path))
-        safe = vault.open_vault(config)
+        safe = store.open_vault(config)
         signing.open_signer(config)
         engine = writing_engine(path)
         with engine.begin() as connection:
             made = []
             for number in range(count):
                 now = utc_now()
-                organization_id = accounts.ensure_organization(
+                organization_id = principals.ensure_organization(
                     connection, safe, f"Organization {number}", now
                 )
                 tokens = {}
-                for role in accounts.Role:
-                    user_id = accounts.ensure_user(
+                for role in principals.Role:
+                    user_id = principals.ensure_user(
                         connection, organization_id, role.name, f"{role.name}@example.com"
                     )
-                    _, tokens[role.name] = accounts.add_key(
+                    _, tokens[role.name] = principals.add_key(
                         connection,
                         safe,
                         organization_id=organization_id,
                         user_id=user_id,
                         name=f"{role.name} key",
                         role=role,
-                        permissions={accounts.REVEAL: True} if role == accounts.Role.admin else {},
+                        permissions={principals.REVEAL: True}
+                        if role == principals.Role.admin
+                        else {},
                         now=now,
                     )
-                _, tokens["runtime"] = accounts.add_key(
+                _, tokens["runtime"] = principals.add_key(
                     connection,
                     safe,
                     organization_id=organization_id,
                     user_id=user_id,
                     name="runtime key",
-                    role=accounts.Role.viewer,
-                    permissions={accounts.REVEAL: True},
+                    role=principals.Role.viewer,
+                    permissions={principals.REVEAL: True},
                     now=now,
                 )
                 made.append(Organization(id=organization_id, **tokens))
@@ -175,7 +179,7 @@ def serving_process(
     """
     environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"}
     environment |= variables(text_of(database)) | settings
-    program = f"{preamble}\nfrom app.cli import main\nmain()"
+    program = f"{preamble}\nfrom app.cli.main import main\nmain()"
     command = [sys.executable, "-c", program, "serve", "--port", "0"]
     command += ["--database", text_of(database)]
     with subprocess.Popen(

@@ -23,10 +23,10 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from app import keyfiles
 from app.config import Config
-from app.database import migrate
-from app.engines import POSTGRESQL, SQLITE, engines
+from app.storage.database import migrate
+from app.storage.engines import POSTGRESQL, SQLITE, engines
+from app.vault import key_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,7 +272,7 @@ def _make(path: Path, template: str) -> None:
         connection.exec_driver_sql(f"CREATE DATABASE {url.database} TEMPLATE {template}")
     _made[url] = path
     for end in _KEYS.values():
-        keyfiles.make(Path(f"{path}{end}"), b64encode(token_bytes(32)).decode())
+        key_files.make(Path(f"{path}{end}"), b64encode(token_bytes(32)).decode())
 
 
 def _made_empty(path: Path) -> sa.URL:

@@ -11,11 +11,11 @@ from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import convert
 
-from app.access import EDITOR, VIEWER
-from app.console import edits, fields, showing
-from app.console.asking import Answer, Form, Visitor, first, once, part, signed_in, submitted
-from app.console.pages import errors_of, go, page
-from app.requests import JSON_PATCH
+from app.api.access import EDITOR, VIEWER
+from app.api.request import JSON_PATCH
+from app.console import edits, fields, formatting
+from app.console.api_client import Answer, Form, Visitor, first, once, part, signed_in, submitted
+from app.console.rendering import errors_of, go, page
 from events import pointers
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
@@ -146,7 +146,7 @@ def _choices(
 def _chosen(form: Form) -> dict[str, str]:
     """The choices of a form, by path."""
     return {
-        showing.brought(name.removeprefix(_CHOICE)): choice
+        formatting.brought(name.removeprefix(_CHOICE)): choice
         for name, (choice, *_) in form.items()
         if name.startswith(_CHOICE)
     }
@@ -217,7 +217,7 @@ async def _conflict(
     kept = {name: values[0] for name, values in form.items() if name in names}
     kept |= {name: "on" for name in form if name.startswith(fields.CLEAR)}
     clashes = answer.data["conflicts"]
-    asked = {_CHOICE + showing.carried(clash["path"]) for clash in clashes}
+    asked = {_CHOICE + formatting.carried(clash["path"]) for clash in clashes}
     answered = {name for name in form if name.startswith(_CHOICE)} - asked
     kept |= {name: first(form, name) for name in form if name in answered}
     return page(

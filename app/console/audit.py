@@ -12,10 +12,10 @@ from litestar.params import QueryParameter
 from litestar.response import Template
 from litestar.types import ASGIApp
 
-from app.access import ADMIN
-from app.caching import chosen_by
-from app.console.asking import signed_in
-from app.console.pages import AS_IT_IS, page
+from app.api.access import ADMIN
+from app.api.caching import chosen_by
+from app.console.api_client import signed_in
+from app.console.rendering import AS_IT_IS, page
 
 AnyRequest = Request[Any, Any, Any]
 

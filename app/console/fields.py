@@ -13,8 +13,8 @@ import msgspec
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
+from app.console.formatting import labels
 from app.console.line_ends import as_typed, with_line_ends
-from app.console.showing import labels
 from events import shape
 from events.credentials import Verdict, is_mask, verdict
 from events.errors import InvalidSettings, MalformedJSON

@@ -11,11 +11,11 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 from msgspec import Struct
 
-from app.access import VIEWER
+from app.api.access import VIEWER
 from app.console import fields
-from app.console.asking import Visitor, part, signed_in
+from app.console.api_client import Visitor, part, signed_in
 from app.console.assistant import blame
-from app.console.pages import page
+from app.console.rendering import page
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -8,10 +8,10 @@ from typing import Any
 from litestar import Request, get, post
 from litestar.response import Redirect, Template
 
-from app.access import ADMIN, VIEWER
-from app.console.asking import Form, Visitor, first, once, signed_in, submitted
+from app.api.access import ADMIN, VIEWER
+from app.console.api_client import Form, Visitor, first, once, signed_in, submitted
 from app.console.line_ends import as_typed
-from app.console.pages import errors_of, go, page
+from app.console.rendering import errors_of, go, page
 from events.patch import REASON
 
 AnyRequest = Request[Any, Any, Any]

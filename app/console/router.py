@@ -5,18 +5,18 @@ from __future__ import annotations
 from litestar import Router
 
 from app.console import (
-    asking,
+    api_client,
+    api_keys,
     assistant,
     assistants,
     audit,
+    change_banner,
     history,
-    keys,
-    life,
-    live,
-    pages,
     policy,
-    signing_in,
-    taking_back,
+    rendering,
+    reversals,
+    sign_in,
+    time_travel,
 )
 
 IS_PAGE = "is_page"  # how its routes are told from the API's
@@ -25,22 +25,22 @@ _MOST_BYTES = 4 * 1024 * 1024  # of a form, in which a byte of a body may take t
 ROUTER = Router(
     path="/",
     route_handlers=[
-        pages.get_file,
-        *signing_in.HANDLERS,
+        rendering.get_file,
+        *sign_in.HANDLERS,
         *assistants.HANDLERS,
         *assistant.HANDLERS,
         *history.HANDLERS,
-        *taking_back.HANDLERS,
+        *reversals.HANDLERS,
         *audit.HANDLERS,
-        *keys.HANDLERS,
+        *api_keys.HANDLERS,
         *policy.HANDLERS,
-        *live.HANDLERS,
-        *life.HANDLERS,
+        *change_banner.HANDLERS,
+        *time_travel.HANDLERS,
     ],
     include_in_schema=False,
     opt={IS_PAGE: True},
-    middleware=pages.MIDDLEWARE,
-    exception_handlers=pages.HANDLERS,
+    middleware=rendering.MIDDLEWARE,
+    exception_handlers=rendering.HANDLERS,
     request_max_body_size=_MOST_BYTES,
-    before_request=asking.before_request,
+    before_request=api_client.before_request,
 )

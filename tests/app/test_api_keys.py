@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from app.accounts import MAX_ID
+from app.accounts.principals import MAX_ID
 from tests.app import stored
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ import zstandard
 from msgspec import Struct
 from pyarrow import parquet
 
-from app import vault
-from app.audit_verify import Failed, read_keys, read_note, verify
+from app.api.streaming import compressed
+from app.audit.verify import Failed, read_keys, read_note, verify
 from app.main import utc_now
-from app.streaming import compressed
-from app.unit import Caller, Unit
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
@@ -79,7 +79,7 @@ def write(database: Path, *works: Callable[[Unit], None]) -> None:
     """Work on a database that no server holds, each in a transaction."""
     config = config_of(database)
     with hold(database):
-        safe = vault.open_vault(config)
+        safe = store.open_vault(config)
         engine = writing_engine(database)
         for work in works:
             with engine.begin() as connection:
@@ -990,7 +990,7 @@ def test_a_client_that_stands_still_does_not_hold_a_shutdown(tmp_path: Path) -> 
     write(database, write_heavy(waiting[0].id, 1000))
     with (tmp_path / "stderr").open("w") as stderr:
         # Ten seconds, where nobody says otherwise.
-        sooner = "import app.cli; app.cli._DRAIN_SECONDS = 2"
+        sooner = "import app.cli.main; app.cli.main._DRAIN_SECONDS = 2"
         with serving_process(database, waiting, preamble=sooner, stderr=stderr) as server:
             wire = Wire(server.url, waiting[0].admin)
             wire.ask(EXPORT)

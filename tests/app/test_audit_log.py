@@ -16,9 +16,11 @@ import msgspec
 import pytest
 import uvicorn
 
-from app import accounts, audit, signing, vault
+from app.accounts import principals
+from app.audit import exporting, signing
 from app.main import create_app, utc_now
-from app.unit import Unit, system
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
 from events.decider import CreateAssistant
 from events.patch import read_create
 from tests.app import stored
@@ -148,11 +150,11 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, vault.open_vault(config), utc_now)
+            unit = Unit(connection, store.open_vault(config), utc_now)
             command = CreateAssistant(patch=read_create({"name": "Made before"}).tree)
             unit.handle(system(organization.id, "tests"), None, command)
             signer = signing.open_signer(config)
-            assert audit.record_checkpoint(signer, organization.id, unit)
+            assert exporting.record_checkpoint(signer, organization.id, unit)
             unit.flush()
         engine.dispose()
     with (
@@ -517,7 +519,7 @@ def searched(server: Server) -> Iterator[httpx.Client]:
                 admin.delete(f"{KEYS}/{key['api_key']['id']}")
                 try_key(server, key["key"])
                 editor.delete(path)
-        try_key(server, accounts.make_token(organization.id))
+        try_key(server, principals.make_token(organization.id))
         eventually(admin, 4)
         admin.get(f"{AUDIT}/export")
         yield admin
@@ -920,7 +922,7 @@ def test_a_revoked_key_is_recorded_with_its_id_and_never_itself(
 def test_an_unknown_key_is_recorded_with_its_prefix_and_never_itself(
     server: Server, organization: Organization, admin: httpx.Client
 ) -> None:
-    token = accounts.make_token(organization.id)
+    token = principals.make_token(organization.id)
     try_key(server, token)
     (entry,) = eventually(admin, 1)
     assert entry["api_key_id"] is None
@@ -947,11 +949,11 @@ def refused(server: Server) -> int:
 def test_what_is_no_key_of_an_organization_records_nothing(
     server: Server, organization: Organization, admin: httpx.Client
 ) -> None:
-    real = accounts.make_token(organization.id)
+    real = principals.make_token(organization.id)
     wrong_checksum = real[:-1] + ("0" if real[-1] != "0" else "1")
     junk = [
         "", "x", "bks_", real[:-1], real + "0", real.lower(), wrong_checksum,
-        accounts.make_token(10**6), accounts.make_token(0), accounts.make_token(2**31 - 1),
+        principals.make_token(10**6), principals.make_token(0), principals.make_token(2**31 - 1),
         "eyJhbGciOiJIUzI1NiJ9.e30.x", "0" * 5000, f"{real} {real}",
     ]  # fmt: skip
     before = refused(server)
@@ -993,22 +995,22 @@ def test_a_flood_of_refused_logins_is_recorded_in_part_and_counted(
     server, clock = timed
     flooded, other = server.organization(), server.organization()
     with server.client(flooded.admin) as admin, server.client(other.admin) as neighbour:
-        flood(server, [accounts.make_token(flooded.id) for _ in range(500)])
+        flood(server, [principals.make_token(flooded.id) for _ in range(500)])
         assert [entry["details"]["unrecorded"] for entry in eventually(admin, 10)] == [0] * 10
         clock.now += timedelta(seconds=59)
-        try_key(server, accounts.make_token(flooded.id))
+        try_key(server, principals.make_token(flooded.id))
         clock.now += timedelta(seconds=1)
-        try_key(server, accounts.make_token(flooded.id))
+        try_key(server, principals.make_token(flooded.id))
         assert eventually(admin, 11)[0]["details"]["unrecorded"] == 491
-        try_key(server, accounts.make_token(flooded.id))
+        try_key(server, principals.make_token(flooded.id))
         # A flood of one organization takes nothing from another.
-        try_key(server, accounts.make_token(other.id))
+        try_key(server, principals.make_token(other.id))
         eventually(neighbour, 1)
         assert len(logs(admin)) == 11
         clock.now += timedelta(days=30)  # no more is saved up than at first
-        flood(server, [accounts.make_token(flooded.id) for _ in range(20)])
+        flood(server, [principals.make_token(flooded.id) for _ in range(20)])
         entries = eventually(admin, 21)
-        try_key(server, accounts.make_token(other.id))
+        try_key(server, principals.make_token(other.id))
         eventually(neighbour, 2)
         assert len(logs(admin)) == 21
         assert sum(entry["details"]["unrecorded"] for entry in entries) == 492
@@ -1018,17 +1020,17 @@ def test_without_the_limit_a_flood_is_recorded_whole(tmp_path: Path) -> None:
     """The control of the test above."""
     database = tmp_path / "backstory.db"
     waiting = make_organizations(database, 1)
-    guard_off = "import app.refusals; app.refusals._AT_ONCE = 10**9"
+    guard_off = "import app.accounts.failed_logins; app.accounts.failed_logins._AT_ONCE = 10**9"
     with serving_process(database, waiting, preamble=guard_off) as server:
         organization = server.organization()
-        flood(server, [accounts.make_token(organization.id) for _ in range(100)])
+        flood(server, [principals.make_token(organization.id) for _ in range(100)])
         with server.client(organization.admin) as admin:
             assert len(eventually(admin, 100)) == 100
 
 
 def test_a_flood_does_not_keep_a_good_key_out(server: Server, organization: Organization) -> None:
     with server.client(organization.editor) as editor:
-        flood(server, [accounts.make_token(organization.id) for _ in range(50)])
+        flood(server, [principals.make_token(organization.id) for _ in range(50)])
         assert editor.post(ASSISTANTS, json={"name": "Still"}).status_code == 201
 
 
@@ -1039,6 +1041,6 @@ def test_refused_logins_that_were_answered_are_in_the_log_after_a_shutdown(
     waiting = make_organizations(database, 1)
     organization = waiting[0]
     with serving_process(database, waiting) as server:
-        flood(server, [accounts.make_token(organization.id) for _ in range(9)])
+        flood(server, [principals.make_token(organization.id) for _ in range(9)])
     types = [event["type"] for event in stored.events(database, organization.id)]
     assert types == ["login_refused.v1"] * 9

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from msgspec import Struct
 from pymerkle import InmemoryTree
 
-from app import signing
-from app.audit_verify import Failed, read_keys, read_note, verify
+from app.audit import signing
+from app.audit.verify import Failed, read_keys, read_note, verify
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,

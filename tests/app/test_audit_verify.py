@@ -26,7 +26,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
-from app.audit_verify import (
+from app.audit.verify import (
     Failed,
     Keys,
     Log,
@@ -701,7 +701,7 @@ def test_a_huge_line_is_fine_and_an_endless_one_is_cut(
     path = tmp_path / "huge.ndjson"
     path.write_bytes(b"".join(huge))
     assert verify(read_lines([path]), KEYS).events == 3
-    monkeypatch.setattr("app.audit_verify._LONGEST_LINE", 4_000_000)
+    monkeypatch.setattr("app.audit.verify._LONGEST_LINE", 4_000_000)
     assert judged(read_lines([path]), KEYS) == "2 truncated"
 
 
@@ -791,7 +791,7 @@ def test_a_key_file_must_have_keys_with_the_right_ids_of_its_origin() -> None:
 
 
 def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "app.audit_verify", *map(str, words)]
+    command = [sys.executable, "-m", "app.audit.verify", *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -850,7 +850,7 @@ def imported(*words: str) -> set[str]:
 
 def test_the_verifier_imports_nothing_of_the_server() -> None:
     server = {"litestar", "sqlalchemy", "msgspec", "structlog", "events", "projections"}
-    loaded = imported("-m", "app.audit_verify", "--help")
+    loaded = imported("-m", "app.audit.verify", "--help")
     assert not loaded & server
     assert {module for module in loaded if module.startswith("app.")} == set()
     # The control: the server's own modules do show.

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import caching
-from app.preconditions import tag_of, version_in
+from app.api import caching
+from app.assistants.preconditions import tag_of, version_in
 from projections.current import Stamp
 from tests.app.route_table import FILLABLE, KEYS, OPERATIONS, OWNED, PAGES, Operation
 from tests.app.test_preconditions import (

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app import change_sets, vault
-from app.change_sets import SetWish
+from app.assistants import change_sets
+from app.assistants.change_sets import SetWish
 from app.main import utc_now
-from app.unit import Unit, system
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
 from events.decider import CreateAssistant
 from events.patch import read_patch
 from events.upcasters import tag
@@ -305,7 +306,7 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, vault.open_vault(config), lambda: times.pop(0))
+            unit = Unit(connection, store.open_vault(config), lambda: times.pop(0))
             for _ in range(3):
                 unit.handle(caller, None, CreateAssistant(patch={"name": "One"}))
             patch = read_patch({"description": "New"})
@@ -491,7 +492,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, vault.open_vault(config), utc_now)
+            unit = Unit(connection, store.open_vault(config), utc_now)
             for _ in range(501):
                 command = CreateAssistant(patch={"name": "One of many"})
                 unit.handle(system(organization.id, "tests"), None, command)
@@ -528,11 +529,11 @@ def test_a_filter_compares_no_more_assistants_than_can_be_read_in_time(
     wanted = {"search": "Compared", "settings": {"/description": "This one"}}
     body = {"filter": wanted, "patch": {"tts_limit": 7}}
     before = stored.rows(server.database, organization.id)
-    monkeypatch.setattr("app.routes.change_sets.MOST_LOOKED_AT", 3)
+    monkeypatch.setattr("app.api.routes.change_sets.MOST_LOOKED_AT", 3)
     assert errors(editor.post(SETS, json=body)) == [(["body", "filter"], "too_many")]
     assert stored.rows(server.database, organization.id) == before
     # The control: among as many as that, it finds the one.
-    monkeypatch.setattr("app.routes.change_sets.MOST_LOOKED_AT", 4)
+    monkeypatch.setattr("app.api.routes.change_sets.MOST_LOOKED_AT", 4)
     made = ok(editor.post(SETS, json=body), 201)
     assert [changed["assistant_id"] for changed in made["assistants"]] == [one]
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 
-from app.console import asking
+from app.console import api_client
 from tests.app import stored
 from tests.app.route_table import PAGES
 from tests.conftest import ASSISTANTS, Organization, Server
@@ -86,7 +86,7 @@ def test_an_address_whose_id_is_none_is_not_found(
 def test_control_without_the_check_an_id_names_another_route(
     administrator: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "_IDS", frozenset())
+    monkeypatch.setattr(api_client, "_IDS", frozenset())
     assert administrator.get("/assistants/count").status_code == 500
 
 
@@ -102,8 +102,8 @@ def test_a_version_that_is_none_is_a_refusal(administrator: Browser, path: str) 
 
 def test_a_part_with_a_slash_in_it_does_not_lead_to_another_path() -> None:
     nobody: Any = None  # who is not asked for
-    visitor = asking.Visitor(nobody, nobody, nobody)
-    answer = asyncio.run(visitor.get(f"/assistants/{asking.part('1/versions')}"))
+    visitor = api_client.Visitor(nobody, nobody, nobody)
+    answer = asyncio.run(visitor.get(f"/assistants/{api_client.part('1/versions')}"))
     assert answer.status == 404
 
 
@@ -151,7 +151,7 @@ def test_a_long_form_is_read_beside_the_loop(
             readers.append("loop")
         return parse_qsl(*arguments, **options)
 
-    monkeypatch.setattr(asking, "parse_qsl", read)
+    monkeypatch.setattr(api_client, "parse_qsl", read)
     operator.submit("/assistants/new", {"name": "x" * size})
     assert readers == [where]
 

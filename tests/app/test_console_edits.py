@@ -20,11 +20,11 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from app import representation
-from app.console import asking, edits, fields
+from app.assistants import representation
+from app.console import api_client, edits, fields
 from app.console.fields import Field
 from app.console.line_ends import as_typed, with_line_ends
-from app.console.pages import templates
+from app.console.rendering import templates
 from events import parsing, pointers, shape
 from events.changed import AssistantSettingsChanged
 from events.decider import ChangeSettings, decide
@@ -83,7 +83,7 @@ def saved(story: Given, form: Form, read: Given | None = None) -> Changes:
     """The changes that the API records for a form; ``read`` is what its page was made from."""
     base = read or story
     shown = shown_of(base)
-    edit = edits.edit(fields.every(shown), asking.decode(form.encoded()), shown)
+    edit = edits.edit(fields.every(shown), api_client.decode(form.encoded()), shown)
     assert not edit.errors
     sent = msgspec.json.encode(edits.operations(shown, edit.made))
     tree = read_json_patch(parsing.parse(sent), base.state.settings, strict=True).tree
@@ -342,7 +342,7 @@ def test_what_no_rule_of_today_allows_is_shown_and_stays(path: str, value: Any, 
     (one,) = (field for field in found if field.path == path)
     assert one.kind == kind
     assert one.most is None or value <= one.most
-    edit = edits.edit(fields.every(shown), asking.decode(form.encoded()), shown)
+    edit = edits.edit(fields.every(shown), api_client.decode(form.encoded()), shown)
     assert (edit.paths, edit.errors) == ([], {})
     assert edits.operations(shown, edit.made) == []
 

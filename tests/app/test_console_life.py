@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.console import fields, showing
+from app.console import fields, formatting
 from tests.console import Browser
 
 _SHOWN = re.compile(r'<output id="f([^"]*)" class="text">(.*?)</output>', re.DOTALL)
@@ -46,7 +46,7 @@ def test_every_setting_is_shown_as_it_was_at_each_version_and_none_can_be_change
 ) -> None:
     answer = operator.get(f"{at}/life", params={"version": version})
     then = viewer.get(f"/api/v1{at}", params={"version": version}).json()
-    assert shown(answer) == {f.id[1:]: showing.plain(f.value) for f in fields.every(then)}
+    assert shown(answer) == {f.id[1:]: formatting.plain(f.value) for f in fields.every(then)}
     assert 'name="/' not in answer.text
     assert f'min="1" max="5" value="{version}"' in answer.text
     assert "sk-" not in answer.text

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.console.pages import templates
+from app.console.rendering import templates
 from tests.conftest import Server
 from tests.console import Browser
 

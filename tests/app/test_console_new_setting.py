@@ -26,7 +26,7 @@ _NESTED = "    max_tokens: int = 1000\n"
 _SCRIPT = """
 import json
 from app.console import edits, fields
-from app.console.pages import templates
+from app.console.rendering import templates
 from events.settings import Settings
 from msgspec import to_builtins
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app import accounts
-from app.clock import TOLERANCE
-from app.console.session import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
+from app.accounts import principals
+from app.accounts.sessions import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
 from app.main import create_app, utc_now
-from app.unit import Unit
+from app.transactions.clock import TOLERANCE
+from app.transactions.unit_of_work import Unit
 from tests.app import stored
 from tests.app.route_table import KEYS, PAGES, routes_of
 from tests.conftest import Organization, Server, make_organizations, serving
@@ -184,7 +184,7 @@ def test_a_copied_cookie_opens_nothing_after_signing_out(
     with serving(database, []) as running:  # another process, after a restart
         assert [opens(running.url, one) for one in copies] == [False, True]
         # The control: a server that does not ask opens it.
-        monkeypatch.setattr(accounts, "is_session_ended", lambda *_: False)
+        monkeypatch.setattr(principals, "is_session_ended", lambda *_: False)
         assert [opens(running.url, one) for one in copies] == [True, True]
 
 
@@ -196,12 +196,12 @@ def test_ended_sessions_are_kept_for_a_while_after_they_expired(tmp_path: Path) 
     with engine.begin() as connection:
         for digest, now in zip(digests, (_AT, _AT, _AT + timedelta(days=31)), strict=True):
             for _ in range(2):  # twice is once
-                accounts.end_session(
-                    connection, 1, digest, now + LIFETIME, now - accounts.SESSIONS_KEPT
+                principals.end_session(
+                    connection, 1, digest, now + LIFETIME, now - principals.SESSIONS_KEPT
                 )
-            assert accounts.is_session_ended(connection, 1, digest)
-        assert not accounts.is_session_ended(connection, 2, digests[2])
-        assert [accounts.is_session_ended(connection, 1, one) for one in digests] == [
+            assert principals.is_session_ended(connection, 1, digest)
+        assert not principals.is_session_ended(connection, 2, digests[2])
+        assert [principals.is_session_ended(connection, 1, one) for one in digests] == [
             False, False, True,
         ]  # fmt: skip
     engine.dispose()

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from app import console
-from app.console import showing
+from app.console import formatting
 from app.escaping import UNSEEN
 from tests.conftest import ASSISTANTS
 from tests.console import Browser
@@ -74,7 +74,7 @@ def test_no_page_shows_what_nobody_sees(visitor: Browser) -> None:
 def test_without_escaping_pages_show_it(visitor: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The control."""
     for name in ("name", "text", "printable", "printable_lines"):
-        monkeypatch.setattr(showing, name, str)
+        monkeypatch.setattr(formatting, name, str)
     for page in PAGES:
         assert "\u202e" in unseen_on(visitor.get(page)), page
 

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from msgspec import structs
 
-from app import continuation
-from app.audit import find_format
-from app.continuation import NotAnExport, Resumption
+from app.audit import resume
+from app.audit.exporting import find_format
+from app.audit.resume import NotAnExport, Resumption
 from events import codec, merkle
 from events.changed import AssistantSettingsChanged, Event
 from events.pointers import Change
@@ -116,7 +116,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def found_in(file: Path, text: bytes, name: str) -> Resumption:
     file.write_bytes(text)
-    return continuation.find(file, find_format(name))
+    return resume.find(file, find_format(name))
 
 
 # -- the law
@@ -152,7 +152,7 @@ def goes_on_from_everywhere(
     file.write_bytes(whole)
     for cut in reversed(range(len(whole) + 1)):
         os.truncate(file, cut)
-        found = continuation.find(file, find_format(name))
+        found = resume.find(file, find_format(name))
         assert continued(name, log, whole[:cut], found, wanted) == whole, cut
 
 
@@ -187,7 +187,7 @@ def test_a_cell_of_a_megabyte_is_read(file: Path) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_file_that_is_not_there_or_empty_starts_at_the_beginning(file: Path, name: str) -> None:
-    assert continuation.find(file.with_name("nothing"), find_format(name)) == Resumption()
+    assert resume.find(file.with_name("nothing"), find_format(name)) == Resumption()
     assert found_in(file, b"", name) == Resumption()
 
 

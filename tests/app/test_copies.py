@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import copying, service, vault
-from app.copying import NotACopy
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.cli import copy
+from app.cli.copy import NotACopy
 from app.main import utc_now
-from app.service import Wish
-from app.unit import Unit, system
-from app.vault import Vault
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
+from app.vault.store import Vault
 from events.changed import Cause
 from events.patch import read_create, read_patch
 from projections import current
@@ -26,12 +28,12 @@ CALLER = system(1, "tests")
 
 
 def create(unit: Unit) -> None:
-    service.create(unit, CALLER, read_create({"name": "Front desk"}))
+    changes.create(unit, CALLER, read_create({"name": "Front desk"}))
 
 
 def change(unit: Unit) -> None:
     wish = Wish(caller=CALLER, assistant_id=1)
-    service.change(unit, wish, read_patch({"name": "Night desk"}), Cause(type="patch"))
+    changes.change(unit, wish, read_patch({"name": "Night desk"}), Cause(type="patch"))
 
 
 def write(engine: sa.Engine, safe: Vault, work: Callable[[Unit], Any]) -> None:
@@ -43,7 +45,7 @@ def write(engine: sa.Engine, safe: Vault, work: Callable[[Unit], Any]) -> None:
 
 def copy_beside_a_change(source: Path, target: Path) -> str | None:
     """Copy to where somebody changes a name when the events are copied; what copying said."""
-    safe = vault.open_vault(config_of(source))
+    safe = store.open_vault(config_of(source))
     here, there = reading_engine(source), writing_engine(target)
     is_changed = False
 
@@ -55,7 +57,7 @@ def copy_beside_a_change(source: Path, target: Path) -> str | None:
 
     try:
         with here.connect() as reading:
-            copying.copy(reading, there, progress)
+            copy.copy(reading, there, progress)
     except NotACopy as error:
         return str(error)
     finally:
@@ -80,11 +82,11 @@ def test_a_change_that_is_made_in_the_copy_while_it_is_copied_stays(
     source = tmp_path / "here.db"
     make_organizations(source, 1)
     engine = writing_engine(source)
-    write(engine, vault.open_vault(config_of(source)), create)
+    write(engine, store.open_vault(config_of(source)), create)
     engine.dispose()
     target = copy_database(source, tmp_path / "there.db")
     if not is_guarded:
-        monkeypatch.setattr(copying, "_refuse_what_went_on", lambda *_: None)
+        monkeypatch.setattr(copy, "_refuse_what_went_on", lambda *_: None)
     refused = copy_beside_a_change(source, target)
     said = "the other database's log of organization 1 went on"
     assert (refused == said) is is_guarded

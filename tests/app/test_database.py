@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app.database import Busy, CommitFailed, Database
+from app.storage.database import Busy, CommitFailed, Database
 from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import chosen, execute, reading_engine, url_of, writing_engine

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from app.routes import changing
+from app.api.routes import changes
 from events import patch
 from tests.app.route_table import KEYS, application
 from tests.conftest import ASSISTANTS
@@ -183,4 +183,4 @@ def test_the_sides_of_a_conflict_are_named_as_they_are_sent(boss: httpx.Client) 
     ):
         (error,) = answer.json()["detail"]
         assert (error["type"], error["loc"]) == ("missing", [where, "on_conflict"])
-    assert changing.Side.__args__ == ("fail", "theirs", "yours")  # type: ignore[attr-defined]  # a Literal
+    assert changes.Side.__args__ == ("fail", "theirs", "yours")  # type: ignore[attr-defined]  # a Literal

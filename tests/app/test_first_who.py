@@ -12,9 +12,10 @@ import pytest
 from litestar import Litestar, get
 from msgspec import Struct
 
-from app import access, accounts
-from app.accounts import Role
-from app.console.session import COOKIE
+from app.accounts import principals
+from app.accounts.principals import Role
+from app.accounts.sessions import COOKIE
+from app.api import access
 from app.main import create_app
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, PAGES, Operation, application, routes_of
@@ -262,7 +263,7 @@ def test_control_without_the_check_parameters_and_bodies_are_read_first(
 def test_a_bad_key_is_a_refused_login_whatever_comes_with_it(
     database: Path, tenant: Organization
 ) -> None:
-    forged = with_key(accounts.make_token(tenant.id))
+    forged = with_key(principals.make_token(tenant.id))
 
     async def story(app: Any, _: Any) -> int:
         count = 0

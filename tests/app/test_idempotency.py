@@ -16,8 +16,9 @@ import pytest
 import uvicorn
 from msgspec import UNSET
 
-from app import idempotency, requests
+from app.api import request as requests
 from app.main import create_app, utc_now
+from app.transactions import idempotency
 from events import store
 from events.tables import to_micros
 from tests.app import stored

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app import accounts, vault
-from app.accounts import Principal, Role
-from app.auth import Authenticator
+from app.accounts import principals
+from app.accounts.authenticator import Authenticator
+from app.accounts.principals import Principal, Role
 from app.main import Services, open_services, utc_now
+from app.vault import store
 from tests.app import stored
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, query, writing_engine
@@ -144,10 +145,10 @@ def test_the_uses_of_many_keys_are_few_statements_between_which_others_write(
 
 
 def _make_keys(database: Path, tenant: Organization) -> list[str]:
-    safe, engine = vault.open_vault(config_of(database)), writing_engine(database)
+    safe, engine = store.open_vault(config_of(database)), writing_engine(database)
     with engine.begin() as connection:
         made = [
-            accounts.add_key(
+            principals.add_key(
                 connection,
                 safe,
                 organization_id=tenant.id,

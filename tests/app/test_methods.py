@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app import access, methods
-from app.access import VIEWER
-from app.console.session import Codes
+from app.accounts.sessions import Codes
+from app.api import access, methods
+from app.api.access import VIEWER
 from app.main import utc_now
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, OWNED, PAGES, Operation, application

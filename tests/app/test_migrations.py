@@ -24,8 +24,10 @@ from alembic.script import ScriptDirectory
 from pymerkle import InmemoryTree
 from sqlalchemy.exc import DatabaseError
 
-from app import accounts, audit_verify, vault
-from app.database import is_current, migrate
+from app.accounts import principals
+from app.audit import verify
+from app.storage.database import is_current, migrate
+from app.vault import store as vault
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
 from projections import rebuild
@@ -120,7 +122,7 @@ LOGS = {one: old_rows(one, count) for one, count in COUNTS.items()}
 
 def scripts() -> AlembicConfig:
     settings = AlembicConfig()
-    settings.set_main_option("script_location", "app:migrations")
+    settings.set_main_option("script_location", "app.storage:migrations")
     return settings
 
 
@@ -533,7 +535,7 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 def test_the_migrated_schema_is_that_of_the_tables(
     migrated: Path, declared: dict[str, Any]
 ) -> None:
-    assert {accounts.api_keys.name, vault.sealed_secrets.name, "events"} <= declared.keys()
+    assert {principals.api_keys.name, vault.sealed_secrets.name, "events"} <= declared.keys()
     assert differences(migrated) == []
     assert schema(migrated) == declared
 
@@ -597,7 +599,7 @@ def test_a_server_starts_on_it_and_new_events_extend_the_tree(
     export, keys = grown
     file = tmp_path / "export.ndjson"
     file.write_bytes(export)
-    verified = audit_verify.verify(audit_verify.read_lines([file]), audit_verify.read_keys(keys))
+    verified = verify.verify(verify.read_lines([file]), verify.read_keys(keys))
     assert verified.events >= COUNTS[1] + 2
     assert len(verified.signed_by) == 1
     bodies = [line.partition(b'"event":')[2][:-1] for line in export.splitlines()[:-1]]
@@ -613,5 +615,5 @@ def test_control_an_old_event_that_was_changed_before_would_not_verify(
     lines = export.splitlines(keepends=True)
     lines[600] = lines[600].replace(b'"sequence":601', b'"sequence":602')
     assert lines[600] != export.splitlines(keepends=True)[600]
-    with pytest.raises(audit_verify.Failed, match="sequence 601: edited"):
-        audit_verify.verify(lines, audit_verify.read_keys(keys))
+    with pytest.raises(verify.Failed, match="sequence 601: edited"):
+        verify.verify(lines, verify.read_keys(keys))

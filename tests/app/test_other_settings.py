@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from app import database as databases
-from app.database import NewerSettings, NotFolded, migrate, prepare
+from app.storage import database as databases
+from app.storage.database import NewerSettings, NotFolded, migrate, prepare
 from events import codec
 from events.codec import NewerEvent
 from events.shape import DIGEST

@@ -9,10 +9,11 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from app import policies, service, vault
+from app.assistants import changes, policy
+from app.assistants.changes import Wish
 from app.main import utc_now
-from app.service import Wish
-from app.unit import Caller, Unit
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from events.policy import PathProtected, ReasonRequired
@@ -741,22 +742,22 @@ def test_a_policy_binds_what_follows_it_in_the_same_transaction(tmp_path: Path) 
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, vault.open_vault(config), utc_now)
-            made = service.create(unit, caller, read_create({"name": "x"})).id
+            unit = Unit(connection, store.open_vault(config), utc_now)
+            made = changes.create(unit, caller, read_create({"name": "x"})).id
 
             def rename(name: str) -> int:
                 wish = Wish(caller=caller, assistant_id=made)
                 patch = read_patch({"name": name})
-                return service.change(unit, wish, patch, Cause(type="patch")).state.version
+                return changes.change(unit, wish, patch, Cause(type="patch")).state.version
 
             assert rename("before") == 2
-            policies.change(unit, caller, {"require_reason": True}, None)
+            policy.change(unit, caller, {"require_reason": True}, None)
             with pytest.raises(ReasonRequired):
                 rename("refused")
-            policies.change(unit, caller, {"require_reason": False, "admin_paths": ["/name"]}, None)
+            policy.change(unit, caller, {"require_reason": False, "admin_paths": ["/name"]}, None)
             with pytest.raises(PathProtected):
                 rename("refused, too")
-            policies.change(unit, caller, {"admin_paths": []}, None)
+            policy.change(unit, caller, {"admin_paths": []}, None)
             assert rename("after") == 3
             unit.flush()
         engine.dispose()

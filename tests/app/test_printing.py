@@ -12,19 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import escaping, naming, terminal
-from app.accounts import find_organization
+from app import escaping, naming
+from app.accounts.principals import find_organization
+from app.cli import terminal
 from events.errors import InvalidSettings
 from tests.conftest import make_organizations
 from tests.databases import execute, query, reading_engine
 from tests.end_to_end.processes import FILE, run
 
-_APP = Path(terminal.__file__).parent
+_APP = Path(terminal.__file__).parents[1]
 _FORGED = "spare\nbks_00000000\tadmin\tactive\tOrganization 0\tmallory\x1b[2K\u2028\u202ex"
 # Print by themselves: the one because it shares nothing with the server, the other before it is
 # imported.
-_ALONE = frozenset(("terminal.py", "audit_verify.py", "__main__.py"))
-_WITHOUT_THE_GUARD = "import app.terminal; app.terminal.printable = str"
+_ALONE = frozenset(("terminal.py", "verify.py", "__main__.py"))
+_WITHOUT_THE_GUARD = "import app.cli.terminal; app.cli.terminal.printable = str"
 
 
 # Where writing needs a character that is not seen, as between the parts of an emoji.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app import openapi
+from app.api import openapi
 from tests.conftest import Organization, Server, make_organizations, serving
 
 if TYPE_CHECKING:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from app import policies, service, vault
-from app.bounded import Bounded
+from app.assistants import changes, policy
+from app.assistants.changes import PreconditionRequired, Wish
+from app.lru import Bounded
 from app.main import utc_now
-from app.recalled import Head, RecalledStates
-from app.service import PreconditionRequired, Wish
-from app.unit import Unit, system
-from app.vault import Vault
+from app.transactions.state_cache import Head, RecalledStates
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store as vault
+from app.vault.store import Vault
 from events import store
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
@@ -81,15 +82,15 @@ def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
 
 
 def create(unit: Unit) -> None:
-    service.create(unit, CALLER, read_create({"name": "Front desk"}))
+    changes.create(unit, CALLER, read_create({"name": "Front desk"}))
 
 
 def patch(**members: Any) -> Callable[[Unit], Any]:
-    return lambda unit: service.change(unit, WISH, read_patch(members), Cause(type="patch"))
+    return lambda unit: changes.change(unit, WISH, read_patch(members), Cause(type="patch"))
 
 
 def delete(unit: Unit) -> None:
-    service.delete(unit, WISH)
+    changes.delete(unit, WISH)
 
 
 @contextmanager
@@ -196,7 +197,7 @@ def test_a_policy_holds_from_the_next_command_on(two: tuple[Process, Process]) -
     one.write(patch(description="b"))
 
     def demand(unit: Unit) -> None:
-        policies.change(unit, CALLER, strict, None)
+        policy.change(unit, CALLER, strict, None)
 
     with pytest.raises(PreconditionRequired):
         one.write(demand, patch(description="c"))  # in the same transaction, which is taken back

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.accounts import Stranger
+from app.accounts.failed_logins import Attempt
+from app.accounts.principals import Stranger
 from app.main import Services, open_services
-from app.refusals import Attempt
 from tests.app import stored
 from tests.conftest import make_organizations
 from tests.databases import config_of

@@ -13,13 +13,14 @@ import httpx
 import msgspec
 import pytest
 
-from app import service, vault
-from app.database import Database
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.assistants.history import Assistants
+from app.assistants.view_cache import Listed, RememberedViews, listed
 from app.main import utc_now
-from app.reading import Assistants
-from app.remembered import Listed, RememberedViews, listed
-from app.service import Wish
-from app.unit import Unit, system
+from app.storage.database import Database
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from app.service import Assistant
+    from app.assistants.changes import Assistant
     from tests.conftest import Organization, Server
 
 WRITES = [one for one in OPERATIONS if one.verb != "GET"]
@@ -207,7 +208,7 @@ def stale_readings(server: Server, organization: Organization) -> tuple[int, int
 
 _GUARDED = ""
 _NEVER_FORGETS = """
-from app.remembered import Listed, RememberedViews, listed
+from app.assistants.view_cache import Listed, RememberedViews, listed
 RememberedViews.changing = lambda self, keys: None
 """
 
@@ -255,7 +256,7 @@ class Beside:
     def __init__(self, path: Path, database: Database) -> None:
         self.database = database
         self._path = path
-        self._safe = vault.open_vault(config_of(path))
+        self._safe = store.open_vault(config_of(path))
         self._engine = writing_engine(path)
         self._caller = system(1, "tests")
 
@@ -263,20 +264,20 @@ class Beside:
         with self._engine.begin() as connection:
             unit = Unit(connection, self._safe, utc_now)
             patch = read_create({"name": "Front desk", "description": description})
-            service.create(unit, self._caller, patch)
+            changes.create(unit, self._caller, patch)
             unit.flush()
 
     def change(self, assistant_id: int, name: str) -> None:
         with self._engine.begin() as connection:
             unit = Unit(connection, self._safe, utc_now)
             wish = Wish(caller=self._caller, assistant_id=assistant_id)
-            service.change(unit, wish, read_patch({"name": name}), Cause(type="patch"))
+            changes.change(unit, wish, read_patch({"name": name}), Cause(type="patch"))
             unit.flush()
 
     def delete(self, assistant_id: int) -> None:
         with self._engine.begin() as connection:
             unit = Unit(connection, self._safe, utc_now)
-            service.delete(unit, Wish(caller=self._caller, assistant_id=assistant_id))
+            changes.delete(unit, Wish(caller=self._caller, assistant_id=assistant_id))
             unit.flush()
 
     def copied(self, path: Path) -> Beside:

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from msgspec import structs
 
-from app import accounts, vault
-from app.auth import Authenticator
-from app.database import Database
+from app.accounts import principals
+from app.accounts.authenticator import Authenticator
 from app.main import create_app, utc_now
+from app.storage.database import Database
+from app.vault import store
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
 from tests.conftest import make_organizations
@@ -303,7 +304,9 @@ def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path:
         await authenticator.principal(made["key"])
         assert (await revoking).is_success
         refused = await authenticator.principal(made["key"])
-        assert refused == accounts.Stranger(organization_id=tenant.id, key_id=made["api_key"]["id"])
+        assert refused == principals.Stranger(
+            organization_id=tenant.id, key_id=made["api_key"]["id"]
+        )
 
     async def try_every_moment() -> None:
         transport = httpx.ASGITransport(app)
@@ -345,10 +348,10 @@ class Forgetful(Authenticator):
 
 
 @pytest.mark.parametrize(
-    ("kind", "role"), [(Authenticator, accounts.Role.viewer), (Forgetful, accounts.Role.admin)]
+    ("kind", "role"), [(Authenticator, principals.Role.viewer), (Forgetful, principals.Role.admin)]
 )
 def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_back(
-    tmp_path: Path, kind: type[Authenticator], role: accounts.Role
+    tmp_path: Path, kind: type[Authenticator], role: principals.Role
 ) -> None:
     """It ends when a later one has been remembered already."""
     path = tmp_path / "backstory.db"
@@ -356,18 +359,18 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
     engine = writing_engine(path)
 
     def narrow(key_id: int) -> None:
-        values = {"role": accounts.Role.viewer.name}
+        values = {"role": principals.Role.viewer.name}
         with engine.begin() as connection:
-            accounts.change_key(connection, tenant.id, key_id, utc_now(), **values)
+            principals.change_key(connection, tenant.id, key_id, utc_now(), **values)
 
-    async def story() -> tuple[accounts.Role, accounts.Role, accounts.Role]:
+    async def story() -> tuple[principals.Role, principals.Role, principals.Role]:
         database = Slow(path)
-        safe = vault.open_vault(config_of(path))
+        safe = store.open_vault(config_of(path))
         authenticator = kind(database, safe, utc_now, timedelta(hours=1))
 
-        async def caller_of(token: str) -> accounts.Principal:
+        async def caller_of(token: str) -> principals.Principal:
             found = await authenticator.principal(token)
-            assert isinstance(found, accounts.Principal)
+            assert isinstance(found, principals.Principal)
             return found
 
         database.is_slow = True
@@ -376,7 +379,7 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
         with engine.connect() as connection:
             (key_id,) = [
                 key.id
-                for key in accounts.list_keys(connection, tenant.id)
+                for key in principals.list_keys(connection, tenant.id)
                 if tenant.admin.startswith(key.key_prefix)
             ]
         narrow(key_id)
@@ -387,7 +390,7 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
         await database.close()
         return found
 
-    admin, viewer = accounts.Role.admin, accounts.Role.viewer
+    admin, viewer = principals.Role.admin, principals.Role.viewer
     assert asyncio.run(story()) == (admin, viewer, role)
     engine.dispose()
 
@@ -420,7 +423,7 @@ def test_junk_is_turned_away_without_a_query(
 
 
 def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organization) -> None:
-    forged = accounts.make_token(tenant.id)
+    forged = principals.make_token(tenant.id)
     with server.client(None) as client, stored.statements() as seen:
         answer = client.get(ASSISTANTS, headers=with_key(forged))
     assert answer.status_code == 401
@@ -430,8 +433,8 @@ def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organizati
 
 def test_a_key_for_an_organization_that_is_not_there_is_refused(server: Server) -> None:
     with server.client(None) as client:
-        for organization_id in (0, 999_999, accounts.MAX_ID):
-            forged = accounts.make_token(organization_id)
+        for organization_id in (0, 999_999, principals.MAX_ID):
+            forged = principals.make_token(organization_id)
             assert client.get(ASSISTANTS, headers=with_key(forged)).status_code == 401
 
 

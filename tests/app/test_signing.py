@@ -6,14 +6,14 @@ import pytest
 import sqlalchemy as sa
 from msgspec import structs
 
-from app import audit, signing
-from app.audit import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
+from app.audit import exporting, signing
+from app.audit.exporting import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
+from app.audit.signing import AuditKeyMissing
 from app.config import Config
-from app.engines import engines
 from app.main import utc_now
-from app.signing import AuditKeyMissing
-from app.unit import Unit
-from app.vault import open_vault
+from app.storage.engines import engines
+from app.transactions.unit_of_work import Unit
+from app.vault.store import open_vault
 from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import config_of
@@ -34,7 +34,7 @@ def record_a_checkpoint(config: Config) -> RecordedCheckpoint:
     with engine.begin() as connection:
         connection.execute(sa.update(organizations).values(checkpoint_sequence=-1))
         unit = Unit(connection, open_vault(config), utc_now)
-        made = audit.record_checkpoint(signer, 1, unit)
+        made = exporting.record_checkpoint(signer, 1, unit)
         unit.flush()
     engine.dispose()
     assert made is not None
@@ -105,5 +105,5 @@ def test_a_recorded_checkpoint_signs_all_events_before_it(config: Config) -> Non
     engine = engines(config.url).snapshots()
     with engine.connect() as connection:
         signer = signing.open_signer(config)
-        assert made.checkpoint == audit.checkpoint_at(connection, signer, 1, made.size)
+        assert made.checkpoint == exporting.checkpoint_at(connection, signer, 1, made.size)
     engine.dispose()

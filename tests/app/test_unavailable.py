@@ -13,10 +13,12 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from app import problems, secrets, vault
+from app.api import problems
+from app.assistants import secrets
 from app.main import create_app, utc_now
-from app.unit import Unit, system
-from app.vault import MasterKeyError, Vault
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
+from app.vault.store import MasterKeyError, Vault
 from tests.app.route_table import routes_of
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import chosen, config_of, writing_engine
@@ -75,7 +77,7 @@ def on_postgresql() -> Iterator[None]:
 
 def rewrap(path: Path) -> None:
     """Wrap every organization's keys under a master key that the server has not heard of."""
-    old = vault.read_master_keys(config_of(path))
+    old = store.read_master_keys(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
         unit = Unit(connection, Vault((token_bytes(32), *old)), utc_now)

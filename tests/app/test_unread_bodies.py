@@ -17,7 +17,9 @@ PATH = "/api/v1/assistants"
 LONG = 800_000
 ENDLESS = 64 * 1024 * 1024
 _CHUNK = b"%x\r\n%b\r\n" % (64 * 1024, bytes(64 * 1024))
-_CONTROL = "import app.cli, app.trailers; app.cli.UnreadProtocol = app.trailers.TrailersProtocol"
+_CONTROL = (
+    "import app.cli.main, app.cli.trailers as it; app.cli.main.UnreadProtocol = it.TrailersProtocol"
+)
 
 
 @pytest.fixture(scope="module")

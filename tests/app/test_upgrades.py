@@ -12,8 +12,8 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.lengths import ENDLESS, declared
-from app.unread import UnreadProtocol
+from app.api.lengths import ENDLESS, declared
+from app.cli.unread import UnreadProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,19 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from app import secrets, vault
-from app.clock import Witness
+from app.assistants import secrets
 from app.config import Config, ConfigError, read_config
-from app.database import migrate
 from app.main import utc_now
-from app.unit import Caller, Unit
-from app.vault import (
-    MasterKeyError,
-    SecretUnreadable,
-    Vault,
-    sealed_secrets,
-    vault_keys,
-)
+from app.storage.database import migrate
+from app.transactions.clock import Witness
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
+from app.vault.store import MasterKeyError, SecretUnreadable, Vault, sealed_secrets, vault_keys
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
@@ -87,7 +82,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     path = tmp_path / "vault.db"
     make_organizations(path, 1)
-    safe = vault.open_vault(config_of(path))
+    safe = store.open_vault(config_of(path))
     made = Place(path, safe)
     yield made
     made.engine.dispose()
@@ -290,14 +285,14 @@ def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
     with place.engine.begin() as connection:
         data = place.safe.keys(connection, 1).data
         asked = (1, 1, data, {"it": standing})
-        assert vault.unseal(connection, *asked) == {"it": "value"}  # the control
+        assert store.unseal(connection, *asked) == {"it": "value"}  # the control
         connection.execute(sa.update(sealed_secrets).values(**there))  # by who has the file
         with pytest.raises(SecretUnreadable, match=re.escape(row[1])):
-            vault.unseal(connection, organization_id, assistant_id, data, {"it": at})
+            store.unseal(connection, organization_id, assistant_id, data, {"it": at})
 
 
 def test_a_reference_is_a_new_one_each_time_and_says_nothing_of_the_value() -> None:
-    references = [vault.make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
+    references = [store.make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
     assert references[0] != references[1]
     for reference in references:
         assert re.fullmatch(r"7\.[0-9a-f]{32}", reference.pop("id"))
@@ -361,7 +356,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
             case ("rollback", version, restore):
                 target = min(version, len(states)) - 1
                 restorable = (
-                    place.do(lambda unit: vault.existing(unit.connection, 1, assistant_id))
+                    place.do(lambda unit: store.existing(unit.connection, 1, assistant_id))
                     if restore
                     else frozenset()
                 )
@@ -396,7 +391,7 @@ def _agree(place: Place, assistant_id: int, model: dict[str, str | None]) -> Non
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     path = tmp_path_factory.mktemp("vault") / "vault.db"
     make_organizations(path, 1)
-    made = Place(path, vault.open_vault(config_of(path)))
+    made = Place(path, store.open_vault(config_of(path)))
     yield made
     made.engine.dispose()
 
@@ -423,7 +418,7 @@ def test_reveal_agrees_with_a_plain_model_at_length(
 def test_a_master_key_that_is_not_32_bytes_is_refused_without_being_repeated(text: str) -> None:
     config = Config(master_key=text or "x")
     with pytest.raises(ConfigError) as refusal:
-        vault.read_master_keys(config)
+        store.read_master_keys(config)
     assert str(refusal.value) == "BACKSTORY_MASTER_KEY: expected 32 bytes in base64"
 
 
@@ -431,7 +426,7 @@ def test_two_master_keys_may_be_given_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("\n".join(base64.b64encode(key).decode() for key in (NEW, OLD)) + "\n")
     config = read_config({"BACKSTORY_MASTER_KEY_FILE": str(file)})
-    assert vault.read_master_keys(config) == (NEW, OLD)
+    assert store.read_master_keys(config) == (NEW, OLD)
 
 
 @pytest.mark.sqlite
@@ -440,11 +435,11 @@ def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: P
     config = config_of(path)
     with hold(path):
         migrate(config.url)
-    vault.open_vault(config)
+    store.open_vault(config)
     file = tmp_path / "new.db.key"
     made = file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
-    vault.open_vault(config)
+    store.open_vault(config)
     assert file.read_bytes() == made
 
 
@@ -454,7 +449,7 @@ def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -
     file.unlink()
     config = config_of(place.path)
     with pytest.raises(MasterKeyError):
-        vault.open_vault(config)
+        store.open_vault(config)
     assert not file.exists()
 
 
@@ -464,7 +459,7 @@ def test_a_wrong_master_key_is_refused(place: Place) -> None:
         master_key=base64.b64encode(OLD).decode(),
     )
     with pytest.raises(MasterKeyError):
-        vault.open_vault(config)
+        store.open_vault(config)
 
 
 def test_moments_of_events_never_run_backwards(place: Place) -> None:

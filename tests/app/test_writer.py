@@ -10,15 +10,18 @@ from typing import Any
 
 import pytest
 
-from app import engines, service, vault, writer
-from app.database import Busy, Database
+from app.assistants import changes
+from app.assistants.changes import Outcome
+from app.assistants.history import Assistants
+from app.assistants.view_cache import RememberedViews
 from app.main import utc_now
-from app.reading import Assistants
-from app.recalled import RecalledStates
-from app.remembered import RememberedViews
-from app.service import Outcome
-from app.unit import Unit, system
-from app.writer import Writer
+from app.storage import engines
+from app.storage.database import Busy, Database
+from app.transactions import write_queue
+from app.transactions.state_cache import RecalledStates
+from app.transactions.unit_of_work import Unit, system
+from app.transactions.write_queue import Writer
+from app.vault import store
 from events.errors import AssistantNotFound, Refusal
 from events.patch import read_create
 from events.tables import organizations, rows_of
@@ -48,7 +51,7 @@ async def writer_of(path: Path, kind: type[Writer] = Writer) -> AsyncIterator[Wr
     database = Database(url_of(path))
     views = RememberedViews(database, Assistants(database), is_alone=database.is_embedded)
     try:
-        yield kind(database, vault.open_vault(config_of(path)), utc_now, views)
+        yield kind(database, store.open_vault(config_of(path)), utc_now, views)
     finally:
         await database.close()
 
@@ -65,7 +68,7 @@ def locked(path: Path, organization_id: int) -> Iterator[Callable[[], None]]:
 
 def create(organization_id: int) -> Callable[[Unit], Outcome]:
     caller = system(organization_id, "tests")
-    return lambda unit: service.create(unit, caller, read_create({"name": "Front desk"}))
+    return lambda unit: changes.create(unit, caller, read_create({"name": "Front desk"}))
 
 
 async def queued(writing: Writer, *organization_ids: int) -> list[asyncio.Task[Outcome]]:
@@ -155,7 +158,7 @@ def test_who_waits_for_a_lock_beside_others_is_refused_after_a_while(
     patience: float,
     is_refused: bool,  # noqa: FBT001  # pytest's way
 ) -> None:
-    monkeypatch.setattr(writer, "_PATIENCE", patience)
+    monkeypatch.setattr(write_queue, "_PATIENCE", patience)
 
     async def story() -> int:
         async with writer_of(on_postgresql) as writing:
@@ -310,7 +313,7 @@ def refuse(_: Unit) -> None:
     raise _Refused
 
 
-class _Trusting(writer._Waiting[Any]):  # noqa: SLF001  # the control
+class _Trusting(write_queue._Waiting[Any]):  # noqa: SLF001  # the control
     """Work of which nobody asks whether it had recorded before it was refused."""
 
     def run(self, unit: Unit) -> None:
@@ -327,7 +330,7 @@ def test_what_is_refused_after_recording_is_not_recorded(
 ) -> None:
     make_organizations(database, 3)
     if not is_guarded:
-        monkeypatch.setattr(writer, "_Waiting", _Trusting)
+        monkeypatch.setattr(write_queue, "_Waiting", _Trusting)
 
     async def story() -> list[Any]:
         async with writer_of(database) as writing:

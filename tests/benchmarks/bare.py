@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING
 import uvicorn
 from litestar import Litestar, get
 
-from app import log, vault
-from app.auth import Authentication, Authenticator
+from app import log
+from app.accounts.authenticator import Authentication, Authenticator
+from app.cli.trailers import TrailersProtocol
 from app.config import Config, read_config
-from app.database import Database
 from app.main import utc_now
-from app.trailers import TrailersProtocol
+from app.storage.database import Database
+from app.vault import store
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
-    from app.refusals import Refusals
+    from app.accounts.failed_logins import Refusals
 
 PATH = "/bare"
 
@@ -35,7 +36,7 @@ def _nobody_is_refused() -> Refusals:
 
 def create_app(config: Config, body: bytes) -> ASGIApp:
     """The application; its database is read once, for the key."""
-    authenticator = Authenticator(Database(config.url), vault.open_vault(config), utc_now)
+    authenticator = Authenticator(Database(config.url), store.open_vault(config), utc_now)
 
     @get(PATH, media_type="application/json")
     async def bare() -> bytes:

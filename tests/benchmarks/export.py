@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from app import audit, signing
+from app.audit import exporting, signing
 from events import store
 from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
@@ -115,11 +115,11 @@ def _file(path: str, count: str) -> None:
     engine = reading_engine(Path(path))
     signer = signing.open_signer(config_of(Path(path)))
     with engine.connect() as connection:
-        wish = audit.Wish(until_sequence=int(count))
-        plan = audit.plan_export(connection, signer, 1, audit.find_format("ndjson"), wish)
+        wish = exporting.Wish(until_sequence=int(count))
+        plan = exporting.plan_export(connection, signer, 1, exporting.find_format("ndjson"), wish)
     started = time.perf_counter()
     with tempfile.TemporaryFile() as file:
-        size = sum(map(file.write, audit.chunks(engine.connect, plan, lambda _: None)))
+        size = sum(map(file.write, exporting.chunks(engine.connect, plan, lambda _: None)))
     sys.stdout.write(f"{time.perf_counter() - started} {size}\n")
 
 

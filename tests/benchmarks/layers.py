@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from app import vault
-from app.auth import Authenticator
+from app.accounts.authenticator import Authenticator
+from app.api import responses
+from app.assistants.changes import Assistant
 from app.main import utc_now
-from app.recalled import RecalledStates
-from app.routes import answers
-from app.service import Assistant
-from app.unit import Unit
-from app.vault import Key, Sealed, make_reference
+from app.transactions.state_cache import RecalledStates
+from app.transactions.unit_of_work import Unit
+from app.vault import store
+from app.vault.store import Key, Sealed, make_reference
 from events import codec, merkle, parsing
 from events.changed import Cause, State, evolve
 from events.decider import ChangeSettings, Envelope, decide
@@ -73,7 +73,7 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
 
     def seal() -> None:
         make_reference(_SECRET.plain, 1)
-        vault.seal_one(key, 1, 1, "1.0", _SECRET)
+        store.seal_one(key, 1, 1, "1.0", _SECRET)
 
     return {
         "authentication of a known key": _authentication(place),
@@ -84,7 +84,7 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
         "encoding of the event": lambda: codec.encode(event),
         "hashing of the event": lambda: merkle.add(frontier, envelope.sequence - 1, text),
         "row of the view": lambda: current.row_of(row, state),
-        "answer, masked and encoded": lambda: answers.encode(shown),
+        "answer, masked and encoded": lambda: responses.encode(shown),
         "sealing, for each secret that is new": seal,
     }
 

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from app import service
-from app.service import Wish
-from app.unit import Unit
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.transactions.unit_of_work import Unit
 from events.changed import Cause
 from events.patch import read_patch
 from tests.benchmarks import load, places
@@ -77,7 +77,7 @@ def _change(unit: Unit, assistant: int, number: int) -> None:
         return
     patch = read_patch({"llm_settings": {"system_prompt": _prompt(number)}})
     wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers asked for it")
-    service.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 def _prompt(number: int) -> str:

@@ -16,13 +16,14 @@ from pathlib import Path
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app import service, vault
+from app.assistants import changes
+from app.assistants.changes import Wish
 from app.config import Config
-from app.database import Database
-from app.recalled import RecalledStates
-from app.service import Wish
-from app.unit import Caller, Unit
-from app.vault import Vault
+from app.storage.database import Database
+from app.transactions.state_cache import RecalledStates
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
+from app.vault.store import Vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from tests import databases
@@ -74,7 +75,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     def vault(self) -> Vault:
         """What seals its secrets."""
-        return vault.open_vault(self.config)
+        return store.open_vault(self.config)
 
     def headers(self, **others: str) -> dict[str, str]:
         """The headers of a request of its editor."""
@@ -113,14 +114,14 @@ def create(unit: Unit) -> None:
     """An assistant of about three kilobytes."""
     llm = {"system_prompt": _PROMPT, "welcome_message": "Northwind Dental, hello!"}
     body = {"name": "Front desk", "llm_settings": llm}
-    service.create(unit, CALLER, read_create(body))
+    changes.create(unit, CALLER, read_create(body))
 
 
 def change(unit: Unit, assistant: int, number: int) -> None:
     """Set a number of an assistant to what it is not."""
     patch = read_patch({"llm_settings": {"max_tokens": number}})
     wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander")
-    service.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 Change = Callable[[Unit, int, int], None]  # of an assistant, in its turn

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from app import vault
 from app.main import utc_now
-from app.unit import Caller, Unit
-from app.vault import Key, Sealed, make_reference
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
+from app.vault.store import Key, Sealed, make_reference
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.db")
         make_organizations(path, 1)
-        safe = vault.open_vault(config_of(path))
+        safe = store.open_vault(config_of(path))
         engine = writing_engine(path)
         numbers = count()
 
@@ -71,7 +71,7 @@ def main() -> None:
 
         def seal() -> None:
             for _ in range(1000):
-                vault.seal_one(key, 1, 1, f"1.{next(numbers)}", sealed)
+                store.seal_one(key, 1, 1, f"1.{next(numbers)}", sealed)
 
         rows = [
             ("reference of a secret", _median(refer, 1000)),

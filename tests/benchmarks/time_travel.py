@@ -19,9 +19,10 @@ from pathlib import Path
 
 import httpx
 
-from app import service, vault
-from app.service import Wish
-from app.unit import Caller, Unit
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault import store
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from projections import keyframes
@@ -59,7 +60,7 @@ class _Clock:
 
 def fill(path: Path, assistant: int, versions: int) -> float:
     """Give an assistant so many versions; seconds."""
-    safe = vault.open_vault(config_of(path))
+    safe = store.open_vault(config_of(path))
     caller = Caller(organization_id=1, actor=_ACTOR, is_admin=True)
     engine, clock = writing_engine(path), _Clock()
     started = time.perf_counter()
@@ -76,11 +77,11 @@ def fill(path: Path, assistant: int, versions: int) -> float:
 
 def _change(unit: Unit, caller: Caller, assistant: int, version: int) -> None:
     if version == 1:
-        service.create(unit, caller, read_create({"name": "Front desk"}))
+        changes.create(unit, caller, read_create({"name": "Front desk"}))
         return
     patch = read_patch({"custom_settings": {f"setting {version % 40}": version}})
     wish = Wish(caller=caller, assistant_id=assistant)
-    service.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 def ask(url: str, organization: Organization) -> dict[str, list[list[float]]]:

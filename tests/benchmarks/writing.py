@@ -9,8 +9,8 @@ from itertools import count, islice
 from statistics import median
 
 from app.main import utc_now
-from app.recalled import RecalledStates
-from app.unit import Unit
+from app.transactions.state_cache import RecalledStates
+from app.transactions.unit_of_work import Unit
 from tests.benchmarks import places
 from tests.benchmarks.load import Row, at_least, ratio
 from tests.benchmarks.places import BATCH, Place

@@ -33,7 +33,7 @@ _SECONDS = 60
 # What is frozen is not touched by the collector, so a fork need not copy it when it ends.
 _WAITING = """
 import gc, json, os, sys
-import app.main, app.cli
+import app.main, app.cli.main
 from tests.databases import text_of, variables
 gc.collect()
 gc.freeze()
@@ -50,7 +50,7 @@ os.chdir(folder)
 for number, file in enumerate(files):
     os.dup2(os.open(file, os.O_RDWR), number)
 exec(preamble)
-app.cli.main()
+app.cli.main.main()
 """
 EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
@@ -155,7 +155,7 @@ def started(
     folder: Path, *arguments: str, preamble: str = "", **settings: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Start a command whose logs go to ``log`` in the folder; it is gone after, come what may."""
-    patched = [sys.executable, "-c", f"{preamble}\nfrom app.cli import main\nmain()"]
+    patched = [sys.executable, "-c", f"{preamble}\nfrom app.cli.main import main\nmain()"]
     with (
         (folder / "log").open("a") as log,
         subprocess.Popen(

@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from app import audit_verify
+from app.audit import verify
 from events import pointers, shape, store
 from events.tables import events
 from projections import current, rebuild
@@ -154,7 +154,7 @@ def check(folder: Path) -> None:
         key = admin.get("/api/v1/audit/key").content
     before = (folder / LINES).read_bytes().splitlines()[:-1]
     assert exported.splitlines()[: len(before)] == before
-    audit_verify.verify(exported.splitlines(keepends=True), audit_verify.read_keys(key))
+    verify.verify(exported.splitlines(keepends=True), verify.read_keys(key))
     stored = json.loads((folder / STORED).read_text())
     assert _stored(folder)[: len(stored)] == stored
     engine = reading_engine(folder / FILE)

@@ -29,11 +29,12 @@ from click.testing import CliRunner
 from msgspec import Struct
 from pyarrow import parquet
 
-from app import audit_verify, service
-from app.cli import cli
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.audit import verify
+from app.cli.main import cli
 from app.main import open_services
-from app.service import Wish
-from app.unit import Caller, Unit
+from app.transactions.unit_of_work import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from events.tables import organizations
@@ -124,11 +125,11 @@ async def _fill(database: Path, big: int, small: int) -> None:
 
 
 def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> int:
-    return service.create(unit, caller, patch).id
+    return changes.create(unit, caller, patch).id
 
 
 def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> None:
-    service.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 @pytest.fixture
@@ -219,9 +220,9 @@ def events_of(database: Path, organization_id: int = 1) -> list[dict[str, Any]]:
     return sorted((json.loads(body) for (body,) in rows), key=lambda event: event["sequence"])
 
 
-def verified(text: bytes, keys: bytes) -> audit_verify.Verified:
+def verified(text: bytes, keys: bytes) -> verify.Verified:
     """What the verifier proves of an export, in this process."""
-    return audit_verify.verify(text.splitlines(keepends=True), audit_verify.read_keys(keys))
+    return verify.verify(text.splitlines(keepends=True), verify.read_keys(keys))
 
 
 def unguarded(folder: Path, guard: str, *arguments: str) -> Ended:
@@ -405,7 +406,7 @@ def test_control_without_that_guard_two_logs_would_mix(
     guard = "cli_audit._belongs = lambda *_: True"
     command = ("export", "--organization", SMALL, "--output", str(file))
     succeeded(unguarded(server.database.parent, guard, *command))
-    with pytest.raises(audit_verify.Failed, match="foreign"):
+    with pytest.raises(verify.Failed, match="foreign"):
         verified(file.read_bytes(), answers.keys)
 
 
@@ -589,7 +590,7 @@ def test_the_key_can_come_from_a_variable_or_another_file(
     assert key not in shown.decode()
     succeeded(export(tmp_path, tmp_path / "export", BACKSTORY_AUDIT_KEY=key))
     text = (tmp_path / "export").read_bytes()
-    with pytest.raises(audit_verify.Failed):
+    with pytest.raises(verify.Failed):
         verified(text, answers.keys)
     # The checkpoints in the log were signed by the key that was lost.
     both = json.loads(shown)
@@ -652,7 +653,7 @@ def test_after_a_rotation_old_checkpoints_hold_and_new_exports_are_signed_anew(
     output = tmp_path / "export"
     succeeded(export(tmp_path, output, *until(filled)))
     assert verified(output.read_bytes(), keys).signed_by == (new["key_id"],)
-    with pytest.raises(audit_verify.Failed, match="no known key"):  # whoever has the old keys
+    with pytest.raises(verify.Failed, match="no known key"):  # whoever has the old keys
         verified(output.read_bytes(), answers.keys)
     # A file whose closing line the old key signed is continued.
     output.write_bytes(answers.formats["ndjson"])
@@ -863,8 +864,8 @@ def test_a_later_run_adds_the_next_parts_and_the_log_stays_whole(
         assert events_of(first_day / FILE, organization_id)[: len(its_log)] == its_log
     folder = first_day / "archive" / "organization-1"
     lines = sorted(folder.glob("*.ndjson"))
-    keys = audit_verify.read_keys((folder / "key.json").read_bytes())
-    assert audit_verify.verify(audit_verify.read_lines(lines), keys).events == last
+    keys = verify.read_keys((folder / "key.json").read_bytes())
+    assert verify.verify(verify.read_lines(lines), keys).events == last
     with duckdb.connect() as connection:
         rows = connection.execute(
             f"SELECT sequence, body FROM '{folder}/*.parquet' ORDER BY sequence"
@@ -904,10 +905,10 @@ def test_after_a_rotation_of_the_key_an_archive_goes_on(first_day: Path, filled:
     succeeded(run(first_day, "audit", "rotate-key"))
     succeeded(archive(first_day, "2027-01-01"))
     folder = first_day / "archive" / "organization-1"
-    keys = audit_verify.read_keys((folder / "key.json").read_bytes())
-    lines = audit_verify.read_lines(sorted(folder.glob("*.ndjson")))
+    keys = verify.read_keys((folder / "key.json").read_bytes())
+    lines = verify.read_lines(sorted(folder.glob("*.ndjson")))
     archived_before = 1  # and that is an event
-    assert audit_verify.verify(lines, keys).events == filled.last + archived_before
+    assert verify.verify(lines, keys).events == filled.last + archived_before
 
 
 def test_an_archive_is_recorded_as_an_export(first_day: Path, filled: Filled) -> None:

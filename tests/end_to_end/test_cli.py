@@ -24,11 +24,11 @@ import pytest
 from click.testing import CliRunner
 from msgspec import Struct
 
-from app import service
-from app.cli import cli
+from app.assistants import changes
+from app.assistants.changes import Wish
+from app.cli.main import cli
 from app.main import open_services
-from app.service import Wish
-from app.unit import Caller, Unit
+from app.transactions.unit_of_work import Caller, Unit
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
@@ -275,9 +275,9 @@ async def _fill(database: Path, organization: Organization) -> None:
 def _create_and_change(
     caller: Caller, named: SettingsPatch, patch: SettingsPatch, unit: Unit
 ) -> None:
-    one = service.create(unit, caller, named)
+    one = changes.create(unit, caller, named)
     wish = Wish(caller=caller, assistant_id=one.id)
-    service.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from app import cli, operating
+from app.cli import context, main
 from tests.conftest import make_organizations
 from tests.end_to_end.processes import FILE
 
@@ -76,14 +76,14 @@ def commands() -> Iterator[tuple[str, ...]]:
         for name, one in command.commands.items():
             yield from below(one, (*path, name))
 
-    yield from below(cli.cli, ())
+    yield from below(main.cli, ())
 
 
 COMMANDS = sorted(commands())
 
 
 def parameters(path: tuple[str, ...]) -> list[click.Parameter]:
-    command: click.Command = cli.cli
+    command: click.Command = main.cli
     for name in path:
         assert isinstance(command, click.Group)
         command = command.commands[name]
@@ -155,7 +155,7 @@ def call(folder: Path, arguments: list[str], **variables: str) -> Ended:
         contextlib.redirect_stderr(err),
     ):
         try:
-            cli.main()
+            main.main()
         except SystemExit as ended:
             code = ended.code or 0
         out.flush()
@@ -219,12 +219,12 @@ def test_without_its_guard_a_text_that_is_not_utf_8_is_a_traceback(
     """The control."""
     wish = ["audit", "key", "--organization", "\udcff"]
     assert is_in_order(call(folder, wish))
-    monkeypatch.setattr(operating, "as_unicode", str)
+    monkeypatch.setattr(context, "as_unicode", str)
     with pytest.raises(UnicodeEncodeError):
         call(folder, wish)
 
 
 def test_every_text_of_every_command_is_read_by_the_guard() -> None:
     kinds = {one.type for path in COMMANDS for one in parameters(path)}
-    assert operating.TEXT in kinds
+    assert context.TEXT in kinds
     assert click.STRING not in kinds

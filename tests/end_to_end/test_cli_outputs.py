@@ -23,10 +23,10 @@ CLOSED = "import sys; sys.stdout = None"
 # Ctrl-C in the middle of an export, and where views are compared.
 INTERRUPTED = """
 import signal
-import app.audit, projections.rebuild
+import app.audit.exporting, projections.rebuild
 def stop(*_):
     signal.raise_signal(signal.SIGINT)
-app.audit.read_page = projections.rebuild.folded = stop
+app.audit.exporting.read_page = projections.rebuild.folded = stop
 """
 EXPORT = ("export", "--output")
 
@@ -177,7 +177,10 @@ def test_what_an_encoding_lacks_is_printed_as_a_number(folder: Path) -> None:
     listed = run(folder, "keys", "list", preamble=latin, stdout=str(folder / "list"))
     assert listed.returncode == 0
     assert "Größe \\u65e5\\u672c" in (folder / "list").read_text("latin-1")
-    unguarded = f"{latin}; import app, contextlib; app.terminal.outputs = contextlib.nullcontext"
+    unguarded = (
+        f"{latin}; import app.cli.terminal, contextlib;"
+        " app.cli.terminal.outputs = contextlib.nullcontext"
+    )
     assert run(folder, "keys", "list", preamble=unguarded).returncode != 0  # the control
 
 
@@ -209,7 +212,7 @@ def test_ctrl_c_while_the_command_is_still_imported_is_the_same(folder: Path) ->
         "import sys, signal\n"
         "class Stop:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'app.cli': signal.raise_signal(signal.SIGINT)\n"
+        "        if name == 'app.cli.main': signal.raise_signal(signal.SIGINT)\n"
         "sys.meta_path.insert(0, Stop())\n"
         "from app.__main__ import main\n"
         "main()\n"

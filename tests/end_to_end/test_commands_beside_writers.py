@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from app import service, vault
+from app.assistants import changes
+from app.assistants.changes import Wish
 from app.main import utc_now
-from app.service import Wish
-from app.unit import Unit, system
+from app.transactions.unit_of_work import Unit, system
+from app.vault import store
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
 from events.patch import read_create, read_patch
@@ -66,7 +67,7 @@ class Installation:
     def __init__(self, path: Path) -> None:
         self.path = path
         make_organizations(path, 1)
-        self._safe = vault.open_vault(config_of(path))
+        self._safe = store.open_vault(config_of(path))
         self._engine = writing_engine(path)
 
     def write(self, *work: Callable[[Unit], Any]) -> None:
@@ -101,7 +102,7 @@ class Installation:
             unit = Unit(connection, self._safe, utc_now)
             try:
                 found = unit.reveal(CALLER, assistant_id, ("/api_keys",), None)
-            except (vault.SecretUnreadable, SecretsGone):
+            except (store.SecretUnreadable, SecretsGone):
                 return False
             return list(found.values()) == ["sk-live-7d1e"]
 
@@ -121,7 +122,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 def create(unit: Unit, **members: Any) -> None:
-    service.create(unit, CALLER, read_create({"name": "Front desk"} | members))
+    changes.create(unit, CALLER, read_create({"name": "Front desk"} | members))
 
 
 def create_with_a_secret(unit: Unit) -> None:
@@ -129,16 +130,16 @@ def create_with_a_secret(unit: Unit) -> None:
 
 
 def delete(unit: Unit) -> None:
-    service.delete(unit, Wish(caller=CALLER, assistant_id=1))
+    changes.delete(unit, Wish(caller=CALLER, assistant_id=1))
 
 
 def restore(unit: Unit) -> None:
-    service.restore(unit, Wish(caller=CALLER, assistant_id=1))
+    changes.restore(unit, Wish(caller=CALLER, assistant_id=1))
 
 
 def set_secret_of_the_second(unit: Unit) -> None:
     wish = Wish(caller=CALLER, assistant_id=2)
-    service.change(unit, wish, read_patch(SECRET), Cause(type="patch"))
+    changes.change(unit, wish, read_patch(SECRET), Cause(type="patch"))
 
 
 @GUARDS

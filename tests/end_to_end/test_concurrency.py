@@ -14,10 +14,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from app import service
+from app.assistants import changes as service
 from app.main import Services, open_services, utc_now
-from app.unit import Caller, Unit
-from app.writer import OutcomeUnknown, WriterStopped
+from app.transactions.unit_of_work import Caller, Unit
+from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings

@@ -11,9 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app import cli
+from app.cli import main
 from app.config import Config, ConfigError, read_config
-from app.vault import read_master_keys
+from app.vault.store import read_master_keys
 from tests.end_to_end.processes import run, serving, started
 
 PASSWORD = "of-the-database"  # noqa: S105  # to be sure that it is not printed
@@ -61,7 +61,7 @@ def test_an_unusable_value_is_exit_code_2_and_one_line_that_names_it(
     monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.argv", ["backstory", "check"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     printed = capsys.readouterr()
     assert (ended.value.code, printed.out) == (2, "")
     (line,) = printed.err.splitlines()
@@ -95,7 +95,7 @@ def test_an_unusable_flag_is_explained_like_its_variable(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["backstory", "serve", "--port", "http"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 2
     assert "BACKSTORY_PORT" in capsys.readouterr().err
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec import Struct, field
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
-from app.console.pages import templates
+from app.console.rendering import templates
 from app.escaping import printable
 from tests.browsers import PAGES, control, open_page, told, visiting
 from tests.conftest import ASSISTANTS, Organization, Server

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from app.database import Database
+from app.storage.database import Database
 from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
 from tests.databases import administering, chosen, query, server, url_of
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove

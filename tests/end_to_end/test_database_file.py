@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import database_file
-from app.database_file import DatabaseHeld, FileRefused
+from app.storage import database_file
+from app.storage.database_file import DatabaseHeld, FileRefused
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.conftest import serving as served
 from tests.databases import copy_database, text_of

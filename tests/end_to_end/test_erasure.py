@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app import engines, main
+from app import main
+from app.storage import engines
 from tests.conftest import ASSISTANTS, make_organizations, serving, serving_process
 from tests.databases import contents, copy_database
 from tests.end_to_end.processes import EQUAL, run

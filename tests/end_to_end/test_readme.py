@@ -18,7 +18,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
-from app.cli import cli
+from app.cli.main import cli
 from app.config import Config
 from tests.conftest import ASSISTANTS, Server
 from tests.databases import SERVER, chosen, text_of

@@ -320,7 +320,7 @@ def fulfil_or_die(waiting, outcome):
         os.kill(os.getpid(), signal.SIGKILL)
     fulfil(waiting, outcome)
 _Waiting.fulfil = fulfil_or_die
-from app.cli import main
+from app.cli.main import main
 main()
 """
 

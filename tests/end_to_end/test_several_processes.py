@@ -47,9 +47,9 @@ _BETWEEN_KILLS = 2.0  # seconds: a pace, nothing waits for it
 _BACK_OFF = (0.05, 0.4)  # seconds that a client waits before it tries again
 # Every transaction takes its sequence from a sequence object, and locks no counter row.
 _WITH_A_SEQUENCE_OBJECT = """
-import app.writer
+import app.transactions.write_queue
 from events import store
-app.writer._LARGEST_BATCH = 1
+app.transactions.write_queue._LARGEST_BATCH = 1
 def lock(connection, organization_id, **_):
     counter = store.read_counter(connection, organization_id)
     counter.sequence = connection.exec_driver_sql("SELECT nextval('sequences')").scalar() - 1

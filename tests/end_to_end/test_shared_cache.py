@@ -27,12 +27,12 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 REQUESTS = 2_000
 COUNT = 3  # assistants of each organization
 _UNGUARDED = """
-import app.caching
-app.caching._controlled = lambda _, headers: list(headers)
+import app.api.caching
+app.api.caching._controlled = lambda _, headers: list(headers)
 """
 _BARE_TAGS = """
-import app.representation
-app.representation.tag_of = lambda _, __, ___, version: str(version)
+import app.assistants.representation
+app.assistants.representation.tag_of = lambda _, __, ___, version: str(version)
 """
 _CONFIGURATION = """
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/errors warn;

@@ -30,7 +30,10 @@ class Ahead(datetime.datetime):
         return datetime.datetime.now(tz) + datetime.timedelta(days=40)
 app.main.datetime = Ahead
 """
-BELIEVES_ALL = "import app.unit\napp.unit.believed = lambda observed, now: now\n"
+BELIEVES_ALL = """
+import app.transactions.unit_of_work as it
+it.believed = lambda observed, now: now
+"""
 
 
 def _wait_until(is_so: Callable[[], bool]) -> None:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app import policies, service
-from app.service import Wish
-from app.unit import Caller, Unit
-from app.vault import Vault, open_vault
-from app.versions import Reference
+from app.assistants import changes, policy
+from app.assistants.changes import Wish
+from app.assistants.references import Reference
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault.store import Vault, open_vault
 from events import store
 from events.changed import State
 from events.decider import (
@@ -115,7 +115,7 @@ class Desk:
         return self._handle(organization_id, assistant_id, DeleteAssistant())[1]
 
     def revive(self, organization_id: int, assistant_id: int) -> None:
-        service.restore(self._unit, self._wish(organization_id, assistant_id))
+        changes.restore(self._unit, self._wish(organization_id, assistant_id))
 
     def end_or_revive(self, organization_id: int, assistant_id: int) -> None:
         """Delete an assistant that lives, and restore one that doesn't."""
@@ -128,23 +128,23 @@ class Desk:
         """Undo one of the changes that there were; what it does with conflicts, too, varies."""
         wish = self._wish(organization_id, assistant_id)
         how = _ON_CONFLICT[number % len(_ON_CONFLICT)]
-        service.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
+        changes.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
 
     def roll_back(
         self, organization_id: int, assistant_id: int, number: int, paths: tuple[str, ...]
     ) -> None:
         """Restore parts of one of the states that there were."""
         wish = self._wish(organization_id, assistant_id)
-        service.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
+        changes.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
 
     def label(self, organization_id: int, assistant_id: int, number: int, name: str | None) -> None:
         """Name one of the versions that there are, or take its name away."""
         wish = self._wish(organization_id, assistant_id)
-        service.set_label(self._unit, wish, self._version(wish, number), name)
+        changes.set_label(self._unit, wish, self._version(wish, number), name)
 
     def demand(self, organization_id: int, members: Tree) -> None:
         """Change the organization's policy."""
-        policies.change(self._unit, _caller(organization_id), members, None)
+        policy.change(self._unit, _caller(organization_id), members, None)
 
     def _version(self, wish: Wish, number: int, first: int = 1) -> Reference:
         state = self._unit.state(wish.caller.organization_id, wish.assistant_id)

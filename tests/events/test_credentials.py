@@ -66,7 +66,7 @@ def shown(body: Tree) -> Tree:
 def resend(
     told: Given, body: Tree, policy: Policy | None = None, *, base: Tree | None = None
 ) -> ChangeSettings:
-    """What a PATCH of the body becomes, as ``app.unit`` does it."""
+    """What a PATCH of the body becomes, as ``app.transactions.unit_of_work`` does it."""
     return sent_to(told, read_patch(body), policy, base=base)
 
 

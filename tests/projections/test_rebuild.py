@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from app.unit import Caller, Unit
-from app.vault import sealed_secrets
+from app.transactions.unit_of_work import Caller, Unit
+from app.vault.store import sealed_secrets
 from events import store
 from events.changed import AssistantCreated, AssistantSettingsChanged, Cause, Versioned, fold
 from events.decider import ChangeSettings, CreateAssistant

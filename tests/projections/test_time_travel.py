@@ -16,7 +16,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, field
 
-from app.unit import Caller, Unit
+from app.transactions.unit_of_work import Caller, Unit
 from events import codec
 from events.changed import NOTHING, Cause, State
 from events.decider import (

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app import audit_verify
+from app.audit import verify
 from events import merkle
 from events.merkle import HASH_BYTES
 from tests.events.test_merkle import grown, is_consistent, is_included
@@ -61,9 +61,9 @@ INCLUSIONS, CONSISTENCIES = proofs("inclusion"), proofs("consistency")
 
 @pytest.mark.parametrize("size", range(9))
 def test_the_server_and_the_verifier_find_the_published_roots(size: int) -> None:
-    tree = audit_verify.Tree()
+    tree = verify.Tree()
     for leaf in LEAVES[:size]:
-        tree.append(audit_verify.leaf_hash(leaf))
+        tree.append(verify.leaf_hash(leaf))
     assert merkle.root(LOG.frontiers[size]) == tree.root() == ROOTS[size]
 
 

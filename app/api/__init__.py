@@ -1,0 +1,1 @@
+"""The HTTP API: requests, responses, errors, OpenAPI and the routes."""

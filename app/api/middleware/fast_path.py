@@ -1,0 +1,73 @@
+"""The plain reading of one assistant, answered before the routes.
+
+A voice call waits on it, and most of what the routes take is finding out what else it might be.
+What is not as plain as can be, or not remembered, goes on to the routes, which answer the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from litestar.enums import ScopeType
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+    from app.accounts.principals import Principal
+    from app.assistants.view_cache import RememberedViews
+
+_PREFIX = "/api/v1/assistants/"
+_LONGEST_ID = 9  # digits: no longer one is sure to be one that can exist
+_ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
+_NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
+
+
+class Shortcut:
+    """Answers what is remembered; everything else passes through."""
+
+    def __init__(self, app: ASGIApp, views: Callable[[], RememberedViews]) -> None:
+        self._app = app
+        self._views = views  # made when the application starts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        answer = self._answer(scope) if scope["type"] == ScopeType.HTTP else None
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        status, headers, body = answer
+        start: Any = {"type": "http.response.start", "status": status, "headers": headers}
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    def _answer(self, scope: Any) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes] | None:
+        who: Principal | None = scope["principal"]
+        if who is None or scope["method"] != "GET" or scope["query_string"]:
+            return None
+        path: str = scope["path"]
+        number = path[len(_PREFIX) :]
+        if not (path.startswith(_PREFIX) and _is_plain_id(number)):
+            return None
+        held = b""
+        for name, value in scope["headers"]:
+            if name in _NOT_PLAIN:
+                return None
+            if name == b"if-none-match":
+                if held or not _ONE_TAG.fullmatch(value):
+                    return None
+                held = value
+        view = self._views().known(who.organization_id, int(number))
+        if view is None:
+            return None
+        age = self._views().age(view)
+        more = () if age is None else ((b"age", b"%d" % age),)
+        if held == view.etag:
+            return 304, view.unchanged + more, b""
+        return 200, view.headers + more, view.body
+
+
+def _is_plain_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _LONGEST_ID and text[0] != "0"

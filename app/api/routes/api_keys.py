@@ -1,0 +1,212 @@
+"""API keys of the organization. Only admins see and change them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import msgspec
+from litestar import Request, Response, delete, get, post, put
+from msgspec import UNSET, Meta, UnsetType
+
+from app.accounts import api_keys, permissions
+from app.accounts.principals import MAX_ID, ApiKey, KeyNotFound, Role
+from app.api import openapi
+from app.api.access import ADMIN
+from app.api.examples import KEY
+from app.api.request import JSON, Number, caller, carry_out, number, principal, read_json, services
+from app.api.responses import APIResponse, done
+from app.naming import Name, name_error
+from events.errors import FieldError, InvalidSettings
+from events.patch import read_struct
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.transactions.unit_of_work import Caller, Unit
+
+AnyRequest = Request[Any, Any, Any]
+T = TypeVar("T", bound=msgspec.Struct)
+
+_KEYS = "/api/v1/users/me/api-keys"
+Permissions = Annotated[
+    dict[str, bool], Meta(extra_json_schema={"propertyNames": {"enum": permissions.NAMES}})
+]
+_ROLES = Literal["viewer", "editor", "admin"]
+
+
+class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new key. Permissions (``write``, ``admin``: false) narrow its role, and must fit it.
+
+    Scopes are given here or never.
+    """
+
+    name: Name
+    role: _ROLES = "editor"
+    permissions: Permissions | None = None
+    scopes: list[Literal["secrets:reveal"]] = []
+
+
+class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a key; what is absent is kept, inside ``permissions`` too.
+
+    ``"permissions": null`` takes all of them away. The role stays.
+    """
+
+    name: Name | UnsetType = UNSET
+    permissions: Permissions | UnsetType | None = UNSET
+    is_active: bool | UnsetType = UNSET
+
+
+class ApiKeyCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """The key itself, shown this once."""
+
+    api_key: ApiKey
+    key: str
+
+
+COMPONENTS = (ApiKeyCreate, ApiKeyUpdate, ApiKeyCreated, ApiKey)
+
+
+@get(
+    _KEYS,
+    opt=ADMIN,
+    tags=["API keys"],
+    summary="List API keys",
+    operation_class=openapi.operation(openapi.Answer(ApiKey, example=[KEY], many=True)),
+)
+async def list_keys(request: AnyRequest) -> list[ApiKey]:
+    """Every key of the organization, revoked ones too; never the keys themselves."""
+    who = principal(request)
+    return await services(request).keys.list(who.organization_id)
+
+
+@post(
+    _KEYS,
+    opt=ADMIN,
+    status_code=200,
+    tags=["API keys"],
+    summary="Create an API key",
+    operation_class=openapi.operation(
+        openapi.Answer(ApiKeyCreated, example={"api_key": KEY, "key": "bks_..."}),
+        body=openapi.Body(ApiKeyCreate, {"name": "CI", "role": "editor"}),
+        errors=(409,),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
+    ),
+)
+async def create_key(request: AnyRequest) -> Response[bytes]:
+    """The key is shown once; only its hash is kept."""
+    who = caller(request)
+    wanted = _read(ApiKeyCreate, await read_json(request))
+    given: dict[str, bool] = dict.fromkeys(wanted.scopes, True)
+    narrowed = permissions.merge(Role[wanted.role], given, wanted.permissions)
+
+    def work(unit: Unit) -> Response[bytes]:
+        made, token = api_keys.create(
+            unit,
+            who,
+            user_id=who.actor.user_id,
+            name=wanted.name,
+            role=Role[wanted.role],
+            narrowed=narrowed,
+        )
+        return Response(
+            msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
+            status_code=200,
+            media_type=JSON,
+            headers={"cache-control": "no-store"},
+        )
+
+    return await carry_out(request, who, work)
+
+
+@put(
+    f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
+    tags=["API keys"],
+    summary="Change an API key",
+    operation_class=openapi.operation(
+        openapi.Answer(ApiKey, example=KEY),
+        body=openapi.Body(ApiKeyUpdate, {"name": "CI (old)", "is_active": False}),
+        errors=(404, 409, 422),
+        parameters=(openapi.IDEMPOTENCY_KEY,),
+    ),
+)
+async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
+    """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
+    who = caller(request)
+    wanted = _read(ApiKeyUpdate, await read_json(request))
+    values: dict[str, Any] = {
+        name: value
+        for name in ApiKeyUpdate.__struct_fields__
+        if (value := getattr(wanted, name)) is not UNSET
+    }
+    return await _change(
+        request,
+        who,
+        _known(key_id),
+        values,
+        lambda key: Response(msgspec.json.encode(key), status_code=200, media_type=JSON),
+    )
+
+
+@delete(
+    f"{_KEYS}/{{key_id:str}}",
+    opt=ADMIN,
+    status_code=200,
+    tags=["API keys"],
+    summary="Revoke an API key",
+    operation_class=openapi.operation(
+        openapi.Answer(APIResponse), errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+    ),
+)
+async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
+    """The next request with this key is refused."""
+    who = caller(request)
+    return await _change(
+        request,
+        who,
+        _known(key_id),
+        {"is_active": False},
+        lambda key: done(f"API key {key.key_prefix} revoked successfully"),
+    )
+
+
+async def _change(
+    request: AnyRequest,
+    who: Caller,
+    key_id: int,
+    values: dict[str, Any],
+    answer: Callable[[ApiKey], Response[bytes]],
+) -> Response[bytes]:
+    def work(unit: Unit) -> Response[bytes]:
+        return answer(api_keys.change(unit, who, key_id, values))
+
+    try:
+        return await carry_out(request, who, work)
+    finally:
+        services(request).authenticator.forget(who.organization_id, key_id)
+
+
+def _read(kind: type[T], body: Any) -> T:
+    """A body with a name in it; raises ``InvalidSettings`` with an error for each member."""
+    errors: list[FieldError] = []
+    if isinstance(body, dict) and isinstance(body.get("name"), str):
+        found = name_error(body["name"], ("body", "name"))
+        errors += [] if found is None else [found]
+    try:
+        wanted = read_struct(kind, body, strict=True)
+    except InvalidSettings as refusal:
+        raise InvalidSettings((*errors, *refusal.errors)) from None
+    if errors:
+        raise InvalidSettings(tuple(errors))
+    return wanted
+
+
+def _known(text: str) -> int:
+    key_id = number(text, "key_id")
+    if not 0 < key_id <= MAX_ID:
+        raise KeyNotFound(key_id)
+    return key_id
+
+
+HANDLERS = [list_keys, create_key, update_key, revoke_key]

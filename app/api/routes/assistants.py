@@ -1,0 +1,484 @@
+"""The assistants themselves: create, read, change, delete, export."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import FromPath, FromQuery, QueryParameter
+
+from app.accounts.principals import MAX_ID
+from app.api import memento, openapi, responses
+from app.api.access import EDITOR, PUBLIC, VIEWER
+from app.api.examples import ASSISTANT, CREATE
+from app.api.problems import PhoneNumberNotAssigned
+from app.api.providers import PROVIDERS
+from app.api.request import (
+    BOM,
+    FORMULAS,
+    IN_QUERY,
+    Number,
+    accept_datetime,
+    caller,
+    carry_out,
+    description,
+    invalid,
+    known_id,
+    moment,
+    preferences,
+    principal,
+    read_json,
+    read_table,
+    services,
+    wish_of,
+)
+from app.api.responses import (
+    CHANGED,
+    ETAG,
+    ONE,
+    WRITE_ERRORS,
+    APIResponse,
+    ChangedAssistant,
+    Plan,
+    done,
+)
+from app.assistants import changes
+from app.assistants.changes import Assistant
+from app.assistants.preconditions import read_condition
+from app.assistants.references import read_reference
+from app.assistants.view_cache import listed
+from events.errors import FieldError, InvalidSettings
+from events.patch import (
+    describe,
+    read_create,
+)
+from events.secrets import mask
+from events.settings import (
+    AssistantCreate,
+    AssistantResponse,
+)
+from projections.current import Selection
+from projections.spreadsheets import Formulas
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from app.transactions.unit_of_work import Unit
+    from projections.spreadsheets import Table
+
+AnyRequest = Request[Any, Any, Any]
+
+PREFIX = "/api/v1/assistants"
+_FORMATS = "^(csv|json)$"
+_IDS = r"^\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*)?$"
+_STATUSES = "^(active|inactive|all)?$"
+_AS_OF = QueryParameter(
+    description="RFC 3339: as it was then.", schema_extra={"format": "date-time"}
+)
+
+
+class Count(msgspec.Struct, frozen=True, kw_only=True):
+    """How many assistants there are."""
+
+    count: int
+
+
+class Organization(msgspec.Struct, frozen=True, kw_only=True):
+    """The caller's organization and user."""
+
+    organization_id: int
+    organization_name: str
+    user_id: int
+    user_email: str | None
+    user_role: str
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An LLM provider that assistants can use."""
+
+    name: str
+    models: list[str]
+    default_model: str | None
+
+
+class Providers(msgspec.Struct, frozen=True, kw_only=True):
+    """The LLM providers by their key."""
+
+    providers: dict[str, Provider]
+
+
+class ClonedVoices(msgspec.Struct, frozen=True, kw_only=True):
+    """The organization's cloned voices."""
+
+    success: bool
+    cloned_voices: list[dict[str, Any]]
+
+
+class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One assistant in an export; calls are not counted by this service."""
+
+    id: int
+    name: str
+    description: str
+    status: str
+    total_calls: int
+    completed_calls: int
+    success_rate: str
+    avg_duration: str
+    performance: str
+    created_at: str
+
+
+COMPONENTS = (
+    AssistantCreate, AssistantResponse, Count, Organization,
+    APIResponse, Providers, ClonedVoices, ExportRow, ChangedAssistant, Plan,
+)  # fmt: skip
+
+
+@post(
+    PREFIX,
+    opt=EDITOR,
+    tags=["Assistants"],
+    summary="Create an assistant",
+    operation_class=openapi.operation(
+        CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE), errors=(409,),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
+    ),
+)  # fmt: skip
+async def create_assistant(request: AnyRequest) -> Response[bytes]:
+    """Only ``name`` is required; what is not sent has its default. Masks bring no secrets along."""
+    who, prefers = caller(request), preferences(request)
+    settings = read_create(await read_json(request), strict=prefers.strict, lenient=prefers.lenient)
+
+    def work(unit: Unit) -> Response[bytes]:
+        created = changes.create(unit, who, settings, dry_run=prefers.dry_run)
+        return responses.changed(created, prefers, status=201)
+
+    return await carry_out(request, who, work, dry_run=prefers.dry_run)
+
+
+@get(
+    PREFIX,
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="List assistants",
+    operation_class=openapi.operation(
+        openapi.Answer(
+            AssistantResponse,
+            example=[ASSISTANT],
+            many=True,
+            headers={"ETag": "Of this list."} | openapi.MEMENTO,
+        ),
+        errors=(304, 400, 422),
+        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
+    ),
+)  # fmt: skip
+async def list_assistants(
+    request: AnyRequest,
+    skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
+    as_of: Annotated[str | None, _AS_OF] = None,
+    *,
+    active_only: FromQuery[bool] = False,
+    my_assistants_only: FromQuery[bool] = False,
+    include_stats: Annotated[
+        bool, QueryParameter(description="Accepted; this service counts no calls.")
+    ] = False,
+) -> Response[bytes]:
+    """The organization's assistants, newest first, as a bare array; also as of a moment."""
+    del include_stats
+    who = principal(request)
+    selection = Selection(
+        active=True if active_only else None,
+        user_id=who.user_id if my_assistants_only else None,
+    )
+    then = _moment(request, as_of)
+    made_of = services(request)
+    if then is None:
+        found = await made_of.views.select(who.organization_id, selection, skip=skip, limit=limit)
+    else:
+        past = await made_of.assistants.select_at(
+            who.organization_id, then, selection, skip=skip, limit=limit
+        )
+        bodies = (responses.encode(assistant) for assistant in past)
+        found = listed(who.organization_id, bodies, selection, skip, limit, then)
+    asked = request.query_params.multi_items()
+    headers = None if then is None else memento.of_list(PREFIX, asked, then)
+    return responses.read(found.body, found.tag, read_condition(request.headers), headers)
+
+
+def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
+    """The moment that is asked for, by the query or by the header."""
+    accepted = accept_datetime(request)  # whichever it is, the other may be sent
+    return moment("as_of", as_of) or accepted
+
+
+@get(
+    f"{PREFIX}/count",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="Count assistants",
+    operation_class=openapi.operation(openapi.Answer(Count, example={"count": 3}), errors=(422,)),
+)
+async def count_assistants(request: AnyRequest, *, active_only: FromQuery[bool] = False) -> Count:
+    """How many assistants the organization has."""
+    who = principal(request)
+    selection = Selection(active=True if active_only else None)
+    return Count(count=await services(request).assistants.count(who.organization_id, selection))
+
+
+@get(
+    f"{PREFIX}/export",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="Export the list of assistants",
+    operation_class=openapi.operation(
+        openapi.Answer(Schema(type=OpenAPIType.STRING), media_type="text/csv"),
+        openapi.Answer(ExportRow, many=True),
+        errors=(422,),
+    ),
+)
+async def export_assistants(
+    request: AnyRequest,
+    format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
+    assistant_ids: Annotated[
+        str | None,
+        QueryParameter(
+            description="Comma-separated ids; search and status then do not count.",
+            schema_extra={"pattern": _IDS},
+        ),
+    ] = None,
+    search: Annotated[str | None, openapi.SEARCH] = None,
+    status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
+    formulas: Annotated[Formulas | None, FORMULAS] = None,
+    bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
+) -> Response[bytes]:
+    """A file: CSV, or JSON of the same columns."""
+    if "\x00" in (search or ""):
+        raise InvalidSettings(
+            (FieldError(loc=("query", "search"), msg="No name holds NUL", type="value_error"),)
+        )
+    _match("format", _FORMATS, format)
+    _match("status", _STATUSES, status or "")
+    table = read_table(format, formulas, bom=bom)
+    selection = _export_selection(assistant_ids, search, status)
+    who = principal(request)
+    found = await services(request).assistants.select(who.organization_id, selection)
+    rows = [_export_row(assistant) for assistant in found]
+    body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
+    return Response(
+        body,
+        media_type="application/json" if format == "json" else "text/csv",
+        headers={"content-disposition": f"attachment; filename=assistants.{format}"},
+    )
+
+
+def _csv(rows: list[ExportRow], table: Table) -> bytes:
+    cells = map(msgspec.structs.astuple, rows)
+    return table.header(ExportRow.__struct_fields__) + table.rows(cells)
+
+
+def _match(name: str, pattern: str, text: str) -> None:
+    """The pattern, to the very end: ``$`` alone lets a line break pass."""
+    if not re.fullmatch(pattern, text) or text.endswith("\n"):
+        kind, message = describe(f"Expected `str` matching regex '{pattern}'")
+        raise InvalidSettings((FieldError(loc=("query", name), msg=message, type=kind),))
+
+
+def _export_selection(ids: str | None, search: str | None, status: str | None) -> Selection:
+    if ids is not None and ids.strip():
+        return Selection(assistant_ids=tuple(_export_ids(ids)))
+    active = {"active": True, "inactive": False}.get(status or "")
+    return Selection(active=active, search=search or "")
+
+
+def _export_ids(text: str) -> Iterable[int]:
+    for word in text.split(","):
+        if not (word.strip().isascii() and word.strip().isdigit()):
+            message = "Input should be integers, separated by commas"
+            loc = ("query", "assistant_ids")
+            raise InvalidSettings((FieldError(loc=loc, msg=message, type="int_parsing"),))
+        if len(word.strip()) <= len(str(MAX_ID)) and int(word) <= MAX_ID:
+            yield int(word)
+
+
+def _export_row(assistant: Assistant) -> ExportRow:
+    state = assistant.state
+    return ExportRow(
+        id=assistant.id,
+        name=mask(state.settings["name"]),
+        description=mask(state.settings["description"]) or "",
+        status="Active" if state.settings["is_active"] else "Inactive",
+        total_calls=0,
+        completed_calls=0,
+        success_rate="0%",
+        avg_duration="N/A",
+        performance="0%",
+        created_at=f"{state.created_at:%Y-%m-%d %H:%M:%S}",
+    )
+
+
+@get(
+    f"{PREFIX}/cloned-voices",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="List cloned voices",
+    operation_class=openapi.operation(
+        openapi.Answer(ClonedVoices, example={"success": True, "cloned_voices": []}),
+        errors=(422,),
+    ),
+)
+async def list_cloned_voices(
+    status: Annotated[str | None, QueryParameter()] = None,
+    provider: Annotated[str | None, QueryParameter()] = None,
+) -> ClonedVoices:
+    """Empty: this service keeps settings, not voices."""
+    del status, provider
+    return ClonedVoices(success=True, cloned_voices=[])
+
+
+@get(
+    f"{PREFIX}/providers",
+    opt=PUBLIC,
+    tags=["Assistants"],
+    summary="List LLM providers",
+    operation_class=openapi.operation(openapi.Answer(Providers), public=True),
+)
+async def list_providers() -> Providers:
+    """The providers that assistants can name; needs no key."""
+    return Providers(providers={key: Provider(**value) for key, value in PROVIDERS.items()})
+
+
+@get(
+    f"{PREFIX}/me/organization",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="Show the caller's organization",
+    operation_class=openapi.operation(openapi.Answer(Organization)),
+)
+async def show_organization(request: AnyRequest) -> Organization:
+    """Which organization and user the key stands for."""
+    who = principal(request)
+    return Organization(
+        organization_id=who.organization_id,
+        organization_name=who.organization_name,
+        user_id=who.user_id,
+        user_email=who.user_email,
+        user_role=who.role.name,
+    )
+
+
+@get(
+    f"{PREFIX}/by-phone/{{phone_number:str}}",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="Find an assistant by its phone number",
+    operation_class=openapi.operation(ONE, errors=(404,)),
+)
+async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
+    """Always 404 for now: this service does not hold phone numbers yet."""
+    raise PhoneNumberNotAssigned(phone_number)
+
+
+@get(
+    f"{PREFIX}/{{assistant_id:str}}",
+    opt=VIEWER,
+    tags=["Assistants"],
+    summary="Get an assistant",
+    operation_class=openapi.operation(
+        openapi.Answer(
+            AssistantResponse,
+            example=ASSISTANT,
+            headers={"ETag": ETAG} | openapi.MEMENTO,
+        ),
+        errors=(304, 400, 404, 422),
+        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
+    ),
+)
+async def get_assistant(
+    request: AnyRequest,
+    assistant_id: Number,
+    version: Annotated[str | None, openapi.VERSION] = None,
+    as_of: Annotated[str | None, _AS_OF] = None,
+) -> Response[bytes]:
+    """The settings as they are, or were; secrets are shown as ``********``."""
+    who = principal(request)
+    known, condition = known_id(assistant_id), read_condition(request.headers)
+    then = _moment(request, as_of)
+    assistants = services(request).assistants
+    if version is not None and as_of is not None:
+        raise invalid("as_of", "Input should not be given beside version")
+    wanted = read_reference(version, ("query", "version")) if version is not None else then
+    if wanted is None:
+        views = services(request).views
+        view = await views.view(who.organization_id, known)
+        return responses.shown(view, condition, views.age(view))
+    past = await assistants.at(who.organization_id, known, wanted)
+    asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
+    return responses.past(past, condition, f"{PREFIX}/{known}", asked)
+
+
+@delete(
+    f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR,
+    status_code=200,
+    tags=["Assistants"],
+    summary="Delete an assistant",
+    operation_class=openapi.operation(
+        openapi.Answer(APIResponse, or_else=(Plan,)), errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)  # fmt: skip
+async def delete_assistant(
+    request: AnyRequest,
+    assistant_id: Number,
+    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+) -> Response[bytes]:
+    """Ends the assistant; its history stays, and it can be restored."""
+    wish, prefers = (
+        wish_of(request, assistant_id, description(change_description), reason_at=IN_QUERY),
+        preferences(request),
+    )
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = changes.delete(unit, wish)
+        if wish.dry_run:
+            return responses.changed(outcome, prefers)
+        name = mask(outcome.state.settings["name"])
+        return done(f"Assistant {name} deleted successfully")
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+@post(
+    f"{PREFIX}/{{assistant_id:str}}/duplicate",
+    opt=EDITOR,
+    tags=["Assistants"],
+    summary="Duplicate an assistant",
+    operation_class=openapi.operation(
+        CHANGED, status=201, errors=(404, 409, 422),
+        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
+    ),
+)  # fmt: skip
+async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+    """The same settings, named ``<name> (Copy)``, without the secrets, which it names."""
+    who, prefers = caller(request), preferences(request)
+    known = known_id(assistant_id)
+
+    def work(unit: Unit) -> Response[bytes]:
+        copied = changes.duplicate(unit, who, known, strict=prefers.strict, dry_run=prefers.dry_run)
+        return responses.changed(copied, prefers, status=201)
+
+    return await carry_out(request, who, work, dry_run=prefers.dry_run)
+
+
+HANDLERS = [
+    create_assistant, list_assistants, count_assistants, export_assistants, list_cloned_voices,
+    list_providers, show_organization, find_by_phone, get_assistant, delete_assistant,
+    duplicate_assistant,
+]  # fmt: skip

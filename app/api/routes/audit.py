@@ -1,0 +1,261 @@
+"""The audit log, and the proof that nobody rewrote it. For admins."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.openapi.spec import Parameter, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
+from litestar.params import FromQuery, QueryParameter
+
+from app.accounts.principals import MAX_ID
+from app.api import openapi
+from app.api.access import ADMIN
+from app.api.examples import (
+    AUDIT_ENTRY,
+    AUDIT_KEY,
+    CHECKPOINT,
+    CONSISTENCY_PROOF,
+    INCLUSION_PROOF,
+    RECORDED_CHECKPOINT,
+)
+from app.api.paging import next_link, read_cursor
+from app.api.request import invalid, moment, principal, query_number, services
+from app.audit.exporting import (
+    ConsistencyProof,
+    InclusionProof,
+    PublicKeys,
+    RecordedCheckpoint,
+    Search,
+)
+from projections.audit import EVENT_TYPES, AuditLogEntry, EventType
+
+AnyRequest = Request[Any, Any, Any]
+
+PREFIX = "/api/v1/audit"
+_MAX_SEQUENCE = 2**53
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_SIZE = QueryParameter(
+    ge=0,
+    le=_MAX_SEQUENCE,
+    description="Events that the tree is made of; all, by default.",
+    schema_extra={"minimum": 0},  # which the framework leaves out where it is nothing
+)
+# No argument of a handler can have this name.
+_FROM = Parameter(
+    name="from",
+    param_in="query",
+    required=True,
+    schema=Schema(type=OpenAPIType.INTEGER, minimum=0, maximum=_MAX_SEQUENCE),
+    description="Events of the earlier tree.",
+)
+_DAY = QueryParameter(
+    description="RFC 3339, or a date; inclusive.",
+    schema_extra={
+        "anyOf": [
+            Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME),
+            Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE),
+        ]
+    },
+)
+_LINK = {"Link": 'The next page, while there is one: `<...>; rel="next"`.'}
+
+
+class AuditLogsResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of the log, newest first; ``total`` counts what the filters find."""
+
+    logs: list[AuditLogEntry]
+    total: int
+    limit: int
+    offset: int
+
+
+class EventTypes(msgspec.Struct, frozen=True, kw_only=True):
+    """The types of events that a log can hold."""
+
+    event_types: list[EventType]
+
+
+COMPONENTS = (
+    AuditLogsResponse, AuditLogEntry, EventTypes, PublicKeys, RecordedCheckpoint, InclusionProof,
+    ConsistencyProof,
+)  # fmt: skip
+
+
+@get(
+    f"{PREFIX}/logs",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="List the audit log",
+    operation_class=openapi.operation(
+        openapi.Answer(
+            AuditLogsResponse,
+            example={"logs": [AUDIT_ENTRY], "total": 1, "limit": 50, "offset": 0},
+            headers=_LINK,
+        ),
+        errors=(422,),
+    ),
+)
+async def list_logs(
+    request: AnyRequest,
+    user_id: Annotated[int | None, QueryParameter(le=MAX_ID)] = None,
+    event_type: FromQuery[str | None] = None,
+    resource_type: FromQuery[str | None] = None,
+    resource_id: FromQuery[str | None] = None,
+    start_date: Annotated[str | None, _DAY] = None,
+    end_date: Annotated[str | None, _DAY] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
+    offset: Annotated[int, QueryParameter(ge=0, le=_MAX_SEQUENCE)] = 0,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    *,
+    phi_only: Annotated[
+        bool, QueryParameter(description="Accepted; settings hold no health information.")
+    ] = False,
+) -> Response[bytes]:
+    """Newest first. Values of secrets are masked and long texts cut; exports are whole."""
+    who = principal(request)
+    search = Search(
+        user_id=None if user_id is None else max(user_id, -1),  # nobody has a smaller one
+        event_type=event_type,
+        resource_type=resource_type,
+        resource_id=resource_id,
+        start=_day("start_date", start_date, time.min),
+        end=_day("end_date", end_date, time.max),
+        phi_only=phi_only,
+        before=read_cursor(cursor),
+    )
+    page = await services(request).audit.look(
+        who.organization_id, search, limit=limit, skip=0 if cursor else offset
+    )
+    body = AuditLogsResponse(logs=page.logs, total=page.total, limit=limit, offset=offset)
+    headers = None if page.is_last else {"link": next_link(request, page.logs[-1].id)}
+    return Response(msgspec.json.encode(body), media_type="application/json", headers=headers)
+
+
+@get(
+    f"{PREFIX}/event-types",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="List the types of events",
+    operation_class=openapi.operation(
+        openapi.Answer(EventTypes, example={"event_types": EVENT_TYPES[:1]})
+    ),
+)
+async def list_event_types() -> EventTypes:
+    """What ``event_type`` and ``resource_type`` can be."""
+    return EventTypes(event_types=EVENT_TYPES)
+
+
+@get(
+    f"{PREFIX}/checkpoint",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="Sign the log as it is now",
+    operation_class=openapi.operation(
+        openapi.Answer(Schema(type=OpenAPIType.STRING), example=CHECKPOINT, media_type="text/plain")
+    ),
+)
+async def get_checkpoint(request: AnyRequest) -> Response[str]:
+    """The signed root of the tree over all events: a C2SP tlog-checkpoint."""
+    who = principal(request)
+    note = await services(request).audit.checkpoint(who.organization_id)
+    headers = {"cache-control": "no-store"}
+    return Response(note, media_type="text/plain", headers=headers)
+
+
+@get(
+    f"{PREFIX}/checkpoints",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="List the recorded checkpoints",
+    operation_class=openapi.operation(
+        openapi.Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=_LINK),
+        errors=(422,),
+    ),
+)
+async def list_checkpoints(
+    request: AnyRequest,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
+) -> Response[bytes]:
+    """Newest first. They are events themselves: each signs all events before it."""
+    who = principal(request)
+    found = await services(request).audit.checkpoints(
+        who.organization_id, limit + 1, read_cursor(cursor)
+    )
+    page = found[:limit]
+    headers = {"link": next_link(request, page[-1].sequence)} if len(found) > limit else None
+    return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
+
+
+@get(
+    f"{PREFIX}/proof/inclusion",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="Prove that the log holds an event",
+    operation_class=openapi.operation(
+        openapi.Answer(InclusionProof, example=INCLUSION_PROOF), errors=(422,)
+    ),
+)
+async def prove_inclusion(
+    request: AnyRequest,
+    sequence: Annotated[int, QueryParameter(ge=0, le=_MAX_SEQUENCE)],
+    size: Annotated[int | None, _SIZE] = None,
+) -> InclusionProof:
+    """RFC 6962, 2.1.1: the hashes that lead from an event's leaf to the root."""
+    who = principal(request)
+    return await services(request).audit.prove_inclusion(who.organization_id, sequence, size)
+
+
+@get(
+    f"{PREFIX}/proof/consistency",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="Prove that the log only grew",
+    operation_class=openapi.operation(
+        openapi.Answer(ConsistencyProof, example=CONSISTENCY_PROOF),
+        errors=(422,),
+        parameters=(_FROM,),
+    ),
+)
+async def prove_consistency(
+    request: AnyRequest,
+    to: Annotated[int | None, _SIZE] = None,
+) -> ConsistencyProof:
+    """RFC 6962, 2.1.2: the hashes that lead from an earlier root to a later one."""
+    who = principal(request)
+    size = query_number(request, "from")
+    return await services(request).audit.prove_consistency(who.organization_id, size, to)
+
+
+@get(
+    f"{PREFIX}/key",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="Get the public keys of the log",
+    operation_class=openapi.operation(openapi.Answer(PublicKeys, example=AUDIT_KEY)),
+)
+async def get_key(request: AnyRequest) -> PublicKeys:
+    """The key that signs checkpoints, and those that did before it was rotated."""
+    who = principal(request)
+    return await services(request).audit.keys(who.organization_id)
+
+
+def _day(name: str, text: str | None, at: time) -> datetime | None:
+    """A moment; a date alone means its first or its last."""
+    if text is None or not _DATE.fullmatch(text):
+        return moment(name, text)
+    try:
+        return datetime.combine(date.fromisoformat(text), at, UTC)
+    except ValueError:
+        raise invalid(name, "Input should be a date") from None
+
+
+HANDLERS = [
+    list_logs, list_event_types, get_checkpoint, list_checkpoints, prove_inclusion,
+    prove_consistency, get_key,
+]  # fmt: skip

@@ -1,0 +1,143 @@
+"""Audit exports: the log as a file, streamed from the bytes that are stored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from litestar import Request, get
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
+from litestar.params import QueryParameter
+from litestar.types import ASGIApp
+
+from app.accounts.principals import MAX_ID
+from app.api import methods, openapi
+from app.api.access import ADMIN
+from app.api.caching import chosen_by
+from app.api.request import BOM, FORMULAS, caller, invalid, moment, read_table, services
+from app.api.routes.audit import PREFIX
+from app.api.streaming import TrailingStream, compressed, negotiate
+from app.audit.exporting import Wish, find_format
+from projections.audit import EVENT_TYPES
+from projections.exports import FORMATS, ParquetMissing, Wanted
+from projections.spreadsheets import Formulas
+
+AnyRequest = Request[Any, Any, Any]
+
+COMPONENTS: tuple[type, ...] = ()
+Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
+_MAX_SEQUENCE = 2**53
+_PARQUET = "application/vnd.apache.parquet"  # said here, because its module is an extra
+_SEQUENCE = QueryParameter(
+    ge=0,
+    le=_MAX_SEQUENCE,
+    description="Sequences up to and including it.",
+    schema_extra={"minimum": 0},  # which the framework leaves out where it is nothing
+)
+_MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
+_HEADERS = {
+    "X-Until-Sequence": "Where the export ends; give it as `until_sequence` to resume it.",
+    "X-Last-Sequence": "A trailer: the last sequence that the export covers.",
+}
+
+
+def _answers() -> tuple[openapi.Answer, ...]:
+    """One answer for each media type."""
+    text = Schema(type=OpenAPIType.STRING)
+    kinds = [form.media_type for form in FORMATS.values()] + [_PARQUET]
+    return tuple(
+        openapi.Answer(text, media_type=kind, headers=_HEADERS) for kind in dict.fromkeys(kinds)
+    )
+
+
+@get(
+    f"{PREFIX}/export",
+    opt=ADMIN,
+    tags=["Audit"],
+    summary="Export the audit log",
+    operation_class=openapi.operation(*_answers(), errors=(422,)),
+)
+async def export_log(
+    request: AnyRequest,
+    format: Annotated[  # noqa: A002  # the wire's
+        Name,
+        QueryParameter(
+            description="`ndjson` holds the events as they were hashed, for `backstory audit "
+            "verify`; `csv` one row for each changed field; `ocsf` and `cloudevents` what such "
+            "receivers load; `parquet` where the server has pyarrow.",
+        ),
+    ] = "ndjson",
+    after: Annotated[
+        int,
+        QueryParameter(
+            ge=0, le=_MAX_SEQUENCE, description="Go on after the last sequence that was received."
+        ),
+    ] = 0,
+    until_sequence: Annotated[int | None, _SEQUENCE] = None,
+    since: Annotated[str | None, _MOMENT] = None,
+    until: Annotated[str | None, _MOMENT] = None,
+    assistant_id: Annotated[int | None, QueryParameter(ge=1, le=MAX_ID)] = None,
+    actor: Annotated[
+        str | None,
+        QueryParameter(
+            max_length=200, description="A key's name, or `type:id`, such as `api_key:3`."
+        ),
+    ] = None,
+    event_type: Annotated[
+        str | None,
+        QueryParameter(
+            description="As `/api/v1/audit/event-types` lists them.",
+            schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
+        ),
+    ] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
+    formulas: Annotated[Formulas | None, FORMULAS] = None,
+    bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
+) -> ASGIApp:
+    """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
+    who = caller(request)
+    wish = Wish(
+        after=after,
+        until_sequence=until_sequence,
+        since=moment("since", since),
+        until=moment("until", until),
+        wanted=Wanted(
+            assistant_id=assistant_id,
+            actor=actor,
+            event_type=_known(event_type),
+            path=path or None,
+        ),
+    )
+    audit = services(request).audit
+    try:
+        chosen = find_format(format, read_table(format, formulas, bom=bom))
+    except ParquetMissing as error:
+        raise invalid("format", str(error)) from None
+    if methods.is_head(request.scope):  # nothing leaves, so there is nothing to record
+        export = await audit.plan_export(who.organization_id, chosen, wish)
+    else:
+        export = await audit.start_export(who, chosen, wish)
+    coding = negotiate(",".join(chosen_by(request, "Accept-Encoding")))
+    headers = {
+        "cache-control": "no-store",
+        "content-disposition": f'attachment; filename="audit.{export.format.extension}"',
+        "x-until-sequence": str(export.until),
+    }
+    if coding != "identity":
+        headers["content-encoding"] = coding
+    return TrailingStream(
+        compressed(audit.chunks(export), coding),
+        media_type=export.format.media_type,
+        headers=headers,
+        trailers={"x-last-sequence": str(export.until)},
+    )
+
+
+def _known(event_type: str | None) -> str | None:
+    known = [kind.event_type for kind in EVENT_TYPES]
+    if event_type is None or event_type in known:
+        return event_type
+    raise invalid("event_type", f"Input should be one of {', '.join(known)}")
+
+
+HANDLERS = [export_log]

@@ -1,0 +1,445 @@
+"""Change sets: one patch for several assistants, all of them or none; read, compared, reverted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, get, post
+from msgspec import Meta, Struct, field
+
+from app.accounts.principals import MAX_ID, Role
+from app.api import openapi
+from app.api.access import EDITOR, VIEWER
+from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
+from app.api.request import (
+    JSON,
+    Number,
+    Preferences,
+    caller,
+    carry_out,
+    number,
+    preferences,
+    principal,
+    read_json,
+    services,
+)
+from app.api.responses import WRITE_ERRORS, Plan, header_list, plan
+from app.assistants import change_sets, representation
+from app.assistants.change_sets import (
+    MOST,
+    MOST_LOOKED_AT,
+    ChangeSetNotFound,
+    RefusedFor,
+    SetOutcome,
+    SetWish,
+)
+from app.assistants.history import DiffEntry, operation
+from app.assistants.preconditions import etag, read_condition
+from events import pointers
+from events.changed import Actor, changes_of
+from events.errors import FieldError, InvalidSettings, Refusal
+from events.patch import clean_reason, read_patch, read_struct
+from events.pointers import POINTER_BELOW
+from events.policy import Warned
+from events.secrets import mask
+from events.settings import Moment, Reason
+from projections import current
+from projections.current import Selection
+from projections.history import ChangedPath, changed_paths
+
+if TYPE_CHECKING:
+    from app.assistants.changes import Outcome
+    from app.transactions.unit_of_work import Unit
+    from events.changed import AssistantSettingsChanged
+    from events.patch import SettingsPatch
+
+AnyRequest = Request[Any, Any, Any]
+
+_SETS = "/api/v1/change-sets"
+_SET = f"{_SETS}/{{change_set_id:str}}"
+_MAX_ID = 2**53
+_MOST_BYTES = 32 * 1024 * 1024
+
+Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
+_AS_A_PATCH = {"$ref": openapi.REFERENCE.format(name="AssistantPatch")}
+
+
+class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which assistants: those that hold all of it. ``settings`` are shown values, by path.
+
+    A member that is misspelt would choose more than was meant: it is refused.
+    """
+
+    is_active: bool | None = None
+    search: Annotated[str, Meta(max_length=200)] = ""
+    settings: Annotated[
+        dict[str, Any],
+        Meta(max_length=50, extra_json_schema={"propertyNames": {"pattern": POINTER_BELOW}}),
+    ] = field(default_factory=dict)
+
+
+class ChangeSetRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change, of which assistants: ``assistant_ids`` or a ``filter``; ``{}`` means all."""
+
+    patch: Annotated[dict[str, Any], Meta(extra_json_schema=_AS_A_PATCH)]
+    assistant_ids: Annotated[list[Id], Meta(min_length=1, max_length=MOST)] | None = None
+    filter: ChangeSetFilter | None = None
+    change_description: Reason | None = None
+    dry_run: bool = False
+
+
+class RevertRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why, and what becomes of paths that were changed again since."""
+
+    change_description: Reason | None = None
+    on_conflict: Literal["fail", "skip", "force"] = "fail"
+    restore_secrets: bool = False
+    dry_run: bool = False
+
+
+class ChangedOne(Struct, frozen=True, kw_only=True):
+    """What was changed of one assistant."""
+
+    assistant_id: int
+    version: int
+    etag: str
+    changes: list[ChangedPath]
+    warnings: list[Warned]
+    secrets_kept: list[str]
+
+
+class ChangeSetOutcome(Struct, frozen=True, kw_only=True):
+    """What came of it. ``change_set_id`` is null where nothing had to change."""
+
+    change_set_id: int | None
+    assistants: list[ChangedOne]
+    unchanged: list[int]
+    skipped: list[int]
+
+
+class ChangeSetPlan(Struct, frozen=True, kw_only=True):
+    """What would come of it: nothing was recorded. Apply it with ``If-Match: <etag>``."""
+
+    dry_run: bool
+    etag: str
+    applicable: bool
+    plans: list[Plan]
+    skipped: list[int]
+
+
+class ChangeSetMember(Struct, frozen=True, kw_only=True):
+    """One assistant of a change set, and the version that the set made of it."""
+
+    assistant_id: int
+    version: int
+    changed_paths: list[str]
+
+
+class ChangeSet(Struct, frozen=True, kw_only=True):
+    """A change set: who made it, when and why, and what it reached."""
+
+    change_set_id: int
+    type: str
+    created_at: Moment
+    actor: Actor
+    change_description: str | None
+    assistants: list[ChangeSetMember]
+
+
+class ChangeSetDiff(Struct, frozen=True, kw_only=True):
+    """What a change set changed of one assistant."""
+
+    assistant_id: int
+    version: int
+    diff: list[DiffEntry]
+
+
+COMPONENTS = (
+    ChangeSetRequest, RevertRequest, ChangeSetOutcome, ChangeSetPlan, ChangeSet, ChangeSetDiff,
+)  # fmt: skip
+
+_OUTCOME = openapi.Answer(
+    ChangeSetOutcome,
+    or_else=(ChangeSetPlan,),
+    example=SET_OUTCOME,
+    headers={
+        "ETag": "With a plan: of the versions that it is made over.",
+        "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
+    },
+)
+
+
+@post(
+    _SETS,
+    opt=EDITOR,
+    tags=["Change sets"],
+    summary="Change several assistants, all or none",
+    operation_class=openapi.operation(
+        _OUTCOME,
+        status=201,
+        plan=ChangeSetPlan,
+        body=openapi.Body(
+            ChangeSetRequest,
+            {
+                "filter": {"is_active": True, "settings": {"/llm_provider": "openai"}},
+                "patch": {"llm_settings": {"temperature": 0.3}},
+                "change_description": "Calmer everywhere",
+            },
+        ),
+        errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)
+async def create_change_set(request: AnyRequest) -> Response[bytes]:
+    """One patch, one transaction, an event for each that changes; a dry run plans them all."""
+    wanted = read_struct(ChangeSetRequest, await read_json(request))
+    if (wanted.assistant_ids is None) == (wanted.filter is None):
+        message = "Input should hold either assistant_ids or filter"
+        raise InvalidSettings((FieldError(loc=("body",), msg=message, type="one_of"),))
+    _check_pointers(wanted.filter)
+    prefers = _preferences(request, dry_run=wanted.dry_run)
+    patch = _read(wanted.patch, strict=prefers.strict)
+    wish = SetWish(
+        caller=caller(request),
+        reason=clean_reason(wanted.change_description) or patch.reason,
+        condition=read_condition(request.headers),
+        dry_run=prefers.dry_run,
+    )
+
+    def work(unit: Unit) -> Response[bytes]:
+        ids = _chosen(unit, wish.caller.organization_id, wanted)
+        try:
+            outcome = change_sets.apply(unit, wish, ids, patch)
+        except RefusedFor as one:
+            raise RefusedFor(one.assistant_id, _in_patch(one.refusal)) from None
+        return _answer(outcome, prefers.applied, dry_run=wish.dry_run, status=201)
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+def _check_pointers(chosen: ChangeSetFilter | None) -> None:
+    """Each key that is no pointer, by its number: who mixed up key and value sent a secret."""
+    errors = [
+        FieldError(
+            loc=("body", "filter", "settings"),
+            msg=f"Key {number} should be a JSON Pointer, such as /llm_settings/top_p",
+            type="json_pointer",
+        )
+        for number, key in enumerate(chosen.settings if chosen else (), 1)
+        if not key or not pointers.is_pointer(key)
+    ]
+    if errors:
+        raise InvalidSettings(tuple(errors))
+
+
+def _preferences(request: AnyRequest, *, dry_run: bool) -> Preferences:
+    """Without ``return=minimal``: what was changed of which assistant is always told."""
+    return msgspec.structs.replace(preferences(request, dry_run=dry_run), minimal=False)
+
+
+def _read(body: dict[str, Any], *, strict: bool) -> SettingsPatch:
+    try:
+        patch = read_patch(body, strict=strict)
+    except InvalidSettings as refusal:
+        raise _in_patch(refusal) from None
+    ignored = tuple(f"/patch{pointer}" for pointer in patch.ignored)
+    return msgspec.structs.replace(patch, ignored=ignored)
+
+
+def _in_patch(refusal: Refusal) -> Refusal:
+    """The places of what is wrong with a patch: in this body it is a member."""
+    if not isinstance(refusal, InvalidSettings):
+        return refusal
+    return InvalidSettings(
+        tuple(
+            msgspec.structs.replace(error, loc=("body", "patch", *error.loc[1:]))
+            for error in refusal.errors
+        )
+    )
+
+
+def _chosen(unit: Unit, organization_id: int, wanted: ChangeSetRequest) -> list[int]:
+    if wanted.assistant_ids is not None:
+        return _bounded(sorted(set(wanted.assistant_ids)), wanted, "assistant_ids")
+    chosen = wanted.filter or ChangeSetFilter()
+    selection = Selection(active=chosen.is_active, search=chosen.search)
+    _check_count(
+        current.count(unit.connection, organization_id, selection),
+        MOST_LOOKED_AT if chosen.settings else MOST,
+        "filter",
+    )
+    ids = change_sets.choose(unit, organization_id, selection, chosen.settings)
+    return _bounded(ids, wanted, "filter")
+
+
+def _bounded(ids: list[int], wanted: ChangeSetRequest, name: str) -> list[int]:
+    """All of a set is decided and written at once: it must not hold up everybody for long."""
+    _check_count(len(ids), MOST, name)
+    if len(ids) * len(msgspec.json.encode(wanted.patch)) > _MOST_BYTES:
+        message = f"The patches of a set may take at most {_MOST_BYTES} bytes in all"
+        raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
+    return ids
+
+
+def _check_count(count: int, most: int, name: str) -> None:
+    if count > most:
+        message = f"{count} assistants are chosen; it may be at most {most}"
+        raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
+
+
+@get(
+    _SET,
+    opt=VIEWER,
+    tags=["Change sets"],
+    summary="Read a change set",
+    operation_class=openapi.operation(
+        openapi.Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)
+    ),
+)
+async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+    """Who made it, when and why, and the version that it made of each assistant."""
+    events = await _events(request, change_set_id)
+    found = ChangeSet(
+        change_set_id=_known(change_set_id),
+        type=events[0].cause.type,
+        created_at=events[0].occurred_at,
+        actor=events[0].actor,
+        change_description=events[0].reason,
+        assistants=[
+            ChangeSetMember(
+                assistant_id=event.assistant_id,
+                version=event.version,
+                changed_paths=list(event.changes),
+            )
+            for event in events
+        ],
+    )
+    return Response(msgspec.json.encode(found), media_type=JSON)
+
+
+@get(
+    f"{_SET}/diff",
+    opt=VIEWER,
+    tags=["Change sets"],
+    summary="Show what a change set changed",
+    operation_class=openapi.operation(
+        openapi.Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
+    ),
+)
+async def diff_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+    """For each assistant what the set changed of it, masked."""
+    events = await _events(request, change_set_id)
+    erased = await services(request).assistants.erased_versions(
+        events[0].organization_id, [event.assistant_id for event in events]
+    )
+    body = [_diff(event, erased.get(event.assistant_id, 0)) for event in events]
+    return Response(msgspec.json.encode(body), media_type=JSON)
+
+
+def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff:
+    return ChangeSetDiff(
+        assistant_id=event.assistant_id,
+        version=event.version,
+        diff=[
+            DiffEntry(
+                path=path,
+                op=operation(change),
+                before=mask(change.before, erased_version),
+                after=mask(change.after, erased_version),
+                changed_by=[event.version],
+            )
+            for path, change in event.changes.items()
+        ],
+    )
+
+
+@post(
+    f"{_SET}/revert",
+    opt=EDITOR,
+    status_code=200,
+    tags=["Change sets"],
+    summary="Take a change set back, and keep what came later",
+    operation_class=openapi.operation(
+        _OUTCOME,
+        body=openapi.Body(
+            RevertRequest, {"change_description": "Calls got longer"}, required=False
+        ),
+        errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)
+async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+    """Undoes the set's change of each assistant, all or none, as a change set of its own."""
+    body = await read_json(request, optional=True)
+    wanted = read_struct(RevertRequest, {} if body is None else body)
+    prefers = _preferences(request, dry_run=wanted.dry_run)
+    wish = SetWish(
+        caller=caller(request, Role.admin if wanted.restore_secrets else Role.editor),
+        reason=clean_reason(wanted.change_description),
+        condition=read_condition(request.headers),
+        dry_run=prefers.dry_run,
+    )
+    known = _known(change_set_id)
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = change_sets.revert(
+            unit, wish, known, wanted.on_conflict, restore_secrets=wanted.restore_secrets
+        )
+        return _answer(outcome, prefers.applied, dry_run=wish.dry_run, status=200)
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+def _answer(
+    outcome: SetOutcome, applied: dict[str, str], *, dry_run: bool, status: int
+) -> Response[bytes]:
+    body: Struct
+    names = header_list(outcome.ignored)
+    headers = applied | ({"x-ignored-fields": names} if names else {})
+    if dry_run:
+        headers = headers | {"etag": etag(outcome.tag)}
+        status = 200
+        body = ChangeSetPlan(
+            dry_run=True,
+            etag=etag(outcome.tag),
+            applicable=all(one.applicable for one in outcome.outcomes),
+            plans=[plan(one) for one in outcome.outcomes],
+            skipped=list(outcome.skipped),
+        )
+    else:
+        body = ChangeSetOutcome(
+            change_set_id=outcome.change_set_id,
+            assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
+            unchanged=[one.id for one in outcome.outcomes if one.event is None],
+            skipped=list(outcome.skipped),
+        )
+    return Response(msgspec.json.encode(body), status_code=status, media_type=JSON, headers=headers)
+
+
+def _changed(outcome: Outcome) -> ChangedOne:
+    changes = changes_of(outcome.event)
+    return ChangedOne(
+        assistant_id=outcome.id,
+        version=outcome.state.version,
+        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.state).tag),
+        changes=changed_paths(changes, outcome.state.erased_version),
+        warnings=list(outcome.warnings),
+        secrets_kept=list(outcome.secrets_kept),
+    )
+
+
+async def _events(request: AnyRequest, change_set_id: str) -> list[AssistantSettingsChanged]:
+    who = principal(request)
+    known = _known(change_set_id)
+    return await services(request).database.snapshot(change_sets.read, who.organization_id, known)
+
+
+def _known(text: str) -> int:
+    change_set_id = number(text, "change_set_id")
+    if not 0 < change_set_id < _MAX_ID:
+        raise ChangeSetNotFound(change_set_id)
+    return change_set_id
+
+
+HANDLERS = [create_change_set, get_change_set, diff_change_set, revert_change_set]

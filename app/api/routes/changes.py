@@ -1,0 +1,236 @@
+"""Changing the settings of an assistant: PUT, PATCH in three media types, and its status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from litestar import Request, Response, patch, put
+from litestar.params import QueryParameter
+from msgspec import Meta
+
+from app.api import openapi, responses
+from app.api.access import EDITOR
+from app.api.examples import JSON_PATCH_EXAMPLE, MERGE_PATCH_EXAMPLE, PATCH
+from app.api.methods import ACCEPT_PATCH
+from app.api.request import (
+    IN_QUERY,
+    JSON,
+    JSON_PATCH,
+    MERGE_PATCH,
+    Number,
+    carry_out,
+    description,
+    media_type,
+    preferences,
+    read_json,
+    wish_of,
+)
+from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
+from app.api.routes.assistants import PREFIX
+from app.assistants import changes
+from app.assistants.references import read_reference
+from events import parsing
+from events.changed import Cause
+from events.errors import FieldError, InvalidSettings, Location
+from events.json_patch import read_json_patch
+from events.merge_patch import read_merge_patch
+from events.patch import SettingsPatch, read_edit, read_struct
+from events.pointers import POINTER
+from events.policy import REASON_AT
+from events.settings import AssistantPatch, AssistantUpdate, VersionName
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import Unit
+
+AnyRequest = Request[Any, Any, Any]
+
+Pointer = Annotated[str, Meta(pattern=POINTER)]
+Side = Literal["fail", "theirs", "yours"]
+_PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
+
+
+class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How a change is to be made; each may stand in the body or in the query."""
+
+    base_version: VersionName | None = None
+    on_conflict: Side | None = None
+    dry_run: bool = False
+
+
+class JsonPatchOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of a JSON Patch (RFC 6902), on the assistant as it is shown."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: Pointer
+    value: Any = None
+    from_: Pointer | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
+
+
+COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)
+
+
+@put(
+    f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR,
+    tags=["Assistants"],
+    summary="Update an assistant",
+    operation_class=openapi.operation(
+        CHANGED_OR_PLAN, body=openapi.Body(AssistantUpdate, PATCH), errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)  # fmt: skip
+async def update_assistant(
+    request: AnyRequest,
+    assistant_id: Number,
+    base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
+    *,
+    dry_run: Annotated[bool, openapi.DRY_RUN] = False,
+) -> Response[bytes]:
+    """Merges like PATCH: what is not sent is kept, inside nested objects too."""
+    body = await read_json(request)
+    options = _options(body, base_version, on_conflict, dry_run=dry_run)
+    settings = read_edit(body, strict=preferences(request).strict)
+    return await _change(request, assistant_id, settings, Cause(type="put"), options)
+
+
+@patch(
+    f"{PREFIX}/{{assistant_id:str}}",
+    opt=EDITOR | {ACCEPT_PATCH: _PATCHES},
+    tags=["Assistants"],
+    summary="Change settings of an assistant",
+    operation_class=openapi.operation(
+        CHANGED_OR_PLAN,
+        body=openapi.Body(
+            AssistantPatch,
+            PATCH,
+            others=(
+                openapi.Form(MERGE_PATCH, AssistantPatch, MERGE_PATCH_EXAMPLE),
+                openapi.Form(JSON_PATCH, JsonPatchOperation, JSON_PATCH_EXAMPLE, many=True),
+            ),
+        ),
+        errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)
+async def patch_assistant(
+    request: AnyRequest,
+    assistant_id: Number,
+    base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
+    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
+    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    *,
+    dry_run: Annotated[bool, openapi.DRY_RUN] = False,
+) -> Response[bytes]:
+    """As JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
+    kind = media_type(request, *_PATCHES)
+    body = parsing.parse(await request.body())
+    strict = preferences(request).strict
+    options = _options(
+        None if kind == JSON_PATCH else body, base_version, on_conflict, dry_run=dry_run
+    )
+    settings: changes.Patch
+    if kind == JSON:
+        settings = read_edit(body, strict=strict)
+    else:
+        read = read_json_patch if kind == JSON_PATCH else read_merge_patch
+        settings = lambda state: read(  # noqa: E731  # carried out on what it is about
+            body, state.settings, state.erased_version, strict=strict
+        )
+    return await _change(
+        request,
+        assistant_id,
+        settings,
+        Cause(type="patch"),
+        options,
+        description(change_description),
+        IN_QUERY if kind == JSON_PATCH else REASON_AT,
+    )
+
+
+def _options(
+    body: Any, base_version: str | None, on_conflict: str | None, *, dry_run: bool
+) -> ChangeOptions:
+    """How a change is to be made; takes the members that say so out of the body."""
+    queried = {"base_version": base_version, "on_conflict": on_conflict, "dry_run": dry_run}
+    try:
+        asked = read_struct(ChangeOptions, queried)
+    except InvalidSettings as refusal:
+        raise InvalidSettings(
+            tuple(
+                msgspec.structs.replace(error, loc=("query", *error.loc[1:]))
+                for error in refusal.errors
+            )
+        ) from None
+    if not isinstance(body, dict):
+        return asked
+    names = ChangeOptions.__struct_fields__
+    said = read_struct(ChangeOptions, {name: body.pop(name) for name in names if name in body})
+    return ChangeOptions(
+        base_version=asked.base_version if said.base_version is None else said.base_version,
+        on_conflict=said.on_conflict or asked.on_conflict,
+        dry_run=said.dry_run or asked.dry_run,
+    )
+
+
+async def _change(
+    request: AnyRequest,
+    assistant_id: str,
+    settings: changes.Patch,
+    cause: Cause,
+    options: ChangeOptions,
+    reason: str | None = None,
+    reason_at: Location = REASON_AT,
+) -> Response[bytes]:
+    prefers = preferences(request, dry_run=options.dry_run)
+    wish = wish_of(request, assistant_id, reason, reason_at=reason_at, dry_run=options.dry_run)
+    base = None
+    if options.base_version is not None:
+        where = "query" if "base_version" in request.query_params else "body"
+        base = read_reference(options.base_version, (where, "base_version"))
+    elif options.on_conflict is not None:
+        message = "Input should stand beside base_version: what else would conflict?"
+        where = "query" if "on_conflict" in request.query_params else "body"
+        error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
+        raise InvalidSettings((error,))
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = changes.change(
+            unit, wish, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
+        )
+        return responses.changed(outcome, prefers)
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+@patch(
+    f"{PREFIX}/{{assistant_id:str}}/status",
+    opt=EDITOR | {ACCEPT_PATCH: (JSON,)},
+    tags=["Assistants"],
+    summary="Switch an assistant on or off",
+    operation_class=openapi.operation(
+        CHANGED_OR_PLAN, errors=WRITE_ERRORS, parameters=openapi.WRITING
+    ),
+)
+async def change_status(
+    request: AnyRequest,
+    assistant_id: Number,
+    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    *,
+    is_active: Annotated[bool, QueryParameter()],
+) -> Response[bytes]:
+    """Takes no body; an empty one with a JSON content type is fine."""
+    settings = SettingsPatch(tree={"is_active": is_active})
+    return await _change(
+        request,
+        assistant_id,
+        settings,
+        Cause(type="status"),
+        ChangeOptions(),
+        description(change_description),
+        IN_QUERY,
+    )
+
+
+HANDLERS = [update_assistant, patch_assistant, change_status]

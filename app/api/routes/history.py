@@ -1,0 +1,199 @@
+"""The settings history of an assistant, and going back in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import QueryParameter
+
+from app.accounts.principals import Role
+from app.api import openapi, responses
+from app.api.access import EDITOR, VIEWER
+from app.api.examples import ASSISTANT, ENTRY
+from app.api.paging import next_link, read_cursor
+from app.api.request import (
+    Number,
+    carry_out,
+    known_id,
+    moment,
+    number,
+    preferences,
+    principal,
+    read_json,
+    services,
+    wish_of,
+)
+from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
+from app.api.routes.assistants import PREFIX
+from app.assistants import changes
+from app.assistants.references import read_reference
+from events.errors import VersionNotFound
+from events.patch import clean_reason, read_struct
+from events.settings import Reason
+from projections.history import Entry, Filter
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import Unit
+
+AnyRequest = Request[Any, Any, Any]
+
+_HISTORY = f"{PREFIX}/{{assistant_id:str}}/settings-history"
+_MAX_VERSION = 2**53
+_MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
+
+
+class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Why one goes back. The whole body may be absent or null.
+
+    ``restore_secrets`` (admins) brings old secrets back, where their sealed values still are.
+    """
+
+    change_description: Reason | None = None
+    restore_secrets: bool = False
+    dry_run: bool = False
+
+
+COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
+
+
+@get(
+    _HISTORY,
+    opt=VIEWER,
+    tags=["History"],
+    summary="List an assistant's settings history",
+    operation_class=openapi.operation(
+        openapi.Answer(
+            Entry,
+            example=[ENTRY],
+            many=True,
+            headers={"Link": 'The next page, while there is one: `<...>; rel="next"`.'},
+        ),
+        errors=(404, 422),
+    ),
+)
+async def list_history(
+    request: AnyRequest,
+    assistant_id: Number,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    path: Annotated[str | None, openapi.PATH] = None,
+    actor: Annotated[
+        str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
+    ] = None,
+    since: Annotated[str | None, _MOMENT] = None,
+    until: Annotated[str | None, _MOMENT] = None,
+    *,
+    include_deleted: Annotated[
+        bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
+    ] = False,
+) -> Response[bytes]:
+    """Newest first, each with the settings as they were before it. Creation is no entry."""
+    who = principal(request, Role.admin if include_deleted else Role.viewer)
+    wanted = Filter(
+        path=path,
+        actor=actor,
+        since=moment("since", since),
+        until=moment("until", until),
+        before_version=read_cursor(cursor),
+    )
+    found = await services(request).assistants.history(
+        who.organization_id,
+        known_id(assistant_id),
+        wanted,
+        limit + 1,
+        include_deleted=include_deleted,
+    )
+    page = found[:limit]
+    headers = {"link": next_link(request, page[-1].version)} if len(found) > limit else None
+    return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
+
+
+@get(
+    f"{_HISTORY}/{{version_id:str}}",
+    opt=VIEWER,
+    tags=["History"],
+    summary="Get one entry of the settings history",
+    operation_class=openapi.operation(openapi.Answer(Entry, example=ENTRY), errors=(404, 422)),
+)
+async def get_history_entry(
+    request: AnyRequest,
+    assistant_id: Number,
+    version_id: Number,
+    *,
+    include_deleted: Annotated[
+        bool, QueryParameter(description="Read the history of a deleted assistant, too (admins).")
+    ] = False,
+) -> Response[bytes]:
+    """The entry of the change that made this version."""
+    who = principal(request, Role.admin if include_deleted else Role.viewer)
+    known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
+    found = await services(request).assistants.history(
+        who.organization_id,
+        known,
+        Filter(before_version=version + 1),
+        1,
+        include_deleted=include_deleted,
+    )
+    if not found or found[0].version != version:
+        raise VersionNotFound(known, version)
+    return Response(msgspec.json.encode(found[0]), media_type="application/json")
+
+
+@post(
+    f"{_HISTORY}/{{version_id:str}}/rollback",
+    opt=EDITOR,
+    status_code=200,
+    tags=["History"],
+    summary="Roll an assistant back",
+    operation_class=openapi.operation(
+        openapi.Answer(
+            ChangedAssistant,
+            or_else=(Plan,),
+            example=ASSISTANT,
+            headers={"X-Secrets-Kept": "How many secrets differ from what they were then."},
+        ),
+        body=openapi.Body(
+            AssistantSettingsHistoryRollbackRequest,
+            {"change_description": "The new prompt confused callers"},
+            required=False,
+        ),
+        errors=WRITE_ERRORS,
+        parameters=openapi.WRITING,
+    ),
+)
+async def roll_back_to_entry(
+    request: AnyRequest, assistant_id: Number, version_id: Number
+) -> Response[bytes]:
+    """Restores the entry's snapshot as one new change; the current secrets are kept."""
+    body = await read_json(request, optional=True)
+    wanted = read_struct(AssistantSettingsHistoryRollbackRequest, {} if body is None else body)
+    wish = wish_of(
+        request,
+        assistant_id,
+        clean_reason(wanted.change_description),
+        dry_run=wanted.dry_run,
+        at_least=Role.admin if wanted.restore_secrets else Role.editor,
+    )
+    entry = read_reference(_known_version(assistant_id, version_id), ("path", "version_id"))
+    prefers = preferences(request, dry_run=wanted.dry_run)
+
+    def work(unit: Unit) -> Response[bytes]:
+        outcome = changes.roll_back(
+            unit, wish, entry, before=True, restore_secrets=wanted.restore_secrets
+        )
+        kept = {"x-secrets-kept": str(len(outcome.secrets_kept))}
+        return responses.changed(outcome, prefers, headers=kept)
+
+    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+
+
+def _known_version(assistant_id: str, version_id: str) -> int:
+    version = number(version_id, "version_id")
+    if not 0 < version < _MAX_VERSION:
+        raise VersionNotFound(known_id(assistant_id), version)
+    return version
+
+
+HANDLERS = [list_history, get_history_entry, roll_back_to_entry]

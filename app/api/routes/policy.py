@@ -1,0 +1,149 @@
+"""The organization's policy: what it demands of changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from litestar import Request, Response, get, put
+from msgspec import UNSET, Struct, UnsetType
+
+from app.api import openapi
+from app.api.access import ADMIN, VIEWER
+from app.api.examples import POLICY
+from app.api.request import caller, carry_out, principal, read_json, services
+from app.api.responses import read
+from app.assistants import policy as policies
+from app.assistants.preconditions import NONE, Condition, Moved, read_condition, tag_of
+from events import pointers, secret_paths, shape
+from events.errors import FieldError, InvalidSettings
+from events.patch import clean_reason, read_struct
+from events.policy import Pointers, Policy
+from events.settings import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from app.transactions.unit_of_work import Unit
+
+AnyRequest = Request[Any, Any, Any]
+
+_POLICY = "/api/v1/policy"
+
+
+class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to demand from now on; what is absent is kept."""
+
+    require_condition: bool | UnsetType = UNSET
+    require_reason: bool | UnsetType = UNSET
+    require_reason_for: Pointers | UnsetType = UNSET
+    admin_paths: Pointers | UnsetType = UNSET
+    secret_paths: Pointers | UnsetType = UNSET
+    plain_paths: Pointers | UnsetType = UNSET
+    change_description: Reason | None = None
+
+
+_POLICY_SHOWN = openapi.Answer(
+    Policy, example=POLICY, headers={"ETag": "Of the policy, as a strong validator."}
+)
+COMPONENTS = (Policy, PolicyUpdate)
+
+
+@get(
+    _POLICY,
+    opt=VIEWER,
+    tags=["Policy"],
+    summary="Read the policy",
+    operation_class=openapi.operation(_POLICY_SHOWN, errors=(304, 422)),
+)
+async def get_policy(request: AnyRequest) -> Response[bytes]:
+    """What the organization demands of every change of an assistant, for all who make some."""
+    who = principal(request)
+    policy = await policies.read(services(request).database, who.organization_id)
+    return _shown(who.organization_id, policy, read_condition(request.headers))
+
+
+@put(
+    _POLICY,
+    opt=ADMIN,
+    tags=["Policy"],
+    summary="Change the policy",
+    operation_class=openapi.operation(
+        _POLICY_SHOWN,
+        body=openapi.Body(PolicyUpdate, POLICY),
+        errors=(409, 412, 422),
+        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+    ),
+)
+async def change_policy(request: AnyRequest) -> Response[bytes]:
+    """Takes effect with the next change of an assistant; is itself an event of the log."""
+    who = caller(request)
+    wanted = read_struct(PolicyUpdate, await read_json(request), strict=True)
+    _check_paths(wanted)
+    members = {
+        name: value
+        for name in Policy.__struct_fields__
+        if (value := getattr(wanted, name)) is not UNSET
+    }
+
+    condition = read_condition(request.headers)
+
+    def work(unit: Unit) -> Response[bytes]:
+        now = unit.policy(who.organization_id)
+        tag = _tag(who.organization_id, msgspec.json.encode(now))
+        if not condition.holds(tag):
+            raise Moved(tag)
+        reason = clean_reason(wanted.change_description)
+        changed = policies.change(unit, who, members, reason)
+        return _shown(who.organization_id, changed, NONE)
+
+    return await carry_out(request, who, work)
+
+
+def _shown(organization_id: int, policy: Policy, condition: Condition) -> Response[bytes]:
+    body = msgspec.json.encode(policy)
+    return read(body, _tag(organization_id, body), condition)
+
+
+def _tag(organization_id: int, body: bytes) -> str:
+    return tag_of(organization_id, "policy", body)
+
+
+def _check_paths(wanted: PolicyUpdate) -> None:
+    """A path that is misspelt would protect nothing."""
+    errors = [
+        FieldError(loc=("body", name, position), msg=_FAULTS[fault], type=fault)
+        for name, fault_of in _FAULT_OF.items()
+        for position, path in enumerate(getattr(wanted, name) or ())
+        if (fault := _fault(path, fault_of)) is not None
+    ]
+    if errors:
+        raise InvalidSettings(tuple(errors))
+
+
+def _fault(path: str, fault_of: Callable[[tuple[str, ...]], str | None]) -> str | None:
+    tokens = pointers.split(path)
+    if not tokens[-1]:
+        return "no_such_path"
+    return fault_of(tokens)
+
+
+def _fault_of_path(tokens: tuple[str, ...]) -> str | None:
+    return None if shape.has(tokens) else "no_such_path"
+
+
+_FAULT_OF = {
+    "require_reason_for": _fault_of_path,
+    "admin_paths": _fault_of_path,
+    "secret_paths": secret_paths.fault_of_secret,
+    "plain_paths": secret_paths.fault_of_plain,
+}
+_FAULTS = {
+    "no_such_path": "No such setting",
+    "cannot_be_secret": "This setting is no text: only texts can be secret",
+    "never_secret": "Phone numbers and names cannot be secret: they are searched for",
+    "secret_by_definition": "This setting is always secret",
+}
+
+
+HANDLERS = [get_policy, change_policy]

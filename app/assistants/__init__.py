@@ -1,0 +1,1 @@
+"""Assistants: read, change, go back, restore."""

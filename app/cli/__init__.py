@@ -1,0 +1,1 @@
+"""The ``backstory`` command, one file a group of commands."""

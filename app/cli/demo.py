@@ -1,0 +1,220 @@
+"""The demo: one organization, three assistants, and a past of several people's changes."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app.accounts import api_keys, principals
+from app.accounts.principals import Role
+from app.assistants import changes as service
+from app.assistants.changes import Wish
+from app.main import open_services
+from app.transactions.unit_of_work import Caller, system
+from events.changed import Cause
+from events.patch import read_create, read_patch
+
+if TYPE_CHECKING:
+    from app.assistants.changes import Outcome
+    from app.config import Config
+    from app.transactions.unit_of_work import Unit
+    from events.patch import SettingsPatch
+
+ORGANIZATION = "Northwind Dental"
+_PEOPLE = {
+    "Ada Okafor": ("ada@northwind.example", Role.admin),
+    "Ben Ruiz": ("ben@northwind.example", Role.editor),
+    "Chiara Conti": ("chiara@northwind.example", Role.editor),
+    "release-bot": (None, Role.editor),
+}
+_DAYS = 60
+
+_PROMPT = (
+    "You are the receptionist of Northwind Dental. Greet the caller, find out what they need, "
+    "and book, move or cancel appointments. Never give medical advice."
+)
+_AFTER_HOURS = (
+    "You answer Northwind Dental's line when the practice is closed. Take a message with name, "
+    "number and reason. For pain, swelling or bleeding, transfer to the dentist on call."
+)
+_RECALL = (
+    "You call patients of Northwind Dental whose check-up is due. Offer two times, book the one "
+    "they choose, and end the call politely if they are not interested."
+)
+
+Change = tuple[str, dict[str, Any], str]
+
+_CREATED: dict[str, tuple[str, dict[str, Any]]] = {
+    "Front desk": (
+        "Ada Okafor",
+        {
+            "description": "Answers the main line during opening hours",
+            "llm_settings": {
+                "system_prompt": _PROMPT,
+                "welcome_message": "Northwind Dental, hello!",
+            },
+            "tts_settings": {"provider": "elevenlabs", "voice_id": "rachel"},
+        },
+    ),
+    "After hours": (
+        "Ben Ruiz",
+        {
+            "description": "Takes messages when the practice is closed",
+            "llm_settings": {"system_prompt": _AFTER_HOURS, "temperature": 0.3},
+            "tools_settings": {"end_call": {"enabled": True}},
+        },
+    ),
+    "Recall": (
+        "Chiara Conti",
+        {
+            "description": "Calls patients whose check-up is due",
+            "llm_settings": {"system_prompt": _RECALL},
+            "max_call_length": 300,
+        },
+    ),
+}
+
+_CHANGES: dict[str, list[Change]] = {
+    "Front desk": [
+        ("Ben Ruiz", {"llm_settings": {"temperature": 0.3}}, "Answers wandered off"),
+        ("Chiara Conti", {"tts_settings": {"speed": 0.95}}, "Older callers asked for a slower voice"),
+        ("Ada Okafor", {"llm_provider_config": {"model": "gpt-4o"}}, "Better at moving appointments"),
+        ("Ben Ruiz", {"stt_settings": {"model": "nova-3", "keyterms": ["Northwind", "Invisalign"]}}, "Names of treatments were misheard"),
+        ("Ada Okafor", {"tools_settings": {"transfer_call": {"enabled": True, "transfer_numbers": ["+14155550123"]}}}, "Transfer to the desk"),
+        ("Chiara Conti", {"llm_settings": {"welcome_message": "Northwind Dental, how can I help?"}}, "Friendlier greeting"),
+        ("release-bot", {"interruption_settings": {"interruption_threshold": 2}}, "Rollout 41: quicker barge-in"),
+        ("Ben Ruiz", {"interruption_settings": {"interruption_threshold": 4}}, "Rollout 41 cut callers off"),
+        ("Ada Okafor", {"recording_settings": {"disclosure_enabled": True, "disclosure_message": "This call is recorded."}}, "Required by counsel"),
+        ("Chiara Conti", {"llm_settings": {"system_prompt": _PROMPT + " Offer the next free time first."}}, "Fewer callbacks"),
+        ("Ben Ruiz", {"idle_timeout": 20, "max_idle_messages": 2}, "Silent lines stayed open"),
+    ],
+    "After hours": [
+        ("Ada Okafor", {"tools_settings": {"transfer_call": {"enabled": True, "transfer_numbers": ["+14155550199"]}}}, "Dentist on call"),
+        ("Chiara Conti", {"tts_settings": {"voice_id": "domi"}}, "Calmer voice at night"),
+        ("Ben Ruiz", {"llm_settings": {"max_tokens": 400}}, "Shorter answers"),
+        ("release-bot", {"stt_settings": {"utterance_end_ms": 1200}}, "Rollout 38: patience"),
+        ("Ada Okafor", {"bypass_numbers": ["+14155550111", "+14155550112"]}, "Labs reach the dentist directly"),
+        ("Ben Ruiz", {"llm_settings": {"temperature": 0.2}}, "No improvising at night"),
+        ("Chiara Conti", {"end_call_message": "We will call you back in the morning. Good night."}, "Say what happens next"),
+        ("Ada Okafor", {"recording_settings": {"disclosure_enabled": True}}, "Required by counsel"),
+        ("Ben Ruiz", {"tools_settings": {"transfer_call": {"transfer_type": "warm", "agent_confirmation": True}}}, "The dentist wants to know who calls"),
+        ("Chiara Conti", {"backchannel_settings": {"enabled": True, "frequency": 2}}, "People in pain want to be heard"),
+    ],
+    "Recall": [
+        ("Ben Ruiz", {"llm_settings": {"temperature": 0.6}}, "Less like a script"),
+        ("Ada Okafor", {"max_call_length": 240}, "Budget"),
+        ("Chiara Conti", {"tts_settings": {"provider": "cartesia", "voice_id": "sonic-amy"}}, "Trial of another voice"),
+        ("release-bot", {"interruption_settings": {"min_speaking_time": 0.4}}, "Rollout 40"),
+        ("Ben Ruiz", {"tts_settings": {"provider": "elevenlabs", "voice_id": "bella"}}, "The trial sounded rushed"),
+        ("Ada Okafor", {"tools_settings": {"send_sms": {"enabled": True, "default_message": "See you at Northwind Dental!"}}}, "Confirm by text"),
+        ("Chiara Conti", {"stt_settings": {"language": "en-GB"}}, "Wrong accent model"),
+        ("Ben Ruiz", {"stt_settings": {"language": "en-US"}}, "It was right before"),
+        ("Ada Okafor", {"is_active": False}, "Holiday pause"),
+        ("Ada Okafor", {"is_active": True}, "Back from holidays"),
+        ("Chiara Conti", {"custom_settings": {"campaign": "spring-recall", "daily_limit": 80}}, "Spring campaign"),
+    ],
+}  # fmt: skip
+
+
+def seed(config: Config) -> str:
+    """Fill an empty database; the answer is Ada's key, an admin's."""
+    return asyncio.run(_seed(config))
+
+
+def introduction(url: str, token: str, code: str) -> str:
+    """What the demo prints: where it is, its key, and three commands that work as they stand.
+
+    The code opens the console, once.
+    """
+    auth = f"-H {shlex.quote(f'Authorization: Bearer {token}')}"
+    body = shlex.quote(
+        '{"llm_settings": {"temperature": 0.7}, "change_description": "Trying the demo"}'
+    )
+    return "\n".join(
+        (
+            f"Backstory serves {ORGANIZATION} at {url}",
+            f"Open the console, once, within ten minutes: {url}/sign-in/once?code={code}",
+            f"API key (admin): {token}",
+            "",
+            "Read an assistant:",
+            f"  curl -s {auth} {url}/api/v1/assistants/1",
+            "Change one setting, and say why:",
+            f"  curl -s -X PATCH {auth} -H 'Content-Type: application/json' -d {body} {url}/api/v1/assistants/1",
+            "See who changed what:",
+            f"  curl -s {auth} '{url}/api/v1/assistants/1/settings-history?limit=3'",
+            "",
+            f"The API as a page: {url}/schema",
+        )
+    )
+
+
+async def _seed(config: Config) -> str:
+    clock = _Clock(datetime.now(UTC) - timedelta(days=_DAYS))
+    async with open_services(config, clock, "backstory demo") as made_of:
+        callers, token = await made_of.writer.write(None, _people)
+        ids = {}
+        for name, (person, settings) in _CREATED.items():
+            patch = read_create(settings | {"name": name})
+            caller = callers[person]
+            work = partial(_create, caller, patch)
+            created = await made_of.writer.write(caller.organization_id, work)
+            ids[name] = created.id
+        for name, (person, settings, reason) in _interleaved():
+            patch = read_patch(settings | {"change_description": reason})
+            wish = Wish(caller=callers[person], assistant_id=ids[name])
+            await made_of.writer.write(wish.caller.organization_id, partial(_change, wish, patch))
+    return token
+
+
+def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> Outcome:
+    return service.create(unit, caller, patch)
+
+
+def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> Outcome:
+    return service.change(unit, wish, patch, Cause(type="patch"))
+
+
+def _interleaved() -> list[tuple[str, Change]]:
+    """The changes of the three assistants, taking turns, as they would have happened."""
+    turns = max(map(len, _CHANGES.values()))
+    return [
+        (name, changes[turn])
+        for turn in range(turns)
+        for name, changes in _CHANGES.items()
+        if turn < len(changes)
+    ]
+
+
+def _people(unit: Unit) -> tuple[dict[str, Caller], str]:
+    organization_id = principals.ensure_organization(
+        unit.connection, unit.vault, ORGANIZATION, unit.clock()
+    )
+    callers = {}
+    tokens = []
+    for name, (email, role) in _PEOPLE.items():
+        key, token = api_keys.create(
+            unit,
+            system(organization_id, "backstory demo"),
+            user_id=principals.ensure_user(unit.connection, organization_id, name, email),
+            name=name,
+            role=role,
+            narrowed={},
+        )
+        who = principals.principal_of(unit.connection, organization_id, key.id)
+        callers[name] = Caller(organization_id=organization_id, actor=who.actor)
+        tokens.append(token)
+    return callers, tokens[0]
+
+
+class _Clock:
+    """Tells a later moment each time it is asked, so that the past is spread over weeks."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start
+
+    def __call__(self) -> datetime:
+        self._now += timedelta(days=_DAYS) / 60
+        return min(self._now, datetime.now(UTC))

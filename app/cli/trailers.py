@@ -1,0 +1,85 @@
+"""HTTP/1.1 trailer fields, which uvicorn's own HTTP/1.1 protocols do not send.
+
+The ASGI extension ``http.response.trailers``: a response that starts with ``trailers`` ends with
+a message that holds them, after its last chunk (RFC 9112, 7.1.2).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from app.api.streaming import EXTENSION
+from app.cli.upgrades import SameProtocol
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGISendEvent
+
+_ENDLESS = 2**62  # bytes of a body whose length nobody knows
+
+
+class _Cycle(RequestResponseCycle):
+    """One request and its response, which may end with trailers."""
+
+    has_trailers = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        event: dict[str, Any] = dict(message)
+        match event["type"]:
+            case "http.response.start":
+                self.has_trailers = event.get("trailers", False)
+            case "http.response.body" if self.has_trailers and not event.get("more_body"):
+                message = event | {"more_body": True}  # type: ignore[assignment]  # not the end yet
+            case "http.response.trailers":
+                if self.chunked_encoding and not self.disconnected:
+                    fields = b"".join(b"%b: %b\r\n" % field for field in event["headers"])
+                    self.transport.write(b"0\r\n%b\r\n" % fields)
+                # Nothing is left to send, whichever way the end is marked.
+                self.chunked_encoding, self.expected_content_length = False, 0
+                message = {"type": "http.response.body", "body": b"", "more_body": False}
+        await super().send(message)
+
+
+class _OldCycle(RequestResponseCycle):
+    """For HTTP/1.0, which knows no chunks: the end of the connection is the end of the body."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        event: dict[str, Any] = dict(message)
+        if event["type"] == "http.response.start":
+            names = {name.lower() for name, _ in event["headers"]}
+            if b"content-length" not in names:
+                self.chunked_encoding, self.expected_content_length = False, _ENDLESS
+        elif self.expected_content_length > _ENDLESS // 2 and not event.get("more_body"):
+            self.expected_content_length = len(event.get("body", b""))
+        await super().send(message)
+
+
+class TrailersProtocol(SameProtocol):
+    """uvicorn's HTTP/1.1 with trailers: give it as ``http`` to ``uvicorn.Config``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unfinished: list[RequestResponseCycle] = []
+
+    def on_headers_complete(self) -> None:
+        """Begin a response that may end with trailers."""
+        before = self.cycle
+        super().on_headers_complete()
+        # Made just now, and it runs from the next turn of the loop on.
+        if self.cycle is not before:
+            if self.scope["http_version"] == "1.0":
+                self.cycle.__class__ = _OldCycle
+            else:
+                self.cycle.__class__ = _Cycle
+                self.scope["extensions"] = {EXTENSION: {}}
+            waiting = [cycle for cycle in self._unfinished if not cycle.response_complete]
+            self._unfinished = [*waiting, self.cycle]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every response of the connection, also the one that others wait behind."""
+        for cycle in self._unfinished:
+            if not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        super().connection_lost(exc)

@@ -1,0 +1,120 @@
+"""Bodies that nobody reads: a request may be answered before its body has come.
+
+uvicorn takes all of such a body, however long it is, to keep the connection. Here a long one
+ends the connection. It is not closed at once: a client that still sends would then find a reset
+in place of its answer. So some of the body is taken and thrown away, slowly, for a while. And it
+is not answered at once: the next one would come sooner, and others are to be served meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from app.api.lengths import declared
+from app.cli.trailers import TrailersProtocol
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle, Transport
+    from collections.abc import Awaitable, Callable
+
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+_KEPT_FOR = 64 * 1024  # bytes: a rest as short as this is taken, and the connection is kept
+_MOST = 1024 * 1024  # bytes that are thrown away
+_ANSWERED_AFTER = (0.5, 1.0)  # seconds: who sends one long body after another waits in between
+_PAUSE = 0.02  # seconds between two reads: others are served meanwhile
+_SECONDS = 5.0  # until the connection is closed, whatever still comes
+
+
+class UnreadProtocol(TrailersProtocol):
+    """HTTP/1.1 that ends a connection rather than take a long body that nobody reads."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._left: int | None = None  # bytes that may still be thrown away, once that began
+        self._timers: list[TimerHandle] = []
+
+    def on_headers_complete(self) -> None:
+        """Watch over the answer to a request with a body."""
+        before = self.cycle
+        length = _length(self.headers)
+        super().on_headers_complete()
+        if self.cycle is before:
+            return
+        if length is None or length > 0:
+            watched = partial(self._send, self.cycle, self.cycle.send, length)
+            self.cycle.send = watched  # type: ignore[method-assign]  # for this one request
+
+    async def _send(
+        self,
+        cycle: RequestResponseCycle,
+        send: Callable[[Any], Awaitable[None]],
+        length: int | None,
+        message: Any,
+    ) -> None:
+        # A client that waits for "100 Continue" may send its body, or not: who could tell?
+        is_long = length is None or length > _KEPT_FOR or cycle.waiting_for_100_continue
+        if message["type"] == "http.response.start" and cycle.more_body and is_long:
+            cycle.keep_alive = False
+            await asyncio.sleep(random.uniform(*_ANSWERED_AFTER))  # noqa: S311  # jitter
+            cycle.transport = _Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
+        await send(message)
+        if cycle.response_complete:
+            vars(cycle).pop("send", None)  # which holds the cycle: no work for the collector
+
+    def linger(self) -> None:
+        """Send nothing any more, and throw away what comes, until there is enough of it."""
+        if self._left is not None or self.transport.is_closing():
+            return
+        self._left = _MOST
+        self.pipeline.clear()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._timers = [self.loop.call_later(_SECONDS, self.transport.close)]
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, or throw away."""
+        if self._left is None:
+            super().data_received(data)
+            return
+        self._left -= len(data)
+        if self._left < 0:
+            self.transport.close()
+            return
+        self.transport.pause_reading()
+        self._timers[1:] = [self.loop.call_later(_PAUSE, self._read_on)]
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was to happen later."""
+        for timer in self._timers:
+            timer.cancel()
+        super().connection_lost(exc)
+
+
+class _Lingering:
+    """A transport whose closing takes a while."""
+
+    def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
+        self._transport = transport
+        self.close = close
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """How long a body is said to be, 0 where there is none; None where that is not said."""
+    length: int | None = 0
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return None
+        if name == b"content-length":
+            length = declared(value)
+    return length

@@ -1,0 +1,1 @@
+"""The databases: engines, connections, schema and migrations."""

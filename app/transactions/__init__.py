@@ -1,0 +1,1 @@
+"""Write transactions: the queue, the unit of work, caches and idempotency."""

@@ -1,0 +1,1 @@
+"""Secrets and keys: seal, unseal, destroy."""
