@@ -1,35 +1,27 @@
-"""structlog on stderr, and one line for each request: no bodies, no headers, no query."""
+"""structlog on stderr, with secrets dropped from every line."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-import re
 import secrets as entropy
 import sys
-import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from litestar.enums import ScopeType
 
-from app.api import methods
 from app.escaping import printable, printable_lines
 from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
     from structlog.typing import EventDict
 
     from app.config import Config
 
 _REMEMBERED = 10_000
-_CLIENT_LEFT = 499  # in the middle of its body: nobody was answered; as nginx logs it
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class Revealed:
@@ -117,7 +109,7 @@ def configure(config: Config) -> None:
         ]
     )
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    _Requests.log = _request_log(shared, render, level)
+    Requests.log = _request_log(shared, render, level)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -145,8 +137,8 @@ def configure(config: Config) -> None:
     )
 
 
-class _Requests:
-    """Where the lines about requests go: like all others until ``configure`` says so."""
+class Requests:
+    """The logger of request lines: like all others until ``configure`` has run."""
 
     log: Any = structlog.get_logger("request")
 
@@ -166,66 +158,3 @@ def _request_log(
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     ).bind()
-
-
-class RequestLog:
-    """Gives each request its id, answers with it, and logs one line when it has ended."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; everything that is not HTTP passes through."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        request_id = _request_id(scope)
-        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]  # ours
-        status, has_left = 0, False
-
-        async def receive_noting() -> HTTPReceiveMessage:
-            nonlocal has_left
-            message = await receive()
-            # After the answer has begun, this is how it ends.
-            has_left |= message["type"] == "http.disconnect" and not status
-            return message  # type: ignore[return-value]  # HTTP
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = int(message["status"])
-                message["headers"] = [
-                    *message["headers"],
-                    (b"x-request-id", request_id.encode()),
-                ]
-            await send(message)
-
-        try:
-            await self._app(scope, receive_noting, send_with_id)
-        finally:
-            said = _CLIENT_LEFT if has_left else status
-            _Requests.log.info("request", **_line(scope, request_id, said, started))
-
-
-def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:
-    who = scope.get("principal")
-    line = {
-        "method": methods.asked(scope),
-        "path": scope["path"],
-        "status": status,
-        "ms": round((time.perf_counter() - started) * 1000, 2),
-        "request_id": request_id,
-    }
-    if who is not None:
-        line |= {"organization_id": who.organization_id, "key_id": who.key_id}  # type: ignore[attr-defined]
-    return line
-
-
-def _request_id(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id":
-            text = value.decode("latin-1")
-            if _REQUEST_ID.fullmatch(text):
-                return text
-    return uuid.uuid4().hex

@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Bounded(Generic[K, V]):
+class LRUCache(Generic[K, V]):
     """Values with their weights, which together are never more than ``most``."""
 
     def __init__(self, most: int) -> None:

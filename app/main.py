@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -17,15 +17,13 @@ import structlog
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
-from msgspec import Struct
 
 from app import log
-from app.accounts.api_keys import ApiKeys
-from app.accounts.authenticator import Authentication, Authenticator
-from app.accounts.failed_logins import Refusals
-from app.accounts.sessions import Codes, Sessions
+from app.accounts.sessions import Codes
 from app.api import access, methods, openapi, problems
 from app.api.caching import CacheControl
+from app.api.middleware import request_log
+from app.api.middleware.authentication import Authentication
 from app.api.middleware.fast_path import Shortcut
 from app.api.request import MAX_BODY
 from app.api.routes import (
@@ -43,27 +41,16 @@ from app.api.routes import (
     secrets,
     versions,
 )
-from app.assistants.history import Assistants
-from app.assistants.secrets import Secrets
-from app.assistants.view_cache import RememberedViews
-from app.audit import signing
-from app.audit.exporting import Audit
 from app.config import Config, read_config
 from app.console.rendering import TEMPLATES, on_no_route
 from app.console.router import ROUTER
-from app.storage.database import Database, prepare
-from app.storage.engines import engines
-from app.transactions.clock import ForwardClock, Witness
-from app.transactions.idempotency import Idempotency
-from app.transactions.write_queue import Writer
-from app.vault import store
-from app.vault.store import Vault
+from app.services import Services, open_services, utc_now
+from app.transactions.clock import ForwardClock
 from events.store import organization_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    import sqlalchemy as sa
     from litestar.types import ASGIApp
 
 _ROUTES = (
@@ -71,94 +58,12 @@ _ROUTES = (
     audit_export, secrets, api_keys, health,
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
-_START_SECONDS = 60
+
 _USAGE_SECONDS = 30.0
 _ENDING_SECONDS = 5.0
 _PURGE_SECONDS = 600.0  # as often, the time that was observed is kept
 _SCRUB_SECONDS = 15.0  # until what a reader kept in the files is tried again
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
-
-
-class Services(Struct, frozen=True):
-    """What the routes work with."""
-
-    database: Database
-    vault: Vault
-    writer: Writer
-    idempotency: Idempotency
-    authenticator: Authenticator
-    refusals: Refusals
-    assistants: Assistants
-    views: RememberedViews
-    keys: ApiKeys
-    secrets: Secrets
-    audit: Audit
-    sessions: Sessions
-    clock: Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """The server's clock."""
-    return datetime.now(UTC)
-
-
-@asynccontextmanager
-async def open_services(
-    config: Config,
-    clock: Callable[[], datetime] = utc_now,
-    command: str = "backstory serve",
-    monotonic: Callable[[], float] = time.monotonic,
-) -> AsyncIterator[Services]:
-    """Hold the database, bring it up to date and open everything that works on it.
-
-    Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
-    """
-    with engines(config.url).hold(command, make=True):
-        await _prepare(config.url)
-        safe = store.open_vault(config)
-        signer = signing.open_signer(config)
-        database = Database(config.url)
-        found = Assistants(database)
-        views = RememberedViews(
-            database, found, is_alone=database.is_embedded, staleness=config.staleness
-        )
-        writer = Writer(database, safe, clock, views, Witness(monotonic))
-        authenticator = Authenticator(database, safe, clock, config.staleness)
-        refusals = Refusals(writer, clock)
-        writer.start()
-        try:
-            yield Services(
-                database,
-                safe,
-                writer,
-                Idempotency(writer, clock, config.idempotency_lifetime),
-                authenticator,
-                refusals,
-                found,
-                views,
-                ApiKeys(database, authenticator),
-                Secrets(database, writer, log.REVEALED),
-                Audit(database, writer, signer, clock),
-                Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),
-                clock,
-            )
-        finally:
-            await refusals.drain()
-            await writer.drain()
-            await database.close()
-
-
-async def _prepare(url: sa.URL) -> None:
-    """As ``prepare``, but a server that is away may come back: for a process among several."""
-    for _ in range(_START_SECONDS):
-        try:
-            return await asyncio.to_thread(prepare, url)
-        except Exception as error:
-            if not engines(url).is_unavailable(error):
-                raise
-            _log.warning("database_unavailable", database=engines(url).name)
-            await asyncio.sleep(1)
-    return await asyncio.to_thread(prepare, url)
 
 
 def create_app(
@@ -218,7 +123,7 @@ def create_app(
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )
-    return methods.Heads(CacheControl(log.RequestLog(authenticated)))
+    return methods.Heads(CacheControl(request_log.RequestLog(authenticated)))
 
 
 def create_configured_app() -> ASGIApp:

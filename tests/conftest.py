@@ -23,7 +23,8 @@ from msgspec import Struct, field
 
 from app.accounts import principals
 from app.audit import signing
-from app.main import create_app, utc_now
+from app.main import create_app
+from app.services import utc_now
 from app.storage.database import migrate
 from app.vault import store
 from tests import databases

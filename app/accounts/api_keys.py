@@ -1,6 +1,6 @@
 """What callers and operators do with API keys: make, change, revoke. Each is an event.
 
-The functions work in the transaction of a ``Unit``, so that the server and the command line
+The functions work in the transaction of a ``UnitOfWork``, so that the server and the command line
 share them.
 """
 
@@ -19,14 +19,14 @@ from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
 if TYPE_CHECKING:
     from app.accounts.authenticator import Authenticator
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Caller, Unit
+    from app.transactions.unit_of_work import Caller, UnitOfWork
     from events.pointers import Tree
 
 _RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
 
 
 def create(
-    unit: Unit,
+    unit: UnitOfWork,
     caller: Caller,
     *,
     user_id: int,
@@ -56,7 +56,7 @@ def create(
     return made, token
 
 
-def change(unit: Unit, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
+def change(unit: UnitOfWork, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
     """Rename, narrow, revoke or bring back a key; raises ``KeyNotFound``.
 
     A change that changes nothing records nothing. Raises ``InvalidSettings`` for a name that is

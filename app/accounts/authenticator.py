@@ -12,28 +12,21 @@ import secrets as entropy
 import time
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
-from litestar.enums import ScopeType
 from msgspec import Struct, structs
 
 from app.accounts import principals
-from app.accounts.failed_logins import Attempt
-from app.accounts.principals import PREFIX_LENGTH, Principal, Stranger
-from app.api.problems import CredentialsRepeated
-from app.lru import Bounded
+from app.accounts.principals import Principal, RejectedKey
+from app.lru import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from litestar.types import ASGIApp, Receive, Scope, Send
-
-    from app.accounts.failed_logins import Refusals
     from app.accounts.principals import ApiKey
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Unit
-    from app.transactions.write_queue import Writer
+    from app.transactions.unit_of_work import UnitOfWork
+    from app.transactions.write_queue import WriteQueue
     from app.vault.store import Vault
 
 _MOST_KNOWN = 10_000  # keys that are cached
@@ -68,12 +61,12 @@ class Authenticator:
         self._staleness = staleness
         self._vault = vault
         self._clock = clock
-        self._known: Bounded[bytes, _Known] = Bounded(most_known)
+        self._known: LRUCache[bytes, _Known] = LRUCache(most_known)
         self._unsaved: dict[tuple[int, int], _Uses] = {}
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._forgotten = 0
 
-    async def principal(self, token: str) -> Principal | Stranger | None:
+    async def principal(self, token: str) -> Principal | RejectedKey | None:
         """Whose key this is; None where it names no organization."""
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
         known = self._known.get(digest)
@@ -98,7 +91,7 @@ class Authenticator:
             return False
         return time.monotonic() - known.read_at >= self._staleness.total_seconds()
 
-    async def _look_up(self, token: str, digest: bytes) -> _Known | Stranger | None:
+    async def _look_up(self, token: str, digest: bytes) -> _Known | RejectedKey | None:
         if principals.organization_of(token) is None:
             return None
         forgotten, began = self._forgotten, time.monotonic()
@@ -119,7 +112,7 @@ class Authenticator:
             if known is not None and known.key == (organization_id, key_id):
                 self._known.drop(digest)
 
-    async def save_usage(self, writer: Writer) -> None:
+    async def save_usage(self, writer: WriteQueue) -> None:
         """Write the uses that were counted since the last time, some keys at a time."""
         keys = sorted(self._unsaved)  # every process locks the rows in this order
         for start in range(0, len(keys), _SAVED_AT_ONCE):
@@ -150,72 +143,5 @@ class Authenticator:
         )
 
 
-def _add_usage(usage: list[principals.Usage], unit: Unit) -> None:
+def _add_usage(usage: list[principals.Usage], unit: UnitOfWork) -> None:
     principals.add_usage(unit.connection, usage)
-
-
-class Authentication:
-    """Finds out who calls, and refuses nobody.
-
-    ``app.api.access`` does refuse, once it is known which route a request is for: no path is judged
-    here, so that no spelling of one gets around the key.
-    """
-
-    def __init__(
-        self,
-        app: ASGIApp,
-        authenticator: Callable[[], Authenticator],
-        refusals: Callable[[], Refusals],
-    ) -> None:
-        self._app = app
-        self._authenticator = authenticator  # made when the application starts
-        self._refusals = refusals  # as above
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request with its principal, None where no good key came with it."""
-        if scope["type"] == ScopeType.HTTP:
-            scope["principal"] = None  # type: ignore[typeddict-unknown-key]  # ours
-            try:
-                await self._find(scope)
-            except Exception as error:  # noqa: BLE001  # answered where problems are
-                scope["principal_unknown"] = error  # type: ignore[typeddict-unknown-key]  # ours
-        await self._app(scope, receive, send)
-
-    async def _find(self, scope: Scope) -> None:
-        token = _token(scope)
-        who = await self._authenticator().principal(token)
-        if isinstance(who, Stranger):
-            self._refusals().note(attempt(scope, token, who))
-        else:
-            scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
-
-
-def attempt(scope: Scope, token: str, stranger: Stranger) -> Attempt:
-    """A call with a key that is no good, as it is noted."""
-    return Attempt(
-        stranger=stranger,
-        key_prefix=token[:PREFIX_LENGTH],
-        ip_address=_address(scope),
-        request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
-    )
-
-
-def _address(scope: Scope) -> str | None:
-    """Where a call comes from; None for what a proxy's header says and is no address."""
-    client = scope["client"]
-    try:
-        return str(ip_address(client[0])) if client else None
-    except ValueError:
-        return None
-
-
-def _token(scope: Scope) -> str:
-    """The bearer token; '' where there is none. Raises ``CredentialsRepeated``."""
-    sent: bytes | None = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if sent is not None:  # which of them counts is not for us to guess
-                raise CredentialsRepeated
-            sent = value
-    scheme, _, token = (sent or b"").decode("latin-1").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""

@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from app.accounts.principals import Stranger
-    from app.transactions.unit_of_work import Unit
-    from app.transactions.write_queue import Writer
+    from app.accounts.principals import RejectedKey
+    from app.transactions.unit_of_work import UnitOfWork
+    from app.transactions.write_queue import WriteQueue
 
 _AT_ONCE = 10
 _SECONDS_EACH = 60.0
 _log = structlog.get_logger(__name__)
 
 
-class Attempt(Struct, frozen=True, kw_only=True):
+class FailedLogin(Struct, frozen=True, kw_only=True):
     """A call with a key that is no good."""
 
-    stranger: Stranger
+    stranger: RejectedKey
     key_prefix: str
     ip_address: str | None
     request_id: str
@@ -41,7 +41,7 @@ class _Allowance(Struct):
     left: float
     at: datetime
     unrecorded: int = 0
-    last: Attempt | None = None  # of those
+    last: FailedLogin | None = None  # of those
 
     def take(self, now: datetime) -> bool:
         regained = (now - self.at).total_seconds() / _SECONDS_EACH
@@ -53,17 +53,17 @@ class _Allowance(Struct):
         return True
 
 
-class Refusals:
+class FailedLogins:
     """Records attempts behind the answer, which does not wait for it."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], datetime]) -> None:
+    def __init__(self, writer: WriteQueue, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._clock = clock
         # For each organization's unknown keys, and for each key that it revoked.
         self._allowances: dict[tuple[int, int | None], _Allowance] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
-    def note(self, attempt: Attempt) -> None:
+    def note(self, attempt: FailedLogin) -> None:
         """Record an attempt, or count it where there were too many."""
         now = self._clock()
         who = attempt.stranger
@@ -88,7 +88,7 @@ class Refusals:
             allowance.unrecorded -= 1
             self._start(allowance.last, allowance)
 
-    def _start(self, attempt: Attempt, allowance: _Allowance) -> None:
+    def _start(self, attempt: FailedLogin, allowance: _Allowance) -> None:
         unrecorded, allowance.unrecorded, allowance.last = allowance.unrecorded, 0, None
         task = asyncio.create_task(self._record(attempt, unrecorded, allowance))
         self._recording.add(task)
@@ -100,13 +100,13 @@ class Refusals:
             self._start_last(allowance)
         await asyncio.gather(*self._recording)
 
-    async def _record(self, attempt: Attempt, unrecorded: int, allowance: _Allowance) -> None:
+    async def _record(self, attempt: FailedLogin, unrecorded: int, allowance: _Allowance) -> None:
         who = system(attempt.stranger.organization_id, "authentication")
         caller = Caller(
             organization_id=who.organization_id, actor=who.actor, request_id=attempt.request_id
         )
 
-        def work(unit: Unit) -> None:
+        def work(unit: UnitOfWork) -> None:
             unit.record(
                 caller,
                 LoginRefused,

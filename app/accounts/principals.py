@@ -20,52 +20,17 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.naming import clean_email, clean_name, spellings
+from app.storage.tables import api_keys, ended_sessions, users
 from app.vault import store
 from events.changed import Actor
 from events.errors import Refusal
 from events.settings import Moment
-from events.tables import from_micros, metadata, organizations, rows_of, to_micros
+from events.tables import from_micros, organizations, rows_of, to_micros
 from projections import foldings
 
 if TYPE_CHECKING:
     from app.vault.store import Vault
 
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("user_id", sa.Integer, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("email", sa.Text),
-)
-
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("key_id", sa.Integer, primary_key=True),
-    sa.Column("user_id", sa.Integer, nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("prefix", sa.Text, nullable=False),
-    sa.Column("digest", sa.LargeBinary, nullable=False),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("permissions", sa.LargeBinary, nullable=False),
-    sa.Column("is_active", sa.Boolean, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-    sa.Column("updated_at", sa.BigInteger, nullable=False),
-    sa.Column("last_used_at", sa.BigInteger),
-    sa.Column("usage_count", sa.BigInteger, nullable=False),
-    sa.UniqueConstraint("organization_id", "digest", name="api_keys_digest"),
-)
-
-# Sessions of the console that were ended before they expired. Nothing else of a session is kept.
-ended_sessions = sa.Table(
-    "ended_sessions",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
-    sa.Column("expires_at", sa.BigInteger, nullable=False),
-)
 
 _ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _DIGITS = {character: value for value, character in enumerate(_ALPHABET)}
@@ -115,7 +80,7 @@ class Principal(Struct, frozen=True, kw_only=True):
         return Actor(type="api_key", id=self.key_id, name=self.key_name, user_id=self.user_id)
 
 
-class Stranger(Struct, frozen=True, kw_only=True):
+class RejectedKey(Struct, frozen=True, kw_only=True):
     """Somebody whose key names an organization that there is, and is no good there."""
 
     organization_id: int
@@ -177,7 +142,9 @@ def _base62(number: int, width: int) -> str:
 # -- reading
 
 
-def authenticate(connection: sa.Connection, safe: Vault, token: str) -> Principal | Stranger | None:
+def authenticate(
+    connection: sa.Connection, safe: Vault, token: str
+) -> Principal | RejectedKey | None:
     """Whose key this is; None where it names no organization."""
     organization_id = organization_of(token)
     if organization_id is None or (pepper := safe.pepper(connection, organization_id)) is None:
@@ -186,9 +153,9 @@ def authenticate(connection: sa.Connection, safe: Vault, token: str) -> Principa
     found = _principals(organization_id).where(api_keys.c.digest == digest)
     row = connection.execute(found).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, digest):
-        return Stranger(organization_id=organization_id, key_id=None)
+        return RejectedKey(organization_id=organization_id, key_id=None)
     if not row.is_active:
-        return Stranger(organization_id=organization_id, key_id=row.key_id)
+        return RejectedKey(organization_id=organization_id, key_id=row.key_id)
     return _principal(row)
 
 
@@ -451,7 +418,7 @@ def end_session(
 ) -> None:
     """End a session for good; forget those that expired before ``long_ago``.
 
-    A session that is forgotten too early opens again: let ``Unit.longer_ago`` say the moment.
+    A session that is forgotten too early opens again: let ``UnitOfWork.longer_ago`` say the moment.
     """
     connection.execute(
         sa.delete(ended_sessions).where(

@@ -10,14 +10,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from msgspec import Struct
-
-from events import store
+from app.assistants.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import sqlalchemy as sa
 
 # RFC 9110's IMF-fixdate, the one form that RFC 7089 has for a header's date.
 HTTP_DATE = (
@@ -26,34 +23,6 @@ HTTP_DATE = (
     " [1-9][0-9]{3} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT$"
 )
 _AS_OF = "as_of"
-_AROUND = 2  # a version before or after which the assistant was deleted is not the last of them
-
-
-class Neighbours(Struct, frozen=True, kw_only=True):
-    """The mementos that one leads to, each version with when it came to be."""
-
-    first: tuple[int, datetime]
-    previous: tuple[int, datetime] | None
-    next: tuple[int, datetime] | None
-    last: tuple[int, datetime]
-
-
-def neighbours(
-    connection: sa.Connection, organization_id: int, assistant_id: int, version: int, newest: int
-) -> Neighbours:
-    """The first, the nearest and the last versions, where the newest one is known."""
-    near = range(version - _AROUND, version + _AROUND + 1)
-    found = store.read_moments(
-        connection, organization_id, assistant_id, {1, newest - 1, newest, *near}
-    )
-    before = [one for one in found if one[0] < version]
-    after = [one for one in found if one[0] > version]
-    return Neighbours(
-        first=found[0],
-        previous=before[-1] if before else None,
-        next=after[0] if after else None,
-        last=found[-1],
-    )
 
 
 def headers(address: str, version: int, moment: datetime, around: Neighbours) -> dict[str, str]:

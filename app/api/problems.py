@@ -21,13 +21,13 @@ from app.accounts.principals import KeyNotFound
 from app.api import methods
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
 from app.assistants.changes import (
-    ChangesClash,
+    ChangesConflict,
     LabelTaken,
     NotUndoable,
     PreconditionFailed,
     PreconditionRequired,
 )
-from app.assistants.preconditions import Moved, etag
+from app.assistants.preconditions import StaleTag, etag
 from app.audit.exporting import BeyondLog
 from app.storage.database import Busy
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
@@ -187,7 +187,7 @@ def _(refusal: PreconditionFailed) -> Response[bytes]:
 
 
 @answer_refusal.register
-def _(refusal: Moved) -> Response[bytes]:
+def _(refusal: StaleTag) -> Response[bytes]:
     text = "It is not as it was when it was read or planned; nothing was changed"
     headers = {"etag": etag(refusal.tag)}
     return problem(HTTPStatus.PRECONDITION_FAILED, "precondition-failed", text, headers)
@@ -201,7 +201,7 @@ def _(refusal: PreconditionRequired) -> Response[bytes]:
 
 
 @answer_refusal.register
-def _(refusal: ChangesClash) -> Response[bytes]:
+def _(refusal: ChangesConflict) -> Response[bytes]:
     text = (
         f"{refusal.count} of the paths were changed by others since; nothing was changed."
         " Read 'conflicts', or say with on_conflict which side wins"

@@ -16,9 +16,9 @@ from app.api import access
 from app.api.caching import chosen_by
 from app.api.memento import HTTP_DATE
 from app.api.problems import HeaderUnreadable, UnsupportedMediaType
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.assistants.preconditions import read_condition
-from app.transactions.idempotency import Once, fingerprint
+from app.transactions.idempotency import IdempotentRequest, fingerprint
 from app.transactions.unit_of_work import Caller
 from events import parsing, pointers
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from litestar import Request, Response
 
-    from app.main import Services
-    from app.transactions.unit_of_work import Unit
+    from app.services import Services
+    from app.transactions.unit_of_work import UnitOfWork
     from projections.spreadsheets import Formulas
 
     AnyRequest = Request[Any, Any, Any]
@@ -100,7 +100,7 @@ def _idempotency_key(request: AnyRequest) -> str | None:
 async def carry_out(
     request: AnyRequest,
     who: Caller,
-    work: Callable[[Unit], Response[bytes]],
+    work: Callable[[UnitOfWork], Response[bytes]],
     *,
     dry_run: bool = False,
 ) -> Response[bytes]:
@@ -111,7 +111,7 @@ async def carry_out(
     once = None
     if who.idempotency_key is not None:
         query = request.scope["query_string"].decode(errors="backslashreplace")
-        once = Once(
+        once = IdempotentRequest(
             key=who.idempotency_key,
             fingerprint=fingerprint(
                 request.method,
@@ -188,9 +188,9 @@ def wish_of(
     reason_at: Location = REASON_AT,
     dry_run: bool = False,
     at_least: Role = Role.viewer,
-) -> Wish:
+) -> ChangeRequest:
     """What every request that changes an assistant says beside its body."""
-    return Wish(
+    return ChangeRequest(
         caller=caller(request, at_least),
         assistant_id=known_id(assistant_id),
         reason=reason,

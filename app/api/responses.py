@@ -23,9 +23,9 @@ from projections.history import ChangedPath, ChangeSummary, changed_paths
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.api.memento import Neighbours
     from app.api.request import Preferences
     from app.assistants.changes import Assistant
+    from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
     from app.assistants.view_cache import View
 

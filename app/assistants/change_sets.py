@@ -13,8 +13,8 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.assistants import changes
-from app.assistants.changes import Outcome, Wish
-from app.assistants.preconditions import NONE, Condition, Moved, tag_of
+from app.assistants.changes import ChangeRequest, Outcome
+from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
 from events.decider import ChangeSettings, OnConflict, UndoChange
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.transactions.unit_of_work import Caller, Proposed, Unit
+    from app.transactions.unit_of_work import Caller, Proposed, UnitOfWork
     from events.decider import Command
     from events.patch import SettingsPatch
 
@@ -55,7 +55,7 @@ class RefusedFor(Refusal):
         self.refusal = refusal
 
 
-class SetWish(Struct, frozen=True, kw_only=True):
+class SetChangeRequest(Struct, frozen=True, kw_only=True):
     """What somebody wants of several assistants, but for what it is."""
 
     caller: Caller
@@ -75,7 +75,7 @@ class SetOutcome(Struct, frozen=True, kw_only=True):
 
 
 def choose(
-    unit: Unit,
+    unit: UnitOfWork,
     organization_id: int,
     selection: Selection,
     settings: dict[str, Any] | None = None,
@@ -96,11 +96,11 @@ def choose(
 
 
 def apply(
-    unit: Unit, wish: SetWish, assistant_ids: Iterable[int], patch: SettingsPatch
+    unit: UnitOfWork, wish: SetChangeRequest, assistant_ids: Iterable[int], patch: SettingsPatch
 ) -> SetOutcome:
     """Merge one patch into each of the assistants."""
 
-    def command(one: Wish, cause: Cause) -> Command:
+    def command(one: ChangeRequest, cause: Cause) -> Command:
         changes.living(unit, one.caller, one.assistant_id)
         return ChangeSettings(patch=patch.tree, sent=patch.sent, cause=cause)
 
@@ -110,8 +110,8 @@ def apply(
 
 
 def revert(
-    unit: Unit,
-    wish: SetWish,
+    unit: UnitOfWork,
+    wish: SetChangeRequest,
     change_set_id: int,
     on_conflict: OnConflict,
     *,
@@ -132,7 +132,7 @@ def revert(
                 raise RefusedFor(assistant_id, AssistantNotFound(assistant_id))
             skipped.append(assistant_id)
 
-    def command(one: Wish, cause: Cause) -> Command:
+    def command(one: ChangeRequest, cause: Cause) -> Command:
         version = versions[one.assistant_id]
         cause = msgspec.structs.replace(cause, undoes=version)
         return changes.undoing(
@@ -167,11 +167,11 @@ def _set_of(event: Any) -> int | None:
 
 
 def _carry_out(
-    unit: Unit,
-    wish: SetWish,
+    unit: UnitOfWork,
+    wish: SetChangeRequest,
     assistant_ids: Iterable[int],
     cause: Cause,
-    command_for: Callable[[Wish, Cause], Command],
+    command_for: Callable[[ChangeRequest, Cause], Command],
     bases: dict[int, int] | None = None,
 ) -> SetOutcome:
     ids = list(assistant_ids)
@@ -179,11 +179,11 @@ def _carry_out(
     cause = msgspec.structs.replace(cause, change_set_id=change_set_id)
     tag = _tag(unit, wish.caller, ids)
     if not wish.condition.holds(tag):
-        raise Moved(tag)
+        raise StaleTag(tag)
     _require_condition(unit, wish, is_revert=bases is not None)
     proposals: list[tuple[Proposed, Outcome]] = []
     for assistant_id in ids:
-        one = Wish(
+        one = ChangeRequest(
             caller=wish.caller,
             assistant_id=assistant_id,
             reason=wish.reason,
@@ -207,7 +207,7 @@ def _carry_out(
 
 
 def _propose(
-    unit: Unit, wish: Wish, command: Command, base: int | None
+    unit: UnitOfWork, wish: ChangeRequest, command: Command, base: int | None
 ) -> tuple[Proposed, Outcome]:
     proposed = unit.propose(wish.caller, wish.assistant_id, command, wish.reason)
     outcome = changes.judge(unit, wish, command, proposed, base, tells_between=wish.dry_run)
@@ -218,14 +218,14 @@ def _propose(
     return proposed, outcome
 
 
-def _require_condition(unit: Unit, wish: SetWish, *, is_revert: bool) -> None:
+def _require_condition(unit: UnitOfWork, wish: SetChangeRequest, *, is_revert: bool) -> None:
     """A set is conditional by its tag; taking one back keeps what came later by itself."""
     free = is_revert or wish.dry_run or wish.condition.names_a_state
     if not free and unit.policy(wish.caller.organization_id).require_condition:
         raise changes.PreconditionRequired
 
 
-def _tag(unit: Unit, caller: Caller, assistant_ids: list[int]) -> str:
+def _tag(unit: UnitOfWork, caller: Caller, assistant_ids: list[int]) -> str:
     organization_id = caller.organization_id
     versions = [(one, unit.state(organization_id, one).version) for one in assistant_ids]
     return tag_of(organization_id, "change-sets", msgspec.json.encode(versions))

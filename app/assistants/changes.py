@@ -1,4 +1,4 @@
-"""What callers do to assistants. The functions work in the transaction of a ``Unit``.
+"""What callers do to assistants. The functions work in the transaction of a ``UnitOfWork``.
 
 Every wish goes the same way: is it conditional, and does the condition hold; what would it do;
 does the organization's policy allow that; then it is recorded, or, as a dry run, only told.
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from app.assistants.references import Reference
-    from app.transactions.unit_of_work import Caller, Proposed, Unit
+    from app.transactions.unit_of_work import Caller, Proposed, UnitOfWork
     from events.pointers import Tree
 
 _COPY = " (Copy)"
@@ -73,7 +73,7 @@ _MOST_TOLD = 100  # changes that an answer lists
 Patch = SettingsPatch | Callable[[State], SettingsPatch]
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ChangeRequest(Struct, frozen=True, kw_only=True):
     """What somebody wants of one assistant, but for what it is."""
 
     caller: Caller
@@ -138,7 +138,7 @@ class PreconditionRequired(Refusal):
     rule = "require_condition"
 
 
-class ChangesClash(Refusal):
+class ChangesConflict(Refusal):
     """Others changed the same paths since."""
 
     def __init__(self, version: int, tag: str, clashes: tuple[Clash, ...], count: int) -> None:
@@ -170,7 +170,9 @@ class LabelTaken(Refusal):
 # -- wishes
 
 
-def create(unit: Unit, caller: Caller, patch: SettingsPatch, *, dry_run: bool = False) -> Outcome:
+def create(
+    unit: UnitOfWork, caller: Caller, patch: SettingsPatch, *, dry_run: bool = False
+) -> Outcome:
     """Create an assistant from the defaults and a patch."""
     command = CreateAssistant(patch=patch.tree)
     outcome = _created(unit, caller, command, patch.reason, dry_run=dry_run)
@@ -178,7 +180,12 @@ def create(unit: Unit, caller: Caller, patch: SettingsPatch, *, dry_run: bool = 
 
 
 def duplicate(
-    unit: Unit, caller: Caller, assistant_id: int, *, strict: bool = False, dry_run: bool = False
+    unit: UnitOfWork,
+    caller: Caller,
+    assistant_id: int,
+    *,
+    strict: bool = False,
+    dry_run: bool = False,
 ) -> Outcome:
     """Create an assistant with another's settings.
 
@@ -200,8 +207,8 @@ def duplicate(
 
 
 def change(
-    unit: Unit,
-    wish: Wish,
+    unit: UnitOfWork,
+    wish: ChangeRequest,
     patch: Patch,
     cause: Cause,
     *,
@@ -231,8 +238,8 @@ def change(
 
 
 def roll_back(
-    unit: Unit,
-    wish: Wish,
+    unit: UnitOfWork,
+    wish: ChangeRequest,
     target: Reference | datetime,
     *,
     paths: tuple[str, ...] | None = None,
@@ -270,8 +277,8 @@ def roll_back(
 
 
 def undo(
-    unit: Unit,
-    wish: Wish,
+    unit: UnitOfWork,
+    wish: ChangeRequest,
     wanted: Reference,
     *,
     on_conflict: OnConflict = "fail",
@@ -300,13 +307,13 @@ def undone(command: UndoChange, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, secrets_kept=tuple(kept))
 
 
-def delete(unit: Unit, wish: Wish) -> Outcome:
+def delete(unit: UnitOfWork, wish: ChangeRequest) -> Outcome:
     """Delete an assistant; its history stays."""
     _checked(unit, wish)
     return _carry_out(unit, wish, DeleteAssistant())
 
 
-def restore(unit: Unit, wish: Wish) -> Outcome:
+def restore(unit: UnitOfWork, wish: ChangeRequest) -> Outcome:
     """Bring a deleted assistant back, with its id and its whole history."""
     state = living_or_deleted(unit, wish.caller, wish.assistant_id)
     check_condition(unit, wish, state)
@@ -316,7 +323,7 @@ def restore(unit: Unit, wish: Wish) -> Outcome:
     return _carry_out(unit, wish, RestoreAssistant(undoes=deletion))
 
 
-def set_label(unit: Unit, wish: Wish, wanted: Reference, label: str | None) -> int:
+def set_label(unit: UnitOfWork, wish: ChangeRequest, wanted: Reference, label: str | None) -> int:
     """Name a version, or take its name away; the version. It changes no state."""
     state = living(unit, wish.caller, wish.assistant_id)
     check_condition(unit, wish, state)
@@ -342,7 +349,7 @@ def set_label(unit: Unit, wish: Wish, wanted: Reference, label: str | None) -> i
 # -- what wishes share
 
 
-def living(unit: Unit, caller: Caller, assistant_id: int) -> State:
+def living(unit: UnitOfWork, caller: Caller, assistant_id: int) -> State:
     """The state of an assistant that there is; raises ``AssistantNotFound``."""
     state = unit.state(caller.organization_id, assistant_id)
     if not state.version or state.deleted:
@@ -350,7 +357,7 @@ def living(unit: Unit, caller: Caller, assistant_id: int) -> State:
     return state
 
 
-def living_or_deleted(unit: Unit, caller: Caller, assistant_id: int) -> State:
+def living_or_deleted(unit: UnitOfWork, caller: Caller, assistant_id: int) -> State:
     """The state of an assistant that there is or was; raises ``AssistantNotFound``."""
     state = unit.state(caller.organization_id, assistant_id)
     if not state.version:
@@ -358,7 +365,7 @@ def living_or_deleted(unit: Unit, caller: Caller, assistant_id: int) -> State:
     return state
 
 
-def state_at(unit: Unit, wish: Wish, version: int, current: State) -> State:
+def state_at(unit: UnitOfWork, wish: ChangeRequest, version: int, current: State) -> State:
     """The state after a version, as today sees it: what was erased since is erased in it."""
     unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
@@ -367,8 +374,8 @@ def state_at(unit: Unit, wish: Wish, version: int, current: State) -> State:
 
 
 def undoing(
-    unit: Unit,
-    wish: Wish,
+    unit: UnitOfWork,
+    wish: ChangeRequest,
     version: int,
     on_conflict: OnConflict,
     cause: Cause,
@@ -394,8 +401,8 @@ def undoing(
 
 
 def judge(
-    unit: Unit,
-    wish: Wish,
+    unit: UnitOfWork,
+    wish: ChangeRequest,
     command: Command,
     proposed: Proposed,
     base: int | None = None,
@@ -434,7 +441,7 @@ def judge(
 
 
 def _created(
-    unit: Unit, caller: Caller, command: CreateAssistant, reason: str | None, *, dry_run: bool
+    unit: UnitOfWork, caller: Caller, command: CreateAssistant, reason: str | None, *, dry_run: bool
 ) -> Outcome:
     assistant_id = unit.next_id(caller.organization_id)
     proposed = unit.propose(caller, assistant_id, command, reason)
@@ -451,7 +458,9 @@ def _created(
     )
 
 
-def _carry_out(unit: Unit, wish: Wish, command: Command, base: int | None = None) -> Outcome:
+def _carry_out(
+    unit: UnitOfWork, wish: ChangeRequest, command: Command, base: int | None = None
+) -> Outcome:
     proposed = unit.propose(wish.caller, wish.assistant_id, command, wish.reason)
     outcome = judge(unit, wish, command, proposed, base)
     if not wish.dry_run:
@@ -468,12 +477,12 @@ def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
         count = len(conflict.conflicts)
         before = outcome.before
         tag = representation.of(outcome.organization_id, outcome.id, before).tag
-        raise ChangesClash(before.version, tag, outcome.clashes, count) from None
+        raise ChangesConflict(before.version, tag, outcome.clashes, count) from None
     if outcome.refused is not None:
         raise outcome.refused
 
 
-def _checked(unit: Unit, wish: Wish, *, is_conditional: bool = False) -> State:
+def _checked(unit: UnitOfWork, wish: ChangeRequest, *, is_conditional: bool = False) -> State:
     """The state to decide over; raises where the caller's condition does not hold for it."""
     state = living(unit, wish.caller, wish.assistant_id)
     check_condition(unit, wish, state)
@@ -483,7 +492,7 @@ def _checked(unit: Unit, wish: Wish, *, is_conditional: bool = False) -> State:
     return state
 
 
-def check_condition(unit: Unit, wish: Wish, state: State) -> None:
+def check_condition(unit: UnitOfWork, wish: ChangeRequest, state: State) -> None:
     """Raise ``PreconditionFailed`` where the state is not the one that the caller read."""
     if wish.condition == NONE:
         return
@@ -494,7 +503,9 @@ def check_condition(unit: Unit, wish: Wish, state: State) -> None:
         raise PreconditionFailed(state.version, tag, since, is_unknown=is_unknown)
 
 
-def _since(unit: Unit, wish: Wish, condition: Condition, state: State) -> tuple[ChangeSummary, ...]:
+def _since(
+    unit: UnitOfWork, wish: ChangeRequest, condition: Condition, state: State
+) -> tuple[ChangeSummary, ...]:
     """What happened since the newest version that the caller knew."""
     tags = condition.if_match.strong if condition.if_match else ()
     known = [version for tag in tags if (version := version_in(tag)) is not None]
@@ -503,7 +514,7 @@ def _since(unit: Unit, wish: Wish, condition: Condition, state: State) -> tuple[
 
 
 def _came_between(
-    unit: Unit, wish: Wish, base: int | None, state: State
+    unit: UnitOfWork, wish: ChangeRequest, base: int | None, state: State
 ) -> tuple[ChangeSummary, ...]:
     if base is None or base == state.version:
         return ()
@@ -511,7 +522,7 @@ def _came_between(
     return tuple(history.summary(event) for event in newest)
 
 
-def _newest_first(unit: Unit, wish: Wish, after: int = 0) -> Iterator[Event]:
+def _newest_first(unit: UnitOfWork, wish: ChangeRequest, after: int = 0) -> Iterator[Event]:
     unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
     return store.read_stream(
@@ -520,7 +531,7 @@ def _newest_first(unit: Unit, wish: Wish, after: int = 0) -> Iterator[Event]:
 
 
 def _clashes(
-    unit: Unit, wish: Wish, conflicts: tuple[Conflict, ...], base: int, state: State
+    unit: UnitOfWork, wish: ChangeRequest, conflicts: tuple[Conflict, ...], base: int, state: State
 ) -> Iterator[Clash]:
     if not conflicts:
         return
@@ -543,7 +554,7 @@ def _clashes(
         )
 
 
-def _refused(unit: Unit, wish: Wish, event: Event) -> Refusal | None:
+def _refused(unit: UnitOfWork, wish: ChangeRequest, event: Event) -> Refusal | None:
     changed = changes_of(event)
     rules = unit.policy(wish.caller.organization_id)
     try:
@@ -559,14 +570,16 @@ def _refused(unit: Unit, wish: Wish, event: Event) -> Refusal | None:
     return None
 
 
-def _resolve(unit: Unit, wish: Wish, state: State, wanted: Reference) -> int:
+def _resolve(unit: UnitOfWork, wish: ChangeRequest, state: State, wanted: Reference) -> int:
     if wanted.label is not None:
         unit.flush()
     key = (wish.caller.organization_id, wish.assistant_id)
     return references.resolve(unit.connection, *key, state.version, wanted)
 
 
-def _target(unit: Unit, wish: Wish, state: State, target: Reference | datetime) -> int:
+def _target(
+    unit: UnitOfWork, wish: ChangeRequest, state: State, target: Reference | datetime
+) -> int:
     if not isinstance(target, datetime):
         return _resolve(unit, wish, state, target)
     unit.flush()
@@ -574,7 +587,7 @@ def _target(unit: Unit, wish: Wish, state: State, target: Reference | datetime) 
     return keyframes.state_at_time(unit.connection, *key, target).version
 
 
-def _no_version(wish: Wish, target: Reference | datetime) -> Refusal:
+def _no_version(wish: ChangeRequest, target: Reference | datetime) -> Refusal:
     text = target.isoformat() if isinstance(target, datetime) else target.text
     return VersionNotFound(wish.assistant_id, text)
 
@@ -601,14 +614,16 @@ def _check_paths(paths: tuple[str, ...] | None, then: Tree, now: Tree) -> None:
         raise InvalidSettings(tuple(errors))
 
 
-def _restorable(unit: Unit, wish: Wish, *, wanted: bool) -> frozenset[str]:
+def _restorable(unit: UnitOfWork, wish: ChangeRequest, *, wanted: bool) -> frozenset[str]:
     if not wanted:
         return frozenset()
     unit.flush()
     return existing(unit.connection, wish.caller.organization_id, wish.assistant_id)
 
 
-def _lost(unit: Unit, wish: Wish, version: int, outcome: Outcome) -> tuple[ChangeSummary, ...]:
+def _lost(
+    unit: UnitOfWork, wish: ChangeRequest, version: int, outcome: Outcome
+) -> tuple[ChangeSummary, ...]:
     """The later changes of what a rollback changes."""
     event = outcome.event
     changed = pointers.Paths(changes_of(event))

@@ -13,8 +13,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.accounts import principals
-from app.api import memento
-from app.assistants import references
+from app.assistants import neighbours, references
 from app.assistants.changes import Assistant
 from events import pointers, store
 from events.changed import Event, SecretsErased, State, changes_of
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.api.memento import Neighbours
+    from app.assistants.neighbours import Neighbours
     from app.assistants.references import Reference
     from app.storage.database import Database
     from projections.activity import ActiveAssistant
@@ -147,7 +146,7 @@ class Assistants:
                 state = keyframes.state_at(connection, *key, version)
             if not state.version or state.deleted:
                 raise AssistantNotFound(assistant_id)
-            around = memento.neighbours(connection, *key, state.version, head.version)
+            around = neighbours.neighbours(connection, *key, state.version, head.version)
             return _seen_today(organization_id, assistant_id, state, head), around
 
         return await self._database.snapshot(work)

@@ -13,12 +13,12 @@ from projections import policies
 
 if TYPE_CHECKING:
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Caller, Unit
+    from app.transactions.unit_of_work import Caller, UnitOfWork
     from events.errors import Refusal
     from events.pointers import Tree
 
 
-def change(unit: Unit, caller: Caller, members: Tree, reason: str | None) -> Policy:
+def change(unit: UnitOfWork, caller: Caller, members: Tree, reason: str | None) -> Policy:
     """Set members of the policy; what is not sent is kept. A change of nothing records nothing."""
     policy = unit.policy(caller.organization_id)
     before = msgspec.to_builtins(policy)

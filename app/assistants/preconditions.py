@@ -76,7 +76,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 NONE = Condition()
 
 
-class Moved(Refusal):
+class StaleTag(Refusal):
     """What has no version of its own is not as the caller holds it to be."""
 
     def __init__(self, tag: str) -> None:

@@ -1,6 +1,6 @@
 """What callers and operators do with secrets: read back, erase, rotate, purge.
 
-The functions work in the transaction of a ``Unit``, so that the server and the command line
+The functions work in the transaction of a ``UnitOfWork``, so that the server and the command line
 share them.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from app.log import Revealed
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Caller, Unit
-    from app.transactions.write_queue import Writer
+    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.write_queue import WriteQueue
     from events.changed import State
 
 
@@ -35,7 +35,7 @@ _log = structlog.get_logger(__name__)
 
 
 def erase_assistant(
-    unit: Unit, caller: Caller, assistant_id: int, reason: str | None, cause: Cause
+    unit: UnitOfWork, caller: Caller, assistant_id: int, reason: str | None, cause: Cause
 ) -> int:
     """Destroy an assistant's sealed values; how many there were. Living or deleted.
 
@@ -51,7 +51,7 @@ def erase_assistant(
     return len(there)
 
 
-def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Cause) -> int:
+def erase_organization(unit: UnitOfWork, caller: Caller, reason: str | None, cause: Cause) -> int:
     """Destroy every sealed value of an organization, and the keys that sealed them."""
     organization_id = caller.organization_id
     unit.counter(organization_id)  # locks: who has secrets is not to change from here on
@@ -67,7 +67,7 @@ def erase_organization(unit: Unit, caller: Caller, reason: str | None, cause: Ca
     return count
 
 
-def rotate(unit: Unit, caller: Caller, *, data_keys: bool) -> None:
+def rotate(unit: UnitOfWork, caller: Caller, *, data_keys: bool) -> None:
     """Wrap the organization's keys under the newest master key; on demand, seal anew as well."""
     organization_id = caller.organization_id
 
@@ -87,7 +87,7 @@ class Purged(Struct, frozen=True, kw_only=True):
     doubted: int
 
 
-def purge(organization_id: int, grace: timedelta, unit: Unit) -> Purged:
+def purge(organization_id: int, grace: timedelta, unit: UnitOfWork) -> Purged:
     """Destroy the secrets of assistants that were deleted longer ago than the grace time.
 
     Those that only an implausible clock calls so old wait.
@@ -107,7 +107,7 @@ def purge(organization_id: int, grace: timedelta, unit: Unit) -> Purged:
     return Purged(count=count, doubted=len(said) - len(due))
 
 
-def _deleted_before(unit: Unit, organization_id: int, moment: datetime) -> list[int]:
+def _deleted_before(unit: UnitOfWork, organization_id: int, moment: datetime) -> list[int]:
     """The assistants with secrets that were deleted before a moment."""
     return [
         assistant_id
@@ -116,7 +116,7 @@ def _deleted_before(unit: Unit, organization_id: int, moment: datetime) -> list[
     ]
 
 
-def _with_secrets(unit: Unit, organization_id: int) -> list[int]:
+def _with_secrets(unit: UnitOfWork, organization_id: int) -> list[int]:
     """The assistants with secrets that can be read, sealed or not; deleted ones too."""
     sealed = store.with_secrets(unit.connection, organization_id)
     if not any(upcaster.made_secret for upcaster in UPCASTERS):
@@ -136,7 +136,7 @@ def _has_readable(state: State) -> bool:
 class Secrets:
     """The secrets of the caller's organization, over HTTP."""
 
-    def __init__(self, database: Database, writer: Writer, revealed: Revealed) -> None:
+    def __init__(self, database: Database, writer: WriteQueue, revealed: Revealed) -> None:
         self._database = database
         self._writer = writer
         self._revealed = revealed

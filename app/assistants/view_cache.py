@@ -21,7 +21,7 @@ from msgspec import Struct
 from app.assistants import representation
 from app.assistants.changes import Assistant
 from app.assistants.preconditions import etag, tag_of
-from app.lru import Bounded
+from app.lru import LRUCache
 from projections import current
 from projections.current import Selection
 
@@ -80,7 +80,7 @@ def listed(organization_id: int, bodies: Iterable[bytes], *asked: Any) -> Listed
     return Listed(body, tag_of(organization_id, resource, body))
 
 
-class RememberedViews:
+class ViewCache:
     """The views, and the lists of them, that were read last, each up to so many bytes.
 
     ``is_alone`` says that this process alone writes the database; else ``staleness`` is how old
@@ -100,8 +100,8 @@ class RememberedViews:
         self._assistants = assistants
         self._is_alone = is_alone
         self._staleness = staleness.total_seconds()
-        self._views: Bounded[Key, View] = Bounded(most_bytes)
-        self._lists: Bounded[_Chosen, Listed] = Bounded(most_bytes // 2)
+        self._views: LRUCache[Key, View] = LRUCache(most_bytes)
+        self._lists: LRUCache[_Chosen, Listed] = LRUCache(most_bytes // 2)
         self._loading: dict[Key, asyncio.Task[View]] = {}
         self._changing: frozenset[Key] = frozenset()
         self._moves: Counter[int] = Counter()  # of organizations: how often a change began or ended
@@ -182,7 +182,7 @@ class RememberedViews:
             return None
         return int(time.monotonic() - view.checked_at)
 
-    def changing(self, keys: Iterable[Key]) -> None:
+    def before_commit(self, keys: Iterable[Key]) -> None:
         """Forget views whose change is about to be committed."""
         self._changing = frozenset(keys)
         self._moves.update(self._organizations_changing())
@@ -190,7 +190,7 @@ class RememberedViews:
             self._views.drop(key)
             self._loading.pop(key, None)
 
-    def changed(self) -> None:
+    def after_commit(self) -> None:
         """Remember again: what was about to be committed is, or it will not be."""
         self._moves.update(self._organizations_changing())
         self._changing = frozenset()

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from app.audit import exporting, verify
-from app.audit.exporting import BeyondLog, Wish, find_format
+from app.audit.exporting import BeyondLog, ExportRequest, find_format
 from app.storage import private_files
 from events.merkle import leaf_hash
 
@@ -88,7 +88,7 @@ def _plan(
     folder: Path,
 ) -> tuple[Export, bytes]:
     """The next part, and the keys that prove it."""
-    wish = Wish(after=after, before=before)
+    wish = ExportRequest(after=after, before=before)
     with engine.connect() as connection:
         try:
             plan = exporting.plan_export(

@@ -1,6 +1,6 @@
 """The audit log: looked at, exported, signed and proven.
 
-The functions take the connection of a snapshot, or the ``Unit`` of a transaction, so that the
+The functions take the connection of a snapshot, or the ``UnitOfWork`` of a transaction, so that the
 server and the command line share them.
 """
 
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
 
     from app.audit.signing import Signer
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Caller, Unit
-    from app.transactions.write_queue import Writer
+    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.write_queue import WriteQueue
 
 _log = structlog.get_logger(__name__)
 _CHECKPOINT_TAG = str(CheckpointRecorded.__struct_config__.tag)
@@ -189,7 +189,7 @@ def find_format(name: str, table: Table | None = None) -> Format:
     return PARQUET
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ExportRequest(Struct, frozen=True, kw_only=True):
     """The part of the log that somebody wants to have; bounds that are None bound nothing.
 
     Sequences beyond ``after`` up to ``until_sequence``, moments from ``since`` up to ``until``.
@@ -221,7 +221,11 @@ class Export(Struct, frozen=True, kw_only=True):
 
 
 def plan_export(
-    connection: sa.Connection, signer: Signer, organization_id: int, form: Format, wish: Wish
+    connection: sa.Connection,
+    signer: Signer,
+    organization_id: int,
+    form: Format,
+    wish: ExportRequest,
 ) -> Export:
     """Fix the bounds of an export, and sign where it ends; raises ``BeyondLog``."""
     counter = store.counter_of(connection, organization_id)
@@ -248,7 +252,7 @@ def plan_export(
     )
 
 
-def record_export(unit: Unit, caller: Caller, export: Export) -> None:
+def record_export(unit: UnitOfWork, caller: Caller, export: Export) -> None:
     """Record an export, unless it holds nothing but what looking after the log records.
 
     Else whoever polls the log would never see its end.
@@ -483,7 +487,7 @@ def _recorded(row: Stored) -> RecordedCheckpoint:
 
 
 def record_checkpoint(
-    signer: Signer, organization_id: int, unit: Unit
+    signer: Signer, organization_id: int, unit: UnitOfWork
 ) -> RecordedCheckpoint | None:
     """Sign the tree as it is, and keep it as an event; None where the log has not grown."""
     counter = unit.counter(organization_id)
@@ -533,7 +537,7 @@ class Audit:
     """The audit log of the caller's organization."""
 
     def __init__(
-        self, database: Database, writer: Writer, signer: Signer, clock: Callable[[], datetime]
+        self, database: Database, writer: WriteQueue, signer: Signer, clock: Callable[[], datetime]
     ) -> None:
         self._database = database
         self._writer = writer
@@ -544,11 +548,11 @@ class Audit:
         """A page of the log, newest first."""
         return await self._database.snapshot(look, organization_id, search, limit=limit, skip=skip)
 
-    async def plan_export(self, organization_id: int, form: Format, wish: Wish) -> Export:
+    async def plan_export(self, organization_id: int, form: Format, wish: ExportRequest) -> Export:
         """Fix the bounds of an export, and record nothing; raises ``BeyondLog``."""
         return await self._database.snapshot(plan_export, self._signer, organization_id, form, wish)
 
-    async def start_export(self, caller: Caller, form: Format, wish: Wish) -> Export:
+    async def start_export(self, caller: Caller, form: Format, wish: ExportRequest) -> Export:
         """Fix the bounds of an export and record it; raises ``BeyondLog``."""
         export = await self.plan_export(caller.organization_id, form, wish)
         await self._writer.write(

@@ -15,7 +15,7 @@ from app.api.request import invalid, moment, pointer, read_table
 from app.api.routes.audit_export import Name
 from app.audit import archive, exporting, resume, signing
 from app.audit import verify as audit_verify
-from app.audit.exporting import BeyondLog, Wish, find_format
+from app.audit.exporting import BeyondLog, ExportRequest, find_format
 from app.audit.resume import NotAnExport, Resumption
 from app.cli import context, terminal
 from app.storage import private_files
@@ -107,7 +107,7 @@ def export_log(
     place = Place(output)
     found = Resumption() if place.is_stream else resume.find(place.path, chosen)
     with _saying_what_is_wrong(), context.reading(config) as connection:
-        wish = Wish(
+        wish = ExportRequest(
             after=found.after,
             until_sequence=until_sequence,
             since=moment("since", since),

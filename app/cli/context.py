@@ -22,11 +22,11 @@ from app.accounts import principals
 from app.audit import signing
 from app.cli import terminal
 from app.config import Config, as_unicode, read_config
-from app.main import utc_now
+from app.services import utc_now
 from app.storage.database import is_current, prepare
 from app.storage.database_file import DatabaseHeld
 from app.storage.engines import SCRUB_ATTEMPTS, Engines, engines
-from app.transactions.unit_of_work import Unit
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault import store as vault
 from events import store
 
@@ -72,7 +72,7 @@ def find_organization(connection: sa.Connection, name: str | None) -> int:
 
 
 @contextmanager
-def holding(config: Config, *, make: bool = False, destroys: bool = False) -> Iterator[Unit]:
+def holding(config: Config, *, make: bool = False, destroys: bool = False) -> Iterator[UnitOfWork]:
     """One transaction of an operator's command, which must hold the file.
 
     ``make`` allows a database that is not there yet: elsewhere its name is a mistake. What a
@@ -92,7 +92,7 @@ def holding(config: Config, *, make: bool = False, destroys: bool = False) -> It
         engine = database.commands()
         try:
             with engine.begin() as connection:
-                unit = Unit(connection, safe, utc_now)
+                unit = UnitOfWork(connection, safe, utc_now)
                 yield unit
                 unit.flush()
             if (displaced := database.displaced()) is not None:
@@ -106,7 +106,7 @@ def holding(config: Config, *, make: bool = False, destroys: bool = False) -> It
 @contextmanager
 def writing(
     config: Config, instead: str | None, *, make: bool = False, destroys: bool = False
-) -> Iterator[Unit]:
+) -> Iterator[UnitOfWork]:
     """As ``holding``; ``instead`` is the route that does the same while a server holds it."""
     try:
         with holding(config, make=make, destroys=destroys) as unit:

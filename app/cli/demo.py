@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from app.accounts import api_keys, principals
 from app.accounts.principals import Role
 from app.assistants import changes as service
-from app.assistants.changes import Wish
-from app.main import open_services
+from app.assistants.changes import ChangeRequest
+from app.services import open_services
 from app.transactions.unit_of_work import Caller, system
 from events.changed import Cause
 from events.patch import read_create, read_patch
@@ -20,7 +20,7 @@ from events.patch import read_create, read_patch
 if TYPE_CHECKING:
     from app.assistants.changes import Outcome
     from app.config import Config
-    from app.transactions.unit_of_work import Unit
+    from app.transactions.unit_of_work import UnitOfWork
     from events.patch import SettingsPatch
 
 ORGANIZATION = "Northwind Dental"
@@ -164,16 +164,16 @@ async def _seed(config: Config) -> str:
             ids[name] = created.id
         for name, (person, settings, reason) in _interleaved():
             patch = read_patch(settings | {"change_description": reason})
-            wish = Wish(caller=callers[person], assistant_id=ids[name])
+            wish = ChangeRequest(caller=callers[person], assistant_id=ids[name])
             await made_of.writer.write(wish.caller.organization_id, partial(_change, wish, patch))
     return token
 
 
-def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> Outcome:
+def _create(caller: Caller, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
     return service.create(unit, caller, patch)
 
 
-def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> Outcome:
+def _change(wish: ChangeRequest, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
     return service.change(unit, wish, patch, Cause(type="patch"))
 
 
@@ -188,7 +188,7 @@ def _interleaved() -> list[tuple[str, Change]]:
     ]
 
 
-def _people(unit: Unit) -> tuple[dict[str, Caller], str]:
+def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
     organization_id = principals.ensure_organization(
         unit.connection, unit.vault, ORGANIZATION, unit.clock()
     )

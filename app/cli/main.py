@@ -31,8 +31,9 @@ from app.cli import context as operating
 from app.cli.copy import NotACopy
 from app.cli.unread import UnreadProtocol
 from app.config import Config, ConfigError, as_variables
-from app.main import create_app, spare_the_collector, utc_now
+from app.main import create_app, spare_the_collector
 from app.naming import clean_email, clean_name
+from app.services import utc_now
 from app.storage.database import (
     DatabaseLost,
     NewerSchema,

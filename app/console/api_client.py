@@ -16,11 +16,13 @@ import msgspec
 from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
-from app.accounts import principals, sessions
+from app.accounts import principals
 from app.accounts.principals import Principal, Role
-from app.accounts.sessions import Session, SignedOut
+from app.accounts.sessions import Session
 from app.api import access, methods
 from app.api.request import services
+from app.console import cookies
+from app.console.cookies import SignedOut
 from app.console.line_ends import as_typed
 from events.errors import FieldError, InvalidSettings, Refusal
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from litestar import Request, Response
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-    from app.transactions.unit_of_work import Unit
+    from app.transactions.unit_of_work import UnitOfWork
 
     AnyRequest = Request[Any, Any, Any]
 
@@ -97,7 +99,7 @@ class Visitor:
         """End the session, whoever has a copy of its cookie."""
         made_of, session = services(self._request), self._session
 
-        def work(unit: Unit) -> None:
+        def work(unit: UnitOfWork) -> None:
             organization_id = self.who.organization_id
             long_ago = unit.longer_ago(organization_id, principals.SESSIONS_KEPT)
             unit.save_time(organization_id)
@@ -268,8 +270,8 @@ async def before_request(request: AnyRequest) -> Response[None] | None:
 async def _sign_in(request: AnyRequest) -> Visitor:
     """Who visits; raises ``SignedOut``, also where the key was revoked or the session ended."""
     made_of = services(request)
-    session = made_of.sessions.open(request)
-    who = await sessions.whose(request, session.key)
+    session = cookies.read(request)
+    who = await cookies.whose(request, session.key)
     if who is None or await made_of.database.read(
         principals.is_session_ended, who.organization_id, session.digest
     ):
@@ -298,7 +300,7 @@ Form = dict[str, list[str]]
 
 async def read_form(request: AnyRequest) -> Form:
     """The fields of a form that this site sent; raises ``CrossSite`` and ``InvalidSettings``."""
-    sessions.check_origin(request)
+    cookies.check_origin(request)
     body = await request.body()
     if len(body) > _READ_AT_ONCE:  # elsewhere, while the loop serves others
         return await asyncio.to_thread(decode, body)
@@ -328,7 +330,7 @@ async def submitted(request: AnyRequest) -> tuple[Visitor, Form]:
     """Who sent a form of theirs, and the form; raises as ``read_form`` does."""
     visitor = await signed_in(request)
     form = await read_form(request)
-    sessions.check_token(visitor._session, first(form, TOKEN))  # noqa: SLF001  # its own module
+    cookies.check_token(visitor._session, first(form, TOKEN))  # noqa: SLF001  # its own module
     return visitor, form
 
 

@@ -23,15 +23,14 @@ from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
 from msgspec import Struct
 
-from app.accounts import sessions
 from app.accounts.principals import Role
-from app.accounts.sessions import CrossSite, SignedOut
 from app.api import problems
 from app.api.access import PUBLIC
 from app.api.caching import chosen_by, note_choice
 from app.api.request import path_of
-from app.console import formatting
+from app.console import cookies, formatting
 from app.console.api_client import API, Refused, Visitor
+from app.console.cookies import CrossSite, SignedOut
 from events.errors import Refusal
 
 if TYPE_CHECKING:
@@ -190,12 +189,12 @@ def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Templat
 
     A link of another site brings no SameSite=Strict cookie: this site's page asks once more.
     """
-    has_cookie = sessions.COOKIE in request.cookies
-    if request.method in _READING and not has_cookie and sessions.is_from_elsewhere(request):
-        return page("go_on", title="One moment", address=sessions.local(_again(request)))
-    response = go(sessions.sign_in_address(_again(request)))
+    has_cookie = cookies.COOKIE in request.cookies
+    if request.method in _READING and not has_cookie and cookies.is_from_elsewhere(request):
+        return page("go_on", title="One moment", address=cookies.local(_again(request)))
+    response = go(cookies.sign_in_address(_again(request)))
     if has_cookie:
-        response.set_cookie(sessions.end(request))
+        response.set_cookie(cookies.end(request))
     return response
 
 

@@ -41,7 +41,7 @@ _RULE = "Input should be a version's number"
 _AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ReversalForm(Struct, frozen=True, kw_only=True):
     """What is to be taken back, and how the API is asked for it."""
 
     kind: str  # as the API names it, and the page
@@ -72,7 +72,7 @@ async def plan_undo(
     visitor = await signed_in(request)
     how = request.query_params.get("on_conflict", "fail")
     number = await _named(visitor, assistant_id, version)
-    wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
+    wish = ReversalForm(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
     return await _plan(visitor, wish)
 
 
@@ -83,7 +83,7 @@ async def plan_rollback(
     """What going back to a version would do."""
     visitor = await signed_in(request)
     number = await _named(visitor, assistant_id, version)
-    wish = Wish(kind="rollback", assistant_id=assistant_id, version=number)
+    wish = ReversalForm(kind="rollback", assistant_id=assistant_id, version=number)
     return await _plan(visitor, wish)
 
 
@@ -111,7 +111,7 @@ async def undo(
     visitor, form = await submitted(request)
     how = first(form, "on_conflict") or "fail"
     number = _numbered(version)
-    wish = Wish(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
+    wish = ReversalForm(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
     return await _apply(visitor, wish, form)
 
 
@@ -121,11 +121,11 @@ async def roll_back(
 ) -> Template | Redirect:
     """Go back to a version, as planned; all of it, or the fields that were chosen."""
     visitor, form = await submitted(request)
-    wish = Wish(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
+    wish = ReversalForm(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
     return await _apply(visitor, wish, form)
 
 
-async def _apply(visitor: Visitor, wish: Wish, form: Form) -> Template | Redirect:
+async def _apply(visitor: Visitor, wish: ReversalForm, form: Form) -> Template | Redirect:
     """Do it over the version that the plan was made for, or show the plan as it is by now."""
     chosen, planned = [brought(one) for one in form.get("path", [])], first(form, "planned")
     is_whole = WHOLE in form or str(len(chosen)) == planned
@@ -142,7 +142,7 @@ async def _apply(visitor: Visitor, wish: Wish, form: Form) -> Template | Redirec
 
 async def _plan(
     visitor: Visitor,
-    wish: Wish,
+    wish: ReversalForm,
     status: int = HTTPStatus.OK,
     errors: list[str] | None = None,
     reason: str = "",

@@ -9,10 +9,9 @@ from litestar import Request, get, post
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
-from app.accounts import sessions
 from app.api import methods
 from app.api.access import PUBLIC, VIEWER
-from app.api.request import services
+from app.console import cookies
 from app.console.api_client import first, read_form, submitted
 from app.console.rendering import go, page
 
@@ -24,26 +23,26 @@ AnyRequest = Request[Any, Any, Any]
 _MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
 
 
-@get(sessions.SIGN_IN, opt=PUBLIC)
+@get(cookies.SIGN_IN, opt=PUBLIC)
 async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
     """The form that asks for a key."""
     return _form(request, back)
 
 
-@post(sessions.SIGN_IN, opt=PUBLIC, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
+@post(cookies.SIGN_IN, opt=PUBLIC, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
 async def sign_in(request: AnyRequest) -> Template | Redirect:
     """Start a session with a good key."""
     form = await read_form(request)
-    key, back = first(form, "key").strip(), sessions.local(first(form, "back"))
-    if await sessions.whose(request, key) is None:
+    key, back = first(form, "key").strip(), cookies.local(first(form, "back"))
+    if await cookies.whose(request, key) is None:
         error = "This key is unknown, or it was revoked."
         return _form(request, back, HTTPStatus.UNAUTHORIZED, error)
     response = go(back)
-    response.set_cookie(services(request).sessions.start(request, key))
+    response.set_cookie(cookies.start(request, key))
     return response
 
 
-@get(f"{sessions.SIGN_IN}/once", opt=PUBLIC)
+@get(f"{cookies.SIGN_IN}/once", opt=PUBLIC)
 async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Template:
     """Start a session with a code that ``backstory demo`` printed.
 
@@ -53,12 +52,12 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
     codes: Codes = request.app.state.codes
     is_look = methods.is_head(request.scope)
     key = codes.look(code) if is_look else codes.redeem(code)
-    if key is None or await sessions.whose(request, key) is None:
+    if key is None or await cookies.whose(request, key) is None:
         error = "This link was used already, or it is too old. Sign in with the key instead."
         return _form(request, "/", HTTPStatus.UNAUTHORIZED, error)
     response = page("go_on", title="Signed in", address="/")
     if not is_look:
-        response.set_cookie(services(request).sessions.start(request, key))
+        response.set_cookie(cookies.start(request, key))
     return response
 
 
@@ -67,8 +66,8 @@ async def sign_out(request: AnyRequest) -> Redirect:
     """End the session, at the server too: a copy of its cookie opens nothing."""
     visitor, _ = await submitted(request)
     await visitor.sign_out()
-    response = go(sessions.SIGN_IN)
-    response.set_cookie(sessions.end(request))
+    response = go(cookies.SIGN_IN)
+    response.set_cookie(cookies.end(request))
     return response
 
 
@@ -77,8 +76,8 @@ def _form(request: AnyRequest, back: str, status: int = HTTPStatus.OK, error: st
         "sign_in",
         status=status,
         error=error,
-        back=sessions.local(back),
-        is_open=sessions.is_plain(request) and not sessions.is_at_home(request),
+        back=cookies.local(back),
+        is_open=cookies.is_plain(request) and not cookies.is_at_home(request),
     )
 
 

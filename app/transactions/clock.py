@@ -2,8 +2,8 @@
 
 A clock that is set weeks ahead must not purge secrets or forget answers. So each organization
 keeps its observed time (``organizations.observed_at``): it follows the clock only as fast as the
-monotonic clock of a running server vouches for. What is irreversible asks ``Unit.longer_ago``,
-never the clock.
+monotonic clock of a running server vouches for. What is irreversible asks
+``UnitOfWork.longer_ago``, never the clock.
 """
 
 from __future__ import annotations

@@ -17,33 +17,22 @@ import sqlalchemy as sa
 from litestar import Response
 from msgspec import Struct
 
+from app.storage.tables import answers
 from app.vault import store
 from events.errors import Refusal
-from events.tables import metadata, rows_of, to_micros
+from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from app.transactions.unit_of_work import Caller, Unit
-    from app.transactions.write_queue import Writer
+    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.write_queue import WriteQueue
 
-    Work = Callable[[Unit], Response[bytes]]
+    Work = Callable[[UnitOfWork], Response[bytes]]
 
 _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
-
-answers = sa.Table(
-    "answers",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("caller", sa.Text, primary_key=True),  # a key is its caller's own
-    sa.Column("idempotency_key", sa.Text, primary_key=True),
-    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
-    sa.Column("sealed", sa.LargeBinary, nullable=False),
-    sa.Column("answered_at", sa.BigInteger, nullable=False),
-    sa.Index("answers_by_time", "organization_id", "answered_at"),
-)
 
 
 class IdempotencyKeyReused(Refusal):
@@ -54,7 +43,7 @@ class RequestRunning(Refusal):
     """The same request is being carried out at this moment."""
 
 
-class Once(Struct, frozen=True, kw_only=True):
+class IdempotentRequest(Struct, frozen=True, kw_only=True):
     """A request that must not be carried out twice."""
 
     key: str
@@ -77,13 +66,17 @@ def fingerprint(method: str, target: str, content_type: str, body: bytes) -> byt
 class Idempotency:
     """Carries requests out, each with a key once."""
 
-    def __init__(self, writer: Writer, clock: Callable[[], datetime], lifetime: timedelta) -> None:
+    def __init__(
+        self, writer: WriteQueue, clock: Callable[[], datetime], lifetime: timedelta
+    ) -> None:
         self._writer = writer
         self._clock = clock
         self._lifetime = lifetime
         self._running: set[tuple[int, str, str]] = set()
 
-    async def carry_out(self, caller: Caller, once: Once | None, work: Work) -> Response[bytes]:
+    async def carry_out(
+        self, caller: Caller, once: IdempotentRequest | None, work: Work
+    ) -> Response[bytes]:
         """The answer of the work, or the one that the same request got before.
 
         Raises ``IdempotencyKeyReused`` and ``RequestRunning``. What is refused is not kept: it
@@ -107,7 +100,9 @@ class Idempotency:
         for organization_id in organization_ids:
             await self._writer.write(organization_id, partial(self._forget, organization_id))
 
-    def _once(self, unit: Unit, caller: Caller, once: Once, work: Work) -> Response[bytes]:
+    def _once(
+        self, unit: UnitOfWork, caller: Caller, once: IdempotentRequest, work: Work
+    ) -> Response[bytes]:
         unit.counter(caller.organization_id)
         row = unit.connection.execute(
             rows_of(answers, caller.organization_id).where(*_is(caller, once))
@@ -122,7 +117,9 @@ class Idempotency:
             self._keep(unit, caller, once, response)
         return response
 
-    def _keep(self, unit: Unit, caller: Caller, once: Once, response: Response[bytes]) -> None:
+    def _keep(
+        self, unit: UnitOfWork, caller: Caller, once: IdempotentRequest, response: Response[bytes]
+    ) -> None:
         answer = _Answer(
             status=response.status_code or 200,
             media_type=str(response.media_type or ""),
@@ -146,7 +143,7 @@ class Idempotency:
         }  # fmt: skip
         unit.connection.execute(sa.insert(answers), [row])
 
-    def _forget(self, organization_id: int, unit: Unit) -> None:
+    def _forget(self, organization_id: int, unit: UnitOfWork) -> None:
         unit.connection.execute(
             sa.delete(answers).where(
                 answers.c.organization_id == organization_id,
@@ -154,12 +151,12 @@ class Idempotency:
             )
         )
 
-    def _oldest(self, unit: Unit, organization_id: int) -> int:
+    def _oldest(self, unit: UnitOfWork, organization_id: int) -> int:
         """Forgotten, an answer would let a retry run twice: it must be as old as it seems."""
         return to_micros(unit.longer_ago(organization_id, self._lifetime))
 
 
-def _keyed(unit: Unit, caller: Caller, once: Once) -> bytes:
+def _keyed(unit: UnitOfWork, caller: Caller, once: IdempotentRequest) -> bytes:
     """A fingerprint as it is stored: a copy of the database confirms no guess of a body with it.
 
     The key is made of the pepper, as that of the answers is, and outlives rotation and erasure.
@@ -169,7 +166,9 @@ def _keyed(unit: Unit, caller: Caller, once: Once) -> bytes:
     return hmac.digest(key, once.fingerprint, "sha256")
 
 
-def _replay(unit: Unit, caller: Caller, once: Once, sealed: bytes) -> Response[bytes]:
+def _replay(
+    unit: UnitOfWork, caller: Caller, once: IdempotentRequest, sealed: bytes
+) -> Response[bytes]:
     text = store.open_answer(unit.keys(caller.organization_id), sealed, *_bound(caller, once))
     answer = msgspec.msgpack.decode(text, type=_Answer)
     return Response(
@@ -180,11 +179,11 @@ def _replay(unit: Unit, caller: Caller, once: Once, sealed: bytes) -> Response[b
     )
 
 
-def _is(caller: Caller, once: Once) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(caller: Caller, once: IdempotentRequest) -> tuple[sa.ColumnElement[bool], ...]:
     return (answers.c.caller == _named(caller), answers.c.idempotency_key == once.key)
 
 
-def _bound(caller: Caller, once: Once) -> tuple[str | int, ...]:
+def _bound(caller: Caller, once: IdempotentRequest) -> tuple[str | int, ...]:
     return (caller.organization_id, _named(caller), once.key, once.fingerprint.hex())
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.lru import Bounded
+from app.lru import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,11 +27,11 @@ _EXPANSION = 6  # a decoded text takes so many times the bytes that it had
 _OVERHEAD = 1024
 
 
-class RecalledStates:
+class StateCache:
     """The states of assistants as the last commit of this process left them."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._states: Bounded[Key, State] = Bounded(most_bytes)
+        self._states: LRUCache[Key, State] = LRUCache(most_bytes)
         self._policies: dict[int, Policy] = {}
         self._heads: dict[int, Head] = {}  # of organizations, after our last commit
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.transactions.state_cache import Head, RecalledStates
+    from app.transactions.state_cache import Head, StateCache
     from app.vault.store import Vault
 
 
@@ -71,7 +71,7 @@ def system(organization_id: int, name: str) -> Caller:
     return Caller(organization_id=organization_id, actor=actor, is_admin=True)
 
 
-class Unit:
+class UnitOfWork:
     """Reads, decides and records inside one transaction."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Unit:
         connection: sa.Connection,
         safe: Vault,
         clock: Callable[[], datetime],
-        recalled: RecalledStates | None = None,
+        recalled: StateCache | None = None,
         witness: Witness | None = None,
         *,
         is_preview: bool = False,

@@ -10,25 +10,25 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
 
 from app.storage.database import Busy, CommitFailed
-from app.transactions.state_cache import RecalledStates
-from app.transactions.unit_of_work import Unit
+from app.transactions.state_cache import StateCache
+from app.transactions.unit_of_work import UnitOfWork
 from events.errors import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     import sqlalchemy as sa
 
-    from app.assistants.view_cache import RememberedViews
     from app.storage.database import Database
     from app.transactions.clock import Witness
     from app.vault.store import Vault
+    from projections.current import Key
 
 T = TypeVar("T")
 
@@ -46,9 +46,22 @@ class OutcomeUnknown(Exception):
     """The connection was lost while a commit was under way: it may be done or not."""
 
 
+class CommitListener(Protocol):
+    """What must know of commits, such as a cache of what they change."""
+
+    def before_commit(self, keys: Iterable[Key]) -> None:
+        """Called with the assistants that the commit changes, in the database's thread."""
+
+    def after_commit(self) -> None:
+        """Called when the commit is done, or failed."""
+
+
 class _Waiting(Generic[T]):
     def __init__(
-        self, organization_id: int | None, work: Callable[[Unit], T], answer: asyncio.Future[T]
+        self,
+        organization_id: int | None,
+        work: Callable[[UnitOfWork], T],
+        answer: asyncio.Future[T],
     ) -> None:
         self.organization_id = organization_id
         self.work = work
@@ -57,7 +70,7 @@ class _Waiting(Generic[T]):
         self.attempts = 0
         self.waits_since: float | None = None  # for its organization's lock, ``time.monotonic``
 
-    def run(self, unit: Unit) -> None:
+    def run(self, unit: UnitOfWork) -> None:
         before = unit.count
         try:
             self.outcome = self.work(unit)
@@ -75,7 +88,7 @@ class _Waiting(Generic[T]):
             self.answer.set_result(outcome)  # type: ignore[arg-type]  # None is a T where it occurs
 
 
-class Writer:
+class WriteQueue:
     """Commits waiting work in batches, in the order in which it came."""
 
     def __init__(
@@ -83,15 +96,15 @@ class Writer:
         database: Database,
         vault: Vault,
         clock: Callable[[], datetime],
-        views: RememberedViews,
+        listener: CommitListener,
         witness: Witness | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
-        self._views = views
+        self._listener = listener
         self._witness = witness
-        self._recalled = RecalledStates()
+        self._recalled = StateCache()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -111,7 +124,7 @@ class Writer:
         if self._task is not None:
             await self._task
 
-    async def write(self, organization_id: int | None, work: Callable[[Unit], T]) -> T:
+    async def write(self, organization_id: int | None, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work`` in a transaction with whoever else waits; returns once it is durable.
 
         The organization is the one that it is about; None for one that is being made. Raises the
@@ -122,10 +135,12 @@ class Writer:
         await self._queue.put(_Waiting(organization_id, work, answer))
         return await answer
 
-    async def preview(self, work: Callable[[Unit], T]) -> T:
+    async def preview(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work``, which records nothing, on a snapshot: nobody waits for it."""
         return await self._database.snapshot(
-            lambda connection: work(Unit(connection, self._vault, self._clock, is_preview=True))
+            lambda connection: work(
+                UnitOfWork(connection, self._vault, self._clock, is_preview=True)
+            )
         )
 
     async def _serve(self) -> None:
@@ -195,7 +210,7 @@ class Writer:
         try:
             unit, done = await self._database.write(lambda one: self._run(batch, one))
         finally:
-            self._views.changed()
+            self._listener.after_commit()
         try:
             unit.committed()
         except Exception:  # noqa: BLE001  # whatever it is: what is committed is committed
@@ -205,15 +220,15 @@ class Writer:
 
     def _run(
         self, batch: list[_Waiting[Any]], connection: sa.Connection
-    ) -> tuple[Unit, list[_Waiting[Any]]]:
-        unit = Unit(connection, self._vault, self._clock, self._recalled, self._witness)
+    ) -> tuple[UnitOfWork, list[_Waiting[Any]]]:
+        unit = UnitOfWork(connection, self._vault, self._clock, self._recalled, self._witness)
         needed = {w.organization_id for w in batch if w.organization_id is not None}
         held = unit.lock(needed, waits=len(needed) == 1)
         free = [waiting for waiting in batch if waiting.organization_id not in held]
         for waiting in free:
             waiting.run(unit)
         unit.flush()
-        self._views.changing(unit.changed)
+        self._listener.before_commit(unit.changed)
         return unit, free
 
     def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:

@@ -28,13 +28,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
 from app.storage.engines import MASTER_KEY, engines, mark_for_scrub
+from app.storage.tables import sealed_secrets, vault_keys
 from app.vault import key_files
 from events import codec
 from events.addresses import looks_like_address
 from events.pointers import MARK, join
 from events.secrets import ADDRESS, Path, Plain, Standing, place_of, revealed
 from events.store import organization_ids, read_body
-from events.tables import metadata, rows_of, to_micros
+from events.tables import rows_of, to_micros
 from events.upcasters import former
 
 if TYPE_CHECKING:
@@ -48,28 +49,6 @@ Purpose = Literal["data", "pepper"]
 _PURPOSES: tuple[Purpose, ...] = ("data", "pepper")
 _log = structlog.get_logger(__name__)
 _NONCE_BYTES = 12  # 96 bits, random for each ciphertext
-
-vault_keys = sa.Table(
-    "vault_keys",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("key_id", sa.Text, primary_key=True),
-    sa.Column("purpose", sa.Text, nullable=False),
-    sa.Column("wrapped", sa.LargeBinary, nullable=False),
-    sa.Column("created_at", sa.BigInteger, nullable=False),
-)
-
-sealed_secrets = sa.Table(
-    "sealed_secrets",
-    metadata,
-    sa.Column("organization_id", sa.Integer, primary_key=True),
-    sa.Column("secret_id", sa.Text, primary_key=True),
-    sa.Column("assistant_id", sa.Integer, nullable=False),
-    sa.Column("path", sa.Text, nullable=False),
-    sa.Column("key_id", sa.Text, nullable=False),
-    sa.Column("ciphertext", sa.LargeBinary, nullable=False),
-    sa.Index("sealed_secrets_of", "organization_id", "assistant_id"),
-)
 
 
 class MasterKeyError(Exception):

@@ -27,8 +27,8 @@ from pyarrow import parquet
 
 from app.api.streaming import compressed
 from app.audit.verify import Failed, read_keys, read_note, verify
-from app.main import utc_now
-from app.transactions.unit_of_work import Caller, Unit
+from app.services import utc_now
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
@@ -75,7 +75,7 @@ class Filled(Struct, frozen=True, kw_only=True):
     heavy: Organization
 
 
-def write(database: Path, *works: Callable[[Unit], None]) -> None:
+def write(database: Path, *works: Callable[[UnitOfWork], None]) -> None:
     """Work on a database that no server holds, each in a transaction."""
     config = config_of(database)
     with hold(database):
@@ -83,28 +83,28 @@ def write(database: Path, *works: Callable[[Unit], None]) -> None:
         engine = writing_engine(database)
         for work in works:
             with engine.begin() as connection:
-                unit = Unit(connection, safe, utc_now)
+                unit = UnitOfWork(connection, safe, utc_now)
                 work(unit)
                 unit.flush()
         engine.dispose()
 
 
-def create(unit: Unit, caller: Caller, **settings: Any) -> int:
+def create(unit: UnitOfWork, caller: Caller, **settings: Any) -> int:
     patch = read_create({"name": "Desk"} | settings).tree
     return unit.handle(caller, None, CreateAssistant(patch=patch))[0]
 
 
 def change(
-    unit: Unit, caller: Caller, assistant_id: int, reason: str | None = None, **settings: Any
+    unit: UnitOfWork, caller: Caller, assistant_id: int, reason: str | None = None, **settings: Any
 ) -> None:
     command = ChangeSettings(patch=read_patch(settings).tree, cause=Cause(type="patch"))
     unit.handle(caller, assistant_id, command, reason)
 
 
-def write_varied(organization_id: int, count: int) -> Callable[[Unit], None]:
+def write_varied(organization_id: int, count: int) -> Callable[[UnitOfWork], None]:
     choose = random.Random(11)  # fixed, so that a failure comes again
 
-    def work(unit: Unit) -> None:
+    def work(unit: UnitOfWork) -> None:
         callers = [
             Caller(organization_id=organization_id, actor=actor, request_id=f"request-{number}")
             for number, actor in enumerate((EDITOR, ADMIN, SOMEBODY))
@@ -132,10 +132,10 @@ def write_varied(organization_id: int, count: int) -> Callable[[Unit], None]:
     return work
 
 
-def write_heavy(organization_id: int, count: int) -> Callable[[Unit], None]:
+def write_heavy(organization_id: int, count: int) -> Callable[[UnitOfWork], None]:
     caller = Caller(organization_id=organization_id, actor=EDITOR)
 
-    def work(unit: Unit) -> None:
+    def work(unit: UnitOfWork) -> None:
         assistant = create(unit, caller)
         for number in range(count):
             change(unit, caller, assistant, custom_settings={"note": f"{number:06}" * 1000})

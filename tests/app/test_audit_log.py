@@ -18,8 +18,9 @@ import uvicorn
 
 from app.accounts import principals
 from app.audit import exporting, signing
-from app.main import create_app, utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.main import create_app
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from events.decider import CreateAssistant
 from events.patch import read_create
@@ -150,7 +151,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
             command = CreateAssistant(patch=read_create({"name": "Made before"}).tree)
             unit.handle(system(organization.id, "tests"), None, command)
             signer = signing.open_signer(config)

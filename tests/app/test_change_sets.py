@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from app.assistants import change_sets
-from app.assistants.change_sets import SetWish
-from app.main import utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.assistants.change_sets import SetChangeRequest
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from events.decider import CreateAssistant
 from events.patch import read_patch
@@ -306,11 +306,11 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, store.open_vault(config), lambda: times.pop(0))
+            unit = UnitOfWork(connection, store.open_vault(config), lambda: times.pop(0))
             for _ in range(3):
                 unit.handle(caller, None, CreateAssistant(patch={"name": "One"}))
             patch = read_patch({"description": "New"})
-            outcome = change_sets.apply(unit, SetWish(caller=caller), (1, 2, 3), patch)
+            outcome = change_sets.apply(unit, SetChangeRequest(caller=caller), (1, 2, 3), patch)
             unit.flush()
         engine.dispose()
     proposed = [one.event.occurred_at for one in outcome.outcomes if one.event]
@@ -492,7 +492,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
             for _ in range(501):
                 command = CreateAssistant(patch={"name": "One of many"})
                 unit.handle(system(organization.id, "tests"), None, command)

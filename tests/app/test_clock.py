@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.main import utc_now
+from app.services import utc_now
 from app.transactions.clock import FASTEST, TOLERANCE, ForwardClock, Witness, believed, observe
 from events import store
 from events.tables import to_micros

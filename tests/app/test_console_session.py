@@ -11,10 +11,12 @@ import httpx
 import pytest
 
 from app.accounts import principals
-from app.accounts.sessions import CODE_LIFETIME, COOKIE, LIFETIME, Codes, Sessions, local
-from app.main import create_app, utc_now
+from app.accounts.sessions import CODE_LIFETIME, LIFETIME, Codes, Sessions
+from app.console.cookies import COOKIE, local
+from app.main import create_app
+from app.services import utc_now
 from app.transactions.clock import TOLERANCE
-from app.transactions.unit_of_work import Unit
+from app.transactions.unit_of_work import UnitOfWork
 from tests.app import stored
 from tests.app.route_table import KEYS, PAGES, routes_of
 from tests.conftest import Organization, Server, make_organizations, serving
@@ -212,7 +214,7 @@ def test_a_clock_that_was_ahead_for_a_while_opens_no_ended_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, believes_all: bool
 ) -> None:
     if believes_all:
-        monkeypatch.setattr(Unit, "longer_ago", lambda unit, _, age: unit.clock() - age)
+        monkeypatch.setattr(UnitOfWork, "longer_ago", lambda unit, _, age: unit.clock() - age)
     database = tmp_path / "backstory.db"
     (tenant,) = make_organizations(database, 1)
     copied = ""

@@ -10,11 +10,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.assistants import changes
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.cli import copy
 from app.cli.copy import NotACopy
-from app.main import utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from app.vault.store import Vault
 from events.changed import Cause
@@ -27,18 +27,18 @@ from tests.end_to_end.processes import run
 CALLER = system(1, "tests")
 
 
-def create(unit: Unit) -> None:
+def create(unit: UnitOfWork) -> None:
     changes.create(unit, CALLER, read_create({"name": "Front desk"}))
 
 
-def change(unit: Unit) -> None:
-    wish = Wish(caller=CALLER, assistant_id=1)
+def change(unit: UnitOfWork) -> None:
+    wish = ChangeRequest(caller=CALLER, assistant_id=1)
     changes.change(unit, wish, read_patch({"name": "Night desk"}), Cause(type="patch"))
 
 
-def write(engine: sa.Engine, safe: Vault, work: Callable[[Unit], Any]) -> None:
+def write(engine: sa.Engine, safe: Vault, work: Callable[[UnitOfWork], Any]) -> None:
     with engine.begin() as connection:
-        unit = Unit(connection, safe, utc_now)
+        unit = UnitOfWork(connection, safe, utc_now)
         work(unit)
         unit.flush()
 

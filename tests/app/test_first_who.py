@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from app.accounts import principals
 from app.accounts.principals import Role
-from app.accounts.sessions import COOKIE
 from app.api import access
+from app.console.cookies import COOKIE
 from app.main import create_app
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, PAGES, Operation, application, routes_of

@@ -17,7 +17,8 @@ import uvicorn
 from msgspec import UNSET
 
 from app.api import request as requests
-from app.main import create_app, utc_now
+from app.main import create_app
+from app.services import utc_now
 from app.transactions import idempotency
 from events import store
 from events.tables import to_micros

@@ -11,7 +11,7 @@ import pytest
 from app.accounts import principals
 from app.accounts.authenticator import Authenticator
 from app.accounts.principals import Principal, Role
-from app.main import Services, open_services, utc_now
+from app.services import Services, open_services, utc_now
 from app.vault import store
 from tests.app import stored
 from tests.conftest import Organization, make_organizations

@@ -13,7 +13,7 @@ import pytest
 from app.accounts.sessions import Codes
 from app.api import access, methods
 from app.api.access import VIEWER
-from app.main import utc_now
+from app.services import utc_now
 from tests.app import stored
 from tests.app.route_table import OPERATIONS, OWNED, PAGES, Operation, application
 from tests.app.test_console_asking import fill

@@ -10,9 +10,9 @@ import pytest
 from msgspec import Struct
 
 from app.assistants import changes, policy
-from app.assistants.changes import Wish
-from app.main import utc_now
-from app.transactions.unit_of_work import Caller, Unit
+from app.assistants.changes import ChangeRequest
+from app.services import utc_now
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
@@ -742,11 +742,11 @@ def test_a_policy_binds_what_follows_it_in_the_same_transaction(tmp_path: Path) 
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
             made = changes.create(unit, caller, read_create({"name": "x"})).id
 
             def rename(name: str) -> int:
-                wish = Wish(caller=caller, assistant_id=made)
+                wish = ChangeRequest(caller=caller, assistant_id=made)
                 patch = read_patch({"name": name})
                 return changes.change(unit, wish, patch, Cause(type="patch")).state.version
 

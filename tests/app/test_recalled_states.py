@@ -11,11 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from app.assistants import changes, policy
-from app.assistants.changes import PreconditionRequired, Wish
-from app.lru import Bounded
-from app.main import utc_now
-from app.transactions.state_cache import Head, RecalledStates
-from app.transactions.unit_of_work import Unit, system
+from app.assistants.changes import ChangeRequest, PreconditionRequired
+from app.lru import LRUCache
+from app.services import utc_now
+from app.transactions.state_cache import Head, StateCache
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store as vault
 from app.vault.store import Vault
 from events import store
@@ -29,7 +29,7 @@ from tests.conftest import make_organizations
 from tests.databases import config_of, copy_database, writing_engine
 
 CALLER = system(1, "tests")
-WISH = Wish(caller=CALLER, assistant_id=1)
+WISH = ChangeRequest(caller=CALLER, assistant_id=1)
 
 
 class Process:
@@ -37,19 +37,19 @@ class Process:
 
     def __init__(self, engine: sa.Engine, safe: Vault) -> None:
         self._engine, self._safe = engine, safe
-        self.recalled = RecalledStates()
+        self.recalled = StateCache()
 
-    def write(self, *work: Callable[[Unit], Any]) -> None:
+    def write(self, *work: Callable[[UnitOfWork], Any]) -> None:
         with self._engine.begin() as connection:
-            unit = Unit(connection, self._safe, utc_now, self.recalled)
+            unit = UnitOfWork(connection, self._safe, utc_now, self.recalled)
             for one in work:
                 one(unit)
             unit.flush()
         unit.committed()
 
-    def fail(self, *work: Callable[[Unit], Any]) -> None:
+    def fail(self, *work: Callable[[UnitOfWork], Any]) -> None:
         with self._engine.connect() as connection, connection.begin() as transaction:
-            unit = Unit(connection, self._safe, utc_now, self.recalled)
+            unit = UnitOfWork(connection, self._safe, utc_now, self.recalled)
             for one in work:
                 one(unit)
             unit.flush()
@@ -81,15 +81,15 @@ def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
     engine.dispose()
 
 
-def create(unit: Unit) -> None:
+def create(unit: UnitOfWork) -> None:
     changes.create(unit, CALLER, read_create({"name": "Front desk"}))
 
 
-def patch(**members: Any) -> Callable[[Unit], Any]:
+def patch(**members: Any) -> Callable[[UnitOfWork], Any]:
     return lambda unit: changes.change(unit, WISH, read_patch(members), Cause(type="patch"))
 
 
-def delete(unit: Unit) -> None:
+def delete(unit: UnitOfWork) -> None:
     changes.delete(unit, WISH)
 
 
@@ -130,10 +130,10 @@ def test_what_another_process_wrote_in_between_is_what_is_changed(
 def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
     two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(self: RecalledStates, key: current.Key, _: Head) -> State | None:
+    def forgetful(self: StateCache, key: current.Key, _: Head) -> State | None:
         return self._states.get(key)
 
-    monkeypatch.setattr(RecalledStates, "state", forgetful)
+    monkeypatch.setattr(StateCache, "state", forgetful)
     one, other = two
     one.write(create)
     other.write(patch(description="theirs"))
@@ -147,12 +147,12 @@ def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
 ) -> None:
     """It went on from an older copy, and is as long as the one that was there."""
 
-    def by_length(self: RecalledStates, key: current.Key, head: Head) -> State | None:
+    def by_length(self: StateCache, key: current.Key, head: Head) -> State | None:
         known = self._heads.get(key[0])
         return self._states.get(key) if known and known[0] == head[0] else None
 
     if not is_guarded:
-        monkeypatch.setattr(RecalledStates, "state", by_length)
+        monkeypatch.setattr(StateCache, "state", by_length)
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
     safe = vault.open_vault(config_of(path))
@@ -196,7 +196,7 @@ def test_a_policy_holds_from_the_next_command_on(two: tuple[Process, Process]) -
     one.write(create, patch(description="a"))
     one.write(patch(description="b"))
 
-    def demand(unit: Unit) -> None:
+    def demand(unit: UnitOfWork) -> None:
         policy.change(unit, CALLER, strict, None)
 
     with pytest.raises(PreconditionRequired):
@@ -208,7 +208,7 @@ def test_a_policy_holds_from_the_next_command_on(two: tuple[Process, Process]) -
 
 
 def test_what_is_heavier_than_all_room_is_not_held_and_nothing_goes_for_it() -> None:
-    held: Bounded[str, str] = Bounded(10)
+    held: LRUCache[str, str] = LRUCache(10)
     held.put("a", "A", 4)
     held.put("b", "B", 4)
     held.put("c", "C", 11)
@@ -216,7 +216,7 @@ def test_what_is_heavier_than_all_room_is_not_held_and_nothing_goes_for_it() -> 
 
 
 def test_what_was_used_first_goes_first() -> None:
-    held: Bounded[str, str] = Bounded(10)
+    held: LRUCache[str, str] = LRUCache(10)
     for name in "abc":
         held.put(name, name, 3)
     assert held.get("a") == "a"

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from app.accounts.failed_logins import Attempt
-from app.accounts.principals import Stranger
-from app.main import Services, open_services
+from app.accounts.failed_logins import FailedLogin
+from app.accounts.principals import RejectedKey
+from app.services import Services, open_services
 from tests.app import stored
 from tests.conftest import make_organizations
 from tests.databases import config_of
@@ -23,9 +23,11 @@ class Clock:
         return self.now
 
 
-def attempt(key_id: int | None = None) -> Attempt:
-    stranger = Stranger(organization_id=1, key_id=key_id)
-    return Attempt(stranger=stranger, key_prefix="bks_00000000", ip_address=None, request_id="r")
+def attempt(key_id: int | None = None) -> FailedLogin:
+    stranger = RejectedKey(organization_id=1, key_id=key_id)
+    return FailedLogin(
+        stranger=stranger, key_prefix="bks_00000000", ip_address=None, request_id="r"
+    )
 
 
 def recorded(

@@ -19,10 +19,10 @@ _SECRET = {"api_keys": {"a": "new value"}}
 _REASON = {"change_description": "Because"}
 _SET = 8  # by the sequence of its first event
 _STALE = {"if-match": '"1"'}
-Wish = tuple[str, str, Any, dict[str, str]]
+ChangeRequest = tuple[str, str, Any, dict[str, str]]
 
 # What stands against it -> by status; each would change something, and seal a secret, otherwise.
-REFUSED: dict[str, tuple[int, Wish]] = {
+REFUSED: dict[str, tuple[int, ChangeRequest]] = {
     "invalid": (422, ("PATCH", ONE, _SECRET | {"tts_limit": -1}, {})),
     "deleted": (404, ("PATCH", GONE, _SECRET | _REASON, {})),
     "restored twice": (409, ("POST", f"{ONE}/restore", _REASON, {})),
@@ -46,7 +46,7 @@ REFUSED: dict[str, tuple[int, Wish]] = {
 }
 
 
-def said(wish: Wish) -> Wish:
+def said(wish: ChangeRequest) -> ChangeRequest:
     verb, path, body, headers = wish
     if path != CHANGE_SETS:
         return wish

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 
 from app.assistants import changes
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.assistants.history import Assistants
-from app.assistants.view_cache import Listed, RememberedViews, listed
-from app.main import utc_now
+from app.assistants.view_cache import Listed, ViewCache, listed
+from app.services import utc_now
 from app.storage.database import Database
-from app.transactions.unit_of_work import Unit, system
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from events.changed import Cause
 from events.errors import AssistantNotFound
@@ -208,8 +208,8 @@ def stale_readings(server: Server, organization: Organization) -> tuple[int, int
 
 _GUARDED = ""
 _NEVER_FORGETS = """
-from app.assistants.view_cache import Listed, RememberedViews, listed
-RememberedViews.changing = lambda self, keys: None
+from app.assistants.view_cache import Listed, ViewCache, listed
+ViewCache.before_commit = lambda self, keys: None
 """
 
 
@@ -262,22 +262,22 @@ class Beside:
 
     def create(self, description: str = "") -> None:
         with self._engine.begin() as connection:
-            unit = Unit(connection, self._safe, utc_now)
+            unit = UnitOfWork(connection, self._safe, utc_now)
             patch = read_create({"name": "Front desk", "description": description})
             changes.create(unit, self._caller, patch)
             unit.flush()
 
     def change(self, assistant_id: int, name: str) -> None:
         with self._engine.begin() as connection:
-            unit = Unit(connection, self._safe, utc_now)
-            wish = Wish(caller=self._caller, assistant_id=assistant_id)
+            unit = UnitOfWork(connection, self._safe, utc_now)
+            wish = ChangeRequest(caller=self._caller, assistant_id=assistant_id)
             changes.change(unit, wish, read_patch({"name": name}), Cause(type="patch"))
             unit.flush()
 
     def delete(self, assistant_id: int) -> None:
         with self._engine.begin() as connection:
-            unit = Unit(connection, self._safe, utc_now)
-            changes.delete(unit, Wish(caller=self._caller, assistant_id=assistant_id))
+            unit = UnitOfWork(connection, self._safe, utc_now)
+            changes.delete(unit, ChangeRequest(caller=self._caller, assistant_id=assistant_id))
             unit.flush()
 
     def copied(self, path: Path) -> Beside:
@@ -311,13 +311,13 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(
         async with beside(tmp_path) as writer:
             writer.create()
             slow = Slow(writer.database)
-            views = RememberedViews(writer.database, slow, is_alone=True)
+            views = ViewCache(writer.database, slow, is_alone=True)
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             if is_guarded:
-                views.changing([(1, 1)])
+                views.before_commit([(1, 1)])
             writer.change(1, "Night desk")
-            views.changed()
+            views.after_commit()
             slow.may_go.set()
             return (await early).version, (await views.view(1, 1)).version
 
@@ -328,15 +328,15 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
     async def story() -> None:
         async with beside(tmp_path) as writer:
             writer.create()
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
             assert (await views.view(1, 1)).version == 1
-            views.changing([(1, 1)])
+            views.before_commit([(1, 1)])
             assert views.known(1, 1) is None
             assert (await views.view(1, 1)).version == 1
             writer.change(1, "Night desk")
             assert (await views.view(1, 1)).version == 2  # others may have seen it
             assert views.known(1, 1) is None
-            views.changed()
+            views.after_commit()
             assert (await views.view(1, 1)).version == 2
             assert views.known(1, 1) is not None
 
@@ -351,20 +351,22 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
         async with beside(tmp_path) as writer:
             for _ in range(3):
                 writer.create()
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
             reading = writer.database.snapshot
 
             async def slow(work: Any, *args: Any, **named: Any) -> Any:
                 found = await reading(work, *args, **named)
                 if is_guarded:
-                    views.changing([(1, 2)])
+                    views.before_commit([(1, 2)])
                 writer.change(2, "Night desk")
-                views.changed()
+                views.after_commit()
                 return found
 
             monkeypatch = pytest.MonkeyPatch()
             monkeypatch.setattr(writer.database, "snapshot", slow)
-            monkeypatch.setattr(views, "changed", views.changed if is_guarded else lambda: None)
+            monkeypatch.setattr(
+                views, "changed", views.after_commit if is_guarded else lambda: None
+            )
             before = versions(await views.select(1, Selection(), skip=0, limit=2))
             monkeypatch.undo()
             after = versions(await views.select(1, Selection(), skip=0, limit=2))
@@ -381,12 +383,12 @@ def test_a_list_that_is_read_while_a_commit_runs_is_not_remembered(
     async def story() -> list[int]:
         async with beside(tmp_path) as writer:
             writer.create()
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
             if is_guarded:
-                views.changing([(1, 1)])
+                views.before_commit([(1, 1)])
             assert versions(await views.select(1, Selection(), skip=0, limit=2)) == [1]
             writer.change(1, "Night desk")
-            views.changed()
+            views.after_commit()
             return versions(await views.select(1, Selection(), skip=0, limit=2))
 
     assert asyncio.run(story()) == [2 if is_guarded else 1]
@@ -397,7 +399,7 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
         async with beside(tmp_path) as writer:
             for _ in range(3):
                 writer.create()
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
             first = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(first) == [1, 1, 1]
             shown = [await views.view(1, number) for number in (3, 2, 1)]
@@ -405,9 +407,9 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
             assert first == listed(1, bodies, Selection(), 0, 9)
             assert first.body == b"[" + b",".join(bodies) + b"]"
             assert await views.select(1, Selection(), skip=0, limit=9) is first
-            views.changing([(1, 2)])
+            views.before_commit([(1, 2)])
             writer.change(2, "Night desk")
-            views.changed()
+            views.after_commit()
             second = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(second) == [1, 2, 1]
             assert [
@@ -428,7 +430,7 @@ def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
         async with beside(tmp_path) as writer:
             writer.create()
             slow = Slow(writer.database)
-            views = RememberedViews(writer.database, slow, is_alone=True)
+            views = ViewCache(writer.database, slow, is_alone=True)
             readers = [asyncio.create_task(views.view(1, 1)) for _ in range(5)]
             await slow.has_read.wait()
             readers[0].cancel()
@@ -444,7 +446,7 @@ def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
 def test_a_reading_that_fails_is_not_remembered(tmp_path: Path) -> None:
     async def story() -> None:
         async with beside(tmp_path) as writer:
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
             for _ in range(2):
                 with pytest.raises(AssistantNotFound):
                     await views.view(1, 1)
@@ -462,7 +464,7 @@ def test_where_others_write_each_reading_looks_at_the_version(
         async with beside(tmp_path) as writer:
             writer.create()
             found = Assistants(writer.database)
-            views = RememberedViews(writer.database, found, is_alone=is_alone)
+            views = ViewCache(writer.database, found, is_alone=is_alone)
             first = await views.view(1, 1)
             is_same = await views.view(1, 1) is first
             writer.change(1, "Night desk")
@@ -488,7 +490,7 @@ def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
         async with beside(tmp_path) as writer:
             writer.create()
             older = writer.copied(tmp_path / "older.db")
-            views = RememberedViews(writer.database, Assistants(writer.database), is_alone=False)
+            views = ViewCache(writer.database, Assistants(writer.database), is_alone=False)
             for one, name in ((writer, "Lost"), (older, "Kept")):
                 one.change(1, name)
             before = await names(views)
@@ -506,7 +508,7 @@ def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
     assert asyncio.run(story()) == (["Lost", "Lost"], [after, after])
 
 
-async def names(views: RememberedViews) -> list[str]:
+async def names(views: ViewCache) -> list[str]:
     """What the assistant is called where it is read alone, and in the list."""
     alone = msgspec.json.decode((await views.view(1, 1)).body)
     (of_list,) = msgspec.json.decode((await views.select(1, Selection(), skip=0, limit=2)).body)
@@ -534,23 +536,21 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
         async with beside(tmp_path) as writer:
             writer.create()
             slow = Slow(writer.database)
-            views = RememberedViews(
-                writer.database, slow, is_alone=False, staleness=timedelta(hours=1)
-            )
+            views = ViewCache(writer.database, slow, is_alone=False, staleness=timedelta(hours=1))
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             slow.has_read.clear()
-            views.changing([(1, 1)])
+            views.before_commit([(1, 1)])
             meanwhile = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             writer.change(1, "Night desk")
-            views.changed()
+            views.after_commit()
             slow.may_go.set()
             shown = [(await one).version for one in (early, meanwhile)]
             return shown, (await views.view(1, 1)).version
 
     if not is_guarded:
-        monkeypatch.setattr(RememberedViews, "_is_still", lambda *_: True)
+        monkeypatch.setattr(ViewCache, "_is_still", lambda *_: True)
     assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
 
 
@@ -561,10 +561,10 @@ def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) ->
                 writer.create()
             writer.create("x" * 30_000)
             found = Assistants(writer.database)
-            sizes = RememberedViews(writer.database, found, is_alone=True)
+            sizes = ViewCache(writer.database, found, is_alone=True)
             await sizes.view(1, 1)
             room = sizes.size * 4 + 100
-            views = RememberedViews(writer.database, found, is_alone=True, most_bytes=room)
+            views = ViewCache(writer.database, found, is_alone=True, most_bytes=room)
             for number in (1, 2, 3, 4, 1, 5, 6):
                 await views.view(1, number)
                 assert views.size <= room

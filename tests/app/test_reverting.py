@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app.main import utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from events.decider import CreateAssistant
 from tests.app import stored
@@ -451,7 +451,7 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clie
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = Unit(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
             caller = system(organization.id, "tests")
             for _ in range(4):
                 unit.handle(caller, None, CreateAssistant(patch=patch))

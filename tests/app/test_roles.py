@@ -12,7 +12,8 @@ from msgspec import structs
 
 from app.accounts import principals
 from app.accounts.authenticator import Authenticator
-from app.main import create_app, utc_now
+from app.main import create_app
+from app.services import utc_now
 from app.storage.database import Database
 from app.vault import store
 from tests.app import stored
@@ -304,7 +305,7 @@ def test_a_key_that_is_looked_up_while_it_is_revoked_is_not_remembered(tmp_path:
         await authenticator.principal(made["key"])
         assert (await revoking).is_success
         refused = await authenticator.principal(made["key"])
-        assert refused == principals.Stranger(
+        assert refused == principals.RejectedKey(
             organization_id=tenant.id, key_id=made["api_key"]["id"]
         )
 

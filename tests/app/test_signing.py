@@ -10,9 +10,9 @@ from app.audit import exporting, signing
 from app.audit.exporting import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
 from app.audit.signing import AuditKeyMissing
 from app.config import Config
-from app.main import utc_now
+from app.services import utc_now
 from app.storage.engines import engines
-from app.transactions.unit_of_work import Unit
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.store import open_vault
 from events.tables import organizations
 from tests.conftest import make_organizations
@@ -33,7 +33,7 @@ def record_a_checkpoint(config: Config) -> RecordedCheckpoint:
     engine = engines(config.url).commands()
     with engine.begin() as connection:
         connection.execute(sa.update(organizations).values(checkpoint_sequence=-1))
-        unit = Unit(connection, open_vault(config), utc_now)
+        unit = UnitOfWork(connection, open_vault(config), utc_now)
         made = exporting.record_checkpoint(signer, 1, unit)
         unit.flush()
     engine.dispose()

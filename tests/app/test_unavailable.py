@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from app.api import problems
 from app.assistants import secrets
-from app.main import create_app, utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.main import create_app
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from app.vault.store import MasterKeyError, Vault
 from tests.app.route_table import routes_of
@@ -80,7 +81,7 @@ def rewrap(path: Path) -> None:
     old = store.read_master_keys(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
-        unit = Unit(connection, Vault((token_bytes(32), *old)), utc_now)
+        unit = UnitOfWork(connection, Vault((token_bytes(32), *old)), utc_now)
         for organization_id in (1, 2):
             secrets.rotate(unit, system(organization_id, "tests"), data_keys=False)
         unit.flush()

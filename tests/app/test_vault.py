@@ -17,12 +17,13 @@ from msgspec import structs
 
 from app.assistants import secrets
 from app.config import Config, ConfigError, read_config
-from app.main import utc_now
+from app.services import utc_now
 from app.storage.database import migrate
+from app.storage.tables import sealed_secrets, vault_keys
 from app.transactions.clock import Witness
-from app.transactions.unit_of_work import Caller, Unit
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
-from app.vault.store import MasterKeyError, SecretUnreadable, Vault, sealed_secrets, vault_keys
+from app.vault.store import MasterKeyError, SecretUnreadable, Vault
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
@@ -49,7 +50,7 @@ class Place:
 
     def do(self, work: Any, witness: Witness | None = None) -> Any:
         with self.engine.begin() as connection:
-            unit = Unit(connection, self.safe, lambda: self.now, witness=witness)
+            unit = UnitOfWork(connection, self.safe, lambda: self.now, witness=witness)
             result = work(unit)
             unit.flush()
         return result
@@ -125,7 +126,7 @@ def test_rotating_data_keys_seals_every_ciphertext_anew(place: Place) -> None:
 def test_a_rotation_that_is_rolled_back_leaves_the_old_keys_in_use(place: Place) -> None:
     assistant_id = place.create({"api_keys": {"a": "value"}})
 
-    def fail(unit: Unit) -> None:
+    def fail(unit: UnitOfWork) -> None:
         secrets.rotate(unit, CALLER, data_keys=True)
         raise RuntimeError
 
@@ -139,7 +140,7 @@ def test_a_rotation_that_is_rolled_back_leaves_the_old_keys_in_use(place: Place)
 
 
 def test_a_secret_set_and_a_rotation_in_one_transaction_agree(place: Place) -> None:
-    def both(unit: Unit) -> int:
+    def both(unit: UnitOfWork) -> int:
         command = CreateAssistant(patch=read_create({"name": "x", "api_keys": {"a": "v"}}).tree)
         assistant_id, _ = unit.handle(CALLER, None, command)
         secrets.rotate(unit, CALLER, data_keys=True)
@@ -206,7 +207,7 @@ def test_without_secure_delete_the_bytes_would_stay(place: Place) -> None:
     ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
     with place.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA secure_delete=OFF")
-        unit = Unit(connection, place.safe, utc_now)
+        unit = UnitOfWork(connection, place.safe, utc_now)
         secrets.erase_assistant(unit, CALLER, assistant_id, None, Cause(type="erase"))
         unit.flush()
         connection.commit()
@@ -249,7 +250,7 @@ def test_a_quiet_server_that_starts_each_day_purges_after_all(
     place.create({"api_keys": {"a": "value"}})
     place.do(lambda unit: unit.handle(CALLER, 1, DeleteAssistant()))
     if not keeps:
-        monkeypatch.setattr(Unit, "save_time", lambda *_: None)
+        monkeypatch.setattr(UnitOfWork, "save_time", lambda *_: None)
 
     def monotonic() -> float:
         return place.now.timestamp()

@@ -20,7 +20,8 @@ import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app, utc_now
+from app.main import create_app
+from app.services import utc_now
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, make_organizations, version_of
 from tests.databases import config_of

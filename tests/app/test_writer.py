@@ -13,14 +13,14 @@ import pytest
 from app.assistants import changes
 from app.assistants.changes import Outcome
 from app.assistants.history import Assistants
-from app.assistants.view_cache import RememberedViews
-from app.main import utc_now
+from app.assistants.view_cache import ViewCache
+from app.services import utc_now
 from app.storage import engines
 from app.storage.database import Busy, Database
 from app.transactions import write_queue
-from app.transactions.state_cache import RecalledStates
-from app.transactions.unit_of_work import Unit, system
-from app.transactions.write_queue import Writer
+from app.transactions.state_cache import StateCache
+from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.write_queue import WriteQueue
 from app.vault import store
 from events.errors import AssistantNotFound, Refusal
 from events.patch import read_create
@@ -46,10 +46,10 @@ def on_postgresql(database: Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def writer_of(path: Path, kind: type[Writer] = Writer) -> AsyncIterator[Writer]:
+async def writer_of(path: Path, kind: type[WriteQueue] = WriteQueue) -> AsyncIterator[WriteQueue]:
     """A writer that does not serve its queue before it is started."""
     database = Database(url_of(path))
-    views = RememberedViews(database, Assistants(database), is_alone=database.is_embedded)
+    views = ViewCache(database, Assistants(database), is_alone=database.is_embedded)
     try:
         yield kind(database, store.open_vault(config_of(path)), utc_now, views)
     finally:
@@ -66,12 +66,12 @@ def locked(path: Path, organization_id: int) -> Iterator[Callable[[], None]]:
     engine.dispose()
 
 
-def create(organization_id: int) -> Callable[[Unit], Outcome]:
+def create(organization_id: int) -> Callable[[UnitOfWork], Outcome]:
     caller = system(organization_id, "tests")
     return lambda unit: changes.create(unit, caller, read_create({"name": "Front desk"}))
 
 
-async def queued(writing: Writer, *organization_ids: int) -> list[asyncio.Task[Outcome]]:
+async def queued(writing: WriteQueue, *organization_ids: int) -> list[asyncio.Task[Outcome]]:
     """Work that waits before the writer begins, so that it is one batch."""
     tasks = [asyncio.create_task(writing.write(one, create(one))) for one in organization_ids]
     await asyncio.sleep(0)  # one turn of the loop: each is in the queue then
@@ -97,7 +97,7 @@ def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
     make_organizations(database, 2)
     before = stored.rows(database, 1)
 
-    def half(unit: Unit) -> None:
+    def half(unit: UnitOfWork) -> None:
         create(1)(unit)
         if is_flushed:
             unit.flush()
@@ -125,9 +125,9 @@ def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
 def test_who_waits_for_a_lock_does_not_hold_up_another_organization(
     on_postgresql: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
 ) -> None:
-    lock = Unit.lock
+    lock = UnitOfWork.lock
 
-    def waiting(unit: Unit, ids: Iterable[int], *, waits: bool = True) -> set[int]:
+    def waiting(unit: UnitOfWork, ids: Iterable[int], *, waits: bool = True) -> set[int]:
         del waits
         return lock(unit, ids)
 
@@ -145,7 +145,7 @@ def test_who_waits_for_a_lock_does_not_hold_up_another_organization(
             return is_answered, is_held and ours.exception() is None
 
     if not is_guarded:
-        monkeypatch.setattr(Unit, "lock", waiting)
+        monkeypatch.setattr(UnitOfWork, "lock", waiting)
         serving = engines._SERVING | {"lock_timeout": "100"}  # noqa: SLF001  # the test's patience
         monkeypatch.setattr(engines, "_SERVING", serving)
     assert in_time(story()) == (is_guarded, is_guarded)
@@ -186,7 +186,7 @@ def test_who_waits_for_a_lock_beside_others_is_refused_after_a_while(
     assert query(on_postgresql, counts) == [(1, 0 if is_refused else 1), (2, answered)]
 
 
-class EndsAtOnce(Writer):
+class EndsAtOnce(WriteQueue):
     """One that ends where it is told to, whatever it has put off."""
 
     async def _serve(self) -> None:
@@ -200,10 +200,10 @@ class EndsAtOnce(Writer):
             await self._commit(batch)
 
 
-@pytest.mark.parametrize(("kind", "is_done"), [(Writer, True), (EndsAtOnce, False)])
+@pytest.mark.parametrize(("kind", "is_done"), [(WriteQueue, True), (EndsAtOnce, False)])
 def test_work_that_was_put_off_is_done_before_the_writer_ends(
     on_postgresql: Path,
-    kind: type[Writer],
+    kind: type[WriteQueue],
     is_done: bool,  # noqa: FBT001  # pytest's way
 ) -> None:
     async def story() -> tuple[bool, bool]:
@@ -228,25 +228,25 @@ def test_work_that_was_put_off_is_done_before_the_writer_ends(
 # -- after the commit
 
 
-class Unguarded(Writer):
+class Unguarded(WriteQueue):
     """One that takes a failure after the commit for one before it."""
 
     async def _written(self, batch: list[Any]) -> list[Any]:
         unit, done = await self._database.write(lambda one: self._run(batch, one))
-        self._views.changed()
+        self._listener.after_commit()
         unit.committed()
         return done
 
 
-@pytest.mark.parametrize(("kind", "count"), [(Writer, 2), (Unguarded, 4)])
+@pytest.mark.parametrize(("kind", "count"), [(WriteQueue, 2), (Unguarded, 4)])
 def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
-    database: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Writer], count: int
+    database: Path, monkeypatch: pytest.MonkeyPatch, kind: type[WriteQueue], count: int
 ) -> None:
     make_organizations(database, 1)
-    committed = RecalledStates.committed
+    committed = StateCache.committed
     failures: list[Exception] = [RuntimeError("out of memory")]
 
-    def failing(recalled: RecalledStates, *args: Any) -> None:
+    def failing(recalled: StateCache, *args: Any) -> None:
         committed(recalled, *args)
         if failures:
             raise failures.pop()
@@ -259,7 +259,7 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
             await writing.drain()
             return answers
 
-    monkeypatch.setattr(RecalledStates, "committed", failing)
+    monkeypatch.setattr(StateCache, "committed", failing)
     assert len(set(in_time(story()))) == 2
     assert not failures
     assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
@@ -270,9 +270,9 @@ def test_after_a_failure_to_recall_the_next_write_reads(
 ) -> None:
     make_organizations(database, 1)
     known: list[Any] = []
-    state = RecalledStates.state
+    state = StateCache.state
 
-    def noted(recalled: RecalledStates, *args: Any) -> Any:
+    def noted(recalled: StateCache, *args: Any) -> Any:
         known.append(state(recalled, *args))
         return known[-1]
 
@@ -285,12 +285,12 @@ def test_after_a_failure_to_recall_the_next_write_reads(
             await writing.write(1, create(1))
             await writing.write(1, lambda unit: unit.state(1, 1))
             with monkeypatch.context() as patched:
-                patched.setattr(RecalledStates, "committed", failing)
+                patched.setattr(StateCache, "committed", failing)
                 await writing.write(1, create(1))
             await writing.write(1, lambda unit: unit.state(1, 1))
             await writing.drain()
 
-    monkeypatch.setattr(RecalledStates, "state", noted)
+    monkeypatch.setattr(StateCache, "state", noted)
     in_time(story())
     assert known[-1] is None
     assert any(known)  # the control: before the failure it was recalled
@@ -303,20 +303,20 @@ class _Refused(Refusal):
     """Work is refused."""
 
 
-def record_and_refuse(unit: Unit) -> None:
+def record_and_refuse(unit: UnitOfWork) -> None:
     """What no work may do: refuse what it has recorded already."""
     create(1)(unit)
     raise _Refused
 
 
-def refuse(_: Unit) -> None:
+def refuse(_: UnitOfWork) -> None:
     raise _Refused
 
 
 class _Trusting(write_queue._Waiting[Any]):  # noqa: SLF001  # the control
     """Work of which nobody asks whether it had recorded before it was refused."""
 
-    def run(self, unit: Unit) -> None:
+    def run(self, unit: UnitOfWork) -> None:
         try:
             self.outcome = self.work(unit)
         except Refusal as refusal:

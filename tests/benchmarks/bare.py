@@ -15,22 +15,25 @@ import uvicorn
 from litestar import Litestar, get
 
 from app import log
-from app.accounts.authenticator import Authentication, Authenticator
+from app.accounts.authenticator import Authenticator
+from app.api.middleware import request_log
+from app.api.middleware.authentication import Authentication
 from app.cli.trailers import TrailersProtocol
 from app.config import Config, read_config
-from app.main import utc_now
+from app.services import utc_now
 from app.storage.database import Database
 from app.vault import store
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
-    from app.accounts.failed_logins import Refusals
+    from app.accounts.failed_logins import FailedLogins
+
 
 PATH = "/bare"
 
 
-def _nobody_is_refused() -> Refusals:
+def _nobody_is_refused() -> FailedLogins:
     raise LookupError("the benchmark's keys are good")
 
 
@@ -43,7 +46,7 @@ def create_app(config: Config, body: bytes) -> ASGIApp:
         return body
 
     routes = Litestar([bare], openapi_config=None, logging_config=None)
-    return log.RequestLog(Authentication(routes, lambda: authenticator, _nobody_is_refused))
+    return request_log.RequestLog(Authentication(routes, lambda: authenticator, _nobody_is_refused))
 
 
 class Server(uvicorn.Server):

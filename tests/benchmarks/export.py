@@ -115,7 +115,7 @@ def _file(path: str, count: str) -> None:
     engine = reading_engine(Path(path))
     signer = signing.open_signer(config_of(Path(path)))
     with engine.connect() as connection:
-        wish = exporting.Wish(until_sequence=int(count))
+        wish = exporting.ExportRequest(until_sequence=int(count))
         plan = exporting.plan_export(connection, signer, 1, exporting.find_format("ndjson"), wish)
     started = time.perf_counter()
     with tempfile.TemporaryFile() as file:

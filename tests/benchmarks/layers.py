@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from app.accounts.authenticator import Authenticator
 from app.api import responses
 from app.assistants.changes import Assistant
-from app.main import utc_now
-from app.transactions.state_cache import RecalledStates
-from app.transactions.unit_of_work import Unit
+from app.services import utc_now
+from app.transactions.state_cache import StateCache
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
 from events import codec, merkle, parsing
@@ -134,11 +134,11 @@ def _authentication(place: Place) -> Callable[[], None]:
 
 def _batches(place: Place, times: int) -> Iterator[float]:
     """As the server's writer does it, batch after batch: seconds."""
-    engine, safe, recalled = place.engine(), place.vault(), RecalledStates()
+    engine, safe, recalled = place.engine(), place.vault(), StateCache()
     for number in range(times + 1):
         began = time.perf_counter()
         with engine.begin() as connection:
-            unit = Unit(connection, safe, utc_now, recalled)
+            unit = UnitOfWork(connection, safe, utc_now, recalled)
             for assistant in range(1, BATCH + 1):
                 places.change(unit, assistant, 3000 + number)
             unit.flush()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from statistics import median
 
 from app.assistants import changes
-from app.assistants.changes import Wish
-from app.transactions.unit_of_work import Unit
+from app.assistants.changes import ChangeRequest
+from app.transactions.unit_of_work import UnitOfWork
 from events.changed import Cause
 from events.patch import read_patch
 from tests.benchmarks import load, places
@@ -70,13 +70,13 @@ def _ask(browser: Browser, address: str) -> tuple[float, int]:
     return seconds, size
 
 
-def _change(unit: Unit, assistant: int, number: int) -> None:
+def _change(unit: UnitOfWork, assistant: int, number: int) -> None:
     """A change of the prompt by a few words now and then, of a number usually."""
     if number % _EDITED != 1:
         places.change(unit, assistant, number)
         return
     patch = read_patch({"llm_settings": {"system_prompt": _prompt(number)}})
-    wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers asked for it")
+    wish = ChangeRequest(caller=CALLER, assistant_id=assistant, reason="Callers asked for it")
     changes.change(unit, wish, patch, Cause(type="patch"))
 
 

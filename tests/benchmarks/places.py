@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.assistants import changes
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.config import Config
 from app.storage.database import Database
-from app.transactions.state_cache import RecalledStates
-from app.transactions.unit_of_work import Caller, Unit
+from app.transactions.state_cache import StateCache
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import Vault
 from events.changed import Actor, Cause
@@ -110,26 +110,28 @@ class _Clock:
         return self.now
 
 
-def create(unit: Unit) -> None:
+def create(unit: UnitOfWork) -> None:
     """An assistant of about three kilobytes."""
     llm = {"system_prompt": _PROMPT, "welcome_message": "Northwind Dental, hello!"}
     body = {"name": "Front desk", "llm_settings": llm}
     changes.create(unit, CALLER, read_create(body))
 
 
-def change(unit: Unit, assistant: int, number: int) -> None:
+def change(unit: UnitOfWork, assistant: int, number: int) -> None:
     """Set a number of an assistant to what it is not."""
     patch = read_patch({"llm_settings": {"max_tokens": number}})
-    wish = Wish(caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander")
+    wish = ChangeRequest(
+        caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander"
+    )
     changes.change(unit, wish, patch, Cause(type="patch"))
 
 
-Change = Callable[[Unit, int, int], None]  # of an assistant, in its turn
+Change = Callable[[UnitOfWork, int, int], None]  # of an assistant, in its turn
 
 
 def fill(place: Place, lengths: Sequence[int], changed: Change = change) -> None:
     """Give a place an assistant of each length, their events mixed, as a server would write."""
-    engine, safe, clock, recalled = place.engine(), place.vault(), _Clock(), RecalledStates()
+    engine, safe, clock, recalled = place.engine(), place.vault(), _Clock(), StateCache()
     events = (
         (turn, position)
         for turn in range(max(lengths))
@@ -138,7 +140,7 @@ def fill(place: Place, lengths: Sequence[int], changed: Change = change) -> None
     )
     while batch := list(islice(events, BATCH)):
         with engine.begin() as connection:
-            unit = Unit(connection, safe, clock, recalled)
+            unit = UnitOfWork(connection, safe, clock, recalled)
             for turn, position in batch:
                 if turn:
                     changed(unit, position, turn)

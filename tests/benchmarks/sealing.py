@@ -13,8 +13,8 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
-from app.main import utc_now
-from app.transactions.unit_of_work import Caller, Unit
+from app.services import utc_now
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
 from events.changed import Actor, Cause
@@ -50,7 +50,7 @@ def main() -> None:
 
         def batch(body: Callable[[int], dict[str, object]]) -> None:
             with engine.begin() as connection:
-                unit = Unit(connection, safe, utc_now)
+                unit = UnitOfWork(connection, safe, utc_now)
                 for _ in range(BATCH):
                     patch = read_patch(body(next(numbers))).tree
                     command = ChangeSettings(patch=patch, cause=Cause(type="patch"))
@@ -58,7 +58,7 @@ def main() -> None:
                 unit.flush()
 
         with engine.begin() as connection:
-            unit = Unit(connection, safe, utc_now)
+            unit = UnitOfWork(connection, safe, utc_now)
             unit.handle(CALLER, None, CreateAssistant(patch=read_create({"name": "x"}).tree))
             unit.flush()
 

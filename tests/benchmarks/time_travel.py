@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 
 from app.assistants import changes
-from app.assistants.changes import Wish
-from app.transactions.unit_of_work import Caller, Unit
+from app.assistants.changes import ChangeRequest
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
@@ -66,7 +66,7 @@ def fill(path: Path, assistant: int, versions: int) -> float:
     started = time.perf_counter()
     for first in range(1, versions + 1, _BATCH):
         with engine.begin() as connection:
-            unit = Unit(connection, safe, clock)
+            unit = UnitOfWork(connection, safe, clock)
             for version in range(first, min(first + _BATCH, versions + 1)):
                 clock.version = version
                 _change(unit, caller, assistant, version)
@@ -75,12 +75,12 @@ def fill(path: Path, assistant: int, versions: int) -> float:
     return time.perf_counter() - started
 
 
-def _change(unit: Unit, caller: Caller, assistant: int, version: int) -> None:
+def _change(unit: UnitOfWork, caller: Caller, assistant: int, version: int) -> None:
     if version == 1:
         changes.create(unit, caller, read_create({"name": "Front desk"}))
         return
     patch = read_patch({"custom_settings": {f"setting {version % 40}": version}})
-    wish = Wish(caller=caller, assistant_id=assistant)
+    wish = ChangeRequest(caller=caller, assistant_id=assistant)
     changes.change(unit, wish, patch, Cause(type="patch"))
 
 

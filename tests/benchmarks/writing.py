@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import count, islice
 from statistics import median
 
-from app.main import utc_now
-from app.transactions.state_cache import RecalledStates
-from app.transactions.unit_of_work import Unit
+from app.services import utc_now
+from app.transactions.state_cache import StateCache
+from app.transactions.unit_of_work import UnitOfWork
 from tests.benchmarks import places
 from tests.benchmarks.load import Row, at_least, ratio
 from tests.benchmarks.places import BATCH, Place
@@ -47,12 +47,12 @@ def writing(rounds: int) -> Iterator[Row]:
 
 def _decided(place: Place) -> Iterator[float]:
     """As the server's writer does it, round after round: seconds."""
-    engine, safe, recalled, numbers = place.engine(), place.vault(), RecalledStates(), count(1)
+    engine, safe, recalled, numbers = place.engine(), place.vault(), StateCache(), count(1)
     while True:
         began = time.perf_counter()
         for _ in range(_BATCHES):
             with engine.begin() as connection:
-                unit = Unit(connection, safe, utc_now, recalled)
+                unit = UnitOfWork(connection, safe, utc_now, recalled)
                 for number in islice(numbers, BATCH):
                     places.change(unit, number % _ASSISTANTS + 1, number)
                 unit.flush()

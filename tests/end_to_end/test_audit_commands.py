@@ -30,11 +30,11 @@ from msgspec import Struct
 from pyarrow import parquet
 
 from app.assistants import changes
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.audit import verify
 from app.cli.main import cli
-from app.main import open_services
-from app.transactions.unit_of_work import Caller, Unit
+from app.services import open_services
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from events.tables import organizations
@@ -115,7 +115,7 @@ async def _fill(database: Path, big: int, small: int) -> None:
                     "llm_settings": {"temperature": number / 10},
                     "change_description": reason,
                 }
-                wish = Wish(caller=caller, assistant_id=one)
+                wish = ChangeRequest(caller=caller, assistant_id=one)
                 await made_of.writer.write(big, partial(_change, wish, read_patch(body)))
             await made_of.audit.keep_checkpoints(timedelta(), None)
         now = datetime(2026, 1, 3, tzinfo=UTC)
@@ -124,11 +124,11 @@ async def _fill(database: Path, big: int, small: int) -> None:
             await made_of.writer.write(small, partial(_create, caller, read_create({"name": name})))
 
 
-def _create(caller: Caller, patch: SettingsPatch, unit: Unit) -> int:
+def _create(caller: Caller, patch: SettingsPatch, unit: UnitOfWork) -> int:
     return changes.create(unit, caller, patch).id
 
 
-def _change(wish: Wish, patch: SettingsPatch, unit: Unit) -> None:
+def _change(wish: ChangeRequest, patch: SettingsPatch, unit: UnitOfWork) -> None:
     changes.change(unit, wish, patch, Cause(type="patch"))
 
 
@@ -225,9 +225,12 @@ def verified(text: bytes, keys: bytes) -> verify.Verified:
     return verify.verify(text.splitlines(keepends=True), verify.read_keys(keys))
 
 
+_MODULES = "from app.audit import archive\nfrom app.cli import audit as cli_audit"
+
+
 def unguarded(folder: Path, guard: str, *arguments: str) -> Ended:
     """Run a command with one of its guards off."""
-    return run(folder, *arguments, preamble=f"from app import archive, cli_audit\n{guard}")
+    return run(folder, *arguments, preamble=f"{_MODULES}\n{guard}")
 
 
 # -- export writes what the server answers

@@ -25,10 +25,10 @@ from click.testing import CliRunner
 from msgspec import Struct
 
 from app.assistants import changes
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.cli.main import cli
-from app.main import open_services
-from app.transactions.unit_of_work import Caller, Unit
+from app.services import open_services
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
@@ -273,10 +273,10 @@ async def _fill(database: Path, organization: Organization) -> None:
 
 
 def _create_and_change(
-    caller: Caller, named: SettingsPatch, patch: SettingsPatch, unit: Unit
+    caller: Caller, named: SettingsPatch, patch: SettingsPatch, unit: UnitOfWork
 ) -> None:
     one = changes.create(unit, caller, named)
-    wish = Wish(caller=caller, assistant_id=one.id)
+    wish = ChangeRequest(caller=caller, assistant_id=one.id)
     changes.change(unit, wish, patch, Cause(type="patch"))
 
 

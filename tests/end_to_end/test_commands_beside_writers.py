@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from app.assistants import changes
-from app.assistants.changes import Wish
-from app.main import utc_now
-from app.transactions.unit_of_work import Unit, system
+from app.assistants.changes import ChangeRequest
+from app.services import utc_now
+from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
@@ -36,10 +36,10 @@ CALLER = system(1, "tests")
 SECRET = {"api_keys": {"openai_api_key": "sk-live-7d1e"}}
 # Who looks before it locks: the lock is taken only when the first secret is erased.
 _LOOKS_FIRST = """
-from app import secrets
-from app.unit import Unit
+from app.assistants import secrets
+from app.transactions.unit_of_work import UnitOfWork
 from events import store
-counter, erase = Unit.counter, secrets.erase_assistant
+counter, erase = UnitOfWork.counter, secrets.erase_assistant
 def late(self, organization_id):
     if hasattr(self, "is_late"):
         return counter(self, organization_id)
@@ -47,9 +47,9 @@ def late(self, organization_id):
 def lock_and_erase(unit, *arguments):
     unit.is_late = True
     return erase(unit, *arguments)
-Unit.counter = late
-Unit.lock = lambda self, organization_ids: set()
-Unit.save_time = lambda self, organization_id: None
+UnitOfWork.counter = late
+UnitOfWork.lock = lambda self, organization_ids: set()
+UnitOfWork.save_time = lambda self, organization_id: None
 secrets.erase_assistant = lock_and_erase
 """
 GUARDS = pytest.mark.parametrize(("preamble", "is_guarded"), [("", True), (_LOOKS_FIRST, False)])
@@ -70,12 +70,12 @@ class Installation:
         self._safe = store.open_vault(config_of(path))
         self._engine = writing_engine(path)
 
-    def write(self, *work: Callable[[Unit], Any]) -> None:
+    def write(self, *work: Callable[[UnitOfWork], Any]) -> None:
         with self._engine.begin() as connection:
             self._do(connection, *work)
 
     def write_beside(
-        self, command: tuple[str, ...], preamble: str, *work: Callable[[Unit], Any]
+        self, command: tuple[str, ...], preamble: str, *work: Callable[[UnitOfWork], Any]
     ) -> CompletedProcess[str]:
         """Write, and commit only when the command waits for the organization's lock."""
         with ThreadPoolExecutor(1) as pool:
@@ -85,8 +85,8 @@ class Installation:
                 wait_until_blocked(self.path, lambda: not running.done())
             return running.result()
 
-    def _do(self, connection: Any, *work: Callable[[Unit], Any]) -> None:
-        unit = Unit(connection, self._safe, utc_now)
+    def _do(self, connection: Any, *work: Callable[[UnitOfWork], Any]) -> None:
+        unit = UnitOfWork(connection, self._safe, utc_now)
         for one in work:
             one(unit)
         unit.flush()
@@ -99,7 +99,7 @@ class Installation:
     def opens(self, assistant_id: int) -> bool:
         """Whether the assistant has its secret, and it opens."""
         with self._engine.begin() as connection:
-            unit = Unit(connection, self._safe, utc_now)
+            unit = UnitOfWork(connection, self._safe, utc_now)
             try:
                 found = unit.reveal(CALLER, assistant_id, ("/api_keys",), None)
             except (store.SecretUnreadable, SecretsGone):
@@ -121,24 +121,24 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     made.close()
 
 
-def create(unit: Unit, **members: Any) -> None:
+def create(unit: UnitOfWork, **members: Any) -> None:
     changes.create(unit, CALLER, read_create({"name": "Front desk"} | members))
 
 
-def create_with_a_secret(unit: Unit) -> None:
+def create_with_a_secret(unit: UnitOfWork) -> None:
     create(unit, **SECRET)
 
 
-def delete(unit: Unit) -> None:
-    changes.delete(unit, Wish(caller=CALLER, assistant_id=1))
+def delete(unit: UnitOfWork) -> None:
+    changes.delete(unit, ChangeRequest(caller=CALLER, assistant_id=1))
 
 
-def restore(unit: Unit) -> None:
-    changes.restore(unit, Wish(caller=CALLER, assistant_id=1))
+def restore(unit: UnitOfWork) -> None:
+    changes.restore(unit, ChangeRequest(caller=CALLER, assistant_id=1))
 
 
-def set_secret_of_the_second(unit: Unit) -> None:
-    wish = Wish(caller=CALLER, assistant_id=2)
+def set_secret_of_the_second(unit: UnitOfWork) -> None:
+    wish = ChangeRequest(caller=CALLER, assistant_id=2)
     changes.change(unit, wish, read_patch(SECRET), Cause(type="patch"))
 
 

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from app.assistants import changes as service
-from app.main import Services, open_services, utc_now
-from app.transactions.unit_of_work import Caller, Unit
+from app.services import Services, open_services, utc_now
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings
@@ -178,24 +178,24 @@ def with_services(database: Path, scenario: Callable[[Services], Awaitable[T]]) 
     return asyncio.run(opened())
 
 
-def change(number: int, **settings: Any) -> Callable[[Unit], int]:
+def change(number: int, **settings: Any) -> Callable[[UnitOfWork], int]:
     """Work that changes the assistant, and answers its version."""
     settings = settings or {"custom_settings": {f"of_{number}": number}}
     patch = read_patch(settings | {"change_description": f"change {number}"})
 
-    def work(unit: Unit) -> int:
+    def work(unit: UnitOfWork) -> int:
         command = ChangeSettings(patch=patch.tree, cause=Cause(type="patch"))
         return unit.handle(CALLER, 1, command, patch.reason)[1].version
 
     return work
 
 
-def broken(unit: Unit) -> int:
+def broken(unit: UnitOfWork) -> int:
     change(99)(unit)
     raise ZeroDivisionError("by a defect, after it had recorded a change")
 
 
-async def together(made_of: Services, *works: Callable[[Unit], int]) -> list[Any]:
+async def together(made_of: Services, *works: Callable[[UnitOfWork], int]) -> list[Any]:
     """Let work wait side by side, which puts it into one batch."""
     return await asyncio.gather(
         *(made_of.writer.write(1, work) for work in works), return_exceptions=True
@@ -232,7 +232,7 @@ def test_work_that_breaks_leaves_its_batch_alone(database: Path) -> None:
 def test_control_in_one_plain_transaction_it_takes_the_others_with_it(database: Path) -> None:
     async def scenario(made_of: Services) -> None:
         def work(connection: sa.Connection) -> None:
-            unit = Unit(connection, made_of.vault, utc_now)
+            unit = UnitOfWork(connection, made_of.vault, utc_now)
             for one in (change(1), broken, change(2)):
                 one(unit)
             unit.flush()
@@ -246,7 +246,7 @@ def test_control_in_one_plain_transaction_it_takes_the_others_with_it(database: 
 
 def test_refused_work_shares_one_commit_with_its_neighbours(database: Path) -> None:
     async def scenario(made_of: Services) -> tuple[list[Any], int]:
-        def missing(unit: Unit) -> int:
+        def missing(unit: UnitOfWork) -> int:
             command = ChangeSettings(patch={"is_active": False}, cause=Cause(type="patch"))
             return unit.handle(CALLER, MISSING, command)[1].version
 
@@ -331,7 +331,7 @@ def test_a_client_that_goes_away_leaves_its_batch_alone(database: Path) -> None:
 # -- a commit that fails
 
 
-def unconfirmable(unit: Unit) -> int:
+def unconfirmable(unit: UnitOfWork) -> int:
     """Work whose every statement succeeds, and whose commit is refused: a deferred key."""
     for statement in (
         "CREATE TABLE parents (id INTEGER PRIMARY KEY)",
@@ -379,7 +379,7 @@ def test_control_the_database_itself_would_take_the_next_write(database: Path) -
         assert await together(made_of, unconfirmable) != [0]
 
         def work(connection: sa.Connection) -> None:
-            unit = Unit(connection, made_of.vault, utc_now)
+            unit = UnitOfWork(connection, made_of.vault, utc_now)
             change(5)(unit)
             unit.flush()
 

@@ -17,7 +17,7 @@ SECRET = "sk-live-7d1e"  # noqa: S105  # the tests' own
 # A run that ends after its second page of events, as if it was killed.
 _INTERRUPTED = """
 import os
-from app import copying
+from app.cli import copy as copying
 copying._AT_ONCE = 5
 pages = copying._pages
 def _pages(*arguments, **members):
@@ -29,7 +29,7 @@ copying._pages = _pages
 """
 # A database that loses a row on the way, and says nothing.
 _FORGETFUL = """
-from app import copying
+from app.cli import copy as copying
 copy_rest = copying._copy_rest
 def _copy_rest(source, target, organization_id):
     copy_rest(source, target, organization_id)

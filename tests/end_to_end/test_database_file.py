@@ -35,7 +35,7 @@ CREATE = "keys create --organization Acme --role admin"
 _UNGUARDED = """
 import errno
 import fcntl
-from app import database_file
+from app.storage import database_file
 fcntl.flock = lambda *_: None
 database_file._refuse_second_names = lambda *_: None
 """
@@ -436,7 +436,9 @@ def test_every_file_that_a_command_makes_is_its_owners_alone(tmp_path: Path) -> 
             assert ended.returncode == 0, ended.stderr
         assert_private(tmp_path)
         assert len([*tmp_path.rglob("*")]) > 15
-        open_to_all = f"{_UMASK}from app import private_files\nprivate_files._FILE = 0o644\n"
+        open_to_all = (
+            f"{_UMASK}from app.storage import private_files\nprivate_files._FILE = 0o644\n"
+        )
         run(tmp_path, *["export", "--output", "all.ndjson"], preamble=open_to_all)
         with pytest.raises(AssertionError):  # the control
             assert_private(tmp_path)

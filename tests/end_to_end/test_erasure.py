@@ -78,9 +78,9 @@ DOORS = (
     "vault rotate",
     "vault purge",
 )
-_IMPATIENT = "from app import engines\nengines._BUSY_SECONDS = 0.02\n"
-_UNMARKED = "from app import vault\nvault.mark_for_scrub = lambda _: None\n"
-_DIES = "import os\nfrom app import operating\noperating._scrub = lambda *_: os._exit(9)\n"
+_IMPATIENT = "from app.storage import engines\nengines._BUSY_SECONDS = 0.02\n"
+_UNMARKED = "from app.vault import store\nstore.mark_for_scrub = lambda _: None\n"
+_DIES = "import os\nfrom app.cli import context as operating\noperating._scrub = lambda *_: os._exit(9)\n"
 _SEALED = "SELECT ciphertext FROM sealed_secrets"
 _KEYS = "SELECT wrapped FROM vault_keys"
 

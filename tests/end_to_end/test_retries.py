@@ -50,7 +50,7 @@ _PAUSE = 0.03  # seconds, while the request that was cut off is still being carr
 _PATIENCE = 60  # seconds
 
 
-class Wish(Struct, frozen=True, kw_only=True):
+class ChangeRequest(Struct, frozen=True, kw_only=True):
     """A request that does something each time that it is carried out."""
 
     name: str  # its own: the key that it is sent with, and what the log finds it by
@@ -67,20 +67,20 @@ class Wish(Struct, frozen=True, kw_only=True):
         return {"method": self.verb, "url": self.path, "json": self.json, "headers": headers}
 
 
-def wish(number: int) -> Wish:
+def wish(number: int) -> ChangeRequest:
     """The kinds of requests in turn: create, append to a list, duplicate, make an API key."""
     name = f"wish-{number}"
     match number % 4:
         case 0:
-            return Wish(name=name, verb="POST", path=ASSISTANTS, json={"name": name})
+            return ChangeRequest(name=name, verb="POST", path=ASSISTANTS, json={"name": name})
         case 1:
             added = [{"op": "add", "path": f"{LISTED}/-", "value": name}]
             path = f"{ASSISTANTS}/1"
-            return Wish(name=name, verb="PATCH", path=path, json=added, headers=JSON_PATCH)
+            return ChangeRequest(name=name, verb="PATCH", path=path, json=added, headers=JSON_PATCH)
         case 2:
-            return Wish(name=name, verb="POST", path=f"{ASSISTANTS}/2/duplicate")
+            return ChangeRequest(name=name, verb="POST", path=f"{ASSISTANTS}/2/duplicate")
         case _:
-            return Wish(name=name, verb="POST", path=KEYS, json={"name": name})
+            return ChangeRequest(name=name, verb="POST", path=KEYS, json={"name": name})
 
 
 # -- the proxy
@@ -177,14 +177,14 @@ class Sent(Struct, kw_only=True):
     """What came of sending wishes through the proxy."""
 
     proxy: Proxy
-    wishes: list[Wish]
+    wishes: list[ChangeRequest]
     answers: dict[str, httpx.Response] = field(default_factory=dict)
     lost: int = 0  # answers that did not arrive
     running: int = 0  # how often the server said that it was still at it
 
 
 async def send_all(
-    server: Server, organization: Organization, wishes: list[Wish], *, keyed: bool
+    server: Server, organization: Organization, wishes: list[ChangeRequest], *, keyed: bool
 ) -> Sent:
     """Send every wish until its answer arrives, some at once; each is cut first."""
     cuts = _cuts(len(wishes))
@@ -196,7 +196,7 @@ async def send_all(
     ):
         sent = Sent(proxy=proxy, wishes=wishes)
 
-        async def insist(one: Wish, before: list[Cut]) -> None:
+        async def insist(one: ChangeRequest, before: list[Cut]) -> None:
             async with turns:
                 for cut in before:
                     with pytest.raises(httpx.TransportError):
@@ -215,7 +215,9 @@ def _cuts(count: int) -> list[list[Cut]]:
     return [cuts[n * EACH : (n + 1) * EACH] for n in range(count)]
 
 
-async def _ask(admin: httpx.AsyncClient, one: Wish, sent: Sent, *, keyed: bool) -> httpx.Response:
+async def _ask(
+    admin: httpx.AsyncClient, one: ChangeRequest, sent: Sent, *, keyed: bool
+) -> httpx.Response:
     async with asyncio.timeout(_PATIENCE):
         while True:
             answer = await admin.request(**one.sent(keyed))
@@ -229,7 +231,9 @@ async def _ask(admin: httpx.AsyncClient, one: Wish, sent: Sent, *, keyed: bool) 
 # -- what is in the end
 
 
-def applied(database: Path, organization: Organization, wishes: list[Wish]) -> dict[str, int]:
+def applied(
+    database: Path, organization: Organization, wishes: list[ChangeRequest]
+) -> dict[str, int]:
     """How often each wish is in the log."""
     counted = Counter(event.request_id for event in log_of(database, organization.id))
     return {one.name: counted[one.name] for one in wishes}
@@ -242,7 +246,7 @@ def prepare(url: str, organization: Organization) -> None:
             assert admin.post(ASSISTANTS, json=settings).status_code == 201
 
 
-def prove_effects(url: str, organization: Organization, wishes: list[Wish]) -> None:
+def prove_effects(url: str, organization: Organization, wishes: list[ChangeRequest]) -> None:
     """Each wish is there once: as an assistant, as a row, as a copy, as a key."""
     by_kind: list[list[str]] = [[], [], [], []]
     for one in wishes:
@@ -313,7 +317,7 @@ def test_control_without_keys_what_was_answered_to_nobody_happens_again(server: 
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from app.writer import _Waiting
+from app.transactions.write_queue import _Waiting
 fulfil = _Waiting.fulfil
 def fulfil_or_die(waiting, outcome):
     if Path({file!r}).exists() and hasattr(outcome, "status_code"):  # a request's, no chore's
@@ -375,7 +379,7 @@ def organization(database: Path) -> Organization:
 
 
 def _kill_between_commit_and_answer(
-    database: Path, organization: Organization, sends: list[tuple[Wish, bool]]
+    database: Path, organization: Organization, sends: list[tuple[ChangeRequest, bool]]
 ) -> list[httpx.Response]:
     """For each wish kill a server, and send it again to the next one: the answers of those.
 
@@ -440,8 +444,8 @@ class Stubborn:
     def __init__(self, organization: Organization) -> None:
         self._organization = organization
         self._next = 0
-        self.open: dict[int, Wish] = {}
-        self.done: list[Wish] = []
+        self.open: dict[int, ChangeRequest] = {}
+        self.done: list[ChangeRequest] = []
 
     async def live(self, url: str, kill: Callable[[], None] | None, after: int) -> None:
         """Send until so many wishes more are done, and kill; without ``kill``, finish."""

@@ -372,8 +372,8 @@ def test_workers_share_an_address_and_one_that_dies_is_started_anew(
 _WAITS = "database_unavailable"  # what a worker logs that cannot start yet
 # Python runs it in every process, also in those that the supervisor starts.
 _DOES_NOT_WAIT = """
-import app.main
-app.main._START_SECONDS = 0
+import app.services
+app.services._START_SECONDS = 0
 """
 
 

@@ -23,12 +23,12 @@ _SECRET = {"name": "Gone", "api_keys": {"a": "value"}}
 _KEYED = {"idempotency-key": "once"}
 # Weeks ahead; a process that is forked from one which imported everything has it, too.
 AHEAD = """
-import datetime, app.main
+import datetime, app.services
 class Ahead(datetime.datetime):
     @classmethod
     def now(cls, tz=None):
         return datetime.datetime.now(tz) + datetime.timedelta(days=40)
-app.main.datetime = Ahead
+app.services.datetime = Ahead
 """
 BELIEVES_ALL = """
 import app.transactions.unit_of_work as it

@@ -12,9 +12,9 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.assistants import changes, policy
-from app.assistants.changes import Wish
+from app.assistants.changes import ChangeRequest
 from app.assistants.references import Reference
-from app.transactions.unit_of_work import Caller, Unit
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault.store import Vault, open_vault
 from events import store
 from events.changed import State
@@ -86,8 +86,8 @@ class Desk:
         self._minutes = itertools.count(1)
         self._unit = self._new_unit()
 
-    def _new_unit(self) -> Unit:
-        return Unit(self._connection, self._log.vault, self._now)
+    def _new_unit(self) -> UnitOfWork:
+        return UnitOfWork(self._connection, self._log.vault, self._now)
 
     def _now(self) -> datetime:
         return at(next(self._minutes))
@@ -146,13 +146,13 @@ class Desk:
         """Change the organization's policy."""
         policy.change(self._unit, _caller(organization_id), members, None)
 
-    def _version(self, wish: Wish, number: int, first: int = 1) -> Reference:
+    def _version(self, wish: ChangeRequest, number: int, first: int = 1) -> Reference:
         state = self._unit.state(wish.caller.organization_id, wish.assistant_id)
         version = number % max(state.version - first + 1, 1) + first
         return Reference(text=str(version), number=version)
 
-    def _wish(self, organization_id: int, assistant_id: int) -> Wish:
-        return Wish(caller=_caller(organization_id), assistant_id=assistant_id)
+    def _wish(self, organization_id: int, assistant_id: int) -> ChangeRequest:
+        return ChangeRequest(caller=_caller(organization_id), assistant_id=assistant_id)
 
     def settings_after(self, organization_id: int, assistant_id: int, version: int) -> Tree:
         """The settings after a version, from today's backwards."""

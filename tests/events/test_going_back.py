@@ -484,14 +484,14 @@ def test_a_rotated_secret_is_one_change_and_not_one_inside_of_its_reference() ->
 # -- values that today's rules refuse
 
 
-class Bounded(NamedTuple):
+class LRUCache(NamedTuple):
     """A setting with a rule: its path and the published type."""
 
     path: str
     kind: Any
 
 
-def bounded(kind: inspect.Type, path: str = "") -> Iterator[Bounded]:
+def bounded(kind: inspect.Type, path: str = "") -> Iterator[LRUCache]:
     """Every number with a bound, every choice and every text with a length of the settings."""
     match kind:
         case inspect.Metadata(type=inner):
@@ -504,9 +504,9 @@ def bounded(kind: inspect.Type, path: str = "") -> Iterator[Bounded]:
                 yield from bounded(field.type, f"{path}/{field.name}")
         case inspect.IntType(ge=ge, le=le) | inspect.FloatType(ge=ge, le=le):
             if (ge, le) != (None, None):
-                yield Bounded(path, kind)
+                yield LRUCache(path, kind)
         case inspect.LiteralType() | inspect.StrType(max_length=int()):
-            yield Bounded(path, kind)
+            yield LRUCache(path, kind)
 
 
 BOUNDED = list(bounded(inspect.type_info(Settings)))

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from app.transactions.unit_of_work import Caller, Unit
-from app.vault.store import sealed_secrets
+from app.storage.tables import sealed_secrets
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import store
 from events.changed import AssistantCreated, AssistantSettingsChanged, Cause, Versioned, fold
 from events.decider import ChangeSettings, CreateAssistant
@@ -349,7 +349,7 @@ def test_a_clock_that_runs_backwards_does_not_turn_the_log_around(log: Log) -> N
     minutes = iter([9, 3, 5, 12])
     with log.undone() as connection:
         caller = Caller(organization_id=1, actor=ACTOR)
-        unit = Unit(connection, log.vault, lambda: at(next(minutes)))
+        unit = UnitOfWork(connection, log.vault, lambda: at(next(minutes)))
         body = read_create({"name": "Front desk"}).tree
         for _ in range(4):
             unit.handle(caller, None, CreateAssistant(patch=body))
@@ -486,7 +486,7 @@ def test_no_byte_of_the_database_shows_a_secret(tmp_path: Path) -> None:
 
 def test_a_unit_that_is_never_flushed_has_written_nothing(log: Log) -> None:
     with log.undone() as connection:
-        unit = Unit(connection, log.vault, lambda: at(1))
+        unit = UnitOfWork(connection, log.vault, lambda: at(1))
         caller = Caller(organization_id=1, actor=ACTOR)
         body = read_create({"name": "a", "api_keys": {"a": HUNTER}}).tree
         assistant_id, state = unit.handle(caller, None, CreateAssistant(patch=body))
@@ -500,7 +500,7 @@ def test_a_unit_that_is_never_flushed_has_written_nothing(log: Log) -> None:
 
 def test_commands_of_one_unit_see_what_those_before_them_left(log: Log) -> None:
     with log.undone() as connection:
-        unit = Unit(connection, log.vault, lambda: at(1))
+        unit = UnitOfWork(connection, log.vault, lambda: at(1))
         caller = Caller(organization_id=1, actor=ACTOR)
         created = CreateAssistant(patch=read_create({"name": "a"}).tree)
         assistant_id, _ = unit.handle(caller, None, created)

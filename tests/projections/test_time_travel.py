@@ -16,7 +16,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, field
 
-from app.transactions.unit_of_work import Caller, Unit
+from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import codec
 from events.changed import NOTHING, Cause, State
 from events.decider import (
@@ -74,7 +74,7 @@ class Past(Struct):
         return sum(occurred_at <= moment for occurred_at in self.moments)
 
 
-class Writer:
+class WriteQueue:
     """Writes a stream in units of several commands; the clock stands still now and then."""
 
     def __init__(self, log: Log, connection: sa.Connection, choose: random.Random) -> None:
@@ -87,8 +87,8 @@ class Writer:
         self.past.assistant_id, state = self._unit.handle(self._caller, None, body)
         self._note(state)
 
-    def _new_unit(self) -> Unit:
-        return Unit(self._connection, self._log.vault, self._clock)
+    def _new_unit(self) -> UnitOfWork:
+        return UnitOfWork(self._connection, self._log.vault, self._clock)
 
     def _clock(self) -> datetime:
         self._now += self._choose.choice(_GAPS)
@@ -152,7 +152,7 @@ def written(
     log: Log, connection: sa.Connection, sent: list[Tree], seed: int, length: int = LENGTH
 ) -> Past:
     choose = random.Random(seed)
-    writer = Writer(log, connection, choose)
+    writer = WriteQueue(log, connection, choose)
     while writer.past.model.version < length:
         match choose.randint(0, 29):
             case 0:

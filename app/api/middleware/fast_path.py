@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
 
     from app.accounts.principals import Principal
-    from app.assistants.view_cache import RememberedViews
+    from app.assistants.view_cache import ViewCache
 
 _PREFIX = "/api/v1/assistants/"
 _LONGEST_ID = 9  # digits: no longer one is sure to be one that can exist
@@ -28,7 +28,7 @@ _NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
 class Shortcut:
     """Answers what is remembered; everything else passes through."""
 
-    def __init__(self, app: ASGIApp, views: Callable[[], RememberedViews]) -> None:
+    def __init__(self, app: ASGIApp, views: Callable[[], ViewCache]) -> None:
         self._app = app
         self._views = views  # made when the application starts
 

@@ -22,7 +22,7 @@ from events.patch import read_struct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.transactions.unit_of_work import Caller, Unit
+    from app.transactions.unit_of_work import Caller, UnitOfWork
 
 AnyRequest = Request[Any, Any, Any]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -100,7 +100,7 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
     given: dict[str, bool] = dict.fromkeys(wanted.scopes, True)
     narrowed = permissions.merge(Role[wanted.role], given, wanted.permissions)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         made, token = api_keys.create(
             unit,
             who,
@@ -178,7 +178,7 @@ async def _change(
     values: dict[str, Any],
     answer: Callable[[ApiKey], Response[bytes]],
 ) -> Response[bytes]:
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         return answer(api_keys.change(unit, who, key_id, values))
 
     try:

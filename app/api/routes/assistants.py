@@ -68,7 +68,7 @@ from projections.spreadsheets import Formulas
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from app.transactions.unit_of_work import Unit
+    from app.transactions.unit_of_work import UnitOfWork
     from projections.spreadsheets import Table
 
 AnyRequest = Request[Any, Any, Any]
@@ -155,7 +155,7 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     who, prefers = caller(request), preferences(request)
     settings = read_create(await read_json(request), strict=prefers.strict, lenient=prefers.lenient)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         created = changes.create(unit, who, settings, dry_run=prefers.dry_run)
         return responses.changed(created, prefers, status=201)
 
@@ -445,7 +445,7 @@ async def delete_assistant(
         preferences(request),
     )
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.delete(unit, wish)
         if wish.dry_run:
             return responses.changed(outcome, prefers)
@@ -470,7 +470,7 @@ async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Resp
     who, prefers = caller(request), preferences(request)
     known = known_id(assistant_id)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         copied = changes.duplicate(unit, who, known, strict=prefers.strict, dry_run=prefers.dry_run)
         return responses.changed(copied, prefers, status=201)
 

@@ -17,7 +17,7 @@ from app.api.caching import chosen_by
 from app.api.request import BOM, FORMULAS, caller, invalid, moment, read_table, services
 from app.api.routes.audit import PREFIX
 from app.api.streaming import TrailingStream, compressed, negotiate
-from app.audit.exporting import Wish, find_format
+from app.audit.exporting import ExportRequest, find_format
 from projections.audit import EVENT_TYPES
 from projections.exports import FORMATS, ParquetMissing, Wanted
 from projections.spreadsheets import Formulas
@@ -96,7 +96,7 @@ async def export_log(
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
     who = caller(request)
-    wish = Wish(
+    wish = ExportRequest(
         after=after,
         until_sequence=until_sequence,
         since=moment("since", since),

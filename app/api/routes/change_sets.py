@@ -31,8 +31,8 @@ from app.assistants.change_sets import (
     MOST_LOOKED_AT,
     ChangeSetNotFound,
     RefusedFor,
+    SetChangeRequest,
     SetOutcome,
-    SetWish,
 )
 from app.assistants.history import DiffEntry, operation
 from app.assistants.preconditions import etag, read_condition
@@ -50,7 +50,7 @@ from projections.history import ChangedPath, changed_paths
 
 if TYPE_CHECKING:
     from app.assistants.changes import Outcome
-    from app.transactions.unit_of_work import Unit
+    from app.transactions.unit_of_work import UnitOfWork
     from events.changed import AssistantSettingsChanged
     from events.patch import SettingsPatch
 
@@ -200,14 +200,14 @@ async def create_change_set(request: AnyRequest) -> Response[bytes]:
     _check_pointers(wanted.filter)
     prefers = _preferences(request, dry_run=wanted.dry_run)
     patch = _read(wanted.patch, strict=prefers.strict)
-    wish = SetWish(
+    wish = SetChangeRequest(
         caller=caller(request),
         reason=clean_reason(wanted.change_description) or patch.reason,
         condition=read_condition(request.headers),
         dry_run=prefers.dry_run,
     )
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         ids = _chosen(unit, wish.caller.organization_id, wanted)
         try:
             outcome = change_sets.apply(unit, wish, ids, patch)
@@ -259,7 +259,7 @@ def _in_patch(refusal: Refusal) -> Refusal:
     )
 
 
-def _chosen(unit: Unit, organization_id: int, wanted: ChangeSetRequest) -> list[int]:
+def _chosen(unit: UnitOfWork, organization_id: int, wanted: ChangeSetRequest) -> list[int]:
     if wanted.assistant_ids is not None:
         return _bounded(sorted(set(wanted.assistant_ids)), wanted, "assistant_ids")
     chosen = wanted.filter or ChangeSetFilter()
@@ -374,7 +374,7 @@ async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Respo
     body = await read_json(request, optional=True)
     wanted = read_struct(RevertRequest, {} if body is None else body)
     prefers = _preferences(request, dry_run=wanted.dry_run)
-    wish = SetWish(
+    wish = SetChangeRequest(
         caller=caller(request, Role.admin if wanted.restore_secrets else Role.editor),
         reason=clean_reason(wanted.change_description),
         condition=read_condition(request.headers),
@@ -382,7 +382,7 @@ async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Respo
     )
     known = _known(change_set_id)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = change_sets.revert(
             unit, wish, known, wanted.on_conflict, restore_secrets=wanted.restore_secrets
         )

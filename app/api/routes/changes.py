@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, patch, put
@@ -39,9 +44,6 @@ from events.patch import SettingsPatch, read_edit, read_struct
 from events.pointers import POINTER
 from events.policy import REASON_AT
 from events.settings import AssistantPatch, AssistantUpdate, VersionName
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -195,7 +197,7 @@ async def _change(
         error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
         raise InvalidSettings((error,))
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.change(
             unit, wish, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
         )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
@@ -33,9 +38,6 @@ from events.errors import VersionNotFound
 from events.patch import clean_reason, read_struct
 from events.settings import Reason
 from projections.history import Entry, Filter
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -179,7 +181,7 @@ async def roll_back_to_entry(
     entry = read_reference(_known_version(assistant_id, version_id), ("path", "version_id"))
     prefers = preferences(request, dry_run=wanted.dry_run)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.roll_back(
             unit, wish, entry, before=True, restore_secrets=wanted.restore_secrets
         )

@@ -14,7 +14,7 @@ from app.api.examples import POLICY
 from app.api.request import caller, carry_out, principal, read_json, services
 from app.api.responses import read
 from app.assistants import policy as policies
-from app.assistants.preconditions import NONE, Condition, Moved, read_condition, tag_of
+from app.assistants.preconditions import NONE, Condition, StaleTag, read_condition, tag_of
 from events import pointers, secret_paths, shape
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
@@ -24,7 +24,8 @@ from events.settings import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.transactions.unit_of_work import Unit
+    from app.transactions.unit_of_work import UnitOfWork
+
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -88,11 +89,11 @@ async def change_policy(request: AnyRequest) -> Response[bytes]:
 
     condition = read_condition(request.headers)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         now = unit.policy(who.organization_id)
         tag = _tag(who.organization_id, msgspec.json.encode(now))
         if not condition.holds(tag):
-            raise Moved(tag)
+            raise StaleTag(tag)
         reason = clean_reason(wanted.change_description)
         changed = policies.change(unit, who, members, reason)
         return _shown(who.organization_id, changed, NONE)

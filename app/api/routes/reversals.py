@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, post
@@ -23,9 +28,6 @@ from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason, read_struct
 from events.pointers import POINTER
 from events.settings import Reason, VersionName
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Unit
 
 AnyRequest = Request[Any, Any, Any]
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
@@ -106,7 +108,7 @@ async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes
     )
     prefers = preferences(request, dry_run=wanted.dry_run)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.roll_back(
             unit,
             wish,
@@ -145,7 +147,7 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
     )
     prefers = preferences(request, dry_run=wanted.dry_run)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.undo(
             unit,
             wish,
@@ -179,7 +181,7 @@ async def restore_assistant(request: AnyRequest, assistant_id: Number) -> Respon
     wish = wish_of(request, assistant_id, clean_reason(wanted.change_description))
     prefers = preferences(request)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         return responses.changed(changes.restore(unit, wish), prefers)
 
     return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)

@@ -33,7 +33,7 @@ from events.settings import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.transactions.unit_of_work import Caller, Unit
+    from app.transactions.unit_of_work import Caller, UnitOfWork
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -132,7 +132,7 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
     wish = wish_of(request, assistant_id, await _reason(request))
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         state = changes.living_or_deleted(unit, wish.caller, wish.assistant_id)
         changes.check_condition(unit, wish, state)
         _check_reason(unit, wish.caller, wish.reason)
@@ -165,7 +165,7 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
     reason = await _reason(request)
     cause = Cause(type="erase")
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         _check_reason(unit, who, reason)
         return _erased(secrets.erase_organization(unit, who, reason, cause))
 
@@ -192,7 +192,7 @@ async def rotate_keys(request: AnyRequest) -> Response[bytes]:
     body = await read_json(request, optional=True)
     wanted = read_struct(Rotate, {} if body is None else body)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         secrets.rotate(unit, who, data_keys=wanted.data_keys)
         return done("Keys rotated")
 
@@ -200,7 +200,7 @@ async def rotate_keys(request: AnyRequest) -> Response[bytes]:
 
 
 async def _carry_out(
-    request: AnyRequest, who: Caller, work: Callable[[Unit], Response[bytes]]
+    request: AnyRequest, who: Caller, work: Callable[[UnitOfWork], Response[bytes]]
 ) -> Response[bytes]:
     """Carry out what destroys: 200 once it is gone from the disk, too, else 202."""
     response = await carry_out(request, who, work)
@@ -229,7 +229,7 @@ async def _reason(request: AnyRequest) -> str | None:
     return clean_reason(read_struct(Erase, {} if body is None else body).reason)
 
 
-def _check_reason(unit: Unit, who: Caller, reason: str | None) -> None:
+def _check_reason(unit: UnitOfWork, who: Caller, reason: str | None) -> None:
     """An erasure changes no path, but it is the one change that nothing takes back."""
     rules = unit.policy(who.organization_id)
     policy.check(rules, (), reason, is_admin=who.is_admin, reason_at=("body", "reason"))

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
+from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, delete, get, put
@@ -42,9 +47,6 @@ from events.patch import clean_reason, read_struct
 from events.settings import VERSION_NAME, AssistantResponse, Reason
 from projections.current import represent
 from projections.history import VersionEntry
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Unit
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -218,7 +220,7 @@ async def _label(
     wish = wish_of(request, assistant_id, why)
     wanted = _in_path(version)
 
-    def work(unit: Unit) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> Response[bytes]:
         number = service.set_label(unit, wish, wanted, name)
         said = "has no label" if name is None else f"is labelled {name}"
         return done(f"Version {number} {said}")

@@ -1,0 +1,85 @@
+"""One log line for each request: no bodies, no headers, no query."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from litestar.enums import ScopeType
+
+from app.api import methods
+from app.log import Requests
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+
+
+_CLIENT_LEFT = 499  # in the middle of its body: nobody was answered; as nginx logs it
+
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class RequestLog:
+    """Gives each request its id, answers with it, and logs one line when it has ended."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; everything that is not HTTP passes through."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(scope)
+        scope["request_id"] = request_id  # type: ignore[typeddict-unknown-key]  # ours
+        status, has_left = 0, False
+
+        async def receive_noting() -> HTTPReceiveMessage:
+            nonlocal has_left
+            message = await receive()
+            # After the answer has begun, this is how it ends.
+            has_left |= message["type"] == "http.disconnect" and not status
+            return message  # type: ignore[return-value]  # HTTP
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = int(message["status"])
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", request_id.encode()),
+                ]
+            await send(message)
+
+        try:
+            await self._app(scope, receive_noting, send_with_id)
+        finally:
+            said = _CLIENT_LEFT if has_left else status
+            Requests.log.info("request", **_line(scope, request_id, said, started))
+
+
+def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:
+    who = scope.get("principal")
+    line = {
+        "method": methods.asked(scope),
+        "path": scope["path"],
+        "status": status,
+        "ms": round((time.perf_counter() - started) * 1000, 2),
+        "request_id": request_id,
+    }
+    if who is not None:
+        line |= {"organization_id": who.organization_id, "key_id": who.key_id}  # type: ignore[attr-defined]
+    return line
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            text = value.decode("latin-1")
+            if _REQUEST_ID.fullmatch(text):
+                return text
+    return uuid.uuid4().hex

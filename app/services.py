@@ -1,0 +1,122 @@
+"""What the application runs on: the database, the vault, the queue and what works with them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
+
+from app import log
+from app.accounts.api_keys import ApiKeys
+from app.accounts.authenticator import Authenticator
+from app.accounts.failed_logins import FailedLogins
+from app.accounts.sessions import Sessions
+from app.assistants.history import Assistants
+from app.assistants.secrets import Secrets
+from app.assistants.view_cache import ViewCache
+from app.audit import signing
+from app.audit.exporting import Audit
+from app.config import Config
+from app.storage.database import Database, prepare
+from app.storage.engines import engines
+from app.transactions.clock import ForwardClock, Witness
+from app.transactions.idempotency import Idempotency
+from app.transactions.write_queue import WriteQueue
+from app.vault import store
+from app.vault.store import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import sqlalchemy as sa
+
+_START_SECONDS = 60
+_log = structlog.get_logger(__name__)
+
+
+class Services(Struct, frozen=True):
+    """What the routes work with."""
+
+    database: Database
+    vault: Vault
+    writer: WriteQueue
+    idempotency: Idempotency
+    authenticator: Authenticator
+    refusals: FailedLogins
+    assistants: Assistants
+    views: ViewCache
+    keys: ApiKeys
+    secrets: Secrets
+    audit: Audit
+    sessions: Sessions
+    clock: Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The server's clock."""
+    return datetime.now(UTC)
+
+
+@asynccontextmanager
+async def open_services(
+    config: Config,
+    clock: Callable[[], datetime] = utc_now,
+    command: str = "backstory serve",
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[Services]:
+    """Hold the database, bring it up to date and open everything that works on it.
+
+    Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
+    """
+    with engines(config.url).hold(command, make=True):
+        await _prepare(config.url)
+        safe = store.open_vault(config)
+        signer = signing.open_signer(config)
+        database = Database(config.url)
+        found = Assistants(database)
+        views = ViewCache(
+            database, found, is_alone=database.is_embedded, staleness=config.staleness
+        )
+        writer = WriteQueue(database, safe, clock, views, Witness(monotonic))
+        authenticator = Authenticator(database, safe, clock, config.staleness)
+        refusals = FailedLogins(writer, clock)
+        writer.start()
+        try:
+            yield Services(
+                database,
+                safe,
+                writer,
+                Idempotency(writer, clock, config.idempotency_lifetime),
+                authenticator,
+                refusals,
+                found,
+                views,
+                ApiKeys(database, authenticator),
+                Secrets(database, writer, log.REVEALED),
+                Audit(database, writer, signer, clock),
+                Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),
+                clock,
+            )
+        finally:
+            await refusals.drain()
+            await writer.drain()
+            await database.close()
+
+
+async def _prepare(url: sa.URL) -> None:
+    """As ``prepare``, but a server that is away may come back: for a process among several."""
+    for _ in range(_START_SECONDS):
+        try:
+            return await asyncio.to_thread(prepare, url)
+        except Exception as error:
+            if not engines(url).is_unavailable(error):
+                raise
+            _log.warning("database_unavailable", database=engines(url).name)
+            await asyncio.sleep(1)
+    return await asyncio.to_thread(prepare, url)
