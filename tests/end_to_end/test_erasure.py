@@ -80,7 +80,7 @@ DOORS = (
 )
 _IMPATIENT = "from app.storage import engines\nengines._BUSY_SECONDS = 0.02\n"
 _UNMARKED = "from app.vault import store\nstore.mark_for_scrub = lambda _: None\n"
-_DIES = "import os\nfrom app.cli import context as operating\noperating._scrub = lambda *_: os._exit(9)\n"
+_DIES = "import os\nfrom app.cli import context\ncontext._scrub = lambda *_: os._exit(9)\n"
 _SEALED = "SELECT ciphertext FROM sealed_secrets"
 _KEYS = "SELECT wrapped FROM vault_keys"
 

@@ -15,7 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.conftest import Server
 
-_PUBLISHED = Path(__file__).parents[3] / "shared" / "contract" / "assistants-openapi.json"
+_PUBLISHED = Path(__file__).parents[4] / "shared" / "contract" / "assistants-openapi.json"
 _OF_ALL_INTEGERS = (-(2**53), 2**53)  # beyond them, a JavaScript client reads another number
 _BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "format")
 

@@ -3,8 +3,8 @@
 The default run takes a few examples of each operation, always the same ones. The long form
 takes a thousand of each, valid and invalid ones; another seed gives other requests:
 
-    pytest tests/app/test_fuzz.py -m long
-    pytest tests/app/test_fuzz.py -m long --hypothesis-seed=7
+    pytest tests/app/api/test_fuzz.py -m long
+    pytest tests/app/api/test_fuzz.py -m long --hypothesis-seed=7
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ def test_every_operation_answers_as_it_is_described(
 def test_every_operation_answers_as_it_is_described_a_thousand_times(
     tenant: Tenant, description: Any, mode: GenerationMode, verb: str, path: str
 ) -> None:
-    """Run it with ``pytest tests/app/test_fuzz.py -m long``."""
+    """Run it with ``pytest tests/app/api/test_fuzz.py -m long``."""
     fuzz(tenant, description, verb, path, mode, _MANY)
 
 

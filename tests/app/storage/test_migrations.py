@@ -50,7 +50,7 @@ from tests.databases import (
 )
 from tests.end_to_end.processes import client, run, serving
 
-GOLDEN = Path(__file__).parents[1] / "events" / "golden"
+GOLDEN = Path(__file__).parents[2] / "events" / "golden"
 # What the old version could record, in the order of a stream.
 TAGS = (
     "assistant_created.v1",

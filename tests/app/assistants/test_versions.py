@@ -1110,7 +1110,7 @@ _VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_si
 def test_what_is_an_http_date_is_read_and_what_is_more_or_less_is_400(
     past: Past, place: str, date: datetime, junk: str
 ) -> None:
-    """The long form has other dates: ``pytest tests/app/test_versions.py --hypothesis-seed=7``."""
+    """Other dates: ``pytest tests/app/assistants/test_versions.py --hypothesis-seed=7``."""
     text = f"{date:%a, %d %b %Y %H:%M:%S} GMT"
     assert past.viewer.get(place, headers={"accept-datetime": text}).status_code in (200, 404)
     wrong = f"{text[:-4]}{junk}"

@@ -409,7 +409,7 @@ def test_reveal_agrees_with_a_plain_model(shared: Place, steps: list[tuple[Any, 
 def test_reveal_agrees_with_a_plain_model_at_length(
     shared: Place, steps: list[tuple[Any, ...]]
 ) -> None:
-    """pytest -m long tests/app/test_vault.py"""
+    """pytest -m long tests/app/vault/test_vault.py"""
     check_interleaving(shared, steps)
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from app.api import caching
 from app.assistants.preconditions import tag_of, version_in
 from projections.current import Stamp
-from tests.app.route_table import FILLABLE, KEYS, OPERATIONS, OWNED, PAGES, Operation
-from tests.app.test_preconditions import (
+from tests.app.api.test_statements import make_ids
+from tests.app.assistants.test_preconditions import (
     POLICY,
     READS,
     WRITES,
@@ -25,7 +25,7 @@ from tests.app.test_preconditions import (
     make,
     problem,
 )
-from tests.app.test_statements import make_ids
+from tests.app.route_table import FILLABLE, KEYS, OPERATIONS, OWNED, PAGES, Operation
 from tests.conftest import ASSISTANTS, version_of
 from tests.console import Browser
 

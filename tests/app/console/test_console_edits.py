@@ -162,7 +162,7 @@ def test_the_edit_of_one_field_changes_that_field_alone(
 def test_the_edit_of_one_field_changes_that_field_alone_many_times(
     story: Given, other: Tree, data: st.DataObject
 ) -> None:
-    """pytest -m long tests/app/test_console_edits.py"""
+    """pytest -m long tests/app/console/test_console_edits.py"""
     _one_field_alone(story, other, data)
 
 

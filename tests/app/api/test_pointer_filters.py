@@ -116,7 +116,7 @@ def test_whatever_the_filter_is(doors: dict[str, Any], door: str, text: str) -> 
 def test_whatever_the_filter_is_a_thousand_times(
     doors: dict[str, Any], door: str, text: str
 ) -> None:
-    """Run it with ``pytest tests/app/test_pointer_filters.py -m long``."""
+    """Run it with ``pytest tests/app/api/test_pointer_filters.py -m long``."""
     assert is_refused_as_no_pointer(doors[door](text)) != is_pointer(text)
 
 

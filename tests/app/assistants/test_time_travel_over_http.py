@@ -414,7 +414,7 @@ def test_any_story_leaves_a_past_that_is_as_it_was_and_plans_that_hold(
 def test_many_stories_leave_a_past_that_is_as_it_was_and_plans_that_hold(
     admin: httpx.Client, first: list[Tree], sent: list[Tree], seed: int
 ) -> None:
-    """Run it with: pytest -m long tests/app/test_time_travel_over_http.py."""
+    """Run it with: pytest -m long tests/app/assistants/test_time_travel_over_http.py."""
     the_past_is_as_it_was(admin, first, sent, seed)
 
 

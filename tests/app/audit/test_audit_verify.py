@@ -1,7 +1,7 @@
 """The offline verifier against exports that an independent builder makes, and forges.
 
 The long form flips every byte of an export of 1,000 events, in some ten seconds:
-``pytest -m long tests/app/test_audit_verify.py``.
+``pytest -m long tests/app/audit/test_audit_verify.py``.
 """
 
 from __future__ import annotations
@@ -380,7 +380,7 @@ def test_of_20000_flipped_bytes_and_more_none_is_missed(known: list[Log]) -> Non
 
 @pytest.mark.long
 def test_of_all_bytes_flipped_none_is_missed(known: list[Log]) -> None:
-    """The long form: ``pytest -m long tests/app/test_audit_verify.py``."""
+    """The long form: ``pytest -m long tests/app/audit/test_audit_verify.py``."""
     dice = random.Random(2)
     places = (
         (number, place, other_byte(dice, byte))

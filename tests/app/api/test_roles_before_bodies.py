@@ -22,7 +22,7 @@ from tests.app.route_table import OPERATIONS, PAGES, Operation, application, rou
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of
 
-_README = Path(__file__).parents[2] / "README.md"
+_README = Path(__file__).parents[3] / "README.md"
 _FILLED = re.compile(r"\{\w+\}")
 _QUERY = (
     b"limit=x&skip=-1&days=0&version=%00&as_of=never&active_only=perhaps&include_deleted=maybe"

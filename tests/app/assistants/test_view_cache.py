@@ -27,8 +27,8 @@ from events.patch import read_create, read_patch
 from projections import current
 from projections.current import Selection
 from tests.app import stored
+from tests.app.api.test_statements import make_ids
 from tests.app.route_table import OPERATIONS, Operation
-from tests.app.test_statements import make_ids
 from tests.conftest import ASSISTANTS, make_organizations, serving_process, version_of
 from tests.databases import config_of, copy_database, url_of, writing_engine
 

@@ -15,10 +15,10 @@ from app.api import access, methods
 from app.api.access import VIEWER
 from app.services import utc_now
 from tests.app import stored
+from tests.app.api.test_statements import make_ids
+from tests.app.assistants.test_preconditions import if_none_match
+from tests.app.console.test_console_api_client import fill
 from tests.app.route_table import OPERATIONS, OWNED, PAGES, Operation, application
-from tests.app.test_console_asking import fill
-from tests.app.test_preconditions import if_none_match
-from tests.app.test_statements import make_ids
 from tests.conftest import ASSISTANTS
 
 if TYPE_CHECKING:

@@ -123,7 +123,7 @@ def run(folder: Path, *command: str) -> str:
 
 @pytest.mark.long
 def test_makers_of_typescript_make_what_compiles(described: Path, tmp_path: Path) -> None:
-    """Needs npm, and its registry: ``pytest tests/app/test_generated_clients.py -m long``."""
+    """Needs npm, and its registry: ``pytest tests/app/api/test_generated_clients.py -m long``."""
     run(tmp_path, "npm", "init", "-y")
     run(tmp_path, "npm", "install", *_TYPESCRIPT)
     made = run(tmp_path, "npx", "openapi-typescript", str(described), "-o", "paths.ts")
