@@ -1,4 +1,4 @@
-"""A memory that does not grow: what was used first goes when there is no room."""
+"""An LRU cache that is bounded by weight. Kept libraries bound the count, or copy on access."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ V = TypeVar("V")
 
 
 class LRUCache(Generic[K, V]):
-    """Values with their weights, which together are never more than ``most``."""
+    """Values with weights, whose sum never exceeds ``most``; the least recently used goes first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._held: dict[K, tuple[V, int]] = {}  # what was used last stands last
+        self._held: dict[K, tuple[V, int]] = {}  # the most recently used one is last
         self.weight = 0
 
     def __len__(self) -> int:
@@ -24,19 +24,19 @@ class LRUCache(Generic[K, V]):
         return iter(self._held)
 
     def get(self, key: K) -> V | None:
-        """The value of a key, which is used by that."""
+        """The value of a key; counts as a use."""
         if (held := self._held.pop(key, None)) is None:
             return None
         self._held[key] = held
         return held[0]
 
     def peek(self, key: K) -> V | None:
-        """The value of a key, which is not used by that; also from another thread."""
+        """The value of a key; does not count as a use, and is safe in another thread."""
         held = self._held.get(key)
         return None if held is None else held[0]
 
     def put(self, key: K, value: V, weight: int) -> None:
-        """Hold a value, unless it is heavier than all that may be held."""
+        """Cache a value, unless it alone is heavier than ``most``."""
         self.drop(key)
         if weight > self._most:
             return
@@ -46,6 +46,6 @@ class LRUCache(Generic[K, V]):
             self.drop(next(iter(self._held)))
 
     def drop(self, key: K) -> None:
-        """Hold a key's value no longer, if it was held."""
+        """Remove a key's value, if it is cached."""
         if (held := self._held.pop(key, None)) is not None:
             self.weight -= held[1]

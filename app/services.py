@@ -13,7 +13,6 @@ import structlog
 from msgspec import Struct
 
 from app import log
-from app.accounts.api_keys import ApiKeys
 from app.accounts.authenticator import Authenticator
 from app.accounts.failed_logins import FailedLogins
 from app.accounts.sessions import Sessions
@@ -51,7 +50,6 @@ class Services(Struct, frozen=True):
     refusals: FailedLogins
     assistants: Assistants
     views: ViewCache
-    keys: ApiKeys
     secrets: Secrets
     audit: Audit
     sessions: Sessions
@@ -97,7 +95,6 @@ async def open_services(
                 refusals,
                 found,
                 views,
-                ApiKeys(database, authenticator),
                 Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
                 Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),

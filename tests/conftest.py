@@ -21,7 +21,7 @@ import pytest
 import uvicorn
 from msgspec import Struct, field
 
-from app.accounts import principals
+from app.accounts import api_keys, organizations, principals
 from app.audit import signing
 from app.main import create_app
 from app.services import utc_now
@@ -86,15 +86,15 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
             made = []
             for number in range(count):
                 now = utc_now()
-                organization_id = principals.ensure_organization(
+                organization_id = organizations.ensure_organization(
                     connection, safe, f"Organization {number}", now
                 )
                 tokens = {}
                 for role in principals.Role:
-                    user_id = principals.ensure_user(
+                    user_id = organizations.ensure_user(
                         connection, organization_id, role.name, f"{role.name}@example.com"
                     )
-                    _, tokens[role.name] = principals.add_key(
+                    _, tokens[role.name] = api_keys.add_key(
                         connection,
                         safe,
                         organization_id=organization_id,
@@ -106,7 +106,7 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
                         else {},
                         now=now,
                     )
-                _, tokens["runtime"] = principals.add_key(
+                _, tokens["runtime"] = api_keys.add_key(
                     connection,
                     safe,
                     organization_id=organization_id,

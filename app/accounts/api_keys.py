@@ -1,28 +1,92 @@
-"""What callers and operators do with API keys: make, change, revoke. Each is an event.
+"""API keys: list, make, change and revoke them. Each change of a key is an event.
 
-The functions work in the transaction of a ``UnitOfWork``, so that the server and the command line
-share them.
+A key is stored as an HMAC, and shown once. The functions that record events work in the
+transaction of a ``UnitOfWork``, so that the server and the command line share them.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import sqlalchemy as sa
+from msgspec import Struct
 
-from app.accounts import permissions, principals
-from app.accounts.principals import ApiKey, Role
+from app.accounts import permissions
+from app.accounts.principals import Role
+from app.accounts.tokens import PREFIX_LENGTH, make_token
 from app.naming import clean_name
+from app.storage.tables import api_keys
+from app.vault import store
 from events import pointers
 from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
+from events.errors import Refusal
+from events.settings import Moment
+from events.tables import from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
-    from app.accounts.authenticator import Authenticator
-    from app.storage.database import Database
     from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.vault.store import Vault
     from events.pointers import Tree
 
 _RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
+
+
+class KeyNotFound(Refusal):
+    """The caller's organization has no such API key."""
+
+    def __init__(self, key_id: int) -> None:
+        super().__init__(key_id)
+        self.key_id = key_id
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A key as the API shows it: without the token."""
+
+    id: int
+    user_id: int
+    name: str
+    key_prefix: str
+    role: str
+    permissions: dict[str, Any]
+    is_active: bool
+    usage_count: int
+    last_used_at: Moment | None
+    rate_limit: dict[str, int] | None = None
+    created_at: Moment
+    updated_at: Moment
+
+
+def list_keys(connection: sa.Connection, organization_id: int) -> list[ApiKey]:
+    """All keys of an organization, oldest first, including revoked ones."""
+    query = rows_of(api_keys, organization_id).order_by(api_keys.c.key_id)
+    return [_shown(row) for row in connection.execute(query)]
+
+
+def find_key(connection: sa.Connection, organization_id: int, key_id: int) -> ApiKey:
+    """One key of an organization; raises ``KeyNotFound``."""
+    query = rows_of(api_keys, organization_id).where(api_keys.c.key_id == key_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise KeyNotFound(key_id)
+    return _shown(row)
+
+
+def _shown(row: sa.Row[Any]) -> ApiKey:
+    return ApiKey(
+        id=row.key_id,
+        user_id=row.user_id,
+        name=row.name,
+        key_prefix=row.prefix,
+        role=row.role,
+        permissions=msgspec.json.decode(row.permissions),
+        is_active=row.is_active,
+        usage_count=row.usage_count,
+        last_used_at=None if row.last_used_at is None else from_micros(row.last_used_at),
+        created_at=from_micros(row.created_at),
+        updated_at=from_micros(row.updated_at),
+    )
 
 
 def create(
@@ -34,14 +98,14 @@ def create(
     role: Role,
     narrowed: dict[str, bool],
 ) -> tuple[ApiKey, str]:
-    """Make a key for a user: as it is shown, and the token itself, which nobody sees again.
+    """Make a key for a user; returns it with its token, which is shown only once.
 
-    Raises ``InvalidSettings`` for a name that is none.
+    Raises ``InvalidSettings`` for an invalid name.
     """
     name = clean_name(name)
     organization_id = caller.organization_id
     unit.counter(organization_id)
-    key_id, token = principals.add_key(
+    key_id, token = add_key(
         unit.connection,
         unit.vault,
         organization_id=organization_id,
@@ -51,50 +115,118 @@ def create(
         permissions=narrowed,
         now=unit.clock(),
     )
-    made = principals.find_key(unit.connection, organization_id, key_id)
+    made = find_key(unit.connection, organization_id, key_id)
     unit.record(caller, ApiKeyCreated, key_id=key_id, changes=pointers.diff({}, _members(made)))
     return made, token
 
 
 def change(unit: UnitOfWork, caller: Caller, key_id: int, values: dict[str, Any]) -> ApiKey:
-    """Rename, narrow, revoke or bring back a key; raises ``KeyNotFound``.
+    """Rename, narrow, revoke or reactivate a key; raises ``KeyNotFound``.
 
-    A change that changes nothing records nothing. Raises ``InvalidSettings`` for a name that is
-    none, and for permissions that the key cannot have.
+    A change that changes nothing records nothing. Raises ``InvalidSettings`` for an invalid name,
+    and for permissions that the key cannot have.
     """
     organization_id = caller.organization_id
     unit.counter(organization_id)
-    before = principals.find_key(unit.connection, organization_id, key_id)
-    wanted = dict(values)  # work may run again, after a neighbour's failure
-    if "name" in wanted:
-        wanted["name"] = clean_name(wanted["name"])
-    if "permissions" in wanted:
-        merged = permissions.merge(Role[before.role], before.permissions, wanted["permissions"])
-        wanted["permissions"] = merged
-    after = msgspec.structs.replace(before, **wanted)
+    before = find_key(unit.connection, organization_id, key_id)
+    new = dict(values)  # work may run again, after a neighbour's failure
+    if "name" in new:
+        new["name"] = clean_name(new["name"])
+    if "permissions" in new:
+        merged = permissions.merge(Role[before.role], before.permissions, new["permissions"])
+        new["permissions"] = merged
+    after = msgspec.structs.replace(before, **new)
     changes = pointers.diff(_members(before), _members(after))
     if not changes:
         return before
-    if "permissions" in wanted:
-        wanted["permissions"] = msgspec.json.encode(wanted["permissions"])
-    principals.change_key(unit.connection, organization_id, key_id, unit.clock(), **wanted)
+    if "permissions" in new:
+        new["permissions"] = msgspec.json.encode(new["permissions"])
+    change_key(unit.connection, organization_id, key_id, unit.clock(), **new)
     kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
     unit.record(caller, kind, key_id=key_id, changes=changes)
-    return principals.find_key(unit.connection, organization_id, key_id)
+    return find_key(unit.connection, organization_id, key_id)
 
 
 def _members(key: ApiKey) -> Tree:
     return {name: getattr(key, name) for name in _RECORDED}
 
 
-class ApiKeys:
-    """The keys of the caller's organization, to read."""
+def add_key(
+    connection: sa.Connection,
+    vault: Vault,
+    *,
+    organization_id: int,
+    user_id: int,
+    name: str,
+    role: Role,
+    permissions: dict[str, Any],
+    now: datetime,
+) -> tuple[int, str]:
+    """Insert a key; returns its id and its token, which is shown only once.
 
-    def __init__(self, database: Database, authenticator: Authenticator) -> None:
-        self._database = database
-        self._authenticator = authenticator
+    Raises ``InvalidSettings`` for an invalid name.
+    """
+    token = make_token(organization_id)
+    last = connection.scalar(rows_of(api_keys, organization_id, sa.func.max(api_keys.c.key_id)))
+    key_id = (last or 0) + 1
+    connection.execute(
+        sa.insert(api_keys).values(
+            organization_id=organization_id,
+            key_id=key_id,
+            user_id=user_id,
+            name=clean_name(name),
+            prefix=token[:PREFIX_LENGTH],
+            digest=store.digest(vault.keys(connection, organization_id).pepper, token),
+            role=role.name,
+            permissions=msgspec.json.encode(permissions),
+            is_active=True,
+            created_at=to_micros(now),
+            updated_at=to_micros(now),
+            usage_count=0,
+        )
+    )
+    return key_id, token
 
-    async def list(self, organization_id: int) -> list[ApiKey]:
-        """Every key, oldest first, with the uses that were counted until now."""
-        keys = await self._database.read(principals.list_keys, organization_id)
-        return [self._authenticator.with_usage(organization_id, key) for key in keys]
+
+def change_key(
+    connection: sa.Connection, organization_id: int, key_id: int, now: datetime, **values: Any
+) -> None:
+    """Rename, narrow, revoke or reactivate a key."""
+    connection.execute(
+        sa.update(api_keys)
+        .where(api_keys.c.organization_id == organization_id, api_keys.c.key_id == key_id)
+        .values(updated_at=to_micros(now), **values)
+    )
+
+
+class Usage(Struct, frozen=True, kw_only=True):
+    """How often a key was used since the last save, and when last."""
+
+    organization_id: int
+    key_id: int
+    uses: int
+    last: datetime
+
+
+def add_usage(connection: sa.Connection, usage: list[Usage]) -> None:
+    """Add uses that were counted in memory to the keys' totals."""
+    connection.execute(
+        sa.update(api_keys)
+        .where(
+            api_keys.c.organization_id == sa.bindparam("of_organization"),
+            api_keys.c.key_id == sa.bindparam("of_key"),
+        )
+        .values(
+            usage_count=api_keys.c.usage_count + sa.bindparam("uses"),
+            last_used_at=sa.bindparam("last"),
+        ),
+        [
+            {
+                "of_organization": key.organization_id,
+                "of_key": key.key_id,
+                "uses": key.uses,
+                "last": to_micros(key.last),
+            }
+            for key in usage
+        ],
+    )

@@ -1,8 +1,8 @@
-"""Authentication: an ASGI middleware, because a guard for each route costs half the throughput.
+"""Whose an API key is, cached; and the counts of its uses.
 
-A key that was seen is remembered, so that the next request needs no query. Revocation takes
-effect at once: it forgets the key before it is answered. Where other processes revoke keys, too,
-each is read anew when it was read longer ago than reads may be stale.
+A key that was looked up is cached, so that its next request needs no query. Revocation takes
+effect at once: it invalidates the key before it is answered. Other processes may revoke keys too
+on a server; there a cached key is read again once it is older than the allowed staleness.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, structs
 
-from app.accounts import principals
+from app.accounts import api_keys, principals, tokens
 from app.accounts.principals import Principal, RejectedKey
 from app.lru import LRUCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.accounts.principals import ApiKey
+    from app.accounts.api_keys import ApiKey
     from app.storage.database import Database
     from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
@@ -35,19 +35,19 @@ _SAVED_AT_ONCE = 100  # keys whose usage is written by one statement, so that wr
 
 class _Known(Struct):
     principal: Principal
-    read_at: float  # of ``time.monotonic``, which nobody sets back
+    read_at: float  # ``time.monotonic``, which is never set back
     key: tuple[int, int]  # the organization's id and the key's
 
 
 class _Uses(Struct):
-    """What is not written yet of a key's usage."""
+    """The uses of a key that are not saved yet."""
 
     count: int
     last: datetime
 
 
 class Authenticator:
-    """Tells whose a key is, and counts its uses."""
+    """Finds the principal of a token, and counts the uses of its key."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Authenticator:
         self._known: LRUCache[bytes, _Known] = LRUCache(most_known)
         self._unsaved: dict[tuple[int, int], _Uses] = {}
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
-        self._forgotten = 0
+        self._invalidations = 0
 
     async def principal(self, token: str) -> Principal | RejectedKey | None:
-        """Whose key this is; None where it names no organization."""
+        """The principal of a token; None if it names no existing organization."""
         digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
         known = self._known.get(digest)
         if known is None or self._is_stale(known):
@@ -92,49 +92,51 @@ class Authenticator:
         return time.monotonic() - known.read_at >= self._staleness.total_seconds()
 
     async def _look_up(self, token: str, digest: bytes) -> _Known | RejectedKey | None:
-        if principals.organization_of(token) is None:
+        if tokens.organization_of(token) is None:
             return None
-        forgotten, began = self._forgotten, time.monotonic()
-        found = await self._database.read(principals.authenticate, self._vault, token)
-        if not isinstance(found, Principal):
-            return found
-        known = _Known(found, began, (found.organization_id, found.key_id))
-        # What was read before a key was forgotten may be that key: answer, don't remember.
-        if forgotten == self._forgotten:
+        invalidations, began = self._invalidations, time.monotonic()
+        principal = await self._database.read(principals.authenticate, self._vault, token)
+        if not isinstance(principal, Principal):
+            return principal
+        known = _Known(principal, began, (principal.organization_id, principal.key_id))
+        # If a key was invalidated meanwhile, this may be that key: answer, but don't cache.
+        if invalidations == self._invalidations:
             self._known.put(digest, known, 1)
         return known
 
-    def forget(self, organization_id: int, key_id: int) -> None:
-        """Read a key anew at its next use: it was changed or revoked."""
-        self._forgotten += 1
+    def invalidate(self, organization_id: int, key_id: int) -> None:
+        """Read a key again at its next use, since it was changed or revoked."""
+        self._invalidations += 1
         for digest in list(self._known):
             known = self._known.peek(digest)
             if known is not None and known.key == (organization_id, key_id):
                 self._known.drop(digest)
 
     async def save_usage(self, writer: WriteQueue) -> None:
-        """Write the uses that were counted since the last time, some keys at a time."""
+        """Save the uses that were counted since the last time, some keys at a time."""
         keys = sorted(self._unsaved)  # every process locks the rows in this order
         for start in range(0, len(keys), _SAVED_AT_ONCE):
             portion = keys[start : start + _SAVED_AT_ONCE]
             counted = {key: structs.replace(self._unsaved[key]) for key in portion}
             usage = [
-                principals.Usage(organization_id=one, key_id=other, uses=uses.count, last=uses.last)
-                for (one, other), uses in counted.items()
+                api_keys.Usage(
+                    organization_id=organization_id, key_id=key_id, uses=uses.count, last=uses.last
+                )
+                for (organization_id, key_id), uses in counted.items()
             ]
             await writer.write(None, partial(_add_usage, usage))
             for key, uses in counted.items():
-                self._forget_saved(key, uses.count)
+                self._subtract(key, uses.count)
 
-    def _forget_saved(self, key: tuple[int, int], count: int) -> None:
-        """What was counted while it was written stays, to be written the next time."""
+    def _subtract(self, key: tuple[int, int], count: int) -> None:
+        """Keep what was counted while the rest was saved, for the next time."""
         uses = self._unsaved[key]
         uses.count -= count
         if uses.count == 0:
             del self._unsaved[key]
 
     def with_usage(self, organization_id: int, key: ApiKey) -> ApiKey:
-        """A key with the uses that are not written yet."""
+        """A key with the uses that are not saved yet."""
         uses = self._unsaved.get((organization_id, key.id))
         if uses is None:
             return key
@@ -143,5 +145,5 @@ class Authenticator:
         )
 
 
-def _add_usage(usage: list[principals.Usage], unit: UnitOfWork) -> None:
-    principals.add_usage(unit.connection, usage)
+def _add_usage(usage: list[api_keys.Usage], unit: UnitOfWork) -> None:
+    api_keys.add_usage(unit.connection, usage)

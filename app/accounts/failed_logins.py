@@ -1,7 +1,7 @@
-"""Refused keys become events of their organization, a flood of them only in part.
+"""Failed logins are recorded as ``LoginRefused`` events of their organization, up to a limit.
 
-Somebody who guesses must not fill the disk: each organization has a few events at once, and
-then one a minute; each says how many refusals went unrecorded since the one before it.
+Guessing keys must not fill the disk: an organization records a few failures at once, then one a
+minute; each event says how many went unrecorded since the one before it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from app.transactions.unit_of_work import Caller, system
+from app.transactions.unit_of_work import system
 from events.changed import LoginRefused
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ _log = structlog.get_logger(__name__)
 
 
 class FailedLogin(Struct, frozen=True, kw_only=True):
-    """A call with a key that is no good."""
+    """A request with an unknown or revoked key."""
 
-    stranger: RejectedKey
+    key: RejectedKey
     key_prefix: str
     ip_address: str | None
     request_id: str
@@ -41,7 +41,7 @@ class _Allowance(Struct):
     left: float
     at: datetime
     unrecorded: int = 0
-    last: FailedLogin | None = None  # of those
+    last: FailedLogin | None = None  # the last unrecorded one
 
     def take(self, now: datetime) -> bool:
         regained = (now - self.at).total_seconds() / _SECONDS_EACH
@@ -54,30 +54,28 @@ class _Allowance(Struct):
 
 
 class FailedLogins:
-    """Records attempts behind the answer, which does not wait for it."""
+    """Records failed logins in the background; the response does not wait for it."""
 
     def __init__(self, writer: WriteQueue, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._clock = clock
-        # For each organization's unknown keys, and for each key that it revoked.
+        # One for all unknown keys of an organization, and one for each revoked key.
         self._allowances: dict[tuple[int, int | None], _Allowance] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
-    def note(self, attempt: FailedLogin) -> None:
-        """Record an attempt, or count it where there were too many."""
+    def note(self, login: FailedLogin) -> None:
+        """Record a failed login, or only count it when there were too many."""
         now = self._clock()
-        who = attempt.stranger
-        allowance = self._allowances.setdefault(
-            (who.organization_id, who.key_id), _Allowance(_AT_ONCE, now)
-        )
+        source = (login.key.organization_id, login.key.key_id)
+        allowance = self._allowances.setdefault(source, _Allowance(_AT_ONCE, now))
         if allowance.take(now):
-            self._start(attempt, allowance)
+            self._start(login, allowance)
         else:
             allowance.unrecorded += 1
-            allowance.last = attempt
+            allowance.last = login
 
     async def settle(self) -> None:
-        """Record what was only counted, as far as it may be by now."""
+        """Record failed logins that were only counted, as far as the limit allows now."""
         now = self._clock()
         for allowance in self._allowances.values():
             if allowance.last is not None and allowance.take(now):
@@ -88,37 +86,37 @@ class FailedLogins:
             allowance.unrecorded -= 1
             self._start(allowance.last, allowance)
 
-    def _start(self, attempt: FailedLogin, allowance: _Allowance) -> None:
+    def _start(self, login: FailedLogin, allowance: _Allowance) -> None:
         unrecorded, allowance.unrecorded, allowance.last = allowance.unrecorded, 0, None
-        task = asyncio.create_task(self._record(attempt, unrecorded, allowance))
+        task = asyncio.create_task(self._record(login, unrecorded, allowance))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
 
     async def drain(self) -> None:
-        """Record what was only counted, and wait for all that is being recorded."""
+        """Record what was only counted, and wait until all is recorded."""
         for allowance in self._allowances.values():
             self._start_last(allowance)
         await asyncio.gather(*self._recording)
 
-    async def _record(self, attempt: FailedLogin, unrecorded: int, allowance: _Allowance) -> None:
-        who = system(attempt.stranger.organization_id, "authentication")
-        caller = Caller(
-            organization_id=who.organization_id, actor=who.actor, request_id=attempt.request_id
+    async def _record(self, login: FailedLogin, unrecorded: int, allowance: _Allowance) -> None:
+        organization_id = login.key.organization_id
+        caller = structs.replace(
+            system(organization_id, "authentication"), request_id=login.request_id
         )
 
         def work(unit: UnitOfWork) -> None:
             unit.record(
                 caller,
                 LoginRefused,
-                key_id=attempt.stranger.key_id,
-                key_prefix=attempt.key_prefix,
-                ip_address=attempt.ip_address,
+                key_id=login.key.key_id,
+                key_prefix=login.key_prefix,
+                ip_address=login.ip_address,
                 unrecorded=unrecorded,
             )
 
         try:
-            await self._writer.write(who.organization_id, work)
-        except Exception as error:  # noqa: BLE001  # the answer is out: say it, and go on
+            await self._writer.write(organization_id, work)
+        except Exception as error:  # noqa: BLE001  # the response is out: log it and go on
             allowance.unrecorded += unrecorded + 1
-            allowance.last = attempt
+            allowance.last = login
             _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Permissions of an API key: they narrow its role, and what they say must be so."""
+"""Permissions of an API key: they narrow its role, and must agree with it and each other."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LONGEST = 100
 def merge(role: Role, before: Mapping[str, Any], sent: Mapping[str, bool] | None) -> dict[str, Any]:
     """The permissions of a key after a change; raises ``InvalidSettings``.
 
-    What is not sent is kept, so that no change widens what it does not name. None takes all of
-    them away. A scope stays as it was given when the key was made.
+    Permissions that are not sent stay, so that no change widens what it does not name. None removes
+    all. Scopes stay as they were given when the key was created.
     """
     given = {REVEAL: True} if before.get(REVEAL) else {}
     if sent is None:

@@ -18,24 +18,29 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+import sqlalchemy as sa
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
+from app.storage.tables import ended_sessions
 from app.transactions.clock import TOLERANCE
+from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
 LIFETIME = timedelta(hours=12)
+# An expired session opens nothing. Its row is kept longer, in case the clock was ahead.
+SESSIONS_KEPT = timedelta(days=30)
 CODE_LIFETIME = timedelta(minutes=10)
 _NONCE_BYTES = 12
 _BOUND = b"backstory console session"
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """What the cookie holds. It ends when it expires, is ended, or its key is revoked."""
+    """The content of the cookie. It ends when it expires, is ended, or its key is revoked."""
 
     key: str
     token: str  # each form of the session carries it
@@ -46,7 +51,7 @@ class Session(Struct, frozen=True, kw_only=True):
 
     @property
     def digest(self) -> bytes:
-        """What the database knows the session by, which opens nothing."""
+        """What the database stores of the session; it does not open it."""
         return hashlib.sha256(self.token.encode()).digest()
 
 
@@ -80,13 +85,13 @@ class Sessions:
         return None
 
     def _is_running(self, session: Session) -> bool:
-        """A session that has longer to go than one that starts now began by a wrong clock."""
+        """A session that outlasts one started now was started by a wrong clock."""
         left = session.expires_at - self._clock()
         return timedelta(0) < left <= LIFETIME + TOLERANCE
 
 
 class Codes:
-    """Codes that stand for a key once, for a short time, in this process's memory alone."""
+    """One-time codes for keys. They live shortly, in this process's memory only."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -99,12 +104,44 @@ class Codes:
         return code
 
     def look(self, code: str) -> str | None:
-        """The key that a code stands for; None for a code that is no good."""
+        """The key of a code; None for an unknown or expired code."""
         key, expires_at = self._keys.get(code, (None, self._clock()))
         return key if self._clock() < expires_at else None
 
     def redeem(self, code: str) -> str | None:
-        """As ``look``, this once: the code is no good any more."""
+        """As ``look``, and the code is used up."""
         key = self.look(code)
         self._keys.pop(code, None)
         return key
+
+
+def is_session_ended(connection: sa.Connection, organization_id: int, digest: bytes) -> bool:
+    """Whether a session was ended, by any process."""
+    query = rows_of(ended_sessions, organization_id, ended_sessions.c.digest)
+    return connection.scalar(query.where(ended_sessions.c.digest == digest)) is not None
+
+
+def end_session(
+    connection: sa.Connection,
+    organization_id: int,
+    digest: bytes,
+    expires_at: datetime,
+    long_ago: datetime,
+) -> None:
+    """End a session; delete the rows of those that expired before ``long_ago``.
+
+    A session whose row is deleted too early opens again: take the moment from
+    ``UnitOfWork.longer_ago``.
+    """
+    connection.execute(
+        sa.delete(ended_sessions).where(
+            ended_sessions.c.organization_id == organization_id,
+            ended_sessions.c.expires_at < to_micros(long_ago),
+        )
+    )
+    if not is_session_ended(connection, organization_id, digest):
+        connection.execute(
+            sa.insert(ended_sessions).values(
+                organization_id=organization_id, digest=digest, expires_at=to_micros(expires_at)
+            )
+        )

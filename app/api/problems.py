@@ -17,7 +17,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.accounts.principals import KeyNotFound
+from app.accounts.api_keys import KeyNotFound
 from app.api import methods
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
 from app.assistants.changes import (

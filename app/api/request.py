@@ -11,13 +11,14 @@ import msgspec
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Struct
 
-from app.accounts.principals import MAX_ID, REVEAL, Principal, Role
+from app.accounts.principals import REVEAL, Principal, Role
 from app.api import access
 from app.api.caching import chosen_by
 from app.api.memento import HTTP_DATE
 from app.api.problems import HeaderUnreadable, UnsupportedMediaType
 from app.assistants.changes import ChangeRequest
 from app.assistants.preconditions import read_condition
+from app.storage.tables import MAX_ID
 from app.transactions.idempotency import IdempotentRequest, fingerprint
 from app.transactions.unit_of_work import Caller
 from events import parsing, pointers

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from app.accounts import principals
+from app.accounts import organizations
 from app.assistants import neighbours, references
 from app.assistants.changes import Assistant
 from events import pointers, store
@@ -199,7 +199,7 @@ class Assistants:
             stream = store.read_stream(connection, *key, newest_first=True, until=newest)
             found = history.entries(state, stream, wanted, limit)
             links = _links(connection, *key, [event for event, _ in found])
-            emails = principals.emails(connection, organization_id)
+            emails = organizations.emails(connection, organization_id)
             return [history.entry(event, before, emails, links) for event, before in found]
 
         return await self._database.snapshot(work)
@@ -385,7 +385,7 @@ def _entries(
     connection: sa.Connection, organization_id: int, assistant_id: int, events: Sequence[Event]
 ) -> list[VersionEntry]:
     key = (organization_id, assistant_id)
-    emails = principals.emails(connection, organization_id)
+    emails = organizations.emails(connection, organization_id)
     named = labels.of(connection, *key, [event.version for event in events])
     links = _links(connection, *key, events)
     return [history.version_entry(e, named.get(e.version), emails, links) for e in events]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct, structs
 
-from app.accounts import principals
+from app.accounts import organizations
 from app.audit.signing import VerifierKey
 from app.storage import private_files
 from app.transactions.unit_of_work import system
@@ -111,7 +111,7 @@ def look(
     if search.before is not None:
         page = structs.replace(sought, until=min(sought.until or 0, search.before - 1))
     found = store.read_stored(connection, organization_id, page, newest_first=True, skip=skip)
-    people = principals.emails(connection, organization_id)
+    people = organizations.emails(connection, organization_id)
     entries: list[AuditLogEntry] = []
     for rows in found:
         entries += _entries(connection, organization_id, rows, people)

@@ -18,11 +18,12 @@ from rich.progress import Progress
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import log
-from app.accounts import principals
+from app.accounts import organizations
 from app.audit import signing
 from app.cli import terminal
 from app.config import Config, as_unicode, read_config
 from app.services import utc_now
+from app.storage import tables
 from app.storage.database import is_current, prepare
 from app.storage.database_file import DatabaseHeld
 from app.storage.engines import SCRUB_ATTEMPTS, Engines, engines
@@ -51,7 +52,7 @@ class _Text(click.ParamType[str]):
 
 
 TEXT = _Text()
-ID = click.IntRange(1, principals.MAX_ID)
+ID = click.IntRange(1, tables.MAX_ID)
 DATABASE = click.option(
     "--database", type=TEXT, metavar="URL", help="[dim]BACKSTORY_DATABASE_URL[/]"
 )
@@ -65,7 +66,7 @@ def configure(**flags: str | None) -> Config:
 def find_organization(connection: sa.Connection, name: str | None) -> int:
     """The organization of a name; where there is only one, the name may be left out."""
     if name is not None:
-        found = principals.find_organization(connection, name)
+        found = organizations.find_organization(connection, name)
         return found if found is not None else fail(f"there is no organization {name}", 1)
     ids = store.organization_ids(connection)
     return ids[0] if len(ids) == 1 else fail("name the --organization", 1)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from app.accounts import api_keys, principals
+from app.accounts import api_keys, organizations, principals
 from app.accounts.principals import Role
 from app.assistants import changes as service
 from app.assistants.changes import ChangeRequest
@@ -189,7 +189,7 @@ def _interleaved() -> list[tuple[str, Change]]:
 
 
 def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
-    organization_id = principals.ensure_organization(
+    organization_id = organizations.ensure_organization(
         unit.connection, unit.vault, ORGANIZATION, unit.clock()
     )
     callers = {}
@@ -198,7 +198,7 @@ def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
         key, token = api_keys.create(
             unit,
             system(organization_id, "backstory demo"),
-            user_id=principals.ensure_user(unit.connection, organization_id, name, email),
+            user_id=organizations.ensure_user(unit.connection, organization_id, name, email),
             name=name,
             role=role,
             narrowed={},

@@ -20,7 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from app import log
-from app.accounts import api_keys, principals
+from app.accounts import api_keys, organizations, principals
 from app.accounts.sessions import Codes
 from app.assistants import secrets
 from app.audit import signing
@@ -286,11 +286,11 @@ def create_key(
     clean_email(email)
     config = operating.configure(database_url=database)
     with operating.writing(config, f"POST {_KEYS}", make=True) as unit:
-        organization_id = principals.ensure_organization(
+        organization_id = organizations.ensure_organization(
             unit.connection, unit.vault, organization, utc_now()
         )
         unit.lock([organization_id])
-        user_id = principals.ensure_user(unit.connection, organization_id, name or role, email)
+        user_id = organizations.ensure_user(unit.connection, organization_id, name or role, email)
         _, token = api_keys.create(
             unit,
             system(organization_id, "backstory keys create"),
@@ -309,8 +309,8 @@ def list_keys(database: str | None) -> None:
     """List every key: prefix, role, state, organization, name."""
     with operating.reading(operating.configure(database_url=database)) as connection:
         for organization_id in store.organization_ids(connection):
-            name = principals.organization_name(connection, organization_id)
-            for key in principals.list_keys(connection, organization_id):
+            name = organizations.organization_name(connection, organization_id)
+            for key in api_keys.list_keys(connection, organization_id):
                 state = "active" if key.is_active else "revoked"
                 terminal.say(key.key_prefix, key.role, state, name, key.name)
 
@@ -325,7 +325,7 @@ def revoke_key(prefix: str, database: str | None) -> None:
         found = [
             (organization_id, key)
             for organization_id in store.organization_ids(unit.connection)
-            for key in principals.list_keys(unit.connection, organization_id)
+            for key in api_keys.list_keys(unit.connection, organization_id)
             if key.is_active and _starts(key.key_prefix, prefix)
         ]
         if len(found) != 1:

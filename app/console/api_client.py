@@ -16,7 +16,7 @@ import msgspec
 from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
-from app.accounts import principals
+from app.accounts import sessions
 from app.accounts.principals import Principal, Role
 from app.accounts.sessions import Session
 from app.api import access, methods
@@ -101,9 +101,9 @@ class Visitor:
 
         def work(unit: UnitOfWork) -> None:
             organization_id = self.who.organization_id
-            long_ago = unit.longer_ago(organization_id, principals.SESSIONS_KEPT)
+            long_ago = unit.longer_ago(organization_id, sessions.SESSIONS_KEPT)
             unit.save_time(organization_id)
-            principals.end_session(
+            sessions.end_session(
                 unit.connection, organization_id, session.digest, session.expires_at, long_ago
             )
 
@@ -273,7 +273,7 @@ async def _sign_in(request: AnyRequest) -> Visitor:
     session = cookies.read(request)
     who = await cookies.whose(request, session.key)
     if who is None or await made_of.database.read(
-        principals.is_session_ended, who.organization_id, session.digest
+        sessions.is_session_ended, who.organization_id, session.digest
     ):
         raise SignedOut
     request.scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # for the log's line

@@ -10,11 +10,11 @@ from litestar import Request, get, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
-from app.accounts.principals import MAX_ID
 from app.api.access import EDITOR, VIEWER
 from app.console import sparkline
 from app.console.api_client import Visitor, first, once, signed_in, submitted
 from app.console.rendering import errors_of, go, page
+from app.storage.tables import MAX_ID
 from events.secrets import Plain, read_text
 
 AnyRequest = Request[Any, Any, Any]

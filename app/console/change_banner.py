@@ -13,10 +13,10 @@ from litestar import Request, Response, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
-from app.accounts.principals import MAX_ID
 from app.api.access import VIEWER
 from app.console.api_client import part, signed_in
 from app.console.rendering import page
+from app.storage.tables import MAX_ID
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from events.tables import metadata
 
+MAX_ID = 2**31 - 1  # of organizations, keys and assistants: what an Integer column holds
+
 users = sa.Table(
     "users",
     metadata,

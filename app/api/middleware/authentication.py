@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
 
-from app.accounts.principals import PREFIX_LENGTH
+from app.accounts.tokens import PREFIX_LENGTH
 from app.api.problems import CredentialsRepeated
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ class Authentication:
             scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
 
 
-def attempt(scope: Scope, token: str, stranger: RejectedKey) -> FailedLogin:
+def attempt(scope: Scope, token: str, key: RejectedKey) -> FailedLogin:
     """A call with a key that is no good, as it is noted."""
     return FailedLogin(
-        stranger=stranger,
+        key=key,
         key_prefix=token[:PREFIX_LENGTH],
         ip_address=_address(scope),
         request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log

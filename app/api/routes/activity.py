@@ -10,12 +10,12 @@ from litestar import Request, Response, get
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from app.accounts.principals import MAX_ID
 from app.api import openapi
 from app.api.access import VIEWER
 from app.api.examples import ACTIVITY
 from app.api.request import JSON, invalid, principal, services
 from app.api.routes.assistants import PREFIX
+from app.storage.tables import MAX_ID
 from projections.activity import ActiveAssistant
 from projections.current import Selection
 

@@ -9,13 +9,15 @@ from litestar import Request, Response, delete, get, post, put
 from msgspec import UNSET, Meta, UnsetType
 
 from app.accounts import api_keys, permissions
-from app.accounts.principals import MAX_ID, ApiKey, KeyNotFound, Role
+from app.accounts.api_keys import ApiKey, KeyNotFound
+from app.accounts.principals import Role
 from app.api import openapi
 from app.api.access import ADMIN
 from app.api.examples import KEY
 from app.api.request import JSON, Number, caller, carry_out, number, principal, read_json, services
 from app.api.responses import APIResponse, done
 from app.naming import Name, name_error
+from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
 from events.patch import read_struct
 
@@ -77,7 +79,9 @@ COMPONENTS = (ApiKeyCreate, ApiKeyUpdate, ApiKeyCreated, ApiKey)
 async def list_keys(request: AnyRequest) -> list[ApiKey]:
     """Every key of the organization, revoked ones too; never the keys themselves."""
     who = principal(request)
-    return await services(request).keys.list(who.organization_id)
+    keys = await services(request).database.read(api_keys.list_keys, who.organization_id)
+    with_usage = services(request).authenticator.with_usage
+    return [with_usage(who.organization_id, key) for key in keys]
 
 
 @post(
@@ -184,7 +188,7 @@ async def _change(
     try:
         return await carry_out(request, who, work)
     finally:
-        services(request).authenticator.forget(who.organization_id, key_id)
+        services(request).authenticator.invalidate(who.organization_id, key_id)
 
 
 def _read(kind: type[T], body: Any) -> T:

@@ -12,7 +12,6 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app.accounts.principals import MAX_ID
 from app.api import memento, openapi, responses
 from app.api.access import EDITOR, PUBLIC, VIEWER
 from app.api.examples import ASSISTANT, CREATE
@@ -52,6 +51,7 @@ from app.assistants.changes import Assistant
 from app.assistants.preconditions import read_condition
 from app.assistants.references import read_reference
 from app.assistants.view_cache import listed
+from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
 from events.patch import (
     describe,

@@ -12,7 +12,6 @@ from litestar.openapi.spec import Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromQuery, QueryParameter
 
-from app.accounts.principals import MAX_ID
 from app.api import openapi
 from app.api.access import ADMIN
 from app.api.examples import (
@@ -32,6 +31,7 @@ from app.audit.exporting import (
     RecordedCheckpoint,
     Search,
 )
+from app.storage.tables import MAX_ID
 from projections.audit import EVENT_TYPES, AuditLogEntry, EventType
 
 AnyRequest = Request[Any, Any, Any]

@@ -10,7 +10,6 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
-from app.accounts.principals import MAX_ID
 from app.api import methods, openapi
 from app.api.access import ADMIN
 from app.api.caching import chosen_by
@@ -18,6 +17,7 @@ from app.api.request import BOM, FORMULAS, caller, invalid, moment, read_table, 
 from app.api.routes.audit import PREFIX
 from app.api.streaming import TrailingStream, compressed, negotiate
 from app.audit.exporting import ExportRequest, find_format
+from app.storage.tables import MAX_ID
 from projections.audit import EVENT_TYPES
 from projections.exports import FORMATS, ParquetMissing, Wanted
 from projections.spreadsheets import Formulas

@@ -8,7 +8,7 @@ import msgspec
 from litestar import Request, Response, get, post
 from msgspec import Meta, Struct, field
 
-from app.accounts.principals import MAX_ID, Role
+from app.accounts.principals import Role
 from app.api import openapi
 from app.api.access import EDITOR, VIEWER
 from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
@@ -36,6 +36,7 @@ from app.assistants.change_sets import (
 )
 from app.assistants.history import DiffEntry, operation
 from app.assistants.preconditions import etag, read_condition
+from app.storage.tables import MAX_ID
 from events import pointers
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 import pytest
 
-from app.accounts.principals import MAX_ID
+from app.storage.tables import MAX_ID
 from tests.app import stored
 
 if TYPE_CHECKING:

@@ -24,10 +24,8 @@ class Clock:
 
 
 def attempt(key_id: int | None = None) -> FailedLogin:
-    stranger = RejectedKey(organization_id=1, key_id=key_id)
-    return FailedLogin(
-        stranger=stranger, key_prefix="bks_00000000", ip_address=None, request_id="r"
-    )
+    key = RejectedKey(organization_id=1, key_id=key_id)
+    return FailedLogin(key=key, key_prefix="bks_00000000", ip_address=None, request_id="r")
 
 
 def recorded(

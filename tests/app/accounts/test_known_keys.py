@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.accounts import principals
+from app.accounts import api_keys
 from app.accounts.authenticator import Authenticator
 from app.accounts.principals import Principal, Role
 from app.services import Services, open_services, utc_now
@@ -148,7 +148,7 @@ def _make_keys(database: Path, tenant: Organization) -> list[str]:
     safe, engine = store.open_vault(config_of(database)), writing_engine(database)
     with engine.begin() as connection:
         made = [
-            principals.add_key(
+            api_keys.add_key(
                 connection,
                 safe,
                 organization_id=tenant.id,

@@ -10,10 +10,11 @@ import httpx
 import pytest
 from msgspec import structs
 
-from app.accounts import principals
+from app.accounts import api_keys, principals, tokens
 from app.accounts.authenticator import Authenticator
 from app.main import create_app
 from app.services import utc_now
+from app.storage import tables
 from app.storage.database import Database
 from app.vault import store
 from tests.app import stored
@@ -343,9 +344,9 @@ class Slow(Database):
 class Forgetful(Authenticator):
     """One that does not notice that a key was forgotten while it was looked up."""
 
-    def forget(self, organization_id: int, key_id: int) -> None:
-        super().forget(organization_id, key_id)
-        self._forgotten = 0
+    def invalidate(self, organization_id: int, key_id: int) -> None:
+        super().invalidate(organization_id, key_id)
+        self._invalidations = 0
 
 
 @pytest.mark.parametrize(
@@ -362,7 +363,7 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
     def narrow(key_id: int) -> None:
         values = {"role": principals.Role.viewer.name}
         with engine.begin() as connection:
-            principals.change_key(connection, tenant.id, key_id, utc_now(), **values)
+            api_keys.change_key(connection, tenant.id, key_id, utc_now(), **values)
 
     async def story() -> tuple[principals.Role, principals.Role, principals.Role]:
         database = Slow(path)
@@ -380,11 +381,11 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
         with engine.connect() as connection:
             (key_id,) = [
                 key.id
-                for key in principals.list_keys(connection, tenant.id)
+                for key in api_keys.list_keys(connection, tenant.id)
                 if tenant.admin.startswith(key.key_prefix)
             ]
         narrow(key_id)
-        authenticator.forget(tenant.id, key_id)
+        authenticator.invalidate(tenant.id, key_id)
         later = await caller_of(tenant.admin)
         database.may_go.set()
         found = (await early).role, later.role, (await caller_of(tenant.admin)).role
@@ -424,7 +425,7 @@ def test_junk_is_turned_away_without_a_query(
 
 
 def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organization) -> None:
-    forged = principals.make_token(tenant.id)
+    forged = tokens.make_token(tenant.id)
     with server.client(None) as client, stored.statements() as seen:
         answer = client.get(ASSISTANTS, headers=with_key(forged))
     assert answer.status_code == 401
@@ -434,8 +435,8 @@ def test_a_key_of_the_right_form_is_looked_up(server: Server, tenant: Organizati
 
 def test_a_key_for_an_organization_that_is_not_there_is_refused(server: Server) -> None:
     with server.client(None) as client:
-        for organization_id in (0, 999_999, principals.MAX_ID):
-            forged = principals.make_token(organization_id)
+        for organization_id in (0, 999_999, tables.MAX_ID):
+            forged = tokens.make_token(organization_id)
             assert client.get(ASSISTANTS, headers=with_key(forged)).status_code == 401
 
 

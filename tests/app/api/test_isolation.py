@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app.accounts.principals import MAX_ID
+from app.storage.tables import MAX_ID
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, FILLABLE, KEYS, OPERATIONS, OWNED, Operation
 

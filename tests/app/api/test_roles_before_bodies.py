@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar, get
 from msgspec import Struct
 
-from app.accounts import principals
+from app.accounts import tokens
 from app.accounts.principals import Role
 from app.api import access
 from app.console.cookies import COOKIE
@@ -263,7 +263,7 @@ def test_control_without_the_check_parameters_and_bodies_are_read_first(
 def test_a_bad_key_is_a_refused_login_whatever_comes_with_it(
     database: Path, tenant: Organization
 ) -> None:
-    forged = with_key(principals.make_token(tenant.id))
+    forged = with_key(tokens.make_token(tenant.id))
 
     async def story(app: Any, _: Any) -> int:
         count = 0

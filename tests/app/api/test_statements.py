@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from app.accounts import principals
+from app.accounts import organizations
 from events.tables import metadata
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, OWNED, Operation
@@ -139,7 +139,7 @@ def test_a_new_key_is_looked_up_inside_its_organization(
 def test_an_operators_search_by_name_does_reach_across(server: Server) -> None:
     engine = reading_engine(server.database)
     with engine.connect() as connection, stored.statements() as seen:
-        assert principals.find_organization(connection, "Organization 0") is not None
+        assert organizations.find_organization(connection, "Organization 0") is not None
     engine.dispose()
     (statement,) = [one for one in seen if one.table]
     assert statement.table == "organizations"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app.accounts.principals import MAX_ID
+from app.storage.tables import MAX_ID
 from tests.app import stored
 from tests.conftest import version_of
 

@@ -16,7 +16,7 @@ import msgspec
 import pytest
 import uvicorn
 
-from app.accounts import principals
+from app.accounts import tokens
 from app.audit import exporting, signing
 from app.main import create_app
 from app.services import utc_now
@@ -520,7 +520,7 @@ def searched(server: Server) -> Iterator[httpx.Client]:
                 admin.delete(f"{KEYS}/{key['api_key']['id']}")
                 try_key(server, key["key"])
                 editor.delete(path)
-        try_key(server, principals.make_token(organization.id))
+        try_key(server, tokens.make_token(organization.id))
         eventually(admin, 4)
         admin.get(f"{AUDIT}/export")
         yield admin
@@ -923,7 +923,7 @@ def test_a_revoked_key_is_recorded_with_its_id_and_never_itself(
 def test_an_unknown_key_is_recorded_with_its_prefix_and_never_itself(
     server: Server, organization: Organization, admin: httpx.Client
 ) -> None:
-    token = principals.make_token(organization.id)
+    token = tokens.make_token(organization.id)
     try_key(server, token)
     (entry,) = eventually(admin, 1)
     assert entry["api_key_id"] is None
@@ -950,11 +950,11 @@ def refused(server: Server) -> int:
 def test_what_is_no_key_of_an_organization_records_nothing(
     server: Server, organization: Organization, admin: httpx.Client
 ) -> None:
-    real = principals.make_token(organization.id)
+    real = tokens.make_token(organization.id)
     wrong_checksum = real[:-1] + ("0" if real[-1] != "0" else "1")
     junk = [
         "", "x", "bks_", real[:-1], real + "0", real.lower(), wrong_checksum,
-        principals.make_token(10**6), principals.make_token(0), principals.make_token(2**31 - 1),
+        tokens.make_token(10**6), tokens.make_token(0), tokens.make_token(2**31 - 1),
         "eyJhbGciOiJIUzI1NiJ9.e30.x", "0" * 5000, f"{real} {real}",
     ]  # fmt: skip
     before = refused(server)
@@ -996,22 +996,22 @@ def test_a_flood_of_refused_logins_is_recorded_in_part_and_counted(
     server, clock = timed
     flooded, other = server.organization(), server.organization()
     with server.client(flooded.admin) as admin, server.client(other.admin) as neighbour:
-        flood(server, [principals.make_token(flooded.id) for _ in range(500)])
+        flood(server, [tokens.make_token(flooded.id) for _ in range(500)])
         assert [entry["details"]["unrecorded"] for entry in eventually(admin, 10)] == [0] * 10
         clock.now += timedelta(seconds=59)
-        try_key(server, principals.make_token(flooded.id))
+        try_key(server, tokens.make_token(flooded.id))
         clock.now += timedelta(seconds=1)
-        try_key(server, principals.make_token(flooded.id))
+        try_key(server, tokens.make_token(flooded.id))
         assert eventually(admin, 11)[0]["details"]["unrecorded"] == 491
-        try_key(server, principals.make_token(flooded.id))
+        try_key(server, tokens.make_token(flooded.id))
         # A flood of one organization takes nothing from another.
-        try_key(server, principals.make_token(other.id))
+        try_key(server, tokens.make_token(other.id))
         eventually(neighbour, 1)
         assert len(logs(admin)) == 11
         clock.now += timedelta(days=30)  # no more is saved up than at first
-        flood(server, [principals.make_token(flooded.id) for _ in range(20)])
+        flood(server, [tokens.make_token(flooded.id) for _ in range(20)])
         entries = eventually(admin, 21)
-        try_key(server, principals.make_token(other.id))
+        try_key(server, tokens.make_token(other.id))
         eventually(neighbour, 2)
         assert len(logs(admin)) == 21
         assert sum(entry["details"]["unrecorded"] for entry in entries) == 492
@@ -1024,14 +1024,14 @@ def test_without_the_limit_a_flood_is_recorded_whole(tmp_path: Path) -> None:
     guard_off = "import app.accounts.failed_logins; app.accounts.failed_logins._AT_ONCE = 10**9"
     with serving_process(database, waiting, preamble=guard_off) as server:
         organization = server.organization()
-        flood(server, [principals.make_token(organization.id) for _ in range(100)])
+        flood(server, [tokens.make_token(organization.id) for _ in range(100)])
         with server.client(organization.admin) as admin:
             assert len(eventually(admin, 100)) == 100
 
 
 def test_a_flood_does_not_keep_a_good_key_out(server: Server, organization: Organization) -> None:
     with server.client(organization.editor) as editor:
-        flood(server, [principals.make_token(organization.id) for _ in range(50)])
+        flood(server, [tokens.make_token(organization.id) for _ in range(50)])
         assert editor.post(ASSISTANTS, json={"name": "Still"}).status_code == 201
 
 
@@ -1042,6 +1042,6 @@ def test_refused_logins_that_were_answered_are_in_the_log_after_a_shutdown(
     waiting = make_organizations(database, 1)
     organization = waiting[0]
     with serving_process(database, waiting) as server:
-        flood(server, [principals.make_token(organization.id) for _ in range(9)])
+        flood(server, [tokens.make_token(organization.id) for _ in range(9)])
     types = [event["type"] for event in stored.events(database, organization.id)]
     assert types == ["login_refused.v1"] * 9

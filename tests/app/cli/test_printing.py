@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app import escaping, naming
-from app.accounts.principals import find_organization
+from app.accounts.organizations import find_organization
 from app.cli import terminal
 from events.errors import InvalidSettings
 from tests.conftest import make_organizations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app.accounts import principals
+from app.accounts import sessions
 from app.accounts.sessions import CODE_LIFETIME, LIFETIME, Codes, Sessions
 from app.console.cookies import COOKIE, local
 from app.main import create_app
@@ -186,7 +186,7 @@ def test_a_copied_cookie_opens_nothing_after_signing_out(
     with serving(database, []) as running:  # another process, after a restart
         assert [opens(running.url, one) for one in copies] == [False, True]
         # The control: a server that does not ask opens it.
-        monkeypatch.setattr(principals, "is_session_ended", lambda *_: False)
+        monkeypatch.setattr(sessions, "is_session_ended", lambda *_: False)
         assert [opens(running.url, one) for one in copies] == [True, True]
 
 
@@ -198,12 +198,12 @@ def test_ended_sessions_are_kept_for_a_while_after_they_expired(tmp_path: Path) 
     with engine.begin() as connection:
         for digest, now in zip(digests, (_AT, _AT, _AT + timedelta(days=31)), strict=True):
             for _ in range(2):  # twice is once
-                principals.end_session(
-                    connection, 1, digest, now + LIFETIME, now - principals.SESSIONS_KEPT
+                sessions.end_session(
+                    connection, 1, digest, now + LIFETIME, now - sessions.SESSIONS_KEPT
                 )
-            assert principals.is_session_ended(connection, 1, digest)
-        assert not principals.is_session_ended(connection, 2, digests[2])
-        assert [principals.is_session_ended(connection, 1, one) for one in digests] == [
+            assert sessions.is_session_ended(connection, 1, digest)
+        assert not sessions.is_session_ended(connection, 2, digests[2])
+        assert [sessions.is_session_ended(connection, 1, one) for one in digests] == [
             False, False, True,
         ]  # fmt: skip
     engine.dispose()
