@@ -6,7 +6,7 @@ _INTERRUPTED = 130  # as shells count it
 
 
 def main() -> None:
-    """Run the command. Most of its time is importing it, and Ctrl-C may come as early."""
+    """Run the command. Its imports take most of its time, so Ctrl-C may come during them."""
     try:
         from app.cli.main import main as run  # noqa: PLC0415  # see above
 

@@ -24,8 +24,9 @@ _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _EXAMPLES = f"{engines.SQLITE}:///PATH or {engines.POSTGRESQL}://USER@HOST/NAME"
-_FILES = frozenset(("master_key_file", "audit_key_file", "checkpoint_dir"))  # any bytes name one
-_TESTS = "BACKSTORY_TEST_"  # what points the test suite at a server
+# Paths may be any bytes; all other values are UTF-8.
+_FILES = frozenset(("master_key_file", "audit_key_file", "checkpoint_dir"))
+_TESTS = "BACKSTORY_TEST_"  # variables of the test suite
 
 
 class ConfigError(Exception):
@@ -33,7 +34,7 @@ class ConfigError(Exception):
 
 
 class Config(Struct, frozen=True, kw_only=True):
-    """All that can be configured. Each member is the variable ``BACKSTORY_<NAME>``."""
+    """The configuration. Each member is the variable ``BACKSTORY_<NAME>``."""
 
     database_url: str = "sqlite+aiosqlite:///backstory.db"
     host: str = "127.0.0.1"
@@ -57,29 +58,29 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def between_checkpoints(self) -> timedelta:
-        """How often the tree of each log that has grown is signed and kept."""
+        """How often the tree of a log that has grown is signed, and the checkpoint stored."""
         return _duration("CHECKPOINT_INTERVAL", self.checkpoint_interval)
 
     @property
     def idempotency_lifetime(self) -> timedelta:
-        """How long the answer to a request with an ``Idempotency-Key`` is kept."""
+        """How long the response to a request with an ``Idempotency-Key`` is stored."""
         return _duration("IDEMPOTENCY_TTL", self.idempotency_ttl)
 
     @property
     def staleness(self) -> timedelta:
-        """How old what is read may be where other processes write, too."""
+        """How old a cached read may be when other processes write, too."""
         return _duration("READ_STALENESS", self.read_staleness)
 
     @property
     def url(self) -> sa.URL:
-        """Where the database is."""
+        """The URL of the database."""
         return sa.make_url(self.database_url)
 
 
 def as_unicode(text: str) -> str | None:
-    """A text of the environment or the command line, which are bytes; None where not UTF-8.
+    """A text of the environment or the command line, decoded as UTF-8; None if it is not UTF-8.
 
-    Python reads them as the locale says, and keeps what it cannot read as halves of characters.
+    Python decodes both by the locale, and turns what it cannot decode into surrogates.
     """
     try:
         return os.fsencode(text).decode()
@@ -88,9 +89,9 @@ def as_unicode(text: str) -> str | None:
 
 
 def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Config:
-    """The configuration of this process; a flag that is given wins over its variable.
+    """The configuration of this process; a flag takes precedence over its variable.
 
-    Raises ``ConfigError``. Values are never part of its message: one may be a key.
+    Raises ``ConfigError``. Its message never repeats a value, which may be a key.
     """
     members: dict[str, str | int] = {
         name: environment[PREFIX + name.upper()]
@@ -107,8 +108,8 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     if unknown:
         raise ConfigError(f"{unknown[0]}: no such setting")
     for name in members.keys() - _FILES:
-        if isinstance(given := members[name], str):
-            members[name] = _readable(name, given)
+        if isinstance(text := members[name], str):
+            members[name] = _readable(name, text)
     for name in ("log_format", "log_level"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()
@@ -123,16 +124,16 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
 
 
 def as_variables(config: Config) -> dict[str, str]:
-    """The environment in which ``read_config`` gives this configuration."""
+    """The variables from which ``read_config`` reads this configuration."""
     members = msgspec.structs.asdict(config).items()
     return {PREFIX + name.upper(): str(value) for name, value in members if value is not None}
 
 
 def _duration(name: str, text: str) -> timedelta:
-    found = _DURATION.fullmatch(text.strip().lower())
-    if found is None:
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None:
         raise ConfigError(f"{PREFIX}{name}: expected a time such as 30d, 12h, 15m or 0s")
-    length = timedelta(**{_UNITS[found[2]]: int(found[1])})
+    length = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if length > _LONGEST:
         raise ConfigError(f"{PREFIX}{name}: expected no more than {_LONGEST.days}d")
     return length
@@ -147,7 +148,7 @@ def _readable(name: str, value: str) -> str:
 def _check_host(text: str) -> None:
     try:
         is_name = bool(text.encode("idna").strip())
-    except UnicodeError:  # too long, or no name at all
+    except UnicodeError:  # too long, or not a name
         is_name = False
     if not is_name:
         raise ConfigError(f"{PREFIX}HOST: expected an address or a name to listen on")
@@ -156,9 +157,9 @@ def _check_host(text: str) -> None:
 def _check_database_url(text: str) -> None:
     try:
         url = sa.make_url(text)
-    except (ArgumentError, ValueError):  # the second for a port that is no number
+    except (ArgumentError, ValueError):  # the second for a port that is not a number
         url = None
-    if url is None or "%00" in text:  # NUL, which no system and no server takes
+    if url is None or "%00" in text:  # NUL, which neither files nor servers accept
         raise ConfigError(f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}")
     match url.drivername:
         case engines.SQLITE if (

@@ -1,8 +1,8 @@
-r"""Texts from elsewhere as people see them: on pages, on a terminal and in the log, by one rule.
+r"""How untrusted text is shown on pages, terminals and in the log, invisible characters escaped.
 
-Names are free, so they may hold line ends, marks that turn the direction of what follows, and
-characters that nobody sees. Shown as they are, one name could pass for another, or for a line of
-ours. So each such character is shown by its number, as Python writes it: ``\u202e``.
+Names may hold line ends, direction overrides, and invisible characters. Shown unescaped, one name
+could pass for another, or for a line of our own output. So each such character is shown as a Python
+escape: ``\u202e``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Printable by their category, and yet nothing is seen of them: fillers, blanks and selectors
+# Printable by their category, and yet invisible: fillers, blanks and selectors
 # (Default_Ignorable_Code_Point, with the blank of Braille and an empty note head).
 UNSEEN = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0\U0001d159"
@@ -25,8 +25,8 @@ _EMOJI = (
 )
 _SCRIPT = r"[\u0620-\u06ff\u0750-\u077f\u0900-\u0dff\u1000-\u109f\u1780-\u17dd]"
 _WIDE = r"[\u3005-\u3007\u3041-\u318e\u31f0-\u9fff\uac00-\ud7a3\uf900-\ufad9\uff01-\uff9f]"
-# Where writing needs one: joiners in words of Arabic and Indic scripts, and in emoji; a selector
-# behind a symbol; the blank between two words of Chinese, Japanese or Korean.
+# Where an invisible character is needed: joiners in Arabic and Indic words, and in emoji; a
+# selector after a symbol; the space between two words of Chinese, Japanese or Korean.
 _NEEDED = re.compile(
     rf"(?<={_SCRIPT})[\u200c\u200d](?={_SCRIPT})"
     rf"|(?<={_EMOJI})\ufe0f?\u200d(?={_EMOJI})"
@@ -37,38 +37,39 @@ _LAYOUT = re.compile(r"(\r?\n|[\t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000])")
 
 
 def printable(text: object) -> str:
-    """A text as one line in which everything is seen."""
+    """A text as one line without invisible characters."""
     written = str(text)
     if written.isascii() and written.isprintable():  # as nearly always
         return written
     return "".join(
-        one if seen else one.encode("unicode_escape").decode() for one, seen in _pieces(written)
+        character if seen else character.encode("unicode_escape").decode()
+        for character, seen in _characters(written)
     )
 
 
 def printable_lines(text: object) -> str:
-    """A text of many lines, whose line ends and blanks are its own; all else is seen."""
+    """As ``printable``, but line ends and spaces stay as they are."""
     return "".join(
-        one if _LAYOUT.fullmatch(one) else printable(one) for one in _LAYOUT.split(str(text))
+        part if _LAYOUT.fullmatch(part) else printable(part) for part in _LAYOUT.split(str(text))
     )
 
 
 def unseen(text: str) -> list[str]:
-    """The characters of a text that ``printable`` shows by their numbers."""
-    return [one for one, seen in _pieces(text) if not seen]
+    """The characters of a text that ``printable`` escapes."""
+    return [character for character, seen in _characters(text) if not seen]
 
 
-def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """The characters in order, each with whether it is seen; what is needed counts as seen."""
+def _characters(text: str) -> Iterator[tuple[str, bool]]:
+    """The characters in order, each with whether it is visible; a needed one counts as visible."""
     at = 0
-    for found in _NEEDED.finditer(text):
-        # What stands around it must be seen itself, or nothing would be joined.
-        around = text[found.start() - 1], text[found.end() : found.end() + 1]
+    for needed in _NEEDED.finditer(text):
+        # Its neighbours must be visible, or it would join nothing.
+        around = text[needed.start() - 1], text[needed.end() : needed.end() + 1]
         if all(map(_is_seen, around)):
-            yield from ((one, _is_seen(one)) for one in text[at : found.start()])
-            yield found[0], True
-            at = found.end()
-    yield from ((one, _is_seen(one)) for one in text[at:])
+            yield from ((character, _is_seen(character)) for character in text[at : needed.start()])
+            yield needed[0], True
+            at = needed.end()
+    yield from ((character, _is_seen(character)) for character in text[at:])
 
 
 def _is_seen(character: str) -> bool:

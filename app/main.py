@@ -1,4 +1,4 @@
-"""The composition root: what the service is made of, and the application that serves it."""
+"""The composition root: the ASGI application, and the background tasks of its process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -49,7 +49,7 @@ from app.transactions.clock import ForwardClock
 from events.store import organization_ids
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
 
     from litestar.types import ASGIApp
 
@@ -58,12 +58,13 @@ _ROUTES = (
     audit_export, secrets, api_keys, health,
 )  # fmt: skip
 _log = structlog.get_logger(__name__)
+_Work = Callable[[], Awaitable[object]]
 
 _USAGE_SECONDS = 30.0
 _ENDING_SECONDS = 5.0
-_PURGE_SECONDS = 600.0  # as often, the time that was observed is kept
-_SCRUB_SECONDS = 15.0  # until what a reader kept in the files is tried again
-_CHECKPOINT_SECONDS = (1.0, 60.0)  # how often, at most and at least, one looks what is due
+_PURGE_SECONDS = 600.0  # purging also saves the observed time
+_SCRUB_SECONDS = 15.0  # a reader may have kept destroyed bytes in the files: try again
+_CHECKPOINT_SECONDS = (1.0, 60.0)  # bounds of the pause between looks for a due checkpoint
 
 
 def create_app(
@@ -72,34 +73,24 @@ def create_app(
     codes: Codes | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
-    """The application: a request goes through its log, authentication, the shortcut, the routes.
+    """The application: a request passes the log, authentication, the fast path and the routes.
 
-    ``codes`` sign in to the console once each.
+    ``codes`` are one-time codes that sign in to the console.
     """
     components = tuple(struct for room in _ROUTES for struct in room.COMPONENTS)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_services(config, clock, monotonic=monotonic) as made_of:
-            app.state.services = made_of
-            save_usage = partial(made_of.authenticator.save_usage, made_of.writer)
-            purge = partial(_purge, made_of, config.grace)
-            every = config.between_checkpoints
-            keep = partial(made_of.audit.keep_checkpoints, every, config.checkpoint_dir)
-            least, most = _CHECKPOINT_SECONDS
-            looks = max(least, min(every.total_seconds(), most))
-            settle = made_of.refusals.settle
+        async with open_services(config, clock, monotonic=monotonic) as services:
+            app.state.services = services
             stopping = asyncio.Event()
-            chores = [
-                asyncio.create_task(_repeat(settle, _USAGE_SECONDS, stopping)),
-                asyncio.create_task(_repeat(save_usage, _USAGE_SECONDS, stopping)),
-                asyncio.create_task(_repeat(purge, _PURGE_SECONDS, stopping)),
-                asyncio.create_task(_repeat(made_of.secrets.scrub, _SCRUB_SECONDS, stopping)),
-                asyncio.create_task(_repeat(keep, looks, stopping)),
+            tasks = [
+                asyncio.create_task(_repeat(work, seconds, stopping))
+                for work, seconds in _background_work(services, config)
             ]
             yield
-            await _end(chores, stopping)
-            await _attempt(save_usage)
+            await _end(tasks, stopping)
+            await _attempt(partial(services.authenticator.save_usage, services.writer))
 
     routes = Litestar(
         route_handlers=[*(handler for room in _ROUTES for handler in room.HANDLERS), ROUTER],
@@ -127,7 +118,7 @@ def create_app(
 
 
 def create_configured_app() -> ASGIApp:
-    """The application of a process that reads its own configuration: one of several workers."""
+    """The application of one of several worker processes, which reads its own configuration."""
     config = read_config(os.environ)
     log.configure(config)
     app = create_app(config)
@@ -136,42 +127,55 @@ def create_configured_app() -> ASGIApp:
 
 
 def spare_the_collector() -> None:
-    """Leave what was made for good alone, and look less often at what is not.
+    """Exempt what lives as long as the process from garbage collection, and collect less often.
 
-    Most of the longest answers' time was the cyclic collector's, and requests leave few cycles.
+    The cyclic collector took most of the time of the slowest responses, and requests leave few
+    cycles.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _purge(made_of: Services, grace: timedelta) -> None:
-    organizations = await made_of.database.read(organization_ids)
-    await made_of.secrets.purge(organizations, grace)
-    await made_of.idempotency.forget(organizations)
+def _background_work(services: Services, config: Config) -> list[tuple[_Work, float]]:
+    """What is repeated while the process runs, each with its pause in seconds."""
+    every = config.between_checkpoints
+    least, most = _CHECKPOINT_SECONDS
+    keep_checkpoints = partial(services.audit.keep_checkpoints, every, config.checkpoint_dir)
+    return [
+        (services.refusals.settle, _USAGE_SECONDS),
+        (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
+        (partial(_purge, services, config.grace), _PURGE_SECONDS),
+        (services.secrets.scrub, _SCRUB_SECONDS),
+        (keep_checkpoints, max(least, min(every.total_seconds(), most))),
+    ]
 
 
-async def _repeat(
-    chore: Callable[[], Awaitable[object]], seconds: float, stopping: asyncio.Event
-) -> None:
+async def _purge(services: Services, grace: timedelta) -> None:
+    organizations = await services.database.read(organization_ids)
+    await services.secrets.purge(organizations, grace)
+    await services.idempotency.forget(organizations)
+
+
+async def _repeat(work: _Work, seconds: float, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
-        await _attempt(chore)
+        await _attempt(work)
         with suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), seconds)
 
 
-async def _end(chores: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
-    """Let each finish what it is at: one that is cut off may keep a connection that others need."""
+async def _end(tasks: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
+    """Let each task finish its work: a cancelled one may keep a connection that others need."""
     stopping.set()
-    _, pending = await asyncio.wait(chores, timeout=_ENDING_SECONDS)
-    for chore in pending:
-        chore.cancel()
+    _, pending = await asyncio.wait(tasks, timeout=_ENDING_SECONDS)
+    for task in pending:
+        task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def _attempt(chore: Callable[[], Awaitable[object]]) -> None:
-    """Do what can wait until the next time if it fails now."""
+async def _attempt(work: _Work) -> None:
+    """Work that failed is logged, and tried again the next time."""
     try:
-        await chore()
-    except Exception as error:  # noqa: BLE001  # said, and tried again
+        await work()
+    except Exception as error:  # noqa: BLE001  # see above
         _log.warning("chore_failed", error=f"{type(error).__name__}: {error}")

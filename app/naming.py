@@ -1,4 +1,4 @@
-"""Names of organizations, users and keys, labels, and addresses: one rule for every door."""
+"""The rules for names of organizations, users and keys, for labels, and for e-mail addresses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MOST_OF_LABEL = 80
 # The rule is ``clean_name``'s; this describes it.
 Name = Annotated[str, Meta(extra_json_schema={"minLength": 1, "maxLength": MOST})]
 
-# Shown by their numbers, and yet part of a name: blanks, and characters that are newer than this
-# Python.
+# Escaped when they are shown, and yet allowed in names: blanks, and characters that are newer than
+# this Python.
 _HARMLESS = frozenset(("Zs", "Cn"))
-_SEEN = frozenset("LNPSM")  # the kinds of character that leave something to be seen
+_SEEN = frozenset("LNPSM")  # the categories of characters that are visible
 
 
 def clean_name(text: str, loc: Location = ("body", "name")) -> str:
-    """A name without blanks around it; raises ``InvalidSettings``."""
+    """A valid name, without blanks around it; raises ``InvalidSettings``."""
     name = text.strip()
     if (error := name_error(text, loc)) is not None:
         raise InvalidSettings((error,))
@@ -31,16 +31,17 @@ def clean_name(text: str, loc: Location = ("body", "name")) -> str:
 
 
 def spellings(text: str) -> list[str]:
-    """How one name may stand in a database: as it is given, trimmed, and composed or not."""
+    """The forms in which a name may be stored: as given, trimmed, composed, and decomposed."""
     name = text.strip()
     forms = (unicodedata.normalize("NFC", name), unicodedata.normalize("NFD", name))
     return list(dict.fromkeys((text, name, *forms)))
 
 
 def clean_label(text: str, loc: Location = ("body", "label")) -> str:
-    """A version's label, by the same rule, without blanks around it; raises ``InvalidSettings``.
+    """A valid label of a version, without blanks around it; raises ``InvalidSettings``.
 
-    It names one version, and stands in paths: so there is no slash in it, and one way to spell it.
+    A label follows the rule for names. It also stands in paths and names one version, so it holds
+    no slash and has only one spelling.
     """
     label = text.strip()
     error = name_error(text, loc, MOST_OF_LABEL)
@@ -55,7 +56,7 @@ def clean_label(text: str, loc: Location = ("body", "label")) -> str:
 
 
 def name_error(text: str, loc: Location, most: int = MOST) -> FieldError | None:
-    """What is wrong with a name; None where nothing is."""
+    """The error of a name; None for a valid one."""
     name = text.strip()
     kinds = {unicodedata.category(character) for character in name}
     if not {kind[0] for kind in kinds} & _SEEN:
@@ -70,9 +71,9 @@ def name_error(text: str, loc: Location, most: int = MOST) -> FieldError | None:
 
 
 def clean_email(text: str | None, loc: Location = ("body", "email")) -> str | None:
-    """An e-mail address in its usual form, None for none; raises ``InvalidSettings``.
+    """An e-mail address in its normal form; raises ``InvalidSettings``. None stays None.
 
-    Nobody is asked whether it can be delivered to.
+    Whether it can be delivered to is not checked.
     """
     if text is None:
         return None
