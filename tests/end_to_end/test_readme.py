@@ -1,4 +1,4 @@
-"""What the README tells a reader to paste is run here, so that it cannot rot."""
+"""What the README and the pages beside the code tell a reader to paste is run here."""
 
 from __future__ import annotations
 
@@ -37,6 +37,11 @@ CURLRC = 'fail-with-body\nwrite-out = "%{stderr}status %{http_code}\\n"\n'
 def section(heading: str) -> str:
     """The text below a heading, up to the next of its rank."""
     return README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
+def page(name: str) -> str:
+    """A page beside the code."""
+    return (ROOT / name).read_text("utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -133,26 +138,30 @@ def test_the_run_command_serves_a_fresh_clone(clone: Clone) -> None:
 
 
 def test_the_tour_works_as_it_is_pasted(clone: Clone, tmp_path: Path) -> None:
-    first, *rest = blocks(section("A tour with curl"), "sh")
-    filled_in = re.sub(r"(?m)^URL=.*$", f"URL={clone.url}", first)
-    filled_in = re.sub(r"(?m)^KEY=.*$", f"KEY={clone.key}", filled_in)
-    assert clone.url in filled_in
-    assert clone.key in filled_in
-    toured = tour(clone.folder, tmp_path, [filled_in, *rest])
+    scripts = tour_with(clone.url, clone.key)
+    toured = tour(clone.folder, tmp_path, scripts)
     assert toured.returncode == 0, toured.stdout + toured.stderr
     assert "verified: " in toured.stdout
     assert re.search(r"sequence \d+: edited: ", toured.stderr)
     assert toured.stdout.endswith("caught\n")
     statuses = re.findall(r"^status (\d+)$", toured.stderr, re.MULTILINE)
-    assert len(statuses) == "".join(rest).count("curl ")
+    assert len(statuses) == "".join(scripts).count("curl ")
     assert {status[0] for status in statuses} == {"2"}
 
 
 def test_control_a_tour_that_meets_an_error_fails(clone: Clone, tmp_path: Path) -> None:
-    lost = [f"URL={clone.url}\nKEY=bks_wrong\n", *blocks(section("A tour with curl"), "sh")[1:]]
-    toured = tour(clone.folder, tmp_path, lost)
+    toured = tour(clone.folder, tmp_path, tour_with(clone.url, "bks_wrong"))
     assert toured.returncode == 22
     assert re.findall(r"status (\d+)", toured.stderr) == ["401"]
+
+
+def tour_with(url: str, key: str) -> list[str]:
+    """The tour's blocks, with an address and a key filled in."""
+    first, *rest = blocks(section("A tour with curl"), "sh")
+    filled_in = re.sub(r"(?m)^URL=.*$", f"URL={url}", first)
+    filled_in = re.sub(r"(?m)^KEY=.*$", f"KEY={key}", filled_in)
+    assert f"URL={url}\nKEY={key}\n" in filled_in
+    return [filled_in, *rest]
 
 
 def tour(folder: Path, curl_home: Path, scripts: list[str]) -> subprocess.CompletedProcess[str]:
@@ -185,10 +194,12 @@ def test_the_commands_that_serve_work_as_they_are_pasted(clone: Clone) -> None:
         key = (clone.folder / "key.txt").read_text().strip()
         headers = {"authorization": f"Bearer {key}"}
         assert httpx.get(f"{url}{ASSISTANTS}", headers=headers).json() == []
-        (export,) = blocks(section("Audit"), "sh")
-        subprocess.run(["bash", "-e", "-c", export], cwd=clone.folder, env=pristine(), check=True)
-        assert (clone.folder / "audit.csv").read_text().startswith("sequence,time,assistant,")
-    assert (clone.folder / "backstory.db.key").exists()
+    old = (clone.folder / "backstory.db.key").read_bytes()
+    (rotate,) = blocks(page("app/vault/README.md"), "sh")
+    subprocess.run(["bash", "-e", "-c", rotate], cwd=clone.folder, env=pristine(), check=True)
+    assert (clone.folder / "old.key").read_bytes() == old
+    assert (clone.folder / "backstory.db.key").read_bytes() != old
+    subprocess.run([".venv/bin/backstory", "check"], cwd=clone.folder, env=pristine(), check=True)
 
 
 def test_the_commands_for_postgresql_work_as_they_are_pasted(clone: Clone, tmp_path: Path) -> None:
