@@ -25,22 +25,8 @@ from app.api.caching import CacheControl
 from app.api.middleware import request_log
 from app.api.middleware.authentication import Authentication
 from app.api.middleware.fast_path import Shortcut
-from app.api.request import MAX_BODY
-from app.api.routes import (
-    activity,
-    api_keys,
-    assistants,
-    audit,
-    audit_export,
-    change_sets,
-    changes,
-    health,
-    history,
-    policy,
-    reversals,
-    secrets,
-    versions,
-)
+from app.api.request import MAX_BODY, ApiRequest
+from app.api.router import ROUTERS
 from app.config import Config, read_config
 from app.console.rendering import TEMPLATES, on_no_route
 from app.console.router import ROUTER
@@ -53,10 +39,6 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp
 
-_ROUTES = (
-    assistants, activity, changes, history, versions, reversals, change_sets, policy, audit,
-    audit_export, secrets, api_keys, health,
-)  # fmt: skip
 _log = structlog.get_logger(__name__)
 _Work = Callable[[], Awaitable[object]]
 
@@ -77,7 +59,6 @@ def create_app(
 
     ``codes`` are one-time codes that sign in to the console.
     """
-    components = tuple(struct for room in _ROUTES for struct in room.COMPONENTS)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -93,14 +74,15 @@ def create_app(
             await _attempt(partial(services.authenticator.save_usage, services.writer))
 
     routes = Litestar(
-        route_handlers=[*(handler for room in _ROUTES for handler in room.HANDLERS), ROUTER],
+        route_handlers=[*ROUTERS, ROUTER],
         lifespan=[lifespan],
         exception_handlers={
             **problems.HANDLERS,
             NotFoundException: on_no_route,
             MethodNotAllowedException: on_no_route,
         },
-        openapi_config=openapi.config(version("backstory"), (*components, problems.Problem)),
+        openapi_config=openapi.config(version("backstory")),
+        request_class=ApiRequest,
         request_max_body_size=MAX_BODY,
         before_request=access.before_request,
         template_config=TEMPLATES,

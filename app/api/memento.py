@@ -6,15 +6,20 @@ of its versions is a memento, at ``?version=7``; those at which it was deleted a
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from app.api.caching import chosen_by
+from app.api.problems import HeaderUnreadable
 from app.assistants.neighbours import Neighbours
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from litestar import Request
 
 # RFC 9110's IMF-fixdate, the one form that RFC 7089 has for a header's date.
 HTTP_DATE = (
@@ -22,7 +27,27 @@ HTTP_DATE = (
     " (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
     " [1-9][0-9]{3} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT$"
 )
+_ACCEPT_DATETIME = "Accept-Datetime"
+_HTTP_DATE_RULE = "It should be one HTTP date, such as Sun, 01 Mar 2026 09:00:00 GMT"
 _AS_OF = "as_of"
+
+
+def accept_datetime(request: Request[Any, Any, Any]) -> datetime | None:
+    """The moment that the header ``Accept-Datetime`` asks for.
+
+    Raises ``HeaderUnreadable`` unless it is one date.
+    """
+    lines = chosen_by(request, _ACCEPT_DATETIME)
+    if not lines:
+        return None
+    if len(lines) > 1 or not re.fullmatch(HTTP_DATE, lines[0].strip()):
+        raise HeaderUnreadable(_ACCEPT_DATETIME, _HTTP_DATE_RULE)
+    try:
+        moment = parsedate_to_datetime(lines[0]).astimezone(UTC)
+    except (ValueError, OverflowError):  # the 31st of February
+        raise HeaderUnreadable(_ACCEPT_DATETIME, _HTTP_DATE_RULE) from None
+    # To the end of the second, so that a Memento-Datetime leads back to what it was sent with.
+    return moment.replace(microsecond=999_999)
 
 
 def headers(address: str, version: int, moment: datetime, around: Neighbours) -> dict[str, str]:

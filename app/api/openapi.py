@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from litestar import Request, Router
+from litestar import Litestar, Request, Router
 from litestar.enums import OpenAPIMediaType as OpenAPIMediaTypes
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import OpenAPIRenderPlugin
@@ -31,9 +32,11 @@ from litestar.openapi.spec import (
 )
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
+from litestar.routes import HTTPRoute
 
 from app.api import access
 from app.api.memento import HTTP_DATE
+from app.api.problems import Problem
 from app.api.published import Published
 from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
 from events.pointers import POINTER
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Structs = tuple[type[msgspec.Struct], ...]
+STRUCTS = "structs"  # an attribute of each operation
 REFERENCE = "#/components/schemas/{name}"
 _JSON = "application/json"
 _PROBLEM = "application/problem+json"
@@ -184,16 +188,24 @@ class Body:
 class _Complete(OpenAPIRenderPlugin):
     """The description with the schemas of the Structs, which are made when somebody asks."""
 
-    def __init__(self, structs: Structs, *, path: str, **members: Any) -> None:
-        super().__init__(path=path, **members)
-        self._structs = structs
-
-    def complete(self, openapi_schema: dict[str, Any]) -> dict[str, Any]:
+    def complete(self, app: Litestar, openapi_schema: dict[str, Any]) -> dict[str, Any]:
         """The description, its references with what they refer to."""
-        _, made = msgspec.json.schema_components(self._structs, ref_template=REFERENCE)
+        _, made = msgspec.json.schema_components(_structs(app), ref_template=REFERENCE)
         schemas = {name: _as_ruled(schema) for name, schema in made.items()}
         components = openapi_schema["components"] | {"schemas": schemas}
         return openapi_schema | {"components": components}
+
+
+def _structs(app: Litestar) -> Structs:
+    """The Structs that the operations of the routes refer to, and the one of all errors."""
+    operations = (
+        handler.operation_class
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    )
+    structs = (getattr(operation, STRUCTS, ()) for operation in operations)
+    return tuple(dict.fromkeys((*chain.from_iterable(structs), Problem)))
 
 
 def _as_ruled(schema: Any) -> Any:
@@ -220,7 +232,7 @@ class Document(_Complete):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The document, whole."""
-        return self.render_json(request, self.complete(openapi_schema))
+        return self.render_json(request, self.complete(request.app, openapi_schema))
 
 
 class Page(_Complete):
@@ -228,11 +240,11 @@ class Page(_Complete):
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
         """The page, whole."""
-        del request
+        api = self.complete(request.app, openapi_schema)
         pages = Environment(
             loader=PackageLoader("app.api"), autoescape=True, undefined=StrictUndefined
         )
-        return pages.get_template("schema.html").render(api=self.complete(openapi_schema)).encode()
+        return pages.get_template("schema.html").render(api=api).encode()
 
 
 def operation(
@@ -269,7 +281,22 @@ def operation(
             self.responses = dict(said)
             self.security = [] if public else [{_BEARER: []}]
 
+    setattr(Described, STRUCTS, _structs_of(answers, body, plan, pending))
     return Described
+
+
+def _structs_of(
+    answers: tuple[Answer, ...],
+    body: Body | None,
+    plan: type[msgspec.Struct] | None,
+    pending: Answer | None,
+) -> Structs:
+    """The Structs that an operation refers to."""
+    all_answers = answers if pending is None else (*answers, pending)
+    schemas = [schema for one in all_answers for schema in (one.schema, *one.or_else)]
+    schemas += [] if body is None else [body.schema, *(form.schema for form in body.others)]
+    schemas += [] if plan is None else [plan]
+    return tuple(schema for schema in schemas if not isinstance(schema, Schema))
 
 
 # What says of a value which ones are taken.
@@ -290,8 +317,8 @@ def _as_sent(parameter: Parameter | Reference) -> Parameter | Reference:
     return parameter
 
 
-def config(version: str, structs: Structs) -> OpenAPIConfig:
-    """The description's frame, and the Structs that operations refer to."""
+def config(version: str) -> OpenAPIConfig:
+    """The description's frame."""
     return OpenAPIConfig(
         title="Backstory",
         version=version,
@@ -331,8 +358,8 @@ def config(version: str, structs: Structs) -> OpenAPIConfig:
             middleware=[Published()],
         ),
         render_plugins=[
-            Page(structs, path="/"),
-            Document(structs, path="/openapi.json", media_type=OpenAPIMediaTypes.OPENAPI_JSON),
+            Page(path="/"),
+            Document(path="/openapi.json", media_type=OpenAPIMediaTypes.OPENAPI_JSON),
         ],
     )
 

@@ -7,7 +7,8 @@ import binascii
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from app.api.request import invalid, path_of
+from app.api.parameters import invalid_query
+from app.api.routing import path_of
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -37,5 +38,5 @@ def read_cursor(cursor: str | None) -> int | None:
     except (binascii.Error, ValueError):
         position = 0
     if not 0 < position < _LARGEST:
-        raise invalid("cursor", "Input should be a cursor that this endpoint gave")
+        raise invalid_query("cursor", "Input should be a cursor that this endpoint gave")
     return position

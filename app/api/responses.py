@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from app.api import memento, openapi
 from app.api.examples import ASSISTANT, PLAN
+from app.api.media_types import JSON
 from app.assistants import representation
 from app.assistants.changes import Clash, Outcome
 from app.assistants.policy import rule_of
@@ -23,14 +24,13 @@ from projections.history import ChangedPath, ChangeSummary, changed_paths
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from app.api.request import Preferences
+    from app.api.preferences import Preferences
     from app.assistants.changes import Assistant
     from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
     from app.assistants.view_cache import View
 
 _MAX_HEADER = 4000
-JSON = "application/json"
 
 
 class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):

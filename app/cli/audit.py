@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 import msgspec
 import rich_click as click
 
-from app.api.request import invalid, moment, pointer, read_table
+from app.api.parameters import invalid_query, moment, pointer, read_table
 from app.api.routes.audit_export import Name
 from app.audit import archive, exporting, resume, signing
 from app.audit import verify as audit_verify
@@ -259,7 +259,7 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
 def _date(text: str) -> datetime:
     found = moment("before", f"{text}T00:00:00Z" if len(text) == len("2026-01-01") else text)
     if found is None:
-        raise invalid("before", "Input should be a date")
+        raise invalid_query("before", "Input should be a date")
     return found
 
 

@@ -20,7 +20,7 @@ from app.accounts import sessions
 from app.accounts.principals import Principal, Role
 from app.accounts.sessions import Session
 from app.api import access, methods
-from app.api.request import services
+from app.api.request import ApiRequest
 from app.console import cookies
 from app.console.cookies import SignedOut
 from app.console.line_ends import as_typed
@@ -85,7 +85,7 @@ class Refused(Refusal):
 class Visitor:
     """Somebody signed in, and the API as their key sees it."""
 
-    def __init__(self, request: AnyRequest, session: Session, who: Principal) -> None:
+    def __init__(self, request: ApiRequest, session: Session, who: Principal) -> None:
         self._request = request
         self._session = session
         self.who = who
@@ -97,7 +97,7 @@ class Visitor:
 
     async def sign_out(self) -> None:
         """End the session, whoever has a copy of its cookie."""
-        made_of, session = services(self._request), self._session
+        made_of, session = self._request.services, self._session
 
         def work(unit: UnitOfWork) -> None:
             organization_id = self.who.organization_id
@@ -249,7 +249,7 @@ def part(text: object) -> str:
     return quote(str(text), safe="")
 
 
-async def before_request(request: AnyRequest) -> Response[None] | None:
+async def before_request(request: ApiRequest) -> Response[None] | None:
     """Let a request of the console through, or raise what stands against it.
 
     The same rule as the API's, with the session's key in place of the header's. Raises
@@ -267,9 +267,9 @@ async def before_request(request: AnyRequest) -> Response[None] | None:
     return None
 
 
-async def _sign_in(request: AnyRequest) -> Visitor:
+async def _sign_in(request: ApiRequest) -> Visitor:
     """Who visits; raises ``SignedOut``, also where the key was revoked or the session ended."""
-    made_of = services(request)
+    made_of = request.services
     session = cookies.read(request)
     who = await cookies.whose(request, session.key)
     if who is None or await made_of.database.read(

@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 from msgspec import convert
 
 from app.api.access import EDITOR, VIEWER
-from app.api.request import JSON_PATCH
+from app.api.media_types import JSON_PATCH
 from app.console import edits, fields, formatting
 from app.console.api_client import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.rendering import errors_of, go, page

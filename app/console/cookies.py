@@ -12,7 +12,7 @@ from litestar.datastructures import Cookie
 from app.accounts.principals import Principal, RejectedKey
 from app.accounts.sessions import LIFETIME, Session
 from app.api.middleware.authentication import attempt
-from app.api.request import services
+from app.api.request import ApiRequest
 from events.errors import Refusal
 
 if TYPE_CHECKING:
@@ -37,14 +37,14 @@ class CrossSite(Refusal):
     """A form that was not sent from a page of this session."""
 
 
-def start(request: AnyRequest, key: str) -> Cookie:
+def start(request: ApiRequest, key: str) -> Cookie:
     """The cookie of a new session with a valid API key."""
-    return _cookie(request, services(request).sessions.seal(key), LIFETIME)
+    return _cookie(request, request.services.sessions.seal(key), LIFETIME)
 
 
-def read(request: AnyRequest) -> Session:
+def read(request: ApiRequest) -> Session:
     """The session of a request; raises ``SignedOut``."""
-    session = services(request).sessions.unseal(request.cookies.get(COOKIE, ""))
+    session = request.services.sessions.unseal(request.cookies.get(COOKIE, ""))
     if session is None:
         raise SignedOut
     return session
@@ -96,9 +96,9 @@ def sign_in_address(back: str) -> str:
     return SIGN_IN if back == "/" else f"{SIGN_IN}?back={quote(back, safe='/')}"
 
 
-async def whose(request: AnyRequest, key: str) -> Principal | None:
+async def whose(request: ApiRequest, key: str) -> Principal | None:
     """Whose an API key is. One that is no good is noted as the API notes it."""
-    made_of = services(request)
+    made_of = request.services
     who = await made_of.authenticator.principal(key)
     if isinstance(who, RejectedKey):
         made_of.refusals.note(attempt(request.scope, key, who))

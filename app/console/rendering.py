@@ -27,7 +27,7 @@ from app.accounts.principals import Role
 from app.api import problems
 from app.api.access import PUBLIC
 from app.api.caching import chosen_by, note_choice
-from app.api.request import path_of
+from app.api.routing import path_of
 from app.console import cookies, formatting
 from app.console.api_client import API, Refused, Visitor
 from app.console.cookies import CrossSite, SignedOut

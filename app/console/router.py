@@ -42,5 +42,5 @@ ROUTER = Router(
     middleware=rendering.MIDDLEWARE,
     exception_handlers=rendering.HANDLERS,
     request_max_body_size=_MOST_BYTES,
-    before_request=api_client.before_request,
+    before_request=api_client.before_request,  # type: ignore[arg-type]  # our request class
 )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.params import FromQuery
 from litestar.response import Redirect, Template
 
 from app.api import methods
 from app.api.access import PUBLIC, VIEWER
+from app.api.request import ApiRequest
 from app.console import cookies
 from app.console.api_client import first, read_form, submitted
 from app.console.rendering import go, page
@@ -18,19 +19,18 @@ from app.console.rendering import go, page
 if TYPE_CHECKING:
     from app.accounts.sessions import Codes
 
-AnyRequest = Request[Any, Any, Any]
 
 _MOST_BYTES = 16 * 1024  # from somebody who is not known yet: a key, and where to go on
 
 
 @get(cookies.SIGN_IN, opt=PUBLIC)
-async def show_sign_in(request: AnyRequest, back: FromQuery[str] = "/") -> Template:
+async def show_sign_in(request: ApiRequest, back: FromQuery[str] = "/") -> Template:
     """The form that asks for a key."""
     return _form(request, back)
 
 
 @post(cookies.SIGN_IN, opt=PUBLIC, status_code=HTTPStatus.OK, request_max_body_size=_MOST_BYTES)
-async def sign_in(request: AnyRequest) -> Template | Redirect:
+async def sign_in(request: ApiRequest) -> Template | Redirect:
     """Start a session with a good key."""
     form = await read_form(request)
     key, back = first(form, "key").strip(), cookies.local(first(form, "back"))
@@ -43,7 +43,7 @@ async def sign_in(request: AnyRequest) -> Template | Redirect:
 
 
 @get(f"{cookies.SIGN_IN}/once", opt=PUBLIC)
-async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Template:
+async def sign_in_once(request: ApiRequest, code: FromQuery[str] = "") -> Template:
     """Start a session with a code that ``backstory demo`` printed.
 
     Answered by a page that leads on, because a redirect from elsewhere would leave a
@@ -62,7 +62,7 @@ async def sign_in_once(request: AnyRequest, code: FromQuery[str] = "") -> Templa
 
 
 @post("/sign-out", opt=VIEWER, status_code=HTTPStatus.OK)
-async def sign_out(request: AnyRequest) -> Redirect:
+async def sign_out(request: ApiRequest) -> Redirect:
     """End the session, at the server too: a copy of its cookie opens nothing."""
     visitor, _ = await submitted(request)
     await visitor.sign_out()
@@ -71,7 +71,7 @@ async def sign_out(request: AnyRequest) -> Redirect:
     return response
 
 
-def _form(request: AnyRequest, back: str, status: int = HTTPStatus.OK, error: str = "") -> Template:
+def _form(request: ApiRequest, back: str, status: int = HTTPStatus.OK, error: str = "") -> Template:
     return page(
         "sign_in",
         status=status,

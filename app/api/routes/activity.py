@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import VIEWER
 from app.api.examples import ACTIVITY
-from app.api.request import JSON, invalid, principal, services
-from app.api.routes.assistants import PREFIX
+from app.api.media_types import JSON
+from app.api.parameters import invalid_query
+from app.api.request import ApiRequest
 from app.storage.tables import MAX_ID
 from projections.activity import ActiveAssistant
 from projections.current import Selection
-
-AnyRequest = Request[Any, Any, Any]
 
 _ACTIVE = {"active": True, "inactive": False}
 
@@ -33,18 +32,14 @@ class Activity(Struct, frozen=True, kw_only=True):
     assistants: list[ActiveAssistant]
 
 
-COMPONENTS = (Activity,)
-
-
 @get(
-    f"{PREFIX}/activity",
+    "/activity",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Tell who changed what last, and how often",
     operation_class=openapi.operation(openapi.Answer(Activity, example=ACTIVITY), errors=(422,)),
 )
 async def list_activity(
-    request: AnyRequest,
+    request: ApiRequest,
     days: Annotated[int, QueryParameter(ge=1, le=366)] = 90,
     search: Annotated[str, openapi.SEARCH] = "",
     status: Annotated[
@@ -56,16 +51,18 @@ async def list_activity(
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> Response[bytes]:
     """Each assistant with its last change, and how many changes each of the last days had."""
-    who = principal(request)
+    principal = request.principal
     if "\x00" in search:
-        raise invalid("search", "No name holds NUL")
+        raise invalid_query("search", "No name holds NUL")
     selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
-    until = services(request).clock().date()
-    since, total, found = await services(request).assistants.activity(
-        who.organization_id, selection, sort, until, days=days, skip=skip, limit=limit
+    until = request.services.clock().date()
+    since, total, active = await request.services.assistants.activity(
+        principal.organization_id, selection, sort, until, days=days, skip=skip, limit=limit
     )
-    answer = Activity(since=since, until=until, total=total, assistants=found)
+    answer = Activity(since=since, until=until, total=total, assistants=active)
     return Response(msgspec.json.encode(answer), media_type=JSON)
 
 
-HANDLERS = [list_activity]
+ROUTER = routing.ApiRouter(
+    path=routing.ASSISTANTS, route_handlers=[list_activity], tags=["Assistants"]
+)

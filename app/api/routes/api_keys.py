@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import msgspec
-from litestar import Request, Response, delete, get, post, put
+from litestar import Response, delete, get, post, put
 from msgspec import UNSET, Meta, UnsetType
 
 from app.accounts import api_keys, permissions
 from app.accounts.api_keys import ApiKey, KeyNotFound
 from app.accounts.principals import Role
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import ADMIN
 from app.api.examples import KEY
-from app.api.request import JSON, Number, caller, carry_out, number, principal, read_json, services
+from app.api.media_types import JSON
+from app.api.parameters import Number, number
+from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
+from app.api.writes import carry_out
 from app.naming import Name, name_error
 from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
@@ -26,10 +29,8 @@ if TYPE_CHECKING:
 
     from app.transactions.unit_of_work import Caller, UnitOfWork
 
-AnyRequest = Request[Any, Any, Any]
 T = TypeVar("T", bound=msgspec.Struct)
 
-_KEYS = "/api/v1/users/me/api-keys"
 Permissions = Annotated[
     dict[str, bool], Meta(extra_json_schema={"propertyNames": {"enum": permissions.NAMES}})
 ]
@@ -66,29 +67,24 @@ class ApiKeyCreated(msgspec.Struct, frozen=True, kw_only=True):
     key: str
 
 
-COMPONENTS = (ApiKeyCreate, ApiKeyUpdate, ApiKeyCreated, ApiKey)
-
-
 @get(
-    _KEYS,
+    "/",
     opt=ADMIN,
-    tags=["API keys"],
     summary="List API keys",
     operation_class=openapi.operation(openapi.Answer(ApiKey, example=[KEY], many=True)),
 )
-async def list_keys(request: AnyRequest) -> list[ApiKey]:
+async def list_keys(request: ApiRequest) -> list[ApiKey]:
     """Every key of the organization, revoked ones too; never the keys themselves."""
-    who = principal(request)
-    keys = await services(request).database.read(api_keys.list_keys, who.organization_id)
-    with_usage = services(request).authenticator.with_usage
-    return [with_usage(who.organization_id, key) for key in keys]
+    organization_id = request.principal.organization_id
+    keys = await request.services.database.read(api_keys.list_keys, organization_id)
+    with_usage = request.services.authenticator.with_usage
+    return [with_usage(organization_id, key) for key in keys]
 
 
 @post(
-    _KEYS,
+    "/",
     opt=ADMIN,
     status_code=200,
-    tags=["API keys"],
     summary="Create an API key",
     operation_class=openapi.operation(
         openapi.Answer(ApiKeyCreated, example={"api_key": KEY, "key": "bks_..."}),
@@ -97,20 +93,20 @@ async def list_keys(request: AnyRequest) -> list[ApiKey]:
         parameters=(openapi.IDEMPOTENCY_KEY,),
     ),
 )
-async def create_key(request: AnyRequest) -> Response[bytes]:
+async def create_key(request: ApiRequest) -> Response[bytes]:
     """The key is shown once; only its hash is kept."""
-    who = caller(request)
-    wanted = _read(ApiKeyCreate, await read_json(request))
-    given: dict[str, bool] = dict.fromkeys(wanted.scopes, True)
-    narrowed = permissions.merge(Role[wanted.role], given, wanted.permissions)
+    caller = request.caller()
+    body = _read(ApiKeyCreate, await request.read_json())
+    given: dict[str, bool] = dict.fromkeys(body.scopes, True)
+    narrowed = permissions.merge(Role[body.role], given, body.permissions)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         made, token = api_keys.create(
             unit,
-            who,
-            user_id=who.actor.user_id,
-            name=wanted.name,
-            role=Role[wanted.role],
+            caller,
+            user_id=caller.actor.user_id,
+            name=body.name,
+            role=Role[body.role],
             narrowed=narrowed,
         )
         return Response(
@@ -120,13 +116,12 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
             headers={"cache-control": "no-store"},
         )
 
-    return await carry_out(request, who, work)
+    return await carry_out(request, caller, work)
 
 
 @put(
-    f"{_KEYS}/{{key_id:str}}",
+    "/{key_id:str}",
     opt=ADMIN,
-    tags=["API keys"],
     summary="Change an API key",
     operation_class=openapi.operation(
         openapi.Answer(ApiKey, example=KEY),
@@ -135,18 +130,18 @@ async def create_key(request: AnyRequest) -> Response[bytes]:
         parameters=(openapi.IDEMPOTENCY_KEY,),
     ),
 )
-async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
+async def update_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
     """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
-    who = caller(request)
-    wanted = _read(ApiKeyUpdate, await read_json(request))
+    caller = request.caller()
+    body = _read(ApiKeyUpdate, await request.read_json())
     values: dict[str, Any] = {
         name: value
         for name in ApiKeyUpdate.__struct_fields__
-        if (value := getattr(wanted, name)) is not UNSET
+        if (value := getattr(body, name)) is not UNSET
     }
     return await _change(
         request,
-        who,
+        caller,
         _known(key_id),
         values,
         lambda key: Response(msgspec.json.encode(key), status_code=200, media_type=JSON),
@@ -154,21 +149,20 @@ async def update_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 
 
 @delete(
-    f"{_KEYS}/{{key_id:str}}",
+    "/{key_id:str}",
     opt=ADMIN,
     status_code=200,
-    tags=["API keys"],
     summary="Revoke an API key",
     operation_class=openapi.operation(
         openapi.Answer(APIResponse), errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
     ),
 )
-async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
+async def revoke_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
     """The next request with this key is refused."""
-    who = caller(request)
+    caller = request.caller()
     return await _change(
         request,
-        who,
+        caller,
         _known(key_id),
         {"is_active": False},
         lambda key: done(f"API key {key.key_prefix} revoked successfully"),
@@ -176,34 +170,34 @@ async def revoke_key(request: AnyRequest, key_id: Number) -> Response[bytes]:
 
 
 async def _change(
-    request: AnyRequest,
-    who: Caller,
+    request: ApiRequest,
+    caller: Caller,
     key_id: int,
     values: dict[str, Any],
     answer: Callable[[ApiKey], Response[bytes]],
 ) -> Response[bytes]:
     def work(unit: UnitOfWork) -> Response[bytes]:
-        return answer(api_keys.change(unit, who, key_id, values))
+        return answer(api_keys.change(unit, caller, key_id, values))
 
     try:
-        return await carry_out(request, who, work)
+        return await carry_out(request, caller, work)
     finally:
-        services(request).authenticator.invalidate(who.organization_id, key_id)
+        request.services.authenticator.invalidate(caller.organization_id, key_id)
 
 
-def _read(kind: type[T], body: Any) -> T:
+def _read(kind: type[T], value: Any) -> T:
     """A body with a name in it; raises ``InvalidSettings`` with an error for each member."""
     errors: list[FieldError] = []
-    if isinstance(body, dict) and isinstance(body.get("name"), str):
-        found = name_error(body["name"], ("body", "name"))
-        errors += [] if found is None else [found]
+    if isinstance(value, dict) and isinstance(value.get("name"), str):
+        error = name_error(value["name"], ("body", "name"))
+        errors += [] if error is None else [error]
     try:
-        wanted = read_struct(kind, body, strict=True)
+        body = read_struct(kind, value, strict=True)
     except InvalidSettings as refusal:
         raise InvalidSettings((*errors, *refusal.errors)) from None
     if errors:
         raise InvalidSettings(tuple(errors))
-    return wanted
+    return body
 
 
 def _known(text: str) -> int:
@@ -213,4 +207,8 @@ def _known(text: str) -> int:
     return key_id
 
 
-HANDLERS = [list_keys, create_key, update_key, revoke_key]
+ROUTER = routing.ApiRouter(
+    path=f"{routing.API}/users/me/api-keys",
+    route_handlers=[list_keys, create_key, update_key, revoke_key],
+    tags=["API keys"],
+)

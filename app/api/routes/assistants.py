@@ -7,53 +7,46 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app.api import memento, openapi, responses
+from app.api import memento, openapi, responses, routing
 from app.api.access import EDITOR, PUBLIC, VIEWER
 from app.api.examples import ASSISTANT, CREATE
-from app.api.problems import PhoneNumberNotAssigned
-from app.api.providers import PROVIDERS
-from app.api.request import (
+from app.api.memento import accept_datetime
+from app.api.parameters import (
     BOM,
     FORMULAS,
     IN_QUERY,
     Number,
-    accept_datetime,
-    caller,
-    carry_out,
-    description,
-    invalid,
+    invalid_query,
     known_id,
     moment,
-    preferences,
-    principal,
-    read_json,
     read_table,
-    services,
-    wish_of,
 )
+from app.api.problems import PhoneNumberNotAssigned
+from app.api.providers import PROVIDERS
+from app.api.request import ApiRequest
 from app.api.responses import (
     CHANGED,
     ETAG,
     ONE,
     WRITE_ERRORS,
     APIResponse,
-    ChangedAssistant,
     Plan,
     done,
 )
+from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.changes import Assistant
-from app.assistants.preconditions import read_condition
 from app.assistants.references import read_reference
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
 from events.patch import (
+    clean_reason,
     describe,
     read_create,
 )
@@ -71,9 +64,7 @@ if TYPE_CHECKING:
     from app.transactions.unit_of_work import UnitOfWork
     from projections.spreadsheets import Table
 
-AnyRequest = Request[Any, Any, Any]
 
-PREFIX = "/api/v1/assistants"
 _FORMATS = "^(csv|json)$"
 _IDS = r"^\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*)?$"
 _STATUSES = "^(active|inactive|all)?$"
@@ -134,38 +125,32 @@ class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
 
 
-COMPONENTS = (
-    AssistantCreate, AssistantResponse, Count, Organization,
-    APIResponse, Providers, ClonedVoices, ExportRow, ChangedAssistant, Plan,
-)  # fmt: skip
-
-
 @post(
-    PREFIX,
+    "/",
     opt=EDITOR,
-    tags=["Assistants"],
     summary="Create an assistant",
     operation_class=openapi.operation(
         CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE), errors=(409,),
         parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
-async def create_assistant(request: AnyRequest) -> Response[bytes]:
+async def create_assistant(request: ApiRequest) -> Response[bytes]:
     """Only ``name`` is required; what is not sent has its default. Masks bring no secrets along."""
-    who, prefers = caller(request), preferences(request)
-    settings = read_create(await read_json(request), strict=prefers.strict, lenient=prefers.lenient)
+    caller, preferences = request.caller(), request.preferences
+    settings = read_create(
+        await request.read_json(), strict=preferences.strict, lenient=preferences.lenient
+    )
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        created = changes.create(unit, who, settings, dry_run=prefers.dry_run)
-        return responses.changed(created, prefers, status=201)
+        created = changes.create(unit, caller, settings, dry_run=preferences.dry_run)
+        return responses.changed(created, preferences, status=201)
 
-    return await carry_out(request, who, work, dry_run=prefers.dry_run)
+    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
 
 
 @get(
-    PREFIX,
+    "/",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="List assistants",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -179,7 +164,7 @@ async def create_assistant(request: AnyRequest) -> Response[bytes]:
     ),
 )  # fmt: skip
 async def list_assistants(
-    request: AnyRequest,
+    request: ApiRequest,
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
     as_of: Annotated[str | None, _AS_OF] = None,
@@ -192,50 +177,52 @@ async def list_assistants(
 ) -> Response[bytes]:
     """The organization's assistants, newest first, as a bare array; also as of a moment."""
     del include_stats
-    who = principal(request)
+    principal = request.principal
     selection = Selection(
         active=True if active_only else None,
-        user_id=who.user_id if my_assistants_only else None,
+        user_id=principal.user_id if my_assistants_only else None,
     )
     then = _moment(request, as_of)
-    made_of = services(request)
+    services = request.services
     if then is None:
-        found = await made_of.views.select(who.organization_id, selection, skip=skip, limit=limit)
+        assistants = await services.views.select(
+            principal.organization_id, selection, skip=skip, limit=limit
+        )
     else:
-        past = await made_of.assistants.select_at(
-            who.organization_id, then, selection, skip=skip, limit=limit
+        past = await services.assistants.select_at(
+            principal.organization_id, then, selection, skip=skip, limit=limit
         )
         bodies = (responses.encode(assistant) for assistant in past)
-        found = listed(who.organization_id, bodies, selection, skip, limit, then)
+        assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
     asked = request.query_params.multi_items()
-    headers = None if then is None else memento.of_list(PREFIX, asked, then)
-    return responses.read(found.body, found.tag, read_condition(request.headers), headers)
+    headers = None if then is None else memento.of_list(routing.ASSISTANTS, asked, then)
+    return responses.read(assistants.body, assistants.tag, request.condition, headers)
 
 
-def _moment(request: AnyRequest, as_of: str | None) -> datetime | None:
+def _moment(request: ApiRequest, as_of: str | None) -> datetime | None:
     """The moment that is asked for, by the query or by the header."""
     accepted = accept_datetime(request)  # whichever it is, the other may be sent
     return moment("as_of", as_of) or accepted
 
 
 @get(
-    f"{PREFIX}/count",
+    "/count",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Count assistants",
     operation_class=openapi.operation(openapi.Answer(Count, example={"count": 3}), errors=(422,)),
 )
-async def count_assistants(request: AnyRequest, *, active_only: FromQuery[bool] = False) -> Count:
+async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] = False) -> Count:
     """How many assistants the organization has."""
-    who = principal(request)
+    principal = request.principal
     selection = Selection(active=True if active_only else None)
-    return Count(count=await services(request).assistants.count(who.organization_id, selection))
+    return Count(
+        count=await request.services.assistants.count(principal.organization_id, selection)
+    )
 
 
 @get(
-    f"{PREFIX}/export",
+    "/export",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Export the list of assistants",
     operation_class=openapi.operation(
         openapi.Answer(Schema(type=OpenAPIType.STRING), media_type="text/csv"),
@@ -244,7 +231,7 @@ async def count_assistants(request: AnyRequest, *, active_only: FromQuery[bool] 
     ),
 )
 async def export_assistants(
-    request: AnyRequest,
+    request: ApiRequest,
     format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
     assistant_ids: Annotated[
         str | None,
@@ -267,9 +254,9 @@ async def export_assistants(
     _match("status", _STATUSES, status or "")
     table = read_table(format, formulas, bom=bom)
     selection = _export_selection(assistant_ids, search, status)
-    who = principal(request)
-    found = await services(request).assistants.select(who.organization_id, selection)
-    rows = [_export_row(assistant) for assistant in found]
+    principal = request.principal
+    assistants = await request.services.assistants.select(principal.organization_id, selection)
+    rows = [_export_row(assistant) for assistant in assistants]
     body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
     return Response(
         body,
@@ -324,9 +311,8 @@ def _export_row(assistant: Assistant) -> ExportRow:
 
 
 @get(
-    f"{PREFIX}/cloned-voices",
+    "/cloned-voices",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="List cloned voices",
     operation_class=openapi.operation(
         openapi.Answer(ClonedVoices, example={"success": True, "cloned_voices": []}),
@@ -343,9 +329,8 @@ async def list_cloned_voices(
 
 
 @get(
-    f"{PREFIX}/providers",
+    "/providers",
     opt=PUBLIC,
-    tags=["Assistants"],
     summary="List LLM providers",
     operation_class=openapi.operation(openapi.Answer(Providers), public=True),
 )
@@ -355,28 +340,26 @@ async def list_providers() -> Providers:
 
 
 @get(
-    f"{PREFIX}/me/organization",
+    "/me/organization",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Show the caller's organization",
     operation_class=openapi.operation(openapi.Answer(Organization)),
 )
-async def show_organization(request: AnyRequest) -> Organization:
+async def show_organization(request: ApiRequest) -> Organization:
     """Which organization and user the key stands for."""
-    who = principal(request)
+    principal = request.principal
     return Organization(
-        organization_id=who.organization_id,
-        organization_name=who.organization_name,
-        user_id=who.user_id,
-        user_email=who.user_email,
-        user_role=who.role.name,
+        organization_id=principal.organization_id,
+        organization_name=principal.organization_name,
+        user_id=principal.user_id,
+        user_email=principal.user_email,
+        user_role=principal.role.name,
     )
 
 
 @get(
-    f"{PREFIX}/by-phone/{{phone_number:str}}",
+    "/by-phone/{phone_number:str}",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Find an assistant by its phone number",
     operation_class=openapi.operation(ONE, errors=(404,)),
 )
@@ -386,9 +369,8 @@ async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
 
 
 @get(
-    f"{PREFIX}/{{assistant_id:str}}",
+    "/{assistant_id:str}",
     opt=VIEWER,
-    tags=["Assistants"],
     summary="Get an assistant",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -401,33 +383,32 @@ async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
     ),
 )
 async def get_assistant(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     version: Annotated[str | None, openapi.VERSION] = None,
     as_of: Annotated[str | None, _AS_OF] = None,
 ) -> Response[bytes]:
     """The settings as they are, or were; secrets are shown as ``********``."""
-    who = principal(request)
-    known, condition = known_id(assistant_id), read_condition(request.headers)
+    principal = request.principal
+    known, condition = known_id(assistant_id), request.condition
     then = _moment(request, as_of)
-    assistants = services(request).assistants
+    assistants = request.services.assistants
     if version is not None and as_of is not None:
-        raise invalid("as_of", "Input should not be given beside version")
-    wanted = read_reference(version, ("query", "version")) if version is not None else then
-    if wanted is None:
-        views = services(request).views
-        view = await views.view(who.organization_id, known)
+        raise invalid_query("as_of", "Input should not be given beside version")
+    point = read_reference(version, ("query", "version")) if version is not None else then
+    if point is None:
+        views = request.services.views
+        view = await views.view(principal.organization_id, known)
         return responses.shown(view, condition, views.age(view))
-    past = await assistants.at(who.organization_id, known, wanted)
+    past = await assistants.at(principal.organization_id, known, point)
     asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
-    return responses.past(past, condition, f"{PREFIX}/{known}", asked)
+    return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", asked)
 
 
 @delete(
-    f"{PREFIX}/{{assistant_id:str}}",
+    "/{assistant_id:str}",
     opt=EDITOR,
     status_code=200,
-    tags=["Assistants"],
     summary="Delete an assistant",
     operation_class=openapi.operation(
         openapi.Answer(APIResponse, or_else=(Plan,)), errors=WRITE_ERRORS,
@@ -435,50 +416,63 @@ async def get_assistant(
     ),
 )  # fmt: skip
 async def delete_assistant(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
 ) -> Response[bytes]:
     """Ends the assistant; its history stays, and it can be restored."""
-    wish, prefers = (
-        wish_of(request, assistant_id, description(change_description), reason_at=IN_QUERY),
-        preferences(request),
+    change, preferences = (
+        request.change_request(assistant_id, clean_reason(change_description), reason_at=IN_QUERY),
+        request.preferences,
     )
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.delete(unit, wish)
-        if wish.dry_run:
-            return responses.changed(outcome, prefers)
+        outcome = changes.delete(unit, change)
+        if change.dry_run:
+            return responses.changed(outcome, preferences)
         name = mask(outcome.state.settings["name"])
         return done(f"Assistant {name} deleted successfully")
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 @post(
-    f"{PREFIX}/{{assistant_id:str}}/duplicate",
+    "/{assistant_id:str}/duplicate",
     opt=EDITOR,
-    tags=["Assistants"],
     summary="Duplicate an assistant",
     operation_class=openapi.operation(
         CHANGED, status=201, errors=(404, 409, 422),
         parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
-async def duplicate_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """The same settings, named ``<name> (Copy)``, without the secrets, which it names."""
-    who, prefers = caller(request), preferences(request)
+    caller, preferences = request.caller(), request.preferences
     known = known_id(assistant_id)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        copied = changes.duplicate(unit, who, known, strict=prefers.strict, dry_run=prefers.dry_run)
-        return responses.changed(copied, prefers, status=201)
+        copied = changes.duplicate(
+            unit, caller, known, strict=preferences.strict, dry_run=preferences.dry_run
+        )
+        return responses.changed(copied, preferences, status=201)
 
-    return await carry_out(request, who, work, dry_run=prefers.dry_run)
+    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
 
 
-HANDLERS = [
-    create_assistant, list_assistants, count_assistants, export_assistants, list_cloned_voices,
-    list_providers, show_organization, find_by_phone, get_assistant, delete_assistant,
-    duplicate_assistant,
-]  # fmt: skip
+ROUTER = routing.ApiRouter(
+    path=routing.ASSISTANTS,
+    route_handlers=[
+        create_assistant,
+        list_assistants,
+        count_assistants,
+        export_assistants,
+        list_cloned_voices,
+        list_providers,
+        show_organization,
+        find_by_phone,
+        get_assistant,
+        delete_assistant,
+        duplicate_assistant,
+    ],
+    tags=["Assistants"],
+)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.openapi.spec import Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromQuery, QueryParameter
 
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import ADMIN
 from app.api.examples import (
     AUDIT_ENTRY,
@@ -23,7 +23,8 @@ from app.api.examples import (
     RECORDED_CHECKPOINT,
 )
 from app.api.paging import next_link, read_cursor
-from app.api.request import invalid, moment, principal, query_number, services
+from app.api.parameters import invalid_query, moment, query_number
+from app.api.request import ApiRequest
 from app.audit.exporting import (
     ConsistencyProof,
     InclusionProof,
@@ -34,9 +35,6 @@ from app.audit.exporting import (
 from app.storage.tables import MAX_ID
 from projections.audit import EVENT_TYPES, AuditLogEntry, EventType
 
-AnyRequest = Request[Any, Any, Any]
-
-PREFIX = "/api/v1/audit"
 _MAX_SEQUENCE = 2**53
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _SIZE = QueryParameter(
@@ -80,16 +78,9 @@ class EventTypes(msgspec.Struct, frozen=True, kw_only=True):
     event_types: list[EventType]
 
 
-COMPONENTS = (
-    AuditLogsResponse, AuditLogEntry, EventTypes, PublicKeys, RecordedCheckpoint, InclusionProof,
-    ConsistencyProof,
-)  # fmt: skip
-
-
 @get(
-    f"{PREFIX}/logs",
+    "/logs",
     opt=ADMIN,
-    tags=["Audit"],
     summary="List the audit log",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -101,7 +92,7 @@ COMPONENTS = (
     ),
 )
 async def list_logs(
-    request: AnyRequest,
+    request: ApiRequest,
     user_id: Annotated[int | None, QueryParameter(le=MAX_ID)] = None,
     event_type: FromQuery[str | None] = None,
     resource_type: FromQuery[str | None] = None,
@@ -117,7 +108,7 @@ async def list_logs(
     ] = False,
 ) -> Response[bytes]:
     """Newest first. Values of secrets are masked and long texts cut; exports are whole."""
-    who = principal(request)
+    principal = request.principal
     search = Search(
         user_id=None if user_id is None else max(user_id, -1),  # nobody has a smaller one
         event_type=event_type,
@@ -128,8 +119,8 @@ async def list_logs(
         phi_only=phi_only,
         before=read_cursor(cursor),
     )
-    page = await services(request).audit.look(
-        who.organization_id, search, limit=limit, skip=0 if cursor else offset
+    page = await request.services.audit.look(
+        principal.organization_id, search, limit=limit, skip=0 if cursor else offset
     )
     body = AuditLogsResponse(logs=page.logs, total=page.total, limit=limit, offset=offset)
     headers = None if page.is_last else {"link": next_link(request, page.logs[-1].id)}
@@ -137,9 +128,8 @@ async def list_logs(
 
 
 @get(
-    f"{PREFIX}/event-types",
+    "/event-types",
     opt=ADMIN,
-    tags=["Audit"],
     summary="List the types of events",
     operation_class=openapi.operation(
         openapi.Answer(EventTypes, example={"event_types": EVENT_TYPES[:1]})
@@ -151,26 +141,24 @@ async def list_event_types() -> EventTypes:
 
 
 @get(
-    f"{PREFIX}/checkpoint",
+    "/checkpoint",
     opt=ADMIN,
-    tags=["Audit"],
     summary="Sign the log as it is now",
     operation_class=openapi.operation(
         openapi.Answer(Schema(type=OpenAPIType.STRING), example=CHECKPOINT, media_type="text/plain")
     ),
 )
-async def get_checkpoint(request: AnyRequest) -> Response[str]:
+async def get_checkpoint(request: ApiRequest) -> Response[str]:
     """The signed root of the tree over all events: a C2SP tlog-checkpoint."""
-    who = principal(request)
-    note = await services(request).audit.checkpoint(who.organization_id)
+    principal = request.principal
+    note = await request.services.audit.checkpoint(principal.organization_id)
     headers = {"cache-control": "no-store"}
     return Response(note, media_type="text/plain", headers=headers)
 
 
 @get(
-    f"{PREFIX}/checkpoints",
+    "/checkpoints",
     opt=ADMIN,
-    tags=["Audit"],
     summary="List the recorded checkpoints",
     operation_class=openapi.operation(
         openapi.Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=_LINK),
@@ -178,43 +166,41 @@ async def get_checkpoint(request: AnyRequest) -> Response[str]:
     ),
 )
 async def list_checkpoints(
-    request: AnyRequest,
+    request: ApiRequest,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, openapi.CURSOR] = None,
 ) -> Response[bytes]:
     """Newest first. They are events themselves: each signs all events before it."""
-    who = principal(request)
-    found = await services(request).audit.checkpoints(
-        who.organization_id, limit + 1, read_cursor(cursor)
+    principal = request.principal
+    checkpoints = await request.services.audit.checkpoints(
+        principal.organization_id, limit + 1, read_cursor(cursor)
     )
-    page = found[:limit]
-    headers = {"link": next_link(request, page[-1].sequence)} if len(found) > limit else None
+    page = checkpoints[:limit]
+    headers = {"link": next_link(request, page[-1].sequence)} if len(checkpoints) > limit else None
     return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
 
 
 @get(
-    f"{PREFIX}/proof/inclusion",
+    "/proof/inclusion",
     opt=ADMIN,
-    tags=["Audit"],
     summary="Prove that the log holds an event",
     operation_class=openapi.operation(
         openapi.Answer(InclusionProof, example=INCLUSION_PROOF), errors=(422,)
     ),
 )
 async def prove_inclusion(
-    request: AnyRequest,
+    request: ApiRequest,
     sequence: Annotated[int, QueryParameter(ge=0, le=_MAX_SEQUENCE)],
     size: Annotated[int | None, _SIZE] = None,
 ) -> InclusionProof:
     """RFC 6962, 2.1.1: the hashes that lead from an event's leaf to the root."""
-    who = principal(request)
-    return await services(request).audit.prove_inclusion(who.organization_id, sequence, size)
+    principal = request.principal
+    return await request.services.audit.prove_inclusion(principal.organization_id, sequence, size)
 
 
 @get(
-    f"{PREFIX}/proof/consistency",
+    "/proof/consistency",
     opt=ADMIN,
-    tags=["Audit"],
     summary="Prove that the log only grew",
     operation_class=openapi.operation(
         openapi.Answer(ConsistencyProof, example=CONSISTENCY_PROOF),
@@ -223,26 +209,25 @@ async def prove_inclusion(
     ),
 )
 async def prove_consistency(
-    request: AnyRequest,
+    request: ApiRequest,
     to: Annotated[int | None, _SIZE] = None,
 ) -> ConsistencyProof:
     """RFC 6962, 2.1.2: the hashes that lead from an earlier root to a later one."""
-    who = principal(request)
+    principal = request.principal
     size = query_number(request, "from")
-    return await services(request).audit.prove_consistency(who.organization_id, size, to)
+    return await request.services.audit.prove_consistency(principal.organization_id, size, to)
 
 
 @get(
-    f"{PREFIX}/key",
+    "/key",
     opt=ADMIN,
-    tags=["Audit"],
     summary="Get the public keys of the log",
     operation_class=openapi.operation(openapi.Answer(PublicKeys, example=AUDIT_KEY)),
 )
-async def get_key(request: AnyRequest) -> PublicKeys:
+async def get_key(request: ApiRequest) -> PublicKeys:
     """The key that signs checkpoints, and those that did before it was rotated."""
-    who = principal(request)
-    return await services(request).audit.keys(who.organization_id)
+    principal = request.principal
+    return await request.services.audit.keys(principal.organization_id)
 
 
 def _day(name: str, text: str | None, at: time) -> datetime | None:
@@ -252,10 +237,19 @@ def _day(name: str, text: str | None, at: time) -> datetime | None:
     try:
         return datetime.combine(date.fromisoformat(text), at, UTC)
     except ValueError:
-        raise invalid(name, "Input should be a date") from None
+        raise invalid_query(name, "Input should be a date") from None
 
 
-HANDLERS = [
-    list_logs, list_event_types, get_checkpoint, list_checkpoints, prove_inclusion,
-    prove_consistency, get_key,
-]  # fmt: skip
+ROUTER = routing.ApiRouter(
+    path=routing.AUDIT,
+    route_handlers=[
+        list_logs,
+        list_event_types,
+        get_checkpoint,
+        list_checkpoints,
+        prove_inclusion,
+        prove_consistency,
+        get_key,
+    ],
+    tags=["Audit"],
+)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from litestar import Request, get
+from litestar import get
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
-from app.api import methods, openapi
+from app.api import methods, openapi, routing
 from app.api.access import ADMIN
 from app.api.caching import chosen_by
-from app.api.request import BOM, FORMULAS, caller, invalid, moment, read_table, services
-from app.api.routes.audit import PREFIX
+from app.api.parameters import BOM, FORMULAS, invalid_query, moment, read_table
+from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
 from app.audit.exporting import ExportRequest, find_format
 from app.storage.tables import MAX_ID
@@ -22,9 +22,6 @@ from projections.audit import EVENT_TYPES
 from projections.exports import FORMATS, ParquetMissing, Wanted
 from projections.spreadsheets import Formulas
 
-AnyRequest = Request[Any, Any, Any]
-
-COMPONENTS: tuple[type, ...] = ()
 Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _MAX_SEQUENCE = 2**53
 _PARQUET = "application/vnd.apache.parquet"  # said here, because its module is an extra
@@ -51,14 +48,13 @@ def _answers() -> tuple[openapi.Answer, ...]:
 
 
 @get(
-    f"{PREFIX}/export",
+    "/export",
     opt=ADMIN,
-    tags=["Audit"],
     summary="Export the audit log",
     operation_class=openapi.operation(*_answers(), errors=(422,)),
 )
 async def export_log(
-    request: AnyRequest,
+    request: ApiRequest,
     format: Annotated[  # noqa: A002  # the wire's
         Name,
         QueryParameter(
@@ -95,8 +91,8 @@ async def export_log(
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
-    who = caller(request)
-    wish = ExportRequest(
+    caller = request.caller()
+    change = ExportRequest(
         after=after,
         until_sequence=until_sequence,
         since=moment("since", since),
@@ -108,15 +104,15 @@ async def export_log(
             path=path or None,
         ),
     )
-    audit = services(request).audit
+    audit = request.services.audit
     try:
         chosen = find_format(format, read_table(format, formulas, bom=bom))
     except ParquetMissing as error:
-        raise invalid("format", str(error)) from None
+        raise invalid_query("format", str(error)) from None
     if methods.is_head(request.scope):  # nothing leaves, so there is nothing to record
-        export = await audit.plan_export(who.organization_id, chosen, wish)
+        export = await audit.plan_export(caller.organization_id, chosen, change)
     else:
-        export = await audit.start_export(who, chosen, wish)
+        export = await audit.start_export(caller, chosen, change)
     coding = negotiate(",".join(chosen_by(request, "Accept-Encoding")))
     headers = {
         "cache-control": "no-store",
@@ -137,7 +133,7 @@ def _known(event_type: str | None) -> str | None:
     known = [kind.event_type for kind in EVENT_TYPES]
     if event_type is None or event_type in known:
         return event_type
-    raise invalid("event_type", f"Input should be one of {', '.join(known)}")
+    raise invalid_query("event_type", f"Input should be one of {', '.join(known)}")
 
 
-HANDLERS = [export_log]
+ROUTER = routing.ApiRouter(path=routing.AUDIT, route_handlers=[export_log], tags=["Audit"])

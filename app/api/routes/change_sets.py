@@ -5,26 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from msgspec import Meta, Struct, field
 
 from app.accounts.principals import Role
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import EDITOR, VIEWER
 from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
-from app.api.request import (
-    JSON,
-    Number,
-    Preferences,
-    caller,
-    carry_out,
-    number,
-    preferences,
-    principal,
-    read_json,
-    services,
-)
+from app.api.media_types import JSON
+from app.api.parameters import Number, number
+from app.api.preferences import Preferences
+from app.api.request import ApiRequest
 from app.api.responses import WRITE_ERRORS, Plan, header_list, plan
+from app.api.writes import carry_out
 from app.assistants import change_sets, representation
 from app.assistants.change_sets import (
     MOST,
@@ -35,12 +28,12 @@ from app.assistants.change_sets import (
     SetOutcome,
 )
 from app.assistants.history import DiffEntry, operation
-from app.assistants.preconditions import etag, read_condition
+from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal
-from events.patch import clean_reason, read_patch, read_struct
+from events.patch import clean_reason, read_patch
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
 from events.secrets import mask
@@ -55,10 +48,7 @@ if TYPE_CHECKING:
     from events.changed import AssistantSettingsChanged
     from events.patch import SettingsPatch
 
-AnyRequest = Request[Any, Any, Any]
 
-_SETS = "/api/v1/change-sets"
-_SET = f"{_SETS}/{{change_set_id:str}}"
 _MAX_ID = 2**53
 _MOST_BYTES = 32 * 1024 * 1024
 
@@ -156,10 +146,6 @@ class ChangeSetDiff(Struct, frozen=True, kw_only=True):
     diff: list[DiffEntry]
 
 
-COMPONENTS = (
-    ChangeSetRequest, RevertRequest, ChangeSetOutcome, ChangeSetPlan, ChangeSet, ChangeSetDiff,
-)  # fmt: skip
-
 _OUTCOME = openapi.Answer(
     ChangeSetOutcome,
     or_else=(ChangeSetPlan,),
@@ -172,9 +158,8 @@ _OUTCOME = openapi.Answer(
 
 
 @post(
-    _SETS,
+    "/",
     opt=EDITOR,
-    tags=["Change sets"],
     summary="Change several assistants, all or none",
     operation_class=openapi.operation(
         _OUTCOME,
@@ -192,31 +177,31 @@ _OUTCOME = openapi.Answer(
         parameters=openapi.WRITING,
     ),
 )
-async def create_change_set(request: AnyRequest) -> Response[bytes]:
+async def create_change_set(request: ApiRequest) -> Response[bytes]:
     """One patch, one transaction, an event for each that changes; a dry run plans them all."""
-    wanted = read_struct(ChangeSetRequest, await read_json(request))
-    if (wanted.assistant_ids is None) == (wanted.filter is None):
+    body = await request.body_as(ChangeSetRequest)
+    if (body.assistant_ids is None) == (body.filter is None):
         message = "Input should hold either assistant_ids or filter"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="one_of"),))
-    _check_pointers(wanted.filter)
-    prefers = _preferences(request, dry_run=wanted.dry_run)
-    patch = _read(wanted.patch, strict=prefers.strict)
-    wish = SetChangeRequest(
-        caller=caller(request),
-        reason=clean_reason(wanted.change_description) or patch.reason,
-        condition=read_condition(request.headers),
-        dry_run=prefers.dry_run,
+    _check_pointers(body.filter)
+    preferences = _preferences(request, dry_run=body.dry_run)
+    patch = _read(body.patch, strict=preferences.strict)
+    change = SetChangeRequest(
+        caller=request.caller(),
+        reason=clean_reason(body.change_description) or patch.reason,
+        condition=request.condition,
+        dry_run=preferences.dry_run,
     )
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        ids = _chosen(unit, wish.caller.organization_id, wanted)
+        ids = _chosen(unit, change.caller.organization_id, body)
         try:
-            outcome = change_sets.apply(unit, wish, ids, patch)
+            outcome = change_sets.apply(unit, change, ids, patch)
         except RefusedFor as one:
             raise RefusedFor(one.assistant_id, _in_patch(one.refusal)) from None
-        return _answer(outcome, prefers.applied, dry_run=wish.dry_run, status=201)
+        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=201)
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 def _check_pointers(chosen: ChangeSetFilter | None) -> None:
@@ -234,9 +219,9 @@ def _check_pointers(chosen: ChangeSetFilter | None) -> None:
         raise InvalidSettings(tuple(errors))
 
 
-def _preferences(request: AnyRequest, *, dry_run: bool) -> Preferences:
+def _preferences(request: ApiRequest, *, dry_run: bool) -> Preferences:
     """Without ``return=minimal``: what was changed of which assistant is always told."""
-    return msgspec.structs.replace(preferences(request, dry_run=dry_run), minimal=False)
+    return msgspec.structs.replace(request.preferences_with(dry_run=dry_run), minimal=False)
 
 
 def _read(body: dict[str, Any], *, strict: bool) -> SettingsPatch:
@@ -260,10 +245,10 @@ def _in_patch(refusal: Refusal) -> Refusal:
     )
 
 
-def _chosen(unit: UnitOfWork, organization_id: int, wanted: ChangeSetRequest) -> list[int]:
-    if wanted.assistant_ids is not None:
-        return _bounded(sorted(set(wanted.assistant_ids)), wanted, "assistant_ids")
-    chosen = wanted.filter or ChangeSetFilter()
+def _chosen(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> list[int]:
+    if body.assistant_ids is not None:
+        return _bounded(sorted(set(body.assistant_ids)), body, "assistant_ids")
+    chosen = body.filter or ChangeSetFilter()
     selection = Selection(active=chosen.is_active, search=chosen.search)
     _check_count(
         current.count(unit.connection, organization_id, selection),
@@ -271,13 +256,13 @@ def _chosen(unit: UnitOfWork, organization_id: int, wanted: ChangeSetRequest) ->
         "filter",
     )
     ids = change_sets.choose(unit, organization_id, selection, chosen.settings)
-    return _bounded(ids, wanted, "filter")
+    return _bounded(ids, body, "filter")
 
 
-def _bounded(ids: list[int], wanted: ChangeSetRequest, name: str) -> list[int]:
+def _bounded(ids: list[int], body: ChangeSetRequest, name: str) -> list[int]:
     """All of a set is decided and written at once: it must not hold up everybody for long."""
     _check_count(len(ids), MOST, name)
-    if len(ids) * len(msgspec.json.encode(wanted.patch)) > _MOST_BYTES:
+    if len(ids) * len(msgspec.json.encode(body.patch)) > _MOST_BYTES:
         message = f"The patches of a set may take at most {_MOST_BYTES} bytes in all"
         raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
     return ids
@@ -290,18 +275,17 @@ def _check_count(count: int, most: int, name: str) -> None:
 
 
 @get(
-    _SET,
+    "/{change_set_id:str}",
     opt=VIEWER,
-    tags=["Change sets"],
     summary="Read a change set",
     operation_class=openapi.operation(
         openapi.Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)
     ),
 )
-async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """Who made it, when and why, and the version that it made of each assistant."""
     events = await _events(request, change_set_id)
-    found = ChangeSet(
+    change_set = ChangeSet(
         change_set_id=_known(change_set_id),
         type=events[0].cause.type,
         created_at=events[0].occurred_at,
@@ -316,22 +300,21 @@ async def get_change_set(request: AnyRequest, change_set_id: Number) -> Response
             for event in events
         ],
     )
-    return Response(msgspec.json.encode(found), media_type=JSON)
+    return Response(msgspec.json.encode(change_set), media_type=JSON)
 
 
 @get(
-    f"{_SET}/diff",
+    "/{change_set_id:str}/diff",
     opt=VIEWER,
-    tags=["Change sets"],
     summary="Show what a change set changed",
     operation_class=openapi.operation(
         openapi.Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
     ),
 )
-async def diff_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """For each assistant what the set changed of it, masked."""
     events = await _events(request, change_set_id)
-    erased = await services(request).assistants.erased_versions(
+    erased = await request.services.assistants.erased_versions(
         events[0].organization_id, [event.assistant_id for event in events]
     )
     body = [_diff(event, erased.get(event.assistant_id, 0)) for event in events]
@@ -356,10 +339,9 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
 
 
 @post(
-    f"{_SET}/revert",
+    "/{change_set_id:str}/revert",
     opt=EDITOR,
     status_code=200,
-    tags=["Change sets"],
     summary="Take a change set back, and keep what came later",
     operation_class=openapi.operation(
         _OUTCOME,
@@ -370,26 +352,27 @@ def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff
         parameters=openapi.WRITING,
     ),
 )
-async def revert_change_set(request: AnyRequest, change_set_id: Number) -> Response[bytes]:
+async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """Undoes the set's change of each assistant, all or none, as a change set of its own."""
-    body = await read_json(request, optional=True)
-    wanted = read_struct(RevertRequest, {} if body is None else body)
-    prefers = _preferences(request, dry_run=wanted.dry_run)
-    wish = SetChangeRequest(
-        caller=caller(request, Role.admin if wanted.restore_secrets else Role.editor),
-        reason=clean_reason(wanted.change_description),
-        condition=read_condition(request.headers),
-        dry_run=prefers.dry_run,
+    body = await request.body_as(RevertRequest, optional=True)
+    if body.restore_secrets:
+        request.require(Role.admin)
+    preferences = _preferences(request, dry_run=body.dry_run)
+    change = SetChangeRequest(
+        caller=request.caller(),
+        reason=clean_reason(body.change_description),
+        condition=request.condition,
+        dry_run=preferences.dry_run,
     )
     known = _known(change_set_id)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = change_sets.revert(
-            unit, wish, known, wanted.on_conflict, restore_secrets=wanted.restore_secrets
+            unit, change, known, body.on_conflict, restore_secrets=body.restore_secrets
         )
-        return _answer(outcome, prefers.applied, dry_run=wish.dry_run, status=200)
+        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=200)
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 def _answer(
@@ -430,10 +413,12 @@ def _changed(outcome: Outcome) -> ChangedOne:
     )
 
 
-async def _events(request: AnyRequest, change_set_id: str) -> list[AssistantSettingsChanged]:
-    who = principal(request)
+async def _events(request: ApiRequest, change_set_id: str) -> list[AssistantSettingsChanged]:
+    principal = request.principal
     known = _known(change_set_id)
-    return await services(request).database.snapshot(change_sets.read, who.organization_id, known)
+    return await request.services.database.snapshot(
+        change_sets.read, principal.organization_id, known
+    )
 
 
 def _known(text: str) -> int:
@@ -443,4 +428,8 @@ def _known(text: str) -> int:
     return change_set_id
 
 
-HANDLERS = [create_change_set, get_change_set, diff_change_set, revert_change_set]
+ROUTER = routing.ApiRouter(
+    path=f"{routing.API}/change-sets",
+    route_handlers=[create_change_set, get_change_set, diff_change_set, revert_change_set],
+    tags=["Change sets"],
+)

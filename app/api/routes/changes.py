@@ -10,29 +10,19 @@ if TYPE_CHECKING:
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Request, Response, patch, put
+from litestar import Response, patch, put
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from app.api import openapi, responses
+from app.api import openapi, responses, routing
 from app.api.access import EDITOR
 from app.api.examples import JSON_PATCH_EXAMPLE, MERGE_PATCH_EXAMPLE, PATCH
+from app.api.media_types import JSON, JSON_PATCH, MERGE_PATCH
 from app.api.methods import ACCEPT_PATCH
-from app.api.request import (
-    IN_QUERY,
-    JSON,
-    JSON_PATCH,
-    MERGE_PATCH,
-    Number,
-    carry_out,
-    description,
-    media_type,
-    preferences,
-    read_json,
-    wish_of,
-)
+from app.api.parameters import IN_QUERY, Number
+from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
-from app.api.routes.assistants import PREFIX
+from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
 from events import parsing
@@ -40,12 +30,10 @@ from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
 from events.json_patch import read_json_patch
 from events.merge_patch import read_merge_patch
-from events.patch import SettingsPatch, read_edit, read_struct
+from events.patch import SettingsPatch, clean_reason, read_edit, read_struct
 from events.pointers import POINTER
 from events.policy import REASON_AT
 from events.settings import AssistantPatch, AssistantUpdate, VersionName
-
-AnyRequest = Request[Any, Any, Any]
 
 Pointer = Annotated[str, Meta(pattern=POINTER)]
 Side = Literal["fail", "theirs", "yours"]
@@ -69,13 +57,9 @@ class JsonPatchOperation(msgspec.Struct, frozen=True, kw_only=True):
     from_: Pointer | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="from")
 
 
-COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)
-
-
 @put(
-    f"{PREFIX}/{{assistant_id:str}}",
+    "/",
     opt=EDITOR,
-    tags=["Assistants"],
     summary="Update an assistant",
     operation_class=openapi.operation(
         CHANGED_OR_PLAN, body=openapi.Body(AssistantUpdate, PATCH), errors=WRITE_ERRORS,
@@ -83,7 +67,7 @@ COMPONENTS = (AssistantPatch, AssistantUpdate, JsonPatchOperation)
     ),
 )  # fmt: skip
 async def update_assistant(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
     on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
@@ -91,16 +75,15 @@ async def update_assistant(
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
     """Merges like PATCH: what is not sent is kept, inside nested objects too."""
-    body = await read_json(request)
+    body = await request.read_json()
     options = _options(body, base_version, on_conflict, dry_run=dry_run)
-    settings = read_edit(body, strict=preferences(request).strict)
+    settings = read_edit(body, strict=request.preferences.strict)
     return await _change(request, assistant_id, settings, Cause(type="put"), options)
 
 
 @patch(
-    f"{PREFIX}/{{assistant_id:str}}",
+    "/",
     opt=EDITOR | {ACCEPT_PATCH: _PATCHES},
-    tags=["Assistants"],
     summary="Change settings of an assistant",
     operation_class=openapi.operation(
         CHANGED_OR_PLAN,
@@ -117,7 +100,7 @@ async def update_assistant(
     ),
 )
 async def patch_assistant(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
     on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
@@ -126,9 +109,9 @@ async def patch_assistant(
     dry_run: Annotated[bool, openapi.DRY_RUN] = False,
 ) -> Response[bytes]:
     """As JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
-    kind = media_type(request, *_PATCHES)
+    kind = request.media_type(*_PATCHES)
     body = parsing.parse(await request.body())
-    strict = preferences(request).strict
+    strict = request.preferences.strict
     options = _options(
         None if kind == JSON_PATCH else body, base_version, on_conflict, dry_run=dry_run
     )
@@ -146,7 +129,7 @@ async def patch_assistant(
         settings,
         Cause(type="patch"),
         options,
-        description(change_description),
+        clean_reason(change_description),
         IN_QUERY if kind == JSON_PATCH else REASON_AT,
     )
 
@@ -177,7 +160,7 @@ def _options(
 
 
 async def _change(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: str,
     settings: changes.Patch,
     cause: Cause,
@@ -185,8 +168,10 @@ async def _change(
     reason: str | None = None,
     reason_at: Location = REASON_AT,
 ) -> Response[bytes]:
-    prefers = preferences(request, dry_run=options.dry_run)
-    wish = wish_of(request, assistant_id, reason, reason_at=reason_at, dry_run=options.dry_run)
+    preferences = request.preferences_with(dry_run=options.dry_run)
+    change = request.change_request(
+        assistant_id, reason, reason_at=reason_at, dry_run=options.dry_run
+    )
     base = None
     if options.base_version is not None:
         where = "query" if "base_version" in request.query_params else "body"
@@ -199,24 +184,23 @@ async def _change(
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.change(
-            unit, wish, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
+            unit, change, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
         )
-        return responses.changed(outcome, prefers)
+        return responses.changed(outcome, preferences)
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 @patch(
-    f"{PREFIX}/{{assistant_id:str}}/status",
+    "/status",
     opt=EDITOR | {ACCEPT_PATCH: (JSON,)},
-    tags=["Assistants"],
     summary="Switch an assistant on or off",
     operation_class=openapi.operation(
         CHANGED_OR_PLAN, errors=WRITE_ERRORS, parameters=openapi.WRITING
     ),
 )
 async def change_status(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
     *,
@@ -230,9 +214,13 @@ async def change_status(
         settings,
         Cause(type="status"),
         ChangeOptions(),
-        description(change_description),
+        clean_reason(change_description),
         IN_QUERY,
     )
 
 
-HANDLERS = [update_assistant, patch_assistant, change_status]
+ROUTER = routing.ApiRouter(
+    path=routing.ASSISTANT,
+    route_handlers=[update_assistant, patch_assistant, change_status],
+    tags=["Assistants"],
+)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
-from litestar import Request, get
+from litestar import get
 
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import PUBLIC
-from app.api.request import services
-
-AnyRequest = Request[Any, Any, Any]
+from app.api.request import ApiRequest
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,13 +16,9 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
-COMPONENTS = (Status,)
-
-
 @get(
     "/health",
     opt=PUBLIC,
-    tags=["Service"],
     summary="Tell whether the process lives",
     operation_class=openapi.operation(
         openapi.Answer(Status, example={"status": "ok"}), public=True
@@ -40,18 +32,17 @@ async def health() -> Status:
 @get(
     "/ready",
     opt=PUBLIC,
-    tags=["Service"],
     summary="Tell whether the database answers",
     operation_class=openapi.operation(
         openapi.Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
     ),
 )
-async def ready(request: AnyRequest) -> Status:
+async def ready(request: ApiRequest) -> Status:
     """Reads from the database, and tells whether it still takes writes."""
-    made_of = services(request)
-    await made_of.database.check()
-    made_of.writer.check()
+    services = request.services
+    await services.database.check()
+    services.writer.check()
     return Status(status="ready")
 
 
-HANDLERS = [health, ready]
+ROUTER = routing.ApiRouter(path="/", route_handlers=[health, ready], tags=["Service"])

@@ -7,41 +7,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from app.transactions.unit_of_work import UnitOfWork
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Response, get, post
 from litestar.params import QueryParameter
 
 from app.accounts.principals import Role
-from app.api import openapi, responses
+from app.api import openapi, responses, routing
 from app.api.access import EDITOR, VIEWER
 from app.api.examples import ASSISTANT, ENTRY
 from app.api.paging import next_link, read_cursor
-from app.api.request import (
-    Number,
-    carry_out,
-    known_id,
-    moment,
-    number,
-    preferences,
-    principal,
-    read_json,
-    services,
-    wish_of,
-)
+from app.api.parameters import Number, known_id, moment, number
+from app.api.request import ApiRequest
 from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
-from app.api.routes.assistants import PREFIX
+from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
 from events.errors import VersionNotFound
-from events.patch import clean_reason, read_struct
+from events.patch import clean_reason
 from events.settings import Reason
 from projections.history import Entry, Filter
 
-AnyRequest = Request[Any, Any, Any]
-
-_HISTORY = f"{PREFIX}/{{assistant_id:str}}/settings-history"
 _MAX_VERSION = 2**53
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 
@@ -57,13 +44,9 @@ class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_on
     dry_run: bool = False
 
 
-COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
-
-
 @get(
-    _HISTORY,
+    "/settings-history",
     opt=VIEWER,
-    tags=["History"],
     summary="List an assistant's settings history",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -76,7 +59,7 @@ COMPONENTS = (Entry, AssistantSettingsHistoryRollbackRequest)
     ),
 )
 async def list_history(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, openapi.CURSOR] = None,
@@ -92,35 +75,36 @@ async def list_history(
     ] = False,
 ) -> Response[bytes]:
     """Newest first, each with the settings as they were before it. Creation is no entry."""
-    who = principal(request, Role.admin if include_deleted else Role.viewer)
-    wanted = Filter(
+    if include_deleted:
+        request.require(Role.admin)
+    principal = request.principal
+    filters = Filter(
         path=path,
         actor=actor,
         since=moment("since", since),
         until=moment("until", until),
         before_version=read_cursor(cursor),
     )
-    found = await services(request).assistants.history(
-        who.organization_id,
+    entries = await request.services.assistants.history(
+        principal.organization_id,
         known_id(assistant_id),
-        wanted,
+        filters,
         limit + 1,
         include_deleted=include_deleted,
     )
-    page = found[:limit]
-    headers = {"link": next_link(request, page[-1].version)} if len(found) > limit else None
+    page = entries[:limit]
+    headers = {"link": next_link(request, page[-1].version)} if len(entries) > limit else None
     return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
 
 
 @get(
-    f"{_HISTORY}/{{version_id:str}}",
+    "/settings-history/{version_id:str}",
     opt=VIEWER,
-    tags=["History"],
     summary="Get one entry of the settings history",
     operation_class=openapi.operation(openapi.Answer(Entry, example=ENTRY), errors=(404, 422)),
 )
 async def get_history_entry(
-    request: AnyRequest,
+    request: ApiRequest,
     assistant_id: Number,
     version_id: Number,
     *,
@@ -129,10 +113,12 @@ async def get_history_entry(
     ] = False,
 ) -> Response[bytes]:
     """The entry of the change that made this version."""
-    who = principal(request, Role.admin if include_deleted else Role.viewer)
+    if include_deleted:
+        request.require(Role.admin)
+    principal = request.principal
     known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
-    found = await services(request).assistants.history(
-        who.organization_id,
+    found = await request.services.assistants.history(
+        principal.organization_id,
         known,
         Filter(before_version=version + 1),
         1,
@@ -144,10 +130,9 @@ async def get_history_entry(
 
 
 @post(
-    f"{_HISTORY}/{{version_id:str}}/rollback",
+    "/settings-history/{version_id:str}/rollback",
     opt=EDITOR,
     status_code=200,
-    tags=["History"],
     summary="Roll an assistant back",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -166,29 +151,28 @@ async def get_history_entry(
     ),
 )
 async def roll_back_to_entry(
-    request: AnyRequest, assistant_id: Number, version_id: Number
+    request: ApiRequest, assistant_id: Number, version_id: Number
 ) -> Response[bytes]:
     """Restores the entry's snapshot as one new change; the current secrets are kept."""
-    body = await read_json(request, optional=True)
-    wanted = read_struct(AssistantSettingsHistoryRollbackRequest, {} if body is None else body)
-    wish = wish_of(
-        request,
+    body = await request.body_as(AssistantSettingsHistoryRollbackRequest, optional=True)
+    if body.restore_secrets:
+        request.require(Role.admin)
+    change = request.change_request(
         assistant_id,
-        clean_reason(wanted.change_description),
-        dry_run=wanted.dry_run,
-        at_least=Role.admin if wanted.restore_secrets else Role.editor,
+        clean_reason(body.change_description),
+        dry_run=body.dry_run,
     )
     entry = read_reference(_known_version(assistant_id, version_id), ("path", "version_id"))
-    prefers = preferences(request, dry_run=wanted.dry_run)
+    preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.roll_back(
-            unit, wish, entry, before=True, restore_secrets=wanted.restore_secrets
+            unit, change, entry, before=True, restore_secrets=body.restore_secrets
         )
         kept = {"x-secrets-kept": str(len(outcome.secrets_kept))}
-        return responses.changed(outcome, prefers, headers=kept)
+        return responses.changed(outcome, preferences, headers=kept)
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 def _known_version(assistant_id: str, version_id: str) -> int:
@@ -198,4 +182,8 @@ def _known_version(assistant_id: str, version_id: str) -> int:
     return version
 
 
-HANDLERS = [list_history, get_history_entry, roll_back_to_entry]
+ROUTER = routing.ApiRouter(
+    path=routing.ASSISTANT,
+    route_handlers=[list_history, get_history_entry, roll_back_to_entry],
+    tags=["History"],
+)

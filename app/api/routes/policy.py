@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from litestar import Request, Response, get, put
+from litestar import Response, get, put
 from msgspec import UNSET, Struct, UnsetType
 
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import ADMIN, VIEWER
 from app.api.examples import POLICY
-from app.api.request import caller, carry_out, principal, read_json, services
+from app.api.request import ApiRequest
 from app.api.responses import read
+from app.api.writes import carry_out
 from app.assistants import policy as policies
-from app.assistants.preconditions import NONE, Condition, StaleTag, read_condition, tag_of
+from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from events import pointers, secret_paths, shape
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason, read_struct
+from events.patch import clean_reason
 from events.policy import Pointers, Policy
 from events.settings import Reason
 
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.transactions.unit_of_work import UnitOfWork
-
-
-AnyRequest = Request[Any, Any, Any]
-
-_POLICY = "/api/v1/policy"
 
 
 class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,27 +43,24 @@ class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 _POLICY_SHOWN = openapi.Answer(
     Policy, example=POLICY, headers={"ETag": "Of the policy, as a strong validator."}
 )
-COMPONENTS = (Policy, PolicyUpdate)
 
 
 @get(
-    _POLICY,
+    "/",
     opt=VIEWER,
-    tags=["Policy"],
     summary="Read the policy",
     operation_class=openapi.operation(_POLICY_SHOWN, errors=(304, 422)),
 )
-async def get_policy(request: AnyRequest) -> Response[bytes]:
+async def get_policy(request: ApiRequest) -> Response[bytes]:
     """What the organization demands of every change of an assistant, for all who make some."""
-    who = principal(request)
-    policy = await policies.read(services(request).database, who.organization_id)
-    return _shown(who.organization_id, policy, read_condition(request.headers))
+    principal = request.principal
+    policy = await policies.read(request.services.database, principal.organization_id)
+    return _shown(principal.organization_id, policy, request.condition)
 
 
 @put(
-    _POLICY,
+    "/",
     opt=ADMIN,
-    tags=["Policy"],
     summary="Change the policy",
     operation_class=openapi.operation(
         _POLICY_SHOWN,
@@ -76,29 +69,29 @@ async def get_policy(request: AnyRequest) -> Response[bytes]:
         parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
     ),
 )
-async def change_policy(request: AnyRequest) -> Response[bytes]:
+async def change_policy(request: ApiRequest) -> Response[bytes]:
     """Takes effect with the next change of an assistant; is itself an event of the log."""
-    who = caller(request)
-    wanted = read_struct(PolicyUpdate, await read_json(request), strict=True)
-    _check_paths(wanted)
+    caller = request.caller()
+    body = await request.body_as(PolicyUpdate, strict=True)
+    _check_paths(body)
     members = {
         name: value
         for name in Policy.__struct_fields__
-        if (value := getattr(wanted, name)) is not UNSET
+        if (value := getattr(body, name)) is not UNSET
     }
 
-    condition = read_condition(request.headers)
+    condition = request.condition
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        now = unit.policy(who.organization_id)
-        tag = _tag(who.organization_id, msgspec.json.encode(now))
+        now = unit.policy(caller.organization_id)
+        tag = _tag(caller.organization_id, msgspec.json.encode(now))
         if not condition.holds(tag):
             raise StaleTag(tag)
-        reason = clean_reason(wanted.change_description)
-        changed = policies.change(unit, who, members, reason)
-        return _shown(who.organization_id, changed, NONE)
+        reason = clean_reason(body.change_description)
+        changed = policies.change(unit, caller, members, reason)
+        return _shown(caller.organization_id, changed, NONE)
 
-    return await carry_out(request, who, work)
+    return await carry_out(request, caller, work)
 
 
 def _shown(organization_id: int, policy: Policy, condition: Condition) -> Response[bytes]:
@@ -110,12 +103,12 @@ def _tag(organization_id: int, body: bytes) -> str:
     return tag_of(organization_id, "policy", body)
 
 
-def _check_paths(wanted: PolicyUpdate) -> None:
+def _check_paths(body: PolicyUpdate) -> None:
     """A path that is misspelt would protect nothing."""
     errors = [
         FieldError(loc=("body", name, position), msg=_FAULTS[fault], type=fault)
         for name, fault_of in _FAULT_OF.items()
-        for position, path in enumerate(getattr(wanted, name) or ())
+        for position, path in enumerate(getattr(body, name) or ())
         if (fault := _fault(path, fault_of)) is not None
     ]
     if errors:
@@ -147,4 +140,6 @@ _FAULTS = {
 }
 
 
-HANDLERS = [get_policy, change_policy]
+ROUTER = routing.ApiRouter(
+    path=f"{routing.API}/policy", route_handlers=[get_policy, change_policy], tags=["Policy"]
+)

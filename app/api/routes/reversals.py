@@ -8,31 +8,30 @@ if TYPE_CHECKING:
     from app.transactions.unit_of_work import UnitOfWork
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-from litestar import Request, Response, post
+from litestar import Response, post
 from msgspec import Meta
 
 from app.accounts.principals import Role
-from app.api import openapi, responses
+from app.api import openapi, responses, routing
 from app.api.access import EDITOR
 from app.api.examples import ASSISTANT
-from app.api.request import Number, carry_out, moment, preferences, read_json, wish_of
+from app.api.parameters import Number, moment
+from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant, Plan
-from app.api.routes.assistants import PREFIX
+from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import LABEL, Reference, read_reference
 from app.naming import MOST_OF_LABEL
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason, read_struct
+from events.patch import clean_reason
 from events.pointers import POINTER
 from events.settings import Reason, VersionName
 
-AnyRequest = Request[Any, Any, Any]
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 
-_ASSISTANT = f"{PREFIX}/{{assistant_id:str}}"
 _CHANGED_OR_PLAN = openapi.Answer(
     ChangedAssistant,
     or_else=(Plan,),
@@ -76,14 +75,10 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     change_description: Reason | None = None
 
 
-COMPONENTS = (Rollback, Undo, Restore)
-
-
 @post(
-    f"{_ASSISTANT}/rollback",
+    "/rollback",
     opt=EDITOR,
     status_code=200,
-    tags=["History"],
     summary="Roll back, whole or in part",
     operation_class=openapi.operation(
         _CHANGED_OR_PLAN,
@@ -95,37 +90,36 @@ COMPONENTS = (Rollback, Undo, Restore)
         parameters=openapi.WRITING,
     ),
 )
-async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """Restores the state after a version, as one change; a dry run tells what would be lost."""
-    wanted = read_struct(Rollback, await read_json(request))
-    target = _target(wanted)
-    wish = wish_of(
-        request,
+    body = await request.body_as(Rollback)
+    target = _target(body)
+    if body.restore_secrets:
+        request.require(Role.admin)
+    change = request.change_request(
         assistant_id,
-        clean_reason(wanted.change_description),
-        dry_run=wanted.dry_run,
-        at_least=Role.admin if wanted.restore_secrets else Role.editor,
+        clean_reason(body.change_description),
+        dry_run=body.dry_run,
     )
-    prefers = preferences(request, dry_run=wanted.dry_run)
+    preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.roll_back(
             unit,
-            wish,
+            change,
             target,
-            paths=None if wanted.paths is None else tuple(wanted.paths),
-            restore_secrets=wanted.restore_secrets,
+            paths=None if body.paths is None else tuple(body.paths),
+            restore_secrets=body.restore_secrets,
         )
-        return responses.changed(outcome, prefers, headers=_kept(outcome))
+        return responses.changed(outcome, preferences, headers=_kept(outcome))
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 @post(
-    f"{_ASSISTANT}/undo",
+    "/undo",
     opt=EDITOR,
     status_code=200,
-    tags=["History"],
     summary="Take back one change, and keep the later ones",
     operation_class=openapi.operation(
         _CHANGED_OR_PLAN,
@@ -134,38 +128,37 @@ async def roll_back(request: AnyRequest, assistant_id: Number) -> Response[bytes
         parameters=openapi.WRITING,
     ),
 )
-async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """A path that was changed again since is a conflict: 409, or left, or set all the same."""
-    wanted = read_struct(Undo, await read_json(request))
-    version = read_reference(wanted.version, ("body", "version"))
-    wish = wish_of(
-        request,
+    body = await request.body_as(Undo)
+    version = read_reference(body.version, ("body", "version"))
+    if body.restore_secrets:
+        request.require(Role.admin)
+    change = request.change_request(
         assistant_id,
-        clean_reason(wanted.change_description),
-        dry_run=wanted.dry_run,
-        at_least=Role.admin if wanted.restore_secrets else Role.editor,
+        clean_reason(body.change_description),
+        dry_run=body.dry_run,
     )
-    prefers = preferences(request, dry_run=wanted.dry_run)
+    preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
         outcome = changes.undo(
             unit,
-            wish,
+            change,
             version,
-            on_conflict=wanted.on_conflict,
-            paths=None if wanted.paths is None else tuple(wanted.paths),
-            restore_secrets=wanted.restore_secrets,
+            on_conflict=body.on_conflict,
+            paths=None if body.paths is None else tuple(body.paths),
+            restore_secrets=body.restore_secrets,
         )
-        return responses.changed(outcome, prefers, headers=_kept(outcome))
+        return responses.changed(outcome, preferences, headers=_kept(outcome))
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
 @post(
-    f"{_ASSISTANT}/restore",
+    "/restore",
     opt=EDITOR,
     status_code=200,
-    tags=["History"],
     summary="Bring a deleted assistant back",
     operation_class=openapi.operation(
         CHANGED_OR_PLAN,
@@ -174,31 +167,30 @@ async def undo_change(request: AnyRequest, assistant_id: Number) -> Response[byt
         parameters=openapi.WRITING,
     ),
 )
-async def restore_assistant(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """With its id, its settings and its whole history; secrets that were purged stay gone."""
-    body = await read_json(request, optional=True)
-    wanted = read_struct(Restore, {} if body is None else body)
-    wish = wish_of(request, assistant_id, clean_reason(wanted.change_description))
-    prefers = preferences(request)
+    body = await request.body_as(Restore, optional=True)
+    change = request.change_request(assistant_id, clean_reason(body.change_description))
+    preferences = request.preferences
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        return responses.changed(changes.restore(unit, wish), prefers)
+        return responses.changed(changes.restore(unit, change), preferences)
 
-    return await carry_out(request, wish.caller, work, dry_run=wish.dry_run)
+    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
 
-def _target(wanted: Rollback) -> Reference | datetime:
+def _target(body: Rollback) -> Reference | datetime:
     given = [
-        name for name in ("to_version", "to_time", "to_label") if getattr(wanted, name) is not None
+        name for name in ("to_version", "to_time", "to_label") if getattr(body, name) is not None
     ]
     if len(given) != 1:
         message = "Input should hold exactly one of to_version, to_time and to_label"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="one_of"),))
-    if wanted.to_label is not None:
-        return read_reference(LABEL + wanted.to_label, ("body", "to_label"))
-    if wanted.to_version is not None:
-        return read_reference(wanted.to_version, ("body", "to_version"))
-    then = moment("to_time", wanted.to_time, "body")
+    if body.to_label is not None:
+        return read_reference(LABEL + body.to_label, ("body", "to_label"))
+    if body.to_version is not None:
+        return read_reference(body.to_version, ("body", "to_version"))
+    then = moment("to_time", body.to_time, "body")
     if then is None:
         raise TypeError("a moment was given")
     return then
@@ -208,4 +200,8 @@ def _kept(outcome: changes.Outcome) -> dict[str, str]:
     return {"x-secrets-kept": str(len(outcome.secrets_kept))}
 
 
-HANDLERS = [roll_back, undo_change, restore_assistant]
+ROUTER = routing.ApiRouter(
+    path=routing.ASSISTANT,
+    route_handlers=[roll_back, undo_change, restore_assistant],
+    tags=["History"],
+)

@@ -5,28 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-from litestar import Request, Response, delete, post
+from litestar import Response, delete, post
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import Meta
 
-from app.api import openapi
+from app.api import openapi, routing
 from app.api.access import ADMIN, REVEALING
-from app.api.request import (
-    Number,
-    caller,
-    carry_out,
-    known_id,
-    read_json,
-    refuse_dry_run,
-    services,
-    wish_of,
-)
+from app.api.parameters import Number, known_id
+from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
-from app.api.routes.assistants import PREFIX
+from app.api.writes import carry_out
 from app.assistants import changes, secrets
 from events import policy
 from events.changed import Cause
-from events.patch import clean_reason, read_struct
+from events.patch import clean_reason
 from events.pointers import POINTER_BELOW
 from events.settings import Reason
 
@@ -35,9 +27,7 @@ if TYPE_CHECKING:
 
     from app.transactions.unit_of_work import Caller, UnitOfWork
 
-AnyRequest = Request[Any, Any, Any]
 
-_VAULT = "/api/v1/vault"
 Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 
 
@@ -66,8 +56,6 @@ class Rotate(msgspec.Struct, frozen=True, kw_only=True):
     data_keys: bool = False
 
 
-COMPONENTS = (Reveal, RevealedSecrets, Erase, Rotate)
-
 _ERASED = openapi.Answer(
     APIResponse, example={"success": True, "message": "2 secrets erased", "data": None}
 )
@@ -83,10 +71,9 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
 
 
 @post(
-    f"{PREFIX}/{{assistant_id:str}}/secrets/reveal",
+    "/assistants/{assistant_id:str}/secrets/reveal",
     opt=REVEALING,
     status_code=200,
-    tags=["Secrets"],
     summary="Read secrets back",
     operation_class=openapi.operation(
         openapi.Answer(
@@ -96,15 +83,15 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
         errors=(404, 410, 422),
     ),
 )
-async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def reveal_secrets(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
-    await refuse_dry_run(request)
-    wanted = read_struct(Reveal, await read_json(request))
-    values = await services(request).secrets.reveal(
-        caller(request),
+    await request.refuse_dry_run()
+    body = await request.body_as(Reveal)
+    values = await request.services.secrets.reveal(
+        request.caller(),
         known_id(assistant_id),
-        tuple(wanted.paths),
-        clean_reason(wanted.reason),
+        tuple(body.paths),
+        clean_reason(body.reason),
     )
     return Response(
         msgspec.json.encode(RevealedSecrets(secrets=values)),
@@ -115,10 +102,9 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
 
 
 @delete(
-    f"{PREFIX}/{{assistant_id:str}}/secrets",
+    "/assistants/{assistant_id:str}/secrets",
     opt=ADMIN,
     status_code=200,
-    tags=["Secrets"],
     summary="Erase an assistant's secrets",
     operation_class=openapi.operation(
         _ERASED,
@@ -128,28 +114,27 @@ async def reveal_secrets(request: AnyRequest, assistant_id: Number) -> Response[
         pending=_PENDING,
     ),
 )
-async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[bytes]:
+async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
-    wish = wish_of(request, assistant_id, await _reason(request))
+    change = request.change_request(assistant_id, await _reason(request))
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        state = changes.living_or_deleted(unit, wish.caller, wish.assistant_id)
-        changes.check_condition(unit, wish, state)
-        _check_reason(unit, wish.caller, wish.reason)
+        state = changes.living_or_deleted(unit, change.caller, change.assistant_id)
+        changes.check_condition(unit, change, state)
+        _check_reason(unit, change.caller, change.reason)
         return _erased(
             secrets.erase_assistant(
-                unit, wish.caller, wish.assistant_id, wish.reason, Cause(type="erase")
+                unit, change.caller, change.assistant_id, change.reason, Cause(type="erase")
             )
         )
 
-    return await _carry_out(request, wish.caller, work)
+    return await _carry_out(request, change.caller, work)
 
 
 @delete(
-    f"{_VAULT}/secrets",
+    "/vault/secrets",
     opt=ADMIN,
     status_code=200,
-    tags=["Secrets"],
     summary="Erase all secrets of the organization",
     operation_class=openapi.operation(
         _ERASED,
@@ -159,24 +144,23 @@ async def erase_secrets(request: AnyRequest, assistant_id: Number) -> Response[b
         pending=_PENDING,
     ),
 )
-async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
+async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
     """Destroys every sealed value and the keys that sealed them. Irrevocable."""
-    who = caller(request)
+    caller = request.caller()
     reason = await _reason(request)
     cause = Cause(type="erase")
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        _check_reason(unit, who, reason)
-        return _erased(secrets.erase_organization(unit, who, reason, cause))
+        _check_reason(unit, caller, reason)
+        return _erased(secrets.erase_organization(unit, caller, reason, cause))
 
-    return await _carry_out(request, who, work)
+    return await _carry_out(request, caller, work)
 
 
 @post(
-    f"{_VAULT}/rotate",
+    "/vault/rotate",
     opt=ADMIN,
     status_code=200,
-    tags=["Secrets"],
     summary="Rotate the organization's keys",
     operation_class=openapi.operation(
         openapi.Answer(APIResponse),
@@ -186,25 +170,24 @@ async def erase_all_secrets(request: AnyRequest) -> Response[bytes]:
         pending=_PENDING,
     ),
 )
-async def rotate_keys(request: AnyRequest) -> Response[bytes]:
+async def rotate_keys(request: ApiRequest) -> Response[bytes]:
     """Wraps the organization's keys under the newest master key, while others read and write."""
-    who = caller(request)
-    body = await read_json(request, optional=True)
-    wanted = read_struct(Rotate, {} if body is None else body)
+    caller = request.caller()
+    body = await request.body_as(Rotate, optional=True)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        secrets.rotate(unit, who, data_keys=wanted.data_keys)
+        secrets.rotate(unit, caller, data_keys=body.data_keys)
         return done("Keys rotated")
 
-    return await _carry_out(request, who, work)
+    return await _carry_out(request, caller, work)
 
 
 async def _carry_out(
-    request: AnyRequest, who: Caller, work: Callable[[UnitOfWork], Response[bytes]]
+    request: ApiRequest, caller: Caller, work: Callable[[UnitOfWork], Response[bytes]]
 ) -> Response[bytes]:
     """Carry out what destroys: 200 once it is gone from the disk, too, else 202."""
-    response = await carry_out(request, who, work)
-    if response.status_code == HTTP_200_OK and not await services(request).secrets.scrub():
+    response = await carry_out(request, caller, work)
+    if response.status_code == HTTP_200_OK and not await request.services.secrets.scrub():
         return _not_gone_yet(response)
     return response
 
@@ -224,19 +207,22 @@ def _not_gone_yet(response: Response[bytes]) -> Response[bytes]:
     )
 
 
-async def _reason(request: AnyRequest) -> str | None:
-    body = await read_json(request, optional=True)
-    return clean_reason(read_struct(Erase, {} if body is None else body).reason)
+async def _reason(request: ApiRequest) -> str | None:
+    return clean_reason((await request.body_as(Erase, optional=True)).reason)
 
 
-def _check_reason(unit: UnitOfWork, who: Caller, reason: str | None) -> None:
+def _check_reason(unit: UnitOfWork, caller: Caller, reason: str | None) -> None:
     """An erasure changes no path, but it is the one change that nothing takes back."""
-    rules = unit.policy(who.organization_id)
-    policy.check(rules, (), reason, is_admin=who.is_admin, reason_at=("body", "reason"))
+    rules = unit.policy(caller.organization_id)
+    policy.check(rules, (), reason, is_admin=caller.is_admin, reason_at=("body", "reason"))
 
 
 def _erased(count: int) -> Response[bytes]:
     return done("1 secret erased" if count == 1 else f"{count} secrets erased")
 
 
-HANDLERS = [reveal_secrets, erase_secrets, erase_all_secrets, rotate_keys]
+ROUTER = routing.ApiRouter(
+    path=routing.API,
+    route_handlers=[reveal_secrets, erase_secrets, erase_all_secrets, rotate_keys],
+    tags=["Secrets"],
+)

@@ -16,7 +16,7 @@ import pytest
 import uvicorn
 from msgspec import UNSET
 
-from app.api import request as requests
+from app.api import writes
 from app.main import create_app
 from app.services import utc_now
 from app.transactions import idempotency
@@ -378,7 +378,7 @@ def test_a_request_is_told_by_its_path_and_query_whatever_host_it_names(
         targets.append(target)
         return idempotency.fingerprint(method, target, content_type, body)
 
-    monkeypatch.setattr(requests, "fingerprint", fingerprint)
+    monkeypatch.setattr(writes, "fingerprint", fingerprint)
     status = f"{ASSISTANTS}/1/status?is_active=false"
     for host in ("localhost", "localhost:abc", "["):
         answer = admin.patch(status, headers={"idempotency-key": "one", "host": host})
@@ -812,7 +812,7 @@ def test_a_stored_fingerprint_confirms_no_guess_and_a_bare_one_of_before_still_s
         bare.append(idempotency.fingerprint(*sent))
         return bare[-1]
 
-    monkeypatch.setattr(requests, "fingerprint", fingerprint)
+    monkeypatch.setattr(writes, "fingerprint", fingerprint)
     with serving(database, waiting) as server, server.client(organization.admin) as admin:
         made = {key: _make_ci(admin, key) for key in ("a", "b")}
     assert bare[0] == bare[1]  # the control: this is what anybody can compute of a guess

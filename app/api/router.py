@@ -1,0 +1,35 @@
+"""The API's part of the application: one router for each file of routes."""
+
+from __future__ import annotations
+
+from app.api.routes import (
+    activity,
+    api_keys,
+    assistants,
+    audit,
+    audit_export,
+    change_sets,
+    changes,
+    health,
+    history,
+    policy,
+    reversals,
+    secrets,
+    versions,
+)
+
+ROUTERS = (
+    assistants.ROUTER,
+    activity.ROUTER,
+    changes.ROUTER,
+    history.ROUTER,
+    versions.ROUTER,
+    reversals.ROUTER,
+    change_sets.ROUTER,
+    policy.ROUTER,
+    audit.ROUTER,
+    audit_export.ROUTER,
+    secrets.ROUTER,
+    api_keys.ROUTER,
+    health.ROUTER,
+)
