@@ -6,8 +6,6 @@ The organizations are made before the server starts, because while it runs it al
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +28,7 @@ from app.vault import store
 from tests import databases
 from tests.console import Browser
 from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
+from tests.forking import ROOT, forked
 from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
@@ -180,19 +179,13 @@ def serving_process(
     """
     environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"}
     environment |= variables(text_of(database)) | settings
-    program = f"{preamble}\nfrom app.cli.main import main\nmain()"
-    command = [sys.executable, "-c", program, "serve", "--port", "0"]
-    command += ["--database", text_of(database)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
+    command = ["backstory", "serve", "--port", "0", "--database", text_of(database)]
+    log = None if stderr is None else stderr.fileno()
+    with forked(command, ROOT, environment, preamble=preamble, stderr=log) as process:
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), "the server did not start"
-        try:
-            yield Server(url=url, database=database, waiting=waiting)
-        finally:
-            process.terminate()
+        yield Server(url=url, database=database, waiting=waiting)
+        process.terminate()
         assert process.wait(20) == 0
 
 

@@ -29,7 +29,7 @@ from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, reading_engine, writing_engine
-from tests.end_to_end.processes import serving
+from tests.end_to_end.processes import Process, serving
 
 RUNS = 5
 FEW_RUNS = 3  # of the formats that take their time
@@ -132,7 +132,7 @@ def _loop(path: str) -> None:
     sys.stdout.write(f"{time.perf_counter() - started} {size}\n")
 
 
-def peak_memory(process: subprocess.Popen[str]) -> float:
+def peak_memory(process: Process) -> float:
     """The most memory that a process ever had resident, in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text("ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))

@@ -1,64 +1,38 @@
 """The ``backstory`` command as processes of their own, run as an operator would run it.
 
-Most of a command's time is Python importing it: so a process that has imported it waits, and
-``run`` lets it fork one that runs the command. ``start`` runs the installed command itself.
+Most of a command's time is Python importing it, so they are forked from a process that has. Only
+``start`` runs the installed command itself.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
-import json
 import os
-import select
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import httpx
 from msgspec import Struct
 
 from tests.databases import on_sqlite, text_of, variables
+from tests.forking import Forked, forked
 from tests.no_tls import NO_TLS
 
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
 _SECONDS = 60
-# What is frozen is not touched by the collector, so a fork need not copy it when it ends.
-_WAITING = """
-import gc, json, os, sys
-import app.main, app.cli.main
-from tests.databases import text_of, variables
-gc.collect()
-gc.freeze()
-for line in sys.stdin:
-    if not (child := os.fork()):
-        break
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-else:
-    sys.exit()
-sys.argv, folder, variables, preamble, *files = json.loads(line)
-os.environ.clear()
-os.environ.update(variables)
-os.chdir(folder)
-for number, file in enumerate(files):
-    os.dup2(os.open(file, os.O_RDWR), number)
-exec(preamble)
-app.cli.main.main()
-"""
+Process = Forked | subprocess.Popen[str]
 EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
 
 class Running(Struct, frozen=True):
     """A server's process, the URL that it printed, and the database that it holds."""
 
-    process: subprocess.Popen[str]
+    process: Process
     url: str
     database: Path
 
@@ -86,40 +60,6 @@ def _in(folder: Path, arguments: Sequence[str], settings: dict[str, str]) -> dic
     return environment(**{"BACKSTORY_DATABASE_URL": url} | variables(url) | settings)
 
 
-class _Waiting:
-    """A process that has imported the command, and forks for each run of it."""
-
-    def __init__(self) -> None:
-        self._one_at_a_time = threading.Lock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _WAITING],
-            env=environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,  # a group of its own, to kill with what it forked
-        )
-        atexit.register(self._process.communicate)
-
-    def run(self, *wish: Any) -> int:
-        """The exit code of a run."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        with self._one_at_a_time:
-            print(json.dumps(wish), file=stdin, flush=True)
-            if not select.select([stdout], [], [], _SECONDS)[0]:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                _waiting.cache_clear()
-                raise subprocess.TimeoutExpired(wish[0], _SECONDS)
-            return int(stdout.readline())
-
-
-@functools.cache
-def _waiting() -> _Waiting:
-    return _Waiting()
-
-
 def run(
     folder: Path, *arguments: str, preamble: str = "", stdout: str = "", **settings: str
 ) -> subprocess.CompletedProcess[str]:
@@ -129,12 +69,25 @@ def run(
     is a file in place of what is read.
     """
     command = [COMMAND, *arguments]
-    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-        files = (os.devnull, stdout or out.name, err.name)
-        code = _waiting().run(
-            command, str(folder), _in(folder, arguments, settings), preamble, *files
-        )
-        return subprocess.CompletedProcess(command, code, out.read(), err.read())
+    with tempfile.TemporaryFile("r") as out, tempfile.TemporaryFile("r") as err:
+        written = os.open(stdout, os.O_RDWR) if stdout else os.dup(out.fileno())
+        with forked(
+            command,
+            folder,
+            _in(folder, arguments, settings),
+            preamble=preamble,
+            stdout=written,
+            stderr=err.fileno(),
+            is_measured=True,
+        ) as process:
+            os.close(written)
+            code = process.wait(_SECONDS)
+        return subprocess.CompletedProcess(command, code, _text(out), _text(err))
+
+
+def _text(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read()
 
 
 def start(folder: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -153,24 +106,33 @@ def start(folder: Path, *arguments: str, **settings: str) -> subprocess.Complete
 @contextmanager
 def started(
     folder: Path, *arguments: str, preamble: str = "", **settings: str
-) -> Iterator[subprocess.Popen[str]]:
-    """Start a command whose logs go to ``log`` in the folder; it is gone after, come what may."""
-    patched = [sys.executable, "-c", f"{preamble}\nfrom app.cli.main import main\nmain()"]
-    with (
-        (folder / "log").open("a") as log,
-        subprocess.Popen(
-            [*(patched if preamble else [COMMAND]), *arguments],
+) -> Iterator[Process]:
+    """Start a command whose logs go to ``log`` in the folder; it is gone after, come what may.
+
+    It is forked, unless the settings say what Python imports.
+    """
+    variables = _in(folder, arguments, settings)
+    with (folder / "log").open("a") as log:
+        if "PYTHONPATH" not in settings:
+            command = [COMMAND, *arguments]
+            with forked(
+                command, folder, variables, preamble=preamble, stderr=log.fileno()
+            ) as process:
+                yield process
+            return
+        program = f"{preamble}\nfrom app.cli.main import main\nmain()"
+        with subprocess.Popen(
+            [sys.executable, "-c", program, *arguments],
             cwd=folder,
-            env=_in(folder, arguments, settings),
+            env=variables,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-        ) as process,
-    ):
-        try:
-            yield process
-        finally:
-            process.kill()
+        ) as own:
+            try:
+                yield own
+            finally:
+                own.kill()
 
 
 @contextmanager

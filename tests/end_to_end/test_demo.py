@@ -15,7 +15,7 @@ import pytest
 from msgspec import Struct
 
 from tests.conftest import ASSISTANTS
-from tests.end_to_end.processes import client, started
+from tests.end_to_end.processes import Process, client, started
 
 pytestmark = pytest.mark.sqlite  # a demo is a file
 KEY = re.compile(r"bks_[0-9A-Za-z]{36}")
@@ -37,7 +37,7 @@ class Demo(Struct, frozen=True):
         return str(key)
 
 
-def introduced(process: subprocess.Popen[str]) -> Demo:
+def introduced(process: Process) -> Demo:
     """The demo, as soon as it has printed its last line."""
     assert process.stdout is not None
     lines = []

@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -30,9 +28,8 @@ from tests.conftest import (
     make_organizations,
     serving_process,
 )
-from tests.databases import text_of, variables
 from tests.end_to_end.acknowledged import log_of
-from tests.end_to_end.processes import client, environment, serving
+from tests.end_to_end.processes import Process, client, serving
 
 Cut = Literal["behind", "both", "answered", "within"]
 
@@ -320,19 +317,17 @@ from pathlib import Path
 from app.transactions.write_queue import _Waiting
 fulfil = _Waiting.fulfil
 def fulfil_or_die(waiting, outcome):
-    if Path({file!r}).exists() and hasattr(outcome, "status_code"):  # a request's, no chore's
+    if Path("die").exists() and hasattr(outcome, "status_code"):  # a request's, no chore's
         os.kill(os.getpid(), signal.SIGKILL)
     fulfil(waiting, outcome)
 _Waiting.fulfil = fulfil_or_die
-from app.cli.main import main
-main()
 """
 
 
 class Mortal(Struct, frozen=True):
     """A server that dies of the next commit, once it is told to."""
 
-    process: subprocess.Popen[str]
+    process: Process
     url: str
     file: Path
 
@@ -348,23 +343,8 @@ class Mortal(Struct, frozen=True):
 @contextmanager
 def mortal(database: Path) -> Iterator[Mortal]:
     """A server's process; it is gone after, come what may."""
-    file = database.with_name("die")
-    arguments = ("serve", "--port", "0", "--database", text_of(database))
-    with (
-        (database.parent / "log").open("a") as log,
-        subprocess.Popen(
-            [sys.executable, "-c", _DIES.format(file=str(file)), *arguments],
-            env=environment(BACKSTORY_LOG_LEVEL="warning", **variables(text_of(database))),
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        ) as process,
-    ):
-        try:
-            assert process.stdout is not None
-            yield Mortal(process, process.stdout.readline().strip(), file)
-        finally:
-            process.kill()
+    with serving(database, preamble=_DIES) as running:
+        yield Mortal(running.process, running.url, database.with_name("die"))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -37,7 +36,7 @@ from tests.databases import (
     writing_engine,
 )
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
-from tests.end_to_end.processes import EQUAL, Running, client, run, serving, started
+from tests.end_to_end.processes import EQUAL, Process, Running, client, run, serving, started
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 48
@@ -378,9 +377,7 @@ app.services._START_SECONDS = 0
 
 
 @contextmanager
-def working(
-    database: Path, preamble: str = ""
-) -> Iterator[tuple[subprocess.Popen[str], str, psutil.Process]]:
+def working(database: Path, preamble: str = "") -> Iterator[tuple[Process, str, psutil.Process]]:
     """Two workers that answer: their supervisor, their URL, and one of them."""
     arguments = ("serve", "--port", "0", "--workers", "2", "--database", text_of(database))
     modules = database.parent / "modules"
