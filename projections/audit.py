@@ -10,29 +10,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from events.changed import (
-    ApiKeyChanged,
-    ApiKeyCreated,
-    ApiKeyRevoked,
-    AssistantCreated,
-    AssistantDeleted,
-    AssistantRestored,
-    AssistantSettingsChanged,
-    AuditExported,
-    Cause,
-    CheckpointRecorded,
-    LogEvent,
-    LoginRefused,
-    PolicyChanged,
-    SecretKeysRotated,
-    SecretsErased,
-    SecretsRevealed,
-    VersionLabelled,
-)
-from events.codec import tag_of, tags_of
+from events.changed import Cause, LogEvent, LoginRefused, SecretsRevealed
+from events.codec import tag_of
 from events.secrets import mask
 from events.settings import Moment
-from projections.exports import event_type
+from projections.event_types import KINDS, event_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,23 +24,6 @@ if TYPE_CHECKING:
 _LONGEST_TEXT = 1000  # characters of a value
 _MOST_PATHS = 20  # of a reveal or a rollback
 _LARGEST_ENTRY = 60_000  # bytes of values
-
-
-class Kind(Struct, frozen=True):
-    """What events of one type are about, and what they do to it."""
-
-    resource_type: str
-    action: str
-    description: str
-
-
-class EventType(Struct, frozen=True, kw_only=True):
-    """A type of event, as the filter ``event_type`` names it."""
-
-    event_type: str
-    resource_type: str
-    action: str
-    description: str
 
 
 class AuditLogEntry(Struct, frozen=True, kw_only=True):
@@ -86,49 +51,6 @@ class AuditLogEntry(Struct, frozen=True, kw_only=True):
     error_message: str | None = None
 
 
-_KINDS: dict[type[LogEvent], Kind] = {
-    AssistantCreated: Kind("assistant", "create", "An assistant was created or copied"),
-    AssistantSettingsChanged: Kind("assistant", "update", "Settings were changed or rolled back"),
-    AssistantDeleted: Kind("assistant", "delete", "An assistant was deleted"),
-    AssistantRestored: Kind("assistant", "restore", "A deleted assistant was restored"),
-    VersionLabelled: Kind("assistant", "label", "A version was named, or its name taken away"),
-    PolicyChanged: Kind("policy", "update", "What is demanded of changes was changed"),
-    SecretsErased: Kind("assistant", "erase", "Sealed secrets were destroyed"),
-    SecretsRevealed: Kind("assistant", "reveal", "Secrets were read back"),
-    ApiKeyCreated: Kind("api_key", "create", "An API key was made"),
-    ApiKeyChanged: Kind("api_key", "update", "An API key was renamed, narrowed or switched on"),
-    ApiKeyRevoked: Kind("api_key", "revoke", "An API key was switched off"),
-    LoginRefused: Kind("api_key", "login", "A key that is unknown or revoked was turned away"),
-    SecretKeysRotated: Kind("secret_keys", "rotate", "The keys that seal secrets were rotated"),
-    AuditExported: Kind("audit_log", "export", "This log was exported"),
-    CheckpointRecorded: Kind("audit_log", "checkpoint", "The root of this log was signed"),
-}
-
-
-_TAGS = {tag: kind for event, kind in _KINDS.items() for tag in tags_of(event)}
-
-EVENT_TYPES = [
-    EventType(
-        event_type=event_type(tag),
-        resource_type=kind.resource_type,
-        action=kind.action,
-        description=kind.description,
-    )
-    for tag, kind in ((tags_of(event)[-1], kind) for event, kind in _KINDS.items())
-]
-
-
-def tags(wanted: str | None, resource_type: str | None) -> tuple[str, ...] | None:
-    """The tags of a type of event, of a type of resource, or of both; None for all."""
-    if wanted is None and resource_type is None:
-        return None
-    return tuple(
-        tag
-        for tag, kind in _TAGS.items()
-        if wanted in (None, event_type(tag)) and resource_type in (None, kind.resource_type)
-    )
-
-
 def entry(
     event: LogEvent,
     *,
@@ -141,7 +63,7 @@ def entry(
     The users' addresses, the assistants' names and the versions up to which their secrets were
     erased are today's, by id: no event holds them.
     """
-    kind = _KINDS[type(event)]
+    kind = KINDS[type(event)]
     actor = event.actor
     refused = isinstance(event, LoginRefused)
     return AuditLogEntry(

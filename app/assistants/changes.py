@@ -55,7 +55,7 @@ from events.secret_merge import with_secrets_of
 from events.secrets import differing, mask, places
 from projections import history, keyframes, labels
 from projections.blame import newest_at
-from projections.exports import event_type
+from projections.event_types import event_type
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:

@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from app.audit import exporting, verify
-from app.audit.exporting import BeyondLog, ExportRequest, find_format
+from app.audit.exporting import BeyondLog, ExportRequest
 from app.storage import private_files
 from events.merkle import leaf_hash
+from projections.exports.formats import find_format
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

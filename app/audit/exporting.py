@@ -31,17 +31,10 @@ from events.errors import Refusal
 from events.settings import Moment
 from events.store import Sought, Stored
 from projections import current
-from projections.audit import AuditLogEntry, entry, tags
-from projections.exports import (
-    FORMATS,
-    Encoder,
-    Format,
-    Lines,
-    Wanted,
-    closing_line,
-    csv_format,
-)
-from projections.spreadsheets import Table
+from projections.audit import AuditLogEntry, entry
+from projections.event_types import tags
+from projections.exports.filter import ExportFilter
+from projections.exports.format import Coverage, Encoder, Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -175,20 +168,6 @@ def _entries(
 # -- exporting
 
 
-def find_format(name: str, table: Table | None = None) -> Format:
-    """What an export is written as; ``table`` is for CSV alone.
-
-    Raises ``ParquetMissing`` where its extra is not installed.
-    """
-    if name == "csv":
-        return csv_format(table or Table())
-    if name != "parquet":
-        return FORMATS[name]
-    from projections.parquet import PARQUET  # noqa: PLC0415  # an extra
-
-    return PARQUET
-
-
 class ExportRequest(Struct, frozen=True, kw_only=True):
     """The part of the log that somebody wants to have; bounds that are None bound nothing.
 
@@ -200,7 +179,7 @@ class ExportRequest(Struct, frozen=True, kw_only=True):
     since: datetime | None = None
     until: datetime | None = None
     before: datetime | None = None  # as ``until``, exclusive
-    wanted: Wanted = Wanted()
+    wanted: ExportFilter = ExportFilter()
 
 
 class Export(Struct, frozen=True, kw_only=True):
@@ -211,13 +190,21 @@ class Export(Struct, frozen=True, kw_only=True):
     format: Format
     after: int
     until: int
-    wanted: Wanted
+    wanted: ExportFilter
     resumes: bool  # an earlier part, which it is joined to
     checkpoint: str  # over the first ``until`` events
 
     def encoder(self) -> Encoder:
         """What writes it, from the beginning."""
-        return self.format.encoder(self.origin)
+        return self.format.encoder(
+            Coverage(
+                origin=self.origin,
+                last_sequence=self.until,
+                filter=self.wanted.as_dict(),
+                checkpoint=self.checkpoint,
+                continues=self.resumes,
+            )
+        )
 
 
 def plan_export(
@@ -288,7 +275,7 @@ def read_page(
     chunks = Chunks()
     read = 0
     for rows in store.read_stored(connection, export.organization_id, sought):
-        chunks.add(encoder.lines(rows if as_they_are else _named(rows, wanted)))
+        chunks.add(encoder.encode(rows if as_they_are else _named(rows, wanted)))
         read += sum([len(body) for _, body, _ in rows])
         if read > _PAGE_BYTES:
             return chunks.all(), rows[-1][0]
@@ -324,20 +311,8 @@ class Chunks:
         self._pieces, self._size = [], 0
 
 
-def _named(rows: list[Stored], wanted: Wanted) -> list[Stored]:
-    return [stored for stored in map(Stored._make, rows) if wanted.takes(stored)]
-
-
-def opening(export: Export, encoder: Encoder) -> bytes:
-    """What an export starts with; lines that go on where others ended have no header again."""
-    return b"" if export.resumes and isinstance(encoder, Lines) else encoder.head()
-
-
-def closing(export: Export, encoder: Encoder) -> bytes:
-    """What an export ends with; NDJSON, with the signed root."""
-    if export.format.name == "ndjson":
-        return closing_line(export.until, export.checkpoint, export.wanted.as_dict())
-    return encoder.tail(export.until)
+def _named(rows: list[Stored], wanted: ExportFilter) -> list[Stored]:
+    return [stored for stored in map(Stored._make, rows) if wanted.matches(stored)]
 
 
 def chunks(
@@ -347,7 +322,7 @@ def chunks(
 ) -> Iterator[bytes]:
     """An export's bytes, for a command; each page is a snapshot of its own."""
     encoder = export.encoder()
-    yield opening(export, encoder)
+    yield encoder.head()
     after = export.after
     while after < export.until:
         with connect() as connection:
@@ -355,7 +330,7 @@ def chunks(
         yield from page
         progress(reached - after)
         after = reached
-    yield closing(export, encoder)
+    yield encoder.tail()
 
 
 # -- signing and proving
@@ -567,7 +542,7 @@ class Audit:
         def read(after: int) -> asyncio.Task[tuple[list[bytes], int]]:
             return asyncio.create_task(self._database.snapshot(read_page, export, encoder, after))
 
-        yield opening(export, encoder)
+        yield encoder.head()
         after = export.after
         reading = read(after) if after < export.until else None
         try:
@@ -579,7 +554,7 @@ class Audit:
         finally:
             if reading is not None:  # the client went away
                 reading.cancel()
-        yield await asyncio.to_thread(closing, export, encoder)
+        yield await asyncio.to_thread(encoder.tail)
 
     async def checkpoint(self, organization_id: int) -> str:
         """The signed root of the whole log."""

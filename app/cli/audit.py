@@ -15,8 +15,8 @@ from app.api.parameters import invalid_query, moment, pointer, read_table
 from app.api.routes.audit_export import Name
 from app.audit import archive, exporting, resume, signing
 from app.audit import verify as audit_verify
-from app.audit.exporting import BeyondLog, ExportRequest, find_format
-from app.audit.resume import NotAnExport, Resumption
+from app.audit.exporting import BeyondLog, ExportRequest
+from app.audit.resume import NotAnExport
 from app.cli import context, terminal
 from app.storage import private_files
 from app.storage.database_file import DatabaseHeld
@@ -24,8 +24,11 @@ from app.storage.engines import engines
 from app.transactions.unit_of_work import system
 from events import store
 from events.errors import InvalidSettings
-from projections.audit import EVENT_TYPES
-from projections.exports import ParquetMissing, Wanted
+from projections.event_types import EVENT_TYPES
+from projections.exports.filter import ExportFilter
+from projections.exports.formats import find_format
+from projections.exports.parquet import ParquetMissing
+from projections.exports.resuming import Resumption
 from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
@@ -112,7 +115,7 @@ def export_log(
             until_sequence=until_sequence,
             since=moment("since", since),
             until=moment("until", until),
-            wanted=Wanted(**wanted | {"path": pointer(wanted["path"]) or None}),
+            wanted=ExportFilter(**wanted | {"path": pointer(wanted["path"]) or None}),
         )
         signer = signing.open_signer(config, make=False)
         organization_id = context.find_organization(connection, organization)
@@ -169,7 +172,7 @@ def _belongs(connection: Connection, signer: Signer, export: Export, found: Resu
     """Whether a file ends as this export would: else two logs, or two filters, would mix."""
     if found.closing is not None:
         now = exporting.checkpoint_at(connection, signer, export.organization_id, found.after)
-        return export.after == found.after and found.closing.is_of(now, export.wanted.as_dict())
+        return export.after == found.after and found.closing.states(now, export.wanted.as_dict())
     if not found.last:
         return True
     one = msgspec.structs.replace(export, until=found.after + 1)

@@ -27,6 +27,7 @@ from app.audit import exporting, signing
 from events import store
 from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
+from projections.exports.formats import find_format
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, reading_engine, writing_engine
 from tests.end_to_end.processes import Process, serving
@@ -116,7 +117,7 @@ def _file(path: str, count: str) -> None:
     signer = signing.open_signer(config_of(Path(path)))
     with engine.connect() as connection:
         wish = exporting.ExportRequest(until_sequence=int(count))
-        plan = exporting.plan_export(connection, signer, 1, exporting.find_format("ndjson"), wish)
+        plan = exporting.plan_export(connection, signer, 1, find_format("ndjson"), wish)
     started = time.perf_counter()
     with tempfile.TemporaryFile() as file:
         size = sum(map(file.write, exporting.chunks(engine.connect, plan, lambda _: None)))

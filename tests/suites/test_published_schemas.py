@@ -13,9 +13,9 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from events.store import Stored
-from projections.exports import OCSF_VERSION
+from projections.exports.ocsf import OCSF_VERSION
 from tests.events.strategies import few
-from tests.projections.test_exports import LOG, LOGS, lines
+from tests.projections.exports.sample_log import LOG, LOGS, lines
 from tests.suites.suite import SUITES, counts
 
 if TYPE_CHECKING:

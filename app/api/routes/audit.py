@@ -33,7 +33,8 @@ from app.audit.exporting import (
     Search,
 )
 from app.storage.tables import MAX_ID
-from projections.audit import EVENT_TYPES, AuditLogEntry, EventType
+from projections.audit import AuditLogEntry
+from projections.event_types import EVENT_TYPES, EventType
 
 _MAX_SEQUENCE = 2**53
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")

@@ -16,15 +16,16 @@ from app.api.caching import chosen_by
 from app.api.parameters import BOM, FORMULAS, invalid_query, moment, read_table
 from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
-from app.audit.exporting import ExportRequest, find_format
+from app.audit.exporting import ExportRequest
 from app.storage.tables import MAX_ID
-from projections.audit import EVENT_TYPES
-from projections.exports import FORMATS, ParquetMissing, Wanted
+from projections.event_types import EVENT_TYPES
+from projections.exports.filter import ExportFilter
+from projections.exports.formats import FORMATS, find_format
+from projections.exports.parquet import ParquetMissing
 from projections.spreadsheets import Formulas
 
 Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _MAX_SEQUENCE = 2**53
-_PARQUET = "application/vnd.apache.parquet"  # said here, because its module is an extra
 _SEQUENCE = QueryParameter(
     ge=0,
     le=_MAX_SEQUENCE,
@@ -41,7 +42,7 @@ _HEADERS = {
 def _answers() -> tuple[openapi.Answer, ...]:
     """One answer for each media type."""
     text = Schema(type=OpenAPIType.STRING)
-    kinds = [form.media_type for form in FORMATS.values()] + [_PARQUET]
+    kinds = [form.media_type for form in FORMATS.values()]
     return tuple(
         openapi.Answer(text, media_type=kind, headers=_HEADERS) for kind in dict.fromkeys(kinds)
     )
@@ -97,7 +98,7 @@ async def export_log(
         until_sequence=until_sequence,
         since=moment("since", since),
         until=moment("until", until),
-        wanted=Wanted(
+        wanted=ExportFilter(
             assistant_id=assistant_id,
             actor=actor,
             event_type=_known(event_type),

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +16,25 @@ from pyarrow import parquet as pq
 from events import codec, merkle
 from events.changed import SecretsRevealed
 from events.store import Stored
-from projections import parquet
-from projections.exports import ParquetMissing
-from projections.parquet import PARQUET
+from projections.exports import parquet_file
+from projections.exports.format import Coverage, Encoder
+from projections.exports.parquet import PARQUET
 from tests.events.strategies import few
-from tests.projections.test_exports import EXAMPLES, LOG, LOGS, cut_logs, stored
+from tests.projections.exports.sample_log import EXAMPLES, LOG, LOGS, cut_logs, stored
 
 SMALL_ROWS, SMALL_BYTES = 2, 900
 
 
+def encoder_to(last_sequence: int) -> Encoder:
+    return PARQUET.encoder(Coverage(origin="a log", last_sequence=last_sequence))
+
+
 def chunks(*pages: Sequence[Stored]) -> Iterator[bytes]:
-    encoder = PARQUET.encoder("a log")
+    encoder = encoder_to(max((event.sequence for page in pages for event in page), default=0))
     yield encoder.head()
     for page in pages:
-        yield encoder.lines(page)
-    yield encoder.tail(max((event.sequence for page in pages for event in page), default=0))
+        yield encoder.encode(page)
+    yield encoder.tail()
 
 
 def export(*pages: Sequence[Stored]) -> bytes:
@@ -54,10 +56,10 @@ def many(count: int) -> list[Stored]:
 
 @pytest.fixture
 def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "ROWS", SMALL_ROWS)
+    monkeypatch.setattr(parquet_file, "ROWS", SMALL_ROWS)
 
 
-# -- what a row says
+# -- rows
 
 
 @few
@@ -68,8 +70,8 @@ def test_every_event_is_a_row_with_the_bytes_that_were_hashed(log: list[Stored])
         assert row["body"].encode() == event.body
         assert row["leaf_hash"] == merkle.leaf_hash(row["body"].encode())
         assert row["occurred_at"] == recorded.occurred_at
-        told = {name: row[name] for name in ("sequence", "type", "assistant_id", "version")}
-        assert told == {
+        members = {name: row[name] for name in ("sequence", "type", "assistant_id", "version")}
+        assert members == {
             "sequence": event.sequence,
             "type": event.type,
             "assistant_id": recorded.assistant_id,
@@ -98,8 +100,8 @@ def test_every_type_of_event_is_a_row() -> None:
     ]
 
 
-def test_the_columns_are_those_that_were_promised() -> None:
-    assert opened(export(LOG)).schema_arrow.equals(parquet.SCHEMA)
+def test_the_columns_are_the_documented_ones() -> None:
+    assert opened(export(LOG)).schema_arrow.equals(parquet_file.SCHEMA)
 
 
 def test_the_footer_says_how_far_the_log_was_read() -> None:
@@ -120,8 +122,8 @@ def test_where_pages_are_cut_does_not_matter(
 ) -> None:
     log, pages = cut
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet, "ROWS", SMALL_ROWS)
-        patch.setattr(parquet, "BODY_BYTES", SMALL_BYTES)
+        patch.setattr(parquet_file, "ROWS", SMALL_ROWS)
+        patch.setattr(parquet_file, "BODY_BYTES", SMALL_BYTES)
         assert export(*pages) == export(log)
 
 
@@ -142,7 +144,7 @@ def test_row_groups_are_bounded_in_rows_and_ordered_by_sequence() -> None:
 
 def test_row_groups_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     log = many(7)
-    monkeypatch.setattr(parquet, "BODY_BYTES", 2 * len(log[0].body) + 1)
+    monkeypatch.setattr(parquet_file, "BODY_BYTES", 2 * len(log[0].body) + 1)
     assert groups(export(log)) == [[1, 2, 3], [4, 5, 6], [7]]
 
 
@@ -161,13 +163,13 @@ def test_a_row_group_is_sent_as_soon_as_it_is_complete() -> None:
 
 def test_memory_stays_flat() -> None:
     log = many(12_500)
-    encoder = PARQUET.encoder("a log")
+    encoder = encoder_to(len(log))
     held = pa.total_allocated_bytes()
     sent = [encoder.head()]
     for start in range(0, len(log), 1000):
-        sent.append(encoder.lines(log[start : start + 1000]))
+        sent.append(encoder.encode(log[start : start + 1000]))
         assert pa.total_allocated_bytes() - held < 1_000_000
-    sent.append(encoder.tail(12_500))
+    sent.append(encoder.tail())
     assert [number for number, chunk in enumerate(sent) if chunk] == [0, 5, 10, 14]
     metadata = opened(b"".join(sent)).metadata
     sizes = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
@@ -209,7 +211,7 @@ def test_duckdb_finds_a_range_of_sequences(file: Path) -> None:
 
 def test_a_reader_can_skip_row_groups_by_sequence(file: Path) -> None:
     metadata = pq.ParquetFile(file).metadata
-    column = parquet.SCHEMA.get_field_index("sequence")
+    column = parquet_file.SCHEMA.get_field_index("sequence")
     bounds = [
         metadata.row_group(number).column(column).statistics
         for number in range(metadata.num_row_groups)
@@ -222,13 +224,3 @@ def test_pyarrow_finds_events_by_time(file: Path) -> None:
     later = datetime.fromisoformat("2026-01-02T03:14:00Z")
     found = pq.read_table(file, filters=[("occurred_at", ">=", later)])
     assert found.column("sequence").to_pylist() == [10, 11, 12, 13, 14, 15]
-
-
-# -- without the extra
-
-
-def test_without_pyarrow_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.delitem(sys.modules, "projections.parquet")
-    with pytest.raises(ParquetMissing, match=r"pip install 'backstory\[parquet\]'"):
-        import_module("projections.parquet")

@@ -1,8 +1,7 @@
-"""Stored events as a Parquet file, for those who query the log with SQL.
+"""A Parquet file of events. Importing this module needs the extra ``backstory[parquet]``.
 
-A file is a run of row groups, each bounded in rows and in bytes, so that memory stays flat and
-a reader that looks for a range of sequences skips the others. Importing this module needs the
-extra ``backstory[parquet]``.
+The file is a run of row groups, each bounded in rows and in bytes. So memory stays flat, and a
+reader that looks for a range of sequences skips the other groups.
 """
 
 from __future__ import annotations
@@ -10,19 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from events.merkle import HASH_BYTES
-from projections.exports import Format, Outline, ParquetMissing, outline
+import pyarrow as pa
+from pyarrow import parquet as pq
 
-try:
-    import pyarrow as pa
-    from pyarrow import parquet as pq
-except ImportError as missing:
-    raise ParquetMissing from missing
+from events.merkle import HASH_BYTES
+from projections.exports.outline import Outline, outline
 
 if TYPE_CHECKING:
     from events.store import Stored
 
-# A row group ends with the event that reaches one of the two.
+# A row group ends with the event that reaches one of these bounds.
 ROWS = 5_000
 BODY_BYTES = 4_000_000
 
@@ -48,12 +44,12 @@ SCHEMA = pa.schema(
         pa.field("leaf_hash", pa.binary(HASH_BYTES), nullable=False),
     ]
 )
-# Columns whose values come again and again; for the others a dictionary would only cost.
+# Columns whose values repeat. For the others, a dictionary would make the file larger.
 REPEATING = ["type", "actor_type", "actor_name", "reason", "cause", "paths.list.element"]
 
 
 class Pipe:
-    """A file that is only written: whoever reads takes what came since the last time."""
+    """A file object for Arrow to write to; ``take`` empties it."""
 
     closed = False
 
@@ -66,23 +62,24 @@ class Pipe:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: what was written can be taken at once."""
+        """Nothing: written data can be taken at once."""
 
     def close(self) -> None:
-        """Arrow closes what it was given; what was written can still be taken."""
+        """Mark the file as closed, as Arrow does at the end; its data can still be taken."""
         self.closed = True
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """The data that was written since the last call."""
         taken = b"".join(self._waiting)
         self._waiting.clear()
         return taken
 
 
-class Parquet:
+class ParquetFile:
     """The encoder of one file. Where row groups end depends on the events, not on the pages."""
 
-    def __init__(self) -> None:
+    def __init__(self, last_sequence: int) -> None:
+        self._last_sequence = last_sequence
         self._pipe = Pipe()
         self._writer = pq.ParquetWriter(
             pa.PythonFile(self._pipe, mode="w"),
@@ -94,11 +91,11 @@ class Parquet:
         self._body_bytes = 0
 
     def head(self) -> bytes:
-        """The file's magic bytes."""
+        """The magic bytes of the format."""
         return self._pipe.take()
 
-    def lines(self, page: Sequence[Stored], /) -> bytes:
-        """The row groups that the next events complete: mostly none."""
+    def encode(self, page: Sequence[Stored], /) -> bytes:
+        """The row groups that the next events complete, mostly none."""
         for stored in page:
             self._group.append(stored)
             self._body_bytes += len(stored.body)
@@ -106,10 +103,10 @@ class Parquet:
                 self._end_group()
         return self._pipe.take()
 
-    def tail(self, last_sequence: int, /) -> bytes:
-        """The last row group and the footer, which says how far the log was read."""
+    def tail(self) -> bytes:
+        """The last row group, and the footer, which says how far the log was read."""
         self._end_group()
-        self._writer.add_key_value_metadata({"last_sequence": str(last_sequence)})
+        self._writer.add_key_value_metadata({"last_sequence": str(self._last_sequence)})
         self._writer.close()
         return self._pipe.take()
 
@@ -117,14 +114,6 @@ class Parquet:
         if self._group:
             self._writer.write_table(_table(self._group))
         self._group, self._body_bytes = [], 0
-
-
-PARQUET = Format(
-    name="parquet",
-    media_type="application/vnd.apache.parquet",
-    extension="parquet",
-    encoder=lambda _: Parquet(),
-)
 
 
 def _table(group: Sequence[Stored]) -> Any:
