@@ -48,6 +48,17 @@ def project(connection: sa.Connection, event: VersionLabelled) -> None:
         connection.execute(sa.insert(labels), [row_of(event)])
 
 
+def fold(events: Iterable[VersionLabelled]) -> Iterable[dict[str, Any]]:
+    """The rows that an organization's events lead to."""
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in events:
+        key = event.assistant_id, event.labelled_version
+        rows.pop(key, None)
+        if event.label is not None:
+            rows[key] = row_of(event)
+    return rows.values()
+
+
 def version_of(
     connection: sa.Connection, organization_id: int, assistant_id: int, label: str
 ) -> int | None:

@@ -12,6 +12,8 @@ from events.policy import Policy
 from events.tables import metadata, rows_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from events.changed import PolicyChanged
 
 policies = sa.Table(
@@ -44,6 +46,15 @@ def row_of(event: PolicyChanged, policy: Policy) -> dict[str, Any]:
         "sequence": event.sequence,
         "policy": msgspec.json.encode(policy),
     }
+
+
+def fold(events: Iterable[PolicyChanged]) -> dict[str, Any] | None:
+    """The row that an organization's events lead to; None without events."""
+    policy, row = Policy(), None
+    for event in events:
+        policy = evolve(policy, event)
+        row = row_of(event, policy)
+    return row
 
 
 def project(connection: sa.Connection, event: PolicyChanged) -> None:

@@ -1,18 +1,26 @@
-"""Every view that is written with an event, in the event's own transaction."""
+"""Every view: how its rows are written with an event, and how they are folded from the log.
+
+A view is written in the transaction of the event, so it never lags behind the log. Folding the log
+gives the same rows again, byte for byte.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from events.changed import Event, PolicyChanged, VersionLabelled
-from projections import current, keyframes, labels, policies, reversals
+import sqlalchemy as sa
+
+from events import store
+from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, evolve
+from events.codec import tags_of
+from projections import blame, current, keyframes, labels, policies, reversals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    import sqlalchemy as sa
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from events.changed import LogEvent, State
+    from projections.blame import Blame
     from projections.current import Key
 
 TABLES = (
@@ -22,16 +30,22 @@ TABLES = (
     policies.policies,
     reversals.reversals,
 )
+Row = tuple[sa.Table, dict[str, Any]]
+_E = TypeVar("_E", VersionLabelled, PolicyChanged)
 
 
 def project(
     connection: sa.Connection,
-    recorded: Iterable[LogEvent],
+    events: Iterable[LogEvent],
     states: Mapping[Key, State],
     frames: Iterable[tuple[Key, State]],
 ) -> None:
-    """Write what stored events say: the states that they led to, and those to keep for good."""
-    for event in recorded:
+    """Write the rows of stored events.
+
+    ``states`` are the newest of the assistants that the events changed, and ``frames`` those states
+    on the way that are kept as keyframes.
+    """
+    for event in events:
         if isinstance(event, Event):
             reversals.project(connection, event)
         elif isinstance(event, VersionLabelled):
@@ -40,3 +54,68 @@ def project(
             policies.project(connection, event)
     keyframes.project(connection, frames)
     current.project(connection, states)
+
+
+def fold(
+    connection: sa.Connection, organization_id: int, progress: Callable[[int], None]
+) -> Iterator[Row]:
+    """Every row of every view of an organization.
+
+    ``progress`` is called for each assistant, with the number of its events.
+    """
+    stream = store.read_streams(connection, organization_id)
+    for assistant_id, events in groupby(stream, key=lambda event: event.assistant_id):
+        yield from fold_assistant((organization_id, assistant_id), events, progress)
+    for row in labels.fold(_events_of(connection, organization_id, VersionLabelled)):
+        yield labels.labels, row
+    yield from fold_policy(connection, organization_id)
+
+
+def fold_assistant(
+    key: Key, events: Iterable[Event], progress: Callable[[int], None]
+) -> Iterator[Row]:
+    """The rows of one assistant: keyframes, reversals and the current state."""
+    state = NOTHING
+    blamed: Blame = {}
+    for event in events:
+        state = evolve(state, event)
+        blame.evolve(blamed, event)
+        if keyframes.is_due(state):
+            blamed = blame.bound(blamed, state.settings)
+            yield keyframes.keyframes, keyframes.row_of(key, state, blamed)
+        if reversal := reversals.row_of(event):
+            yield reversals.reversals, reversal
+    progress(state.version)
+    yield current.assistants, current.row_of(key, state)
+
+
+def fold_policy(connection: sa.Connection, organization_id: int) -> Iterator[Row]:
+    """The row of an organization's policy; none where the policy was never changed."""
+    row = policies.fold(_events_of(connection, organization_id, PolicyChanged))
+    if row is not None:
+        yield policies.policies, row
+
+
+def _events_of(connection: sa.Connection, organization_id: int, kind: type[_E]) -> Iterator[_E]:
+    for event in store.read_log(connection, organization_id, tags=tags_of(kind)):
+        if isinstance(event, kind):
+            yield event
+
+
+def organization_ids(connection: sa.Connection) -> list[int]:
+    """The organizations that have a log, or rows of a view, which only a log may lead to."""
+    ids = {*store.organization_ids(connection)}
+    for table in TABLES:
+        ids.update(connection.scalars(sa.select(table.c.organization_id).distinct()))
+    return sorted(ids)
+
+
+def batches(rows: Iterator[Row], size: int) -> Iterator[tuple[sa.Table, list[dict[str, Any]]]]:
+    """Rows of one table together, at most ``size`` at a time: one statement writes them all."""
+    waiting: dict[sa.Table, list[dict[str, Any]]] = {table: [] for table in TABLES}
+    for table, row in rows:
+        waiting[table].append(row)
+        if len(waiting[table]) == size:
+            yield table, waiting[table]
+            waiting[table] = []
+    yield from ((table, rest) for table, rest in waiting.items() if rest)

@@ -55,7 +55,8 @@ from events import store
 from events.changed import Cause
 from events.codec import NewerEvent
 from events.errors import AssistantNotFound, InvalidSettings
-from projections import rebuild as rebuilding
+from projections.check import Difference, differences
+from projections.rebuild import rebuild as rebuild_views
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -447,9 +448,9 @@ def rebuild(database: str | None) -> None:
         unit.lock(store.organization_ids(connection))  # a server may be writing beside
         total = operating.count_all(connection)
         with operating.progress("checking", total, "events") as advance:
-            found = sum(1 for _ in rebuilding.differences(connection, advance))
+            found = sum(1 for _ in differences(connection, advance))
         with operating.progress("folding", total, "events") as advance:
-            rebuilding.rebuild(connection, advance)
+            rebuild_views(connection, advance)
     terminal.say("equal to what was there" if not found else f"{found} differences were repaired")
     if found and not engines(config.url).is_embedded:
         terminal.say("restart the servers: they may remember what was there", err=True)
@@ -467,7 +468,7 @@ def check(database: str | None) -> None:
         check_folded(connection, engines(config.url).name)
         shown = 0
         with operating.progress("checking", operating.count_all(connection), "events") as advance:
-            for difference in rebuilding.differences(connection, advance):
+            for difference in differences(connection, advance):
                 shown += 1
                 if shown <= _SHOWN_DIFFERENCES:
                     _show(difference)
@@ -494,7 +495,7 @@ def _unproven(connection: sa.Connection) -> list[str]:
     return [f"organization {one}, sequence {at}" for one, at in found.items() if at is not None]
 
 
-def _show(difference: rebuilding.Difference) -> None:
+def _show(difference: Difference) -> None:
     place = f"organization {difference.organization_id}, assistant {difference.assistant_id}"
     terminal.say(f"{place}, {difference.column}")
     terminal.say(f"- {_text(difference.stored)}")

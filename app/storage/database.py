@@ -14,7 +14,7 @@ from app.storage.engines import SCRUB_ATTEMPTS, engines
 from events import store
 from events.codec import NewerEvent
 from projections import foldings
-from projections.rebuild import count_stale, fold_stale
+from projections.stale import count_stale, fold_stale
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -21,7 +21,7 @@ from app.storage.database import migrate
 from app.storage.engines import engines
 from events import store
 from events.changed import LogEvent
-from projections import rebuild
+from projections import check, rebuild
 from projections.current import assistants
 from projections.foldings import foldings
 from projections.keyframes import keyframes
@@ -111,7 +111,7 @@ def _decode(connection: sa.Connection) -> None:
 
 
 def _check(connection: sa.Connection) -> None:
-    if list(rebuild.differences(connection, _nothing)):
+    if list(check.differences(connection, _nothing)):
         raise RuntimeError("the views differ from the log")
     if store.first_unproven(connection, 1, _nothing) is not None:
         raise RuntimeError("the log is not what was hashed")

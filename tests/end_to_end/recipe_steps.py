@@ -19,7 +19,8 @@ import structlog
 from app.audit import verify
 from events import pointers, shape, store
 from events.tables import events
-from projections import current, rebuild
+from projections import current
+from projections.check import differences
 from tests.conftest import ASSISTANTS, Organization, make_organizations, serving
 from tests.console import Browser
 from tests.databases import reading_engine
@@ -159,7 +160,7 @@ def check(folder: Path) -> None:
     assert _stored(folder)[: len(stored)] == stored
     engine = reading_engine(folder / FILE)
     with engine.connect() as connection:
-        assert list(rebuild.differences(connection, lambda _: None)) == []
+        assert list(differences(connection, lambda _: None)) == []
         assert store.first_unproven(connection, organization.id, lambda _: None) is None
     engine.dispose()
 

@@ -24,10 +24,10 @@ CLOSED = "import sys; sys.stdout = None"
 # Ctrl-C in the middle of an export, and where views are compared.
 INTERRUPTED = """
 import signal
-import app.audit.exporting, projections.rebuild
+import app.audit.exporting, projections.views
 def stop(*_):
     signal.raise_signal(signal.SIGINT)
-app.audit.exporting.read_page = projections.rebuild.folded = stop
+app.audit.exporting.read_page = projections.views.fold = stop
 """
 EXPORT = ("export", "--output")
 

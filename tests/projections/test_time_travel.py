@@ -31,7 +31,8 @@ from events.decider import (
 from events.patch import read_create, read_patch
 from events.pointers import Tree, ancestors, at, covers, diff, flatten, overlaps, same
 from projections import blame, keyframes
-from projections.rebuild import differences, rebuild
+from projections.check import differences
+from projections.rebuild import rebuild
 from tests.events.given import ACTOR, NAME, PATCH
 from tests.events.log import Log, opened, rows
 from tests.events.model import Model

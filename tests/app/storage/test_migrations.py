@@ -30,7 +30,7 @@ from app.storage.tables import api_keys, sealed_secrets
 from app.vault import store as vault
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
-from projections import rebuild
+from projections import check, rebuild
 from projections.keyframes import EVERY
 from tests.conftest import ASSISTANTS
 from tests.databases import (
@@ -293,11 +293,11 @@ def test_another_copy_of_the_same_database_is_another_log(
     assert not {*query(migrated, statement)} & {*query(other, statement)}
 
 
-def shown(path: Path) -> tuple[list[rebuild.Difference], dict[int, list[int]]]:
+def shown(path: Path) -> tuple[list[check.Difference], dict[int, list[int]]]:
     """Where the views are not what the log says, and the versions of each one's keyframes."""
     engine = reading_engine(path)
     with engine.connect() as connection:
-        found = list(rebuild.differences(connection, lambda _: None))
+        found = list(check.differences(connection, lambda _: None))
     engine.dispose()
     frames: dict[int, list[int]] = {}
     for organization_id, version in query(

@@ -15,7 +15,7 @@ from app.storage.database import NewerSettings, NotFolded, migrate, prepare
 from events import codec
 from events.codec import NewerEvent
 from events.shape import DIGEST
-from projections import current, foldings, keyframes, rebuild
+from projections import check, current, foldings, keyframes, rebuild, stale
 from tests.conftest import ASSISTANTS, Organization, make_organizations, serving
 from tests.databases import reading_engine, url_of, writing_engine
 from tests.end_to_end.processes import run
@@ -58,7 +58,7 @@ class Old(msgspec.Struct, frozen=True):
     def is_whole(self) -> bool:
         engine = reading_engine(self.path)
         with engine.connect() as connection:
-            found = list(rebuild.differences(connection, lambda _: None))
+            found = list(check.differences(connection, lambda _: None))
         engine.dispose()
         return not found
 
@@ -170,15 +170,15 @@ def test_a_start_refuses_what_is_much_and_migrate_mends_it(
 def test_migrate_folds_a_portion_in_each_transaction(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rebuild, "_EVENTS_AT_ONCE", 1)
+    monkeypatch.setattr(stale, "_EVENTS", 1)
     number = old.shown["id"]
     engine = writing_engine(old.path)
     with engine.begin() as connection:
-        assert number == rebuild.fold_stale(connection, old.organization.id, lambda _: None)
+        assert number == stale.fold_stale(connection, old.organization.id, lambda _: None)
     with engine.begin() as connection:
         # From there on: what lies before is not looked through once more.
         connection.execute(sa.update(current.assistants).values(settings_digest=OTHER))
-        assert rebuild.fold_stale(connection, old.organization.id, lambda _: None, number) is None
+        assert stale.fold_stale(connection, old.organization.id, lambda _: None, number) is None
     engine.dispose()
     assert old.digests() == {OTHER, DIGEST}
     migrate(url_of(old.path))

@@ -29,7 +29,7 @@ from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, Res
 from events.patch import read_create, read_patch
 from events.pointers import MARK
 from events.secrets import Plain, places
-from projections import rebuild
+from projections import check
 from tests.conftest import make_organizations
 from tests.databases import config_of, hold, query, writing_engine
 
@@ -76,7 +76,7 @@ class Place:
 
     def differences(self) -> list[Any]:
         with self.engine.connect() as connection:
-            return list(rebuild.differences(connection, lambda _: None))
+            return list(check.differences(connection, lambda _: None))
 
 
 @pytest.fixture
