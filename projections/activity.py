@@ -1,9 +1,10 @@
-"""What happens where: the assistants with their last change, and how many each day had."""
+"""Activity: the assistants with their last change, and the number of changes of each day."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from msgspec import Struct
@@ -30,14 +31,14 @@ _ORDERS: dict[Order, sa.ColumnElement[object]] = {
 
 
 class ChangesOfDay(Struct, frozen=True, kw_only=True):
-    """How many events of an assistant a day (UTC) had; a day without any is left out."""
+    """The number of an assistant's events on a day, in UTC. A day without events has no entry."""
 
     day: date
     changes: int
 
 
 class ActiveAssistant(Struct, frozen=True, kw_only=True):
-    """An assistant in short, the change that made it what it is, and the days of its changes."""
+    """An assistant in short, with its last change and the days on which it changed."""
 
     id: int
     name: str
@@ -58,63 +59,67 @@ def select(
     skip: int,
     limit: int,
 ) -> list[ActiveAssistant]:
-    """The chosen assistants in an order, with their days from one on."""
+    """A page of the selected assistants; ``days`` begin with ``since``."""
+    query = _with_last_event(organization_id, selection).order_by(
+        _ORDERS[order], assistants.c.assistant_id.desc()
+    )
+    rows = connection.execute(query.offset(skip).limit(limit)).all()
+    days = _days(connection, organization_id, [row.assistant_id for row in rows], since)
+    return [_active(row, days.get(row.assistant_id, [])) for row in rows]
+
+
+def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[Any]:
     column = assistants.c
     last = sa.and_(
         events.c.organization_id == column.organization_id,
         events.c.assistant_id == column.assistant_id,
         events.c.version == column.version,
     )
-    query = (
-        rows_of(
-            assistants, organization_id,
-            column.assistant_id, column.name, column.description, column.is_active,
-            column.created_at, events.c.type, events.c.body,
-        )
-        .join(events, last)
-        .where(*conditions(selection))
-        .order_by(_ORDERS[order], column.assistant_id.desc())
-        .offset(skip)
-        .limit(limit)
+    query = rows_of(
+        assistants, organization_id,
+        column.assistant_id, column.name, column.description, column.is_active,
+        column.created_at, events.c.type, events.c.body,
     )  # fmt: skip
-    rows = connection.execute(query).all()
-    days = _days(connection, organization_id, [row.assistant_id for row in rows], since)
-    return [
-        ActiveAssistant(
-            id=row.assistant_id,
-            name=row.name,
-            description=row.description,
-            is_active=row.is_active,
-            created_at=from_micros(row.created_at),
-            last_change=summary(codec.decode(row.body, row.type)),  # type: ignore[arg-type]  # it has a version
-            days=days.get(row.assistant_id, []),
-        )
-        for row in rows
-    ]
+    return query.join(events, last).where(*conditions(selection))
+
+
+def _active(row: sa.Row[Any], days: list[ChangesOfDay]) -> ActiveAssistant:
+    return ActiveAssistant(
+        id=row.assistant_id,
+        name=row.name,
+        description=row.description,
+        is_active=row.is_active,
+        created_at=from_micros(row.created_at),
+        last_change=summary(codec.decode(row.body, row.type)),  # type: ignore[arg-type]  # it has a version
+        days=days,
+    )
 
 
 def _days(
     connection: sa.Connection, organization_id: int, assistant_ids: Iterable[int], since: date
 ) -> Mapping[int, list[ChangesOfDay]]:
-    """The days of assistants' changes, in order; as sequences follow time, no index is needed."""
+    """The days of the assistants' changes, in order, by assistant.
+
+    Sequences follow time, so the query needs no index by time: it starts behind the last sequence
+    before the first day.
+    """
     last = store.counter_of(connection, organization_id).sequence
     start = datetime.combine(since, time(), UTC)
     before = store.last_before(connection, organization_id, start, last)
     day = (events.c.occurred_at // _DAY).label("day")
+    column = events.c.assistant_id
     query = (
-        rows_of(
-            events, organization_id, events.c.assistant_id, day, sa.func.count().label("changes")
-        )
+        rows_of(events, organization_id, column, day, sa.func.count().label("changes"))
         .where(
             events.c.sequence > before,
             events.c.version.is_not(None),
-            events.c.assistant_id.in_(assistant_ids),
+            column.in_(assistant_ids),
         )
-        .group_by(events.c.assistant_id, day)
-        .order_by(events.c.assistant_id, day)
+        .group_by(column, day)
+        .order_by(column, day)
     )
-    found: dict[int, list[ChangesOfDay]] = {}
+    days: dict[int, list[ChangesOfDay]] = defaultdict(list)
     for row in connection.execute(query):
-        one = ChangesOfDay(day=_EPOCH + timedelta(days=row.day), changes=row.changes)
-        found.setdefault(row.assistant_id, []).append(one)
-    return found
+        changes = ChangesOfDay(day=_EPOCH + timedelta(days=row.day), changes=row.changes)
+        days[row.assistant_id].append(changes)
+    return days

@@ -1,6 +1,6 @@
-"""The audit log as its readers see it: one entry for each event, secrets masked, texts cut short.
+"""The audit log on the screen: one entry for each event, secrets masked, long texts cut short.
 
-The log is for looking; the exports (``projections.exports``) hold every event whole.
+Exports (``projections.exports``) hold the whole events.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from events.pointers import Changes
 
-_LONGEST_TEXT = 1000  # characters of a value
-_MOST_PATHS = 20  # of a reveal or a rollback
-_LARGEST_ENTRY = 60_000  # bytes of values
+_MAX_TEXT = 1000  # characters of a value
+_MAX_PATHS = 20  # of a reveal or a rollback
+_MAX_ENTRY = 60_000  # bytes of values
 
 
 class AuditLogEntry(Struct, frozen=True, kw_only=True):
@@ -60,8 +60,9 @@ def entry(
 ) -> AuditLogEntry:
     """An event's entry.
 
-    The users' addresses, the assistants' names and the versions up to which their secrets were
-    erased are today's, by id: no event holds them.
+    No event holds the users' email addresses, the assistants' names, and the versions up to which
+    their secrets were erased. The caller looks up the current ones: ``emails`` by user id,
+    ``names`` and ``erased`` by assistant id.
     """
     kind = KINDS[type(event)]
     actor = event.actor
@@ -87,11 +88,11 @@ def entry(
 
 
 def _resource_id(event: LogEvent) -> str | None:
-    found = event.assistant_id or getattr(event, "key_id", None)
-    return None if found is None else str(found)
+    resource_id = event.assistant_id or getattr(event, "key_id", None)
+    return None if resource_id is None else str(resource_id)
 
 
-_SAID_ELSEWHERE = frozenset(
+_SHOWN_ELSEWHERE = frozenset(
     (
         "organization_id", "sequence", "assistant_id", "occurred_at", "actor", "request_id",
         "changes", "idempotency_key", "ip_address",
@@ -103,13 +104,13 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
     details = {
         name: _short(msgspec.to_builtins(value))
         for name in event.__struct_fields__
-        if name not in _SAID_ELSEWHERE and (value := getattr(event, name)) not in (None, UNSET)
+        if name not in _SHOWN_ELSEWHERE and (value := getattr(event, name)) not in (None, UNSET)
     }
     if isinstance(event, SecretsRevealed):
-        details |= _some(event.paths)
+        details |= _first(event.paths)
     cause: Cause | None = getattr(event, "cause", None)
     if cause is not None and cause.paths is not UNSET:
-        details["cause"] = msgspec.to_builtins(cause) | _some(cause.paths)
+        details["cause"] = msgspec.to_builtins(cause) | _first(cause.paths)
     details["actor"] = f"{event.actor.type}:{event.actor.id}"
     details["actor_name"] = event.actor.name
     changes: Changes | None = getattr(event, "changes", None)
@@ -121,18 +122,18 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
     return {"details": details, "old_values": old or None, "new_values": new or None}
 
 
-def _some(paths: list[str]) -> dict[str, Any]:
-    """The first paths, and how many there are beyond those."""
-    shown: dict[str, Any] = {"paths": [_short(path) for path in paths[:_MOST_PATHS]]}
-    left_out = len(paths) - _MOST_PATHS
-    return shown | ({"paths_left_out": left_out} if left_out > 0 else {})
+def _first(paths: list[str]) -> dict[str, Any]:
+    """The first paths, and the number of those that are left out."""
+    first: dict[str, Any] = {"paths": [_short(path) for path in paths[:_MAX_PATHS]]}
+    left_out = len(paths) - _MAX_PATHS
+    return first | ({"paths_left_out": left_out} if left_out > 0 else {})
 
 
 def _sides(changes: Changes, erased_version: int) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """What the paths held before and after, while there is room; how many were left out."""
+    """What the paths held before and after, while there is room, and the number left out."""
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
-    room = _LARGEST_ENTRY
+    room = _MAX_ENTRY
     for count, (path, change) in enumerate(changes.items()):
         sides = [
             (side, _short(mask(value, erased_version)))
@@ -148,8 +149,8 @@ def _sides(changes: Changes, erased_version: int) -> tuple[dict[str, Any], dict[
 
 
 def _short(value: Any) -> Any:
-    """A value; where its text is long, the beginning of that, and how long it is."""
+    """A value; in place of a long one, the beginning of its text and the length of that."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    if len(text) <= _LONGEST_TEXT:
+    if len(text) <= _MAX_TEXT:
         return value
-    return f"{text[:_LONGEST_TEXT]}\u2026 ({len(text)} characters)"
+    return f"{text[:_MAX_TEXT]}\u2026 ({len(text)} characters)"

@@ -1,7 +1,7 @@
-"""Blame: for every path that ever changed, which version changed it last.
+"""Blame: which version changed each setting last.
 
-It is kept as ``{path: version}`` over the paths of changes, in keyframes, and shown by leaf: a
-leaf was set by the change of the nearest path at or above it.
+Keyframes hold it as ``{path: version}``, with the paths of changes. It is shown for each leaf of
+the settings: the newest change of the leaf or of a path above it set the leaf.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from events.pointers import Tree
 
 Blame = dict[str, int]
-_MOST_REMOVED = 2000  # paths that hold nothing any more; the oldest are forgotten
+_MAX_REMOVED = 2000  # paths that hold nothing any more; older ones are dropped
 
 
 class BlamedPath(Struct, frozen=True, kw_only=True):
-    """A path, what it holds (UNSET where it was removed), and the version that set it."""
+    """A path, its value (UNSET if it was removed), and the version that set or removed it."""
 
     path: str
     version: int
@@ -32,25 +32,25 @@ class BlamedPath(Struct, frozen=True, kw_only=True):
 
 
 def evolve(blame: Blame, event: Event) -> None:
-    """Take one more event in. What it says of a path goes for all below it, too."""
+    """Add an event, in place. A change of a path is a change of everything below it."""
     for path in changes_of(event):
-        blame.pop(path, None)  # so that the newest stand last
+        blame.pop(path, None)  # the newest come last
         blame[path] = event.version
 
 
 def bound(blame: Blame, settings: Tree) -> Blame:
-    """The blame without what says nothing any more: overtaken from above, or long removed."""
-    standing = {path: version for path, version in blame.items() if not _overtaken(blame, path)}
-    kept = frozenset(_removed(standing, settings))
+    """The blame without superfluous paths: old removals, and paths changed again from above."""
+    latest = {path: version for path, version in blame.items() if not _superseded(blame, path)}
+    removed = frozenset(_removed(latest, settings))
     return {
         path: version
-        for path, version in standing.items()
-        if path in kept or pointers.at(settings, path) is not UNSET
+        for path, version in latest.items()
+        if path in removed or pointers.at(settings, path) is not UNSET
     }
 
 
 def paths(blame: Blame, settings: Tree) -> Iterator[BlamedPath]:
-    """Every leaf of the settings with the version that set it, then what was removed."""
+    """Every leaf of the settings with the version that set it, then the removed paths."""
     for path, value in pointers.flatten(settings).items():
         yield BlamedPath(path=path, version=_version_of(blame, path), value=value)
     for path in _removed(blame, settings):
@@ -58,31 +58,32 @@ def paths(blame: Blame, settings: Tree) -> Iterator[BlamedPath]:
 
 
 def _removed(blame: Blame, settings: Tree) -> list[str]:
-    """The paths that hold nothing any more, but for the oldest of too many."""
-    found = [
+    """The newest paths that hold nothing any more, at most ``_MAX_REMOVED``."""
+    removed = [
         path
         for path in blame
-        if pointers.at(settings, path) is UNSET and not _overtaken(blame, path)
+        if pointers.at(settings, path) is UNSET and not _superseded(blame, path)
     ]
-    return found[-_MOST_REMOVED:]
+    return removed[-_MAX_REMOVED:]
 
 
-def _overtaken(blame: Blame, path: str) -> bool:
-    """Whether all of what a path is in was set later."""
+def _superseded(blame: Blame, path: str) -> bool:
+    """Whether a path above this one was changed later."""
     return _version_of(blame, path) > blame[path]
 
 
 def _version_of(blame: Blame, path: str) -> int:
-    """The last change of a path or of what it is in.
+    """The version that last changed a path or one above it.
 
-    A member that is younger than the assistant has its default since the creation.
+    Version 1 for a setting that no event mentions: it was added to the settings after the assistant
+    was created, which has its default.
     """
     return max(blame.get(at, 1) for at in (path, *pointers.ancestors(path)))
 
 
-def newest_at(blame: Blame, wanted: Iterable[str]) -> dict[str, int]:
-    """For each path the newest version that changed it, something below it, or what it is in."""
-    newest = {path: _version_of(blame, path) for path in wanted}
+def newest_at(blame: Blame, paths: Iterable[str]) -> dict[str, int]:
+    """For each path the newest version that changed it, a path below it, or a path above it."""
+    newest = {path: _version_of(blame, path) for path in paths}
     for path, version in blame.items():
         for above in pointers.ancestors(path):
             if version > newest.get(above, version):

@@ -1,7 +1,7 @@
-"""How texts are compared where one is searched, sorted or filtered by: one rule on every engine.
+"""Caseless comparison of texts, for searching, sorting and filtering.
 
-Databases fold case each in its own way, SQLite that of ASCII alone. So texts are folded here, and
-the folded text is what a database sees: it compares code points, and nothing else.
+Each database folds case in its own way; SQLite folds ASCII only. So texts are folded here, and the
+database compares the code points of folded texts, with the same result on every engine.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from unicodedata import normalize
 
 
 def casefolded(text: str) -> str:
-    """The text without case, in NFC: canonical caseless matching (Unicode 3.13, D145).
+    """The text folded, in NFC, for canonical caseless matching (Unicode 3.13, D145).
 
-    Texts that look the same, composed or not, fold alike. Accents and widths stay.
+    Composed and decomposed forms of a text fold to the same. Accents and widths are kept.
     """
-    if text.isascii():  # as nearly always
+    if text.isascii():  # the fast way for nearly all texts
         return text.lower()
     return normalize("NFC", normalize("NFD", text).casefold())

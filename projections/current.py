@@ -1,8 +1,7 @@
-"""The current view: one row for each assistant, written in the event's own transaction.
+"""The current view: one row for each assistant, with its settings as they are now.
 
-Its ``settings`` hold references in place of secrets, never values. It is droppable:
-``projections.rebuild`` folds it again from the log. A row that a release with other settings wrote
-is not read: its state is folded from the events.
+The ``settings`` hold references in place of secrets. A row that a release with other settings wrote
+is not read; its state is folded from the events.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-# Code points are compared, whatever the database's language is; SQLite knows no other way.
+# Compare code points, whatever the database's locale is; SQLite always does.
 _FOLDED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 
 assistants = sa.Table(
@@ -50,20 +49,22 @@ assistants = sa.Table(
 )
 
 Key = keyframes.Key
-Stamp = tuple[int, int]  # version, and microseconds: a database put back may count a version twice
+# A version, and its time in microseconds: a database restored from a backup may give a version
+# number to another event.
+Stamp = tuple[int, int]
 
 
 def project(connection: sa.Connection, states: Mapping[Key, State]) -> None:
-    """Write what the states are now, in place of the rows that were there."""
+    """Write the states, in place of the rows of their assistants."""
     if not states:
         return
-    gone = sa.delete(assistants).where(
+    delete = sa.delete(assistants).where(
         assistants.c.organization_id == sa.bindparam("of_organization"),
         assistants.c.assistant_id == sa.bindparam("of_assistant"),
     )
-    keys = [{"of_organization": one, "of_assistant": other} for one, other in states]
-    connection.execute(gone, keys)
-    connection.execute(sa.insert(assistants), [row_of(key, s) for key, s in states.items()])
+    keys = [{"of_organization": key[0], "of_assistant": key[1]} for key in states]
+    connection.execute(delete, keys)
+    connection.execute(sa.insert(assistants), [row_of(*item) for item in states.items()])
 
 
 def row_of(key: Key, state: State) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
     if state.created_at is None or state.updated_at is None:
         raise ValueError("a state without events has no row")
     organization_id, assistant_id = key
-    # Masked, because a text that is a URL may hold a secret.
+    # Masked, because a URL in them may hold a secret.
     name, description = mask(state.settings["name"]), mask(state.settings["description"])
     return {
         "organization_id": organization_id,
@@ -93,21 +94,21 @@ def row_of(key: Key, state: State) -> dict[str, Any]:
 
 
 def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> State | None:
-    """The state of one assistant, also of a deleted one; None where there never was one."""
+    """The state of an assistant, deleted or not; None if it was never created."""
     query = rows_of(assistants, organization_id).where(assistants.c.assistant_id == assistant_id)
     row = connection.execute(query).one_or_none()
     return None if row is None else _state(connection, row)
 
 
 def stamp_of(state: State) -> Stamp:
-    """What tells a state from every other of its assistant."""
+    """The stamp, which tells a state from all other states of its assistant."""
     return state.version, to_micros(state.updated_at) if state.updated_at else 0
 
 
-def living_stamp(
+def existing_stamp(
     connection: sa.Connection, organization_id: int, assistant_id: int
 ) -> Stamp | None:
-    """The stamp of one assistant that there is; None where there is none."""
+    """The stamp of an assistant; None if it was never created or is deleted."""
     column = assistants.c
     query = rows_of(assistants, organization_id, column.version, column.updated_at)
     query = query.where(column.assistant_id == assistant_id, column.deleted.is_(False))
@@ -116,7 +117,10 @@ def living_stamp(
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of an organization's assistants a caller wants: living ones, or deleted ones."""
+    """Which of an organization's assistants to select: existing or deleted ones, and which of them.
+
+    A member that is None selects all. ``search`` is looked for in names and descriptions.
+    """
 
     deleted: bool = False
     active: bool | None = None
@@ -133,7 +137,7 @@ def select(
     skip: int = 0,
     limit: int | None = None,
 ) -> list[tuple[int, State]]:
-    """The chosen assistants with their ids, newest first."""
+    """The selected assistants with their ids, newest first."""
     query = _selected(organization_id, selection).offset(skip).limit(limit)
     rows = connection.execute(query).all()
     return [(row.assistant_id, _state(connection, row)) for row in rows]
@@ -147,7 +151,7 @@ def select_stamps(
     skip: int = 0,
     limit: int | None = None,
 ) -> dict[int, Stamp]:
-    """The stamps of those that ``select`` would give, by id, in its order."""
+    """The stamps of the assistants that ``select`` gives, by id, in the same order."""
     column = assistants.c
     stamp = (column.version, column.updated_at)
     query = _selected(organization_id, selection, column.assistant_id, *stamp)
@@ -162,7 +166,7 @@ def _selected(
     return query.order_by(assistants.c.assistant_id.desc())
 
 
-def created_by(
+def created_until(
     connection: sa.Connection, organization_id: int, moment: datetime
 ) -> Iterator[tuple[int, State]]:
     """The assistants that were created at or before a moment, deleted ones too, newest first."""
@@ -176,7 +180,7 @@ def created_by(
 
 
 def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
-    """How many assistants ``select`` would give."""
+    """The number of selected assistants."""
     query = rows_of(assistants, organization_id, sa.func.count()).where(*conditions(selection))
     return connection.scalar(query) or 0
 
@@ -184,7 +188,7 @@ def count(connection: sa.Connection, organization_id: int, selection: Selection)
 def deleted_before(
     connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
 ) -> bool:
-    """Whether an assistant was deleted, and that before a moment."""
+    """Whether an assistant is deleted, and was last changed at or before a moment."""
     query = rows_of(assistants, organization_id, sa.func.count()).where(
         assistants.c.assistant_id == assistant_id,
         assistants.c.deleted.is_(True),
@@ -196,7 +200,7 @@ def deleted_before(
 def names_and_erasures(
     connection: sa.Connection, organization_id: int, ids: Iterable[int]
 ) -> tuple[dict[int, str], dict[int, int]]:
-    """The names of assistants, masked, and the versions up to which secrets were erased."""
+    """Two mappings by id: the masked names, and the versions up to which secrets were erased."""
     column = assistants.c
     query = rows_of(
         assistants, organization_id, column.assistant_id, column.name, column.erased_version
@@ -207,7 +211,7 @@ def names_and_erasures(
 
 
 def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
-    """The same in SQL."""
+    """The selection as SQL conditions."""
     column = assistants.c
     yield column.deleted.is_(selection.deleted)
     if selection.active is not None:
@@ -217,10 +221,10 @@ def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
     if selection.assistant_ids is not None:
         yield column.assistant_id.in_(selection.assistant_ids)
     if selection.search:
-        sought = casefolded(selection.search)
+        text = casefolded(selection.search)
         yield sa.or_(
-            column.folded_name.contains(sought, autoescape=True),
-            column.folded_description.contains(sought, autoescape=True),
+            column.folded_name.contains(text, autoescape=True),
+            column.folded_description.contains(text, autoescape=True),
         )
 
 
@@ -239,7 +243,7 @@ def _state(connection: sa.Connection, row: sa.Row[Any]) -> State:
 
 
 def represent(organization_id: int, assistant_id: int, state: State) -> dict[str, Any]:
-    """An assistant as everybody may see it: every member, secrets masked."""
+    """An assistant as the API shows it: every member, secrets masked."""
     return {
         "id": assistant_id,
         "organization_id": organization_id,

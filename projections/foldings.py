@@ -1,7 +1,7 @@
-"""With which settings each organization's views were folded whole, the newest last.
+"""Foldings: the releases of the settings with which each organization's views were folded.
 
-A release whose settings are not among them folds the views again before it serves. One whose
-settings stand before others is the older of two that run beside each other.
+A release whose settings have no folding folds the views again before it serves. A release whose
+folding is followed by another is the older one of two that run side by side.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ foldings = sa.Table(
 
 
 def load(connection: sa.Connection, organization_id: int) -> list[str]:
-    """The digests of the settings that an organization's views were folded with."""
+    """The digests of the settings with which an organization's views were folded, newest last."""
     query = rows_of(foldings, organization_id, foldings.c.settings_digest)
     return list(connection.scalars(query.order_by(foldings.c.position)))
 
 
 def record(connection: sa.Connection, organization_id: int) -> None:
-    """Say that the views are folded with the settings of this release."""
+    """Record that the views are folded with the settings of this release."""
     known = load(connection, organization_id)
     if known[-1:] == [DIGEST]:
         return
-    ours = (foldings.c.organization_id == organization_id, foldings.c.settings_digest == DIGEST)
-    connection.execute(sa.delete(foldings).where(*ours))
+    earlier = (foldings.c.organization_id == organization_id, foldings.c.settings_digest == DIGEST)
+    connection.execute(sa.delete(foldings).where(*earlier))
     last = rows_of(foldings, organization_id, sa.func.max(foldings.c.position))
     row = {
         "organization_id": organization_id,
@@ -48,13 +48,13 @@ def record(connection: sa.Connection, organization_id: int) -> None:
 
 
 def pending(connection: sa.Connection, organization_ids: Iterable[int]) -> list[int]:
-    """The organizations whose views were never folded with the settings of this release."""
+    """Those of the organizations whose views were never folded with this release's settings."""
     query = sa.select(foldings.c.organization_id).where(foldings.c.settings_digest == DIGEST)
     return sorted(set(organization_ids).difference(connection.scalars(query)))
 
 
 def superseded(connection: sa.Connection) -> bool:
-    """Whether a release with other settings has folded views after this one."""
+    """Whether a release with other settings folded views after this release."""
     newer = foldings.alias()
     query = (
         sa.select(foldings.c.organization_id)

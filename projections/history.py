@@ -1,7 +1,7 @@
 """The settings history: one entry for each event after the creation, newest first.
 
-An entry's ``settings_snapshot`` is the state before its change, so a page is made in one pass:
-from the newest state backwards, each event is taken back once.
+An entry's ``settings_snapshot`` holds the settings before the change. A page is made in one pass
+from the newest state backwards, in which each event is reverted once.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ from projections.casefolding import casefolded
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-
-_MOST_PATHS = 1000  # of a change in short; the history entry has them all
+_MAX_PATHS = 1000  # of a change in short; a history entry has them all
 
 
 class ChangedBy(Struct, frozen=True, kw_only=True):
-    """Who did it. The address is looked up when it is shown: no event holds it."""
+    """Who made a change. No event holds the email address; it is looked up for each answer."""
 
     user_id: int
     email: str | None
@@ -72,41 +71,41 @@ class Entry(Struct, frozen=True, kw_only=True):
     change_description: str | None
     cause: Cause
     created_at: Moment
-    clock_time: Moment | UnsetType = UNSET  # the server's, where it was behind
+    clock_time: Moment | UnsetType = UNSET  # the server's, if it was behind ``created_at``
     reverts: list[int]
     reverted_by: list[int]
 
 
 class VersionEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One version: what made it, by whom and why. The creation is version 1."""
+    """One version: the event that made it, by whom and why. The creation is version 1."""
 
     version: int
     label: str | None
     event: str
     created_at: Moment
-    clock_time: Moment | UnsetType = UNSET  # the server's, where it was behind
+    clock_time: Moment | UnsetType = UNSET  # the server's, if it was behind ``created_at``
     changed_by: ChangedBy
     change_description: str | None
     cause: Cause
     changed_paths: list[str]
-    more_paths: int = 0  # that were left out of too many
+    more_paths: int = 0  # the number of paths left out
     reverts: list[int]
     reverted_by: list[int]
 
 
 class ChangeSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A change as one is told of it: who, when, why and where, but not what."""
+    """A change in short: who, when, why and which paths, without their values."""
 
     version: int
     actor: Actor
     reason: str | None
     created_at: Moment
     paths: list[str]
-    more_paths: int = 0  # that were left out of too many
+    more_paths: int = 0  # the number of paths left out
 
 
 class Links(Struct, frozen=True):
-    """Which versions each version took back, and which took it back."""
+    """By version: the versions that it reverts, and the versions that revert it."""
 
     reverts: Mapping[int, list[int]]
     reverted_by: Mapping[int, list[int]]
@@ -116,7 +115,11 @@ NO_LINKS = Links({}, {})
 
 
 class Filter(Struct, frozen=True, kw_only=True):
-    """Which entries are wanted. ``path`` is a pointer or a prefix of one."""
+    """Which entries to show: those that match every member that is set.
+
+    ``path`` is a JSON Pointer or the beginning of one, ``actor`` a name or ``type:id``; ``since``
+    and ``until`` are inclusive.
+    """
 
     path: str | None = None
     actor: str | None = None
@@ -124,8 +127,8 @@ class Filter(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     before_version: int | None = None
 
-    def takes(self, event: Event) -> bool:
-        """Whether an event is wanted."""
+    def matches(self, event: Event) -> bool:
+        """Whether the history shows an event."""
         return (
             (self.before_version is None or event.version < self.before_version)
             and (self.since is None or event.occurred_at >= self.since)
@@ -136,31 +139,34 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def entries(
-    state: State, newest_first: Iterable[Event], wanted: Filter, limit: int
+    state: State, newest_first: Iterable[Event], event_filter: Filter, limit: int
 ) -> list[tuple[Event, State]]:
-    """The newest wanted events, each with the state before it.
+    """The newest matching events, each with the state before it.
 
-    ``newest_first`` are the events that led to the state, so that each can be taken back.
+    ``newest_first`` are the events that led to ``state``, so that each can be reverted.
     """
-    found: list[tuple[Event, State]] = []
+    matching: list[tuple[Event, State]] = []
     for event in newest_first:
-        if isinstance(event, AssistantCreated) or _beyond(event, wanted):
+        if isinstance(event, AssistantCreated) or _is_too_old(event, event_filter):
             break
         state = before(event, state)
-        if wanted.takes(event):
-            found.append((event, state))
-        if len(found) == limit:
+        if event_filter.matches(event):
+            matching.append((event, state))
+        if len(matching) == limit:
             break
-    return found
+    return matching
 
 
 def before(event: Event, state: State) -> State:
-    """The state before an event, from the state after it. Only settings are turned back."""
+    """The state before an event, from the state after it.
+
+    Version, settings and deletion are reverted; ``updated_at`` and the other members stay.
+    """
     match event:
         case AssistantSettingsChanged():
             settings = taken_back(event.changes, state.settings)
             return msgspec.structs.replace(state, version=event.version - 1, settings=settings)
-        case SecretsErased():  # what was destroyed then is not there in earlier states either
+        case SecretsErased():  # earlier states do not have the erased secrets either
             return msgspec.structs.replace(state, version=event.version - 1)
         case AssistantDeleted() | AssistantRestored():
             was_deleted = isinstance(event, AssistantRestored)
@@ -171,9 +177,9 @@ def before(event: Event, state: State) -> State:
             assert_never(event)
 
 
-def _beyond(event: Event, wanted: Filter) -> bool:
-    """Time never runs backwards in an organization: older than ``since`` means none is left."""
-    return wanted.since is not None and event.occurred_at < wanted.since
+def _is_too_old(event: Event, event_filter: Filter) -> bool:
+    """Whether this event and all before it are too old: an organization's events follow time."""
+    return event_filter.since is not None and event.occurred_at < event_filter.since
 
 
 def entry(
@@ -203,7 +209,7 @@ def entry(
 def version_entry(
     event: Event, label: str | None, emails: Mapping[int, str | None], links: Links
 ) -> VersionEntry:
-    """An event as the version that it made."""
+    """The version that an event made."""
     return VersionEntry(
         version=event.version,
         label=label,
@@ -213,7 +219,7 @@ def version_entry(
         changed_by=_changed_by(event, emails),
         change_description=event.reason,
         cause=event.cause,
-        changed_paths=list(islice(changes_of(event), _MOST_PATHS)),
+        changed_paths=list(islice(changes_of(event), _MAX_PATHS)),
         more_paths=_left_out(event),
         reverts=links.reverts.get(event.version, []),
         reverted_by=links.reverted_by.get(event.version, []),
@@ -227,17 +233,17 @@ def summary(event: Event) -> ChangeSummary:
         actor=event.actor,
         reason=event.reason,
         created_at=event.occurred_at,
-        paths=list(islice(changes_of(event), _MOST_PATHS)),
+        paths=list(islice(changes_of(event), _MAX_PATHS)),
         more_paths=_left_out(event),
     )
 
 
 def _left_out(event: Event) -> int:
-    return max(len(changes_of(event)) - _MOST_PATHS, 0)
+    return max(len(changes_of(event)) - _MAX_PATHS, 0)
 
 
 def changed_paths(changes: Changes, erased_version: int) -> list[ChangedPath]:
-    """Changes as they are shown: masked, in order."""
+    """Changes with their secrets masked, in order."""
     return [
         ChangedPath(
             path=path,
@@ -257,9 +263,9 @@ def _changed_by(event: Event, emails: Mapping[int, str | None]) -> ChangedBy:
     )
 
 
-def is_by(actor: Actor, wanted: str) -> bool:
-    """An actor is named by ``type:id`` or by name, in any case."""
-    return casefolded(wanted) in (casefolded(actor.name), f"{actor.type}:{actor.id}")
+def is_by(actor: Actor, name: str) -> bool:
+    """Whether a name, or ``type:id``, is that of an actor; case does not matter."""
+    return casefolded(name) in (casefolded(actor.name), f"{actor.type}:{actor.id}")
 
 
 def _touches(event: Event, path: str) -> bool:

@@ -1,8 +1,7 @@
-"""Keyframes: the state of an assistant at every 64th version, so that any version is near one.
+"""Keyframes: the state of an assistant at every 64th version.
 
-Written in the event's own transaction, droppable: a state is folded from the nearest keyframe,
-or from the first event where there is none. One that a release with other settings wrote counts
-for nothing.
+The state at any version is folded from the nearest keyframe before it, or from the first event
+where there is none. Keyframes that a release with other settings wrote are ignored.
 """
 
 from __future__ import annotations
@@ -45,14 +44,14 @@ keyframes = sa.Table(
 
 
 def is_due(state: State) -> bool:
-    """Whether a state is one that is kept."""
+    """Whether a state becomes a keyframe."""
     return state.version % EVERY == 0
 
 
 def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
-    """A keyframe as its row."""
+    """A state as the row of a keyframe."""
     if state.updated_at is None:
-        raise ValueError("a state without events is no keyframe")
+        raise ValueError("a state without events cannot be a keyframe")
     return {
         "organization_id": key[0],
         "assistant_id": key[1],
@@ -65,7 +64,7 @@ def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
 
 
 def project(connection: sa.Connection, frames: Iterable[tuple[Key, State]]) -> None:
-    """Keep states whose events are stored."""
+    """Write keyframes. The events that led to the states must be stored."""
     for key, state in frames:
         blamed = blame.bound(blame_at(connection, *key, state.version), state.settings)
         connection.execute(sa.insert(keyframes), [row_of(key, state, blamed)])
@@ -82,7 +81,7 @@ def state_at(
 def state_at_time(
     connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
 ) -> State:
-    """The state after the last event that occurred at or before a moment; maybe ``NOTHING``."""
+    """The state at a moment; ``NOTHING`` before the first event."""
     occurred_at = keyframes.c.occurred_at
     frame = _newest(
         connection, organization_id, assistant_id, occurred_at <= to_micros(moment), occurred_at
@@ -93,7 +92,7 @@ def state_at_time(
 def blame_at(
     connection: sa.Connection, organization_id: int, assistant_id: int, version: int
 ) -> Blame:
-    """Which version each path was last changed by, up to a version."""
+    """The blame at a version."""
     column = keyframes.c
     frame = _newest(connection, organization_id, assistant_id, column.version <= version)
     blamed: Blame = msgspec.json.decode(frame.blame) if frame else {}
@@ -113,10 +112,10 @@ def _newest(
     *order: sa.ColumnElement[Any],
 ) -> sa.Row[Any] | None:
     columns = [*order, keyframes.c.version]
-    ours = keyframes.c.settings_digest == DIGEST
+    is_valid = keyframes.c.settings_digest == DIGEST
     query = (
         rows_of(keyframes, organization_id)
-        .where(keyframes.c.assistant_id == assistant_id, ours, condition)
+        .where(keyframes.c.assistant_id == assistant_id, is_valid, condition)
         .order_by(*(column.desc() for column in columns))
         .limit(1)
     )

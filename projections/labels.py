@@ -1,4 +1,4 @@
-"""Labels: the names that versions have now. Each is unique for its assistant."""
+"""Labels: the current names of versions. A label is unique for its assistant."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def row_of(event: VersionLabelled) -> dict[str, Any]:
 
 
 def project(connection: sa.Connection, event: VersionLabelled) -> None:
-    """Write which name a version has from now on."""
+    """Write the label that an event gives to a version, or remove the one it had."""
     connection.execute(
         sa.delete(labels).where(
             labels.c.organization_id == event.organization_id,
@@ -62,19 +62,19 @@ def fold(events: Iterable[VersionLabelled]) -> Iterable[dict[str, Any]]:
 def version_of(
     connection: sa.Connection, organization_id: int, assistant_id: int, label: str
 ) -> int | None:
-    """Which version has a label; None for no version.
+    """The version that has a label; None if no version has it.
 
-    A label is in NFC, or was given by an earlier release, and is found as it was given.
+    Labels are stored in NFC, those of earlier releases as they were sent. Both are found.
     """
     column = labels.c
-    spelled = (label, normalize("NFC", label))
+    spellings = (label, normalize("NFC", label))
     query = rows_of(labels, organization_id, column.version)
-    query = query.where(column.assistant_id == assistant_id, column.label.in_(spelled))
+    query = query.where(column.assistant_id == assistant_id, column.label.in_(spellings))
     version: int | None = connection.scalar(query.order_by(column.label != label).limit(1))
     return version
 
 
-def of(
+def load(
     connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
 ) -> dict[int, str]:
     """The labels of versions, by version."""

@@ -1,4 +1,4 @@
-"""The policy of each organization as it is now."""
+"""The current policy of each organization."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ policies = sa.Table(
 
 
 def load(connection: sa.Connection, organization_id: int) -> tuple[int, Policy]:
-    """The policy and the sequence of its last change; the default, and 0, where nobody set one."""
+    """The policy with the sequence of its last change; the default and 0 if none was ever set."""
     row = connection.execute(rows_of(policies, organization_id)).one_or_none()
     if row is None:
         return 0, Policy()
@@ -58,7 +58,7 @@ def fold(events: Iterable[PolicyChanged]) -> dict[str, Any] | None:
 
 
 def project(connection: sa.Connection, event: PolicyChanged) -> None:
-    """Write what the policy is from now on."""
+    """Write the policy that an event leads to."""
     _, policy = load(connection, event.organization_id)
     connection.execute(
         sa.delete(policies).where(policies.c.organization_id == event.organization_id)

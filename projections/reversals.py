@@ -1,4 +1,4 @@
-"""Reversals: which events took back what earlier ones did, so that history links both ways."""
+"""Reversals: which events revert earlier ones, so that the history links both ways."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 
     from events.changed import Event
 
-_MOST = 1000  # of one answer
+_MAX = 1000  # of one answer
 
 reversals = sa.Table(
     "reversals",
     metadata,
     sa.Column("organization_id", sa.Integer, primary_key=True),
     sa.Column("assistant_id", sa.Integer, primary_key=True),
-    sa.Column("version", sa.BigInteger, primary_key=True),  # of the event that takes back
-    # The versions among which it took back what its own changes overlap.
+    sa.Column("version", sa.BigInteger, primary_key=True),  # of the event that reverts
+    # The range of versions that it reverts, as far as their changes overlap its paths.
     sa.Column("first_version", sa.BigInteger, nullable=False),
     sa.Column("last_version", sa.BigInteger, nullable=False),
-    sa.Column("paths", sa.LargeBinary, nullable=False),  # at or below which alone; [""] for all
+    sa.Column("paths", sa.LargeBinary, nullable=False),  # a JSON list; [""] for all paths
 )
 
 
 def row_of(event: Event) -> dict[str, Any] | None:
-    """A reversal as its row; None for an event that takes nothing back."""
+    """The row of an event that reverts others; None for every other event."""
     cause = event.cause
     if cause.undoes is not UNSET:
         first, last = cause.undoes, cause.undoes
@@ -52,27 +52,26 @@ def row_of(event: Event) -> dict[str, Any] | None:
 
 
 def project(connection: sa.Connection, event: Event) -> None:
-    """Write what an event took back, if anything."""
+    """Write the row of an event that reverts others."""
     if row := row_of(event):
         connection.execute(sa.insert(reversals), [row])
 
 
 class Reversal(Struct, frozen=True, kw_only=True):
-    """An event, by its version, and the range of versions in which it took back some paths."""
+    """An event (its version), and the range of versions in which it reverts changes of paths."""
 
     version: int
     first_version: int
     last_version: int
     paths: tuple[str, ...]
 
-    def takes_back(self, event: Event) -> bool:
-        """Whether it took back what an event did."""
+    def reverts(self, event: Event) -> bool:
+        """Whether it reverts an event."""
         if not self.first_version <= event.version <= self.last_version:
             return False
         if self.first_version == self.last_version:
             return True
-        wanted = Paths(self.paths)
-        return any(map(wanted.overlap, changes_of(event)))
+        return any(map(Paths(self.paths).overlap, changes_of(event)))
 
 
 def reaching(
@@ -88,13 +87,13 @@ def reaching(
             column.last_version >= first,
         )
         .order_by(column.version)
-        .limit(_MOST)
+        .limit(_MAX)
     )
     return [_reversal(row) for row in connection.execute(query).mappings()]
 
 
 def made_by(event: Event) -> Reversal | None:
-    """What an event took back, as it says itself; None where it took back nothing."""
+    """The reversal that an event's own cause describes; None if it reverts nothing."""
     row = row_of(event)
     return None if row is None else _reversal(row)
 

@@ -334,7 +334,7 @@ def set_label(unit: UnitOfWork, wish: ChangeRequest, wanted: Reference, label: s
         taken = labels.version_of(unit.connection, *key, label)
         if taken not in (None, version):
             raise LabelTaken(label, taken or 0)
-    if labels.of(unit.connection, *key, [version]).get(version) != label:
+    if labels.load(unit.connection, *key, [version]).get(version) != label:
         unit.record(
             wish.caller,
             VersionLabelled,

@@ -165,7 +165,7 @@ class Assistants:
         def work(connection: sa.Connection) -> list[Assistant]:
             found = (
                 _seen_today(organization_id, assistant_id, state, head)
-                for assistant_id, head in current.created_by(connection, organization_id, moment)
+                for assistant_id, head in current.created_until(connection, organization_id, moment)
                 if selection.user_id in (None, head.user_id)
                 and (state := _then(connection, organization_id, assistant_id, head, moment))
                 and not state.deleted
@@ -386,7 +386,7 @@ def _entries(
 ) -> list[VersionEntry]:
     key = (organization_id, assistant_id)
     emails = organizations.emails(connection, organization_id)
-    named = labels.of(connection, *key, [event.version for event in events])
+    named = labels.load(connection, *key, [event.version for event in events])
     links = _links(connection, *key, events)
     return [history.version_entry(e, named.get(e.version), emails, links) for e in events]
 
@@ -401,7 +401,7 @@ def _links(
         return history.NO_LINKS
     reaching = reversals.reaching(connection, *key, min(numbers), max(numbers))
     reverted_by = {
-        event.version: [one.version for one in reaching if one.takes_back(event)]
+        event.version: [one.version for one in reaching if one.reverts(event)]
         for event in events
         if not isinstance(event, SecretsErased)
     }
@@ -423,7 +423,7 @@ def _reverts(
         after=reversal.first_version - 1,
         until=reversal.last_version,
     )
-    return [e.version for e in islice(events, _MOST_REVERTED) if reversal.takes_back(e)]
+    return [e.version for e in islice(events, _MOST_REVERTED) if reversal.reverts(e)]
 
 
 def _changers(changes: pointers.Changes, newest_first: Iterable[Event]) -> dict[str, list[int]]:

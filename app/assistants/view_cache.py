@@ -226,7 +226,7 @@ class ViewCache:
 
     async def _is_current(self, key: Key, known: View) -> bool:
         began = time.monotonic()
-        if known.stamp != await self._database.read(current.living_stamp, *key):
+        if known.stamp != await self._database.read(current.existing_stamp, *key):
             return False
         known.checked_at = began
         return True

@@ -502,7 +502,7 @@ def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
             return before, after
 
     if not is_guarded:
-        for stamp in ("stamp_of", "living_stamp", "select_stamps"):
+        for stamp in ("stamp_of", "existing_stamp", "select_stamps"):
             monkeypatch.setattr(current, stamp, by_version_alone(getattr(current, stamp)))
     after = "Kept" if is_guarded else "Lost"
     assert asyncio.run(story()) == (["Lost", "Lost"], [after, after])
