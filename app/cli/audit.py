@@ -12,7 +12,6 @@ import msgspec
 import rich_click as click
 
 from app.api.parameters import invalid_query, moment, pointer, read_table
-from app.api.routes.audit_export import Name
 from app.audit import archive, exporting, resume, signing
 from app.audit import verify as audit_verify
 from app.audit.exporting import BeyondLog, ExportRequest
@@ -26,7 +25,7 @@ from events import store
 from events.errors import InvalidSettings
 from projections.event_types import EVENT_TYPES
 from projections.exports.filter import ExportFilter
-from projections.exports.formats import find_format
+from projections.exports.formats import FormatName, find_format
 from projections.exports.parquet import ParquetMissing
 from projections.exports.resuming import Resumption
 from projections.spreadsheets import Formulas
@@ -59,7 +58,7 @@ def add_to(cli: click.Group) -> None:
 
 @click.command("export")
 @_ORGANIZATION
-@click.option("--format", "form", type=click.Choice(get_args(Name)), default="ndjson")
+@click.option("--format", "form", type=click.Choice(get_args(FormatName)), default="ndjson")
 @click.option(
     "--output",
     required=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 from projections.exports.cloudevents import CLOUDEVENTS
 from projections.exports.csv import csv_format
@@ -13,6 +14,7 @@ from projections.exports.ocsf import OCSF
 from projections.exports.parquet import PARQUET
 from projections.spreadsheets import Table
 
+FormatName = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _FORMATS = (NDJSON, csv_format(Table()), JSON, CLOUDEVENTS, OCSF, PARQUET)
 FORMATS: Mapping[str, Format] = {form.name: form for form in _FORMATS}
 

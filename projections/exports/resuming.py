@@ -19,7 +19,7 @@ class NotThisFormat(Exception):
     """A file holds bytes at ``position`` that its format does not write."""
 
     def __init__(self, position: int) -> None:
-        super().__init__(position)
+        super().__init__(f"byte {position}")
         self.position = position
 
 

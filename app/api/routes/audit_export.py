@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from litestar import get
 from litestar.openapi.spec import Schema
@@ -20,11 +20,10 @@ from app.audit.exporting import ExportRequest
 from app.storage.tables import MAX_ID
 from projections.event_types import EVENT_TYPES
 from projections.exports.filter import ExportFilter
-from projections.exports.formats import FORMATS, find_format
+from projections.exports.formats import FORMATS, FormatName, find_format
 from projections.exports.parquet import ParquetMissing
 from projections.spreadsheets import Formulas
 
-Name = Literal["ndjson", "csv", "json", "cloudevents", "ocsf", "parquet"]
 _MAX_SEQUENCE = 2**53
 _SEQUENCE = QueryParameter(
     ge=0,
@@ -57,7 +56,7 @@ def _answers() -> tuple[openapi.Answer, ...]:
 async def export_log(
     request: ApiRequest,
     format: Annotated[  # noqa: A002  # the wire's
-        Name,
+        FormatName,
         QueryParameter(
             description="`ndjson` holds the events as they were hashed, for `backstory audit "
             "verify`; `csv` one row for each changed field; `ocsf` and `cloudevents` what such "

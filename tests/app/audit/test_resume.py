@@ -1,386 +1,45 @@
-"""A file that was cut anywhere goes on to the same bytes, and what is no export is refused."""
+"""Where a file goes on is a law of its format: see tests/projections/exports/test_resuming.py."""
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import random
-from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import example
-from hypothesis import given as for_all
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
-from msgspec import structs
 
 from app.audit import resume
 from app.audit.resume import NotAnExport
-from events import codec, merkle
-from events.changed import AssistantSettingsChanged, Event
-from events.pointers import Change
-from events.store import Stored
-from projections.exports.format import Coverage
-from projections.exports.formats import FORMATS, find_format
+from projections.exports.formats import FORMATS
 from projections.exports.resuming import Resumption
-from tests.events.given import ACTOR, ASSISTANT, ORGANIZATION, PATCH, at
-from tests.events.strategies import EVENTS, few, modest
 
-NAMES = ("ndjson", "csv", "cloudevents", "ocsf")
-CHECKPOINT = "backstory/organizations/1/5f0c\n12\nAAAA\n\n— backstory AAAA\n"
-REASONS = (
-    None,
-    "one\nand another",
-    'said "twice"\r\n2,2026-01-02,not a row\r\n',
-    '"',
-    "\r",
-    '9,"\n',
-    "ä𝄞",
-)
-
-
-def stored(event: Event, sequence: int) -> Stored:
-    body = codec.encode(structs.replace(event, sequence=sequence))
-    return Stored(sequence, body, merkle.leaf_hash(body))
-
-
-def changed(number: int) -> Event:
-    """Events with one to three changed paths, and a reason that a table must quote."""
-    reason = REASONS[number % len(REASONS)]
-    return AssistantSettingsChanged(
-        organization_id=ORGANIZATION,
-        sequence=0,
-        assistant_id=ASSISTANT,
-        version=number,
-        occurred_at=at(number),
-        actor=ACTOR,
-        reason=reason,
-        cause=PATCH,
-        request_id=None,
-        changes={f"/p{one}": Change(before=reason, after=one) for one in range(number % 3 + 1)},
-    )
-
-
-LOG = [stored(changed(number), number) for number in range(1, 13)]
-
-
-@st.composite
-def logs(draw: st.DrawFn) -> list[Stored]:
-    """Events in order; some of them are missing, as in an export with a filter."""
-    steps = draw(st.lists(st.sampled_from([1, 1, 1, 2, 9, 90]), max_size=6))
-    return [stored(draw(EVENTS), sequence) for sequence in accumulate(steps)]
-
-
-CUTS: SearchStrategy[float] = st.floats(0, 1)
-
-
-def lines(name: str, log: list[Stored]) -> bytes:
-    return FORMATS[name].encoder(Coverage(origin="a log")).encode(log)
-
-
-def head(name: str) -> bytes:
-    return FORMATS[name].encoder(Coverage(origin="a log")).head()
-
-
-def tail(name: str, last: int, wanted: dict[str, str | int]) -> bytes:
-    coverage = Coverage(origin="a log", last_sequence=last, filter=wanted, checkpoint=CHECKPOINT)
-    return FORMATS[name].encoder(coverage).tail()
-
-
-def export(name: str, log: list[Stored], wanted: dict[str, str | int] | None = None) -> bytes:
-    last = log[-1].sequence if log else 0
-    return head(name) + lines(name, log) + tail(name, last, wanted or {})
-
-
-def continued(
-    name: str,
-    log: list[Stored],
-    kept: bytes,
-    found: Resumption,
-    wanted: dict[str, str | int] | None = None,
-) -> bytes:
-    """What a file holds after it was continued, as the command does it."""
-    rest = [one for one in log if one.sequence > found.after]
-    assert not found.last or lines(name, rest[:1]).startswith(found.last)
-    start = b"" if found.after else head(name)
-    last = log[-1].sequence if log else 0
-    end = b"" if found.closing else tail(name, last, wanted or {})
-    return kept[: found.size] + start + lines(name, rest) + end
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cut") / "export"
-
-
-def found_in(file: Path, text: bytes, name: str) -> Resumption:
-    file.write_bytes(text)
-    return resume.find(file, find_format(name))
-
-
-# -- the law
-
-
-@modest
-@for_all(logs(), CUTS)
-def test_an_export_that_was_cut_anywhere_goes_on_to_the_same_bytes(
-    file: Path, log: list[Stored], cut: float
-) -> None:
-    for name in NAMES:  # to draw a log costs more than to export it
-        whole = export(name, log)
-        kept = whole[: round(cut * len(whole))]
-        assert continued(name, log, kept, found_in(file, kept, name)) == whole, name
-
-
-def test_a_table_goes_on_from_every_one_of_its_bytes(file: Path) -> None:
-    goes_on_from_everywhere(file, "csv", LOG, {})
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_export_of_a_part_of_the_log_goes_on_from_every_one_of_its_bytes(
-    file: Path, name: str
-) -> None:
-    log = [stored(changed(number), sequence) for number, sequence in enumerate((9, 10, 12, 100))]
-    goes_on_from_everywhere(file, name, log, {"assistant_id": ASSISTANT, "path": "/p"})
-
-
-def goes_on_from_everywhere(
-    file: Path, name: str, log: list[Stored], wanted: dict[str, str | int]
-) -> None:
-    whole = export(name, log, wanted)
-    file.write_bytes(whole)
-    for cut in reversed(range(len(whole) + 1)):
-        os.truncate(file, cut)
-        found = resume.find(file, find_format(name))
-        assert continued(name, log, whole[:cut], found, wanted) == whole, cut
-
-
-@few
-@for_all(logs(), CUTS)
-def test_of_what_is_whole_only_the_last_event_is_written_anew(
-    file: Path, log: list[Stored], cut: float
-) -> None:
-    for name in NAMES:
-        whole = export(name, log)
-        kept = whole[: round(cut * len(whole))]
-        found = found_in(file, kept, name)
-        assert 0 <= found.size <= len(kept), name
-        ends = [*accumulate([len(lines(name, [one])) for one in log], initial=len(head(name)))]
-        there = [one.sequence for one, end in zip(log, ends[1:], strict=True) if end <= len(kept)]
-        assert found.after >= max(there[:-1], default=0), name
-        assert found.reached >= max(there, default=0), name
-
-
-def test_a_cell_of_a_megabyte_is_read(file: Path) -> None:
-    long = structs.replace(changed(0), reason='a "b"\n' * 200_000)
-    log = [stored(long, 1), *LOG[1:]]
-    whole = export("csv", log)
-    cut = whole[: len(whole) - len(lines("csv", LOG[-1:])) + 9]
-    found = found_in(file, cut, "csv")
-    assert found.after == 10
-    assert continued("csv", log, cut, found) == whole
-
-
-# -- what stands where
+LINE = b'{"leaf_index":6,"leaf_hash":"","event":{}}\n'
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_that_is_not_there_or_empty_starts_at_the_beginning(file: Path, name: str) -> None:
-    assert resume.find(file.with_name("nothing"), find_format(name)) == Resumption()
-    assert found_in(file, b"", name) == Resumption()
+def test_a_file_that_does_not_exist_starts_at_the_beginning(tmp_path: Path, name: str) -> None:
+    assert resume.find(tmp_path / "nothing", FORMATS[name]) == Resumption()
 
 
-@pytest.mark.parametrize("name", ["json", "parquet"])
-@pytest.mark.parametrize("length", [0, 1, 3, 4, 12, 40])
-def test_one_document_starts_over_wherever_it_was_cut(file: Path, name: str, length: int) -> None:
-    text = b"PAR1" + b"\0" * 40 if name == "parquet" else export("json", LOG)
-    assert found_in(file, text[:length], name) == Resumption()
-
-
-def test_a_closing_line_is_told_with_its_filter(file: Path) -> None:
-    wanted: dict[str, str | int] = {"assistant_id": 4, "actor": "Ada"}
-    text = export("ndjson", LOG, wanted)
-    found = found_in(file, text, "ndjson")
-    assert (found.size, found.after, found.last, found.reached) == (len(text), 12, b"", 12)
-    assert found.closing is not None
-    assert found.closing.states(CHECKPOINT, wanted)
-    assert not found.closing.states(CHECKPOINT, {})
-    assert not found.closing.states(CHECKPOINT.replace("\n12\n", "\n13\n"), wanted)
-
-
-def test_a_closing_line_is_the_same_whichever_key_signed_it(file: Path) -> None:
-    found = found_in(file, export("ndjson", LOG), "ndjson")
-    assert found.closing is not None
-    assert found.closing.states(CHECKPOINT.replace("— backstory AAAA", "— backstory BBBB"), {})
-
-
-def test_parts_that_follow_one_another_in_a_file_go_on_after_the_last(file: Path) -> None:
-    first, second = export("ndjson", LOG[:5]), lines("ndjson", LOG[5:]) + tail("ndjson", 12, {})
-    assert found_in(file, first + second, "ndjson").after == 12
-    assert found_in(file, first + second[:-9], "ndjson").after == 11
-    assert found_in(file, first + second[:9], "ndjson").after == 5
-
-
-# -- controls: what each guard is for
-
-
-def naive(text: bytes) -> tuple[int, int]:
-    """After the last whole row, as if each event had one."""
-    at_end = text.rindex(b"\r\n") + 2
-    rows = list(csv.reader(io.StringIO(text[:at_end].decode(), newline="")))
-    return at_end, int(rows[-1][0])
-
-
-def test_control_without_dropping_the_rows_of_the_last_event_some_of_them_would_be_lost(
-    file: Path,
-) -> None:
-    log = [stored(structs.replace(changed(2), reason=None), 1)]  # three rows
-    whole = export("csv", log)
-    first = whole.index(b"\r\n", len(head("csv"))) + 2
-    size, after = naive(whole[:first])
-    assert whole[:size] + lines("csv", [one for one in log if one.sequence > after]) != whole
-    found = found_in(file, whole[:first], "csv")
-    assert continued("csv", log, whole[:first], found) == whole
-
-
-def test_control_a_sequence_that_was_cut_between_its_digits_is_no_smaller_one(file: Path) -> None:
-    whole = export("csv", LOG)
-    cut = whole.index(b"\r\n12,") + 3  # the last row is "1"
-    assert next(reversed(list(csv.reader(io.StringIO(whole[:cut].decode())))))[0] == "1"
-    assert found_in(file, whole[:cut], "csv").after == 10
-
-
-def test_control_a_line_in_a_quoted_cell_is_no_row(file: Path) -> None:
-    whole = export("csv", LOG)
-    cut = whole.index(b"2,2026-01-02,not a row\r\n") + len(b"2,2026-01-02,not a row\r\n")
-    assert whole[:cut].splitlines()[-1].startswith(b"2,")
-    assert found_in(file, whole[:cut], "csv").after == 1 - 1
-
-
-# -- what is no export
-
-
-FOREIGN: dict[str, bytes] = {
-    "a note": b"buy milk\n",
-    "a note without a newline": b"buy milk",
-    "a database": b"SQLite format 3\0" + bytes(84),
-    "another object": b'{"name":"Ada"}\n',
-    "a table with other columns": b"sequence,name\r\n1,Ada\r\n",
-    "an empty line": b"\n",
-    "zeros": bytes(100),
-    "a list": b"[1,2]\n",
-    "a number": b"7\n",
-    "not UTF-8": b"\xff\xfe1,2\r\n",
-}
+def test_a_file_goes_on_as_its_format_says(tmp_path: Path) -> None:
+    file = tmp_path / "audit.ndjson"
+    file.write_bytes(LINE + b'{"leaf')
+    assert resume.find(file, FORMATS["ndjson"]) == Resumption(size=0, after=6, last=LINE)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+@pytest.mark.parametrize("text", [b"buy milk\n", b"SQLite format 3\0" + bytes(84)])
 def test_a_file_that_holds_something_else_is_refused_and_stays(
-    file: Path, name: str, text: bytes
+    tmp_path: Path, name: str, text: bytes
 ) -> None:
-    with pytest.raises(NotAnExport, match=r"holds no such export: see its byte 0$"):
-        found_in(file, text, name)
+    file = tmp_path / "notes"
+    file.write_bytes(text)
+    with pytest.raises(NotAnExport, match=r"notes holds no such export: see its byte 0$"):
+        resume.find(file, FORMATS[name])
     assert file.read_bytes() == text
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("other", FORMATS)
-def test_an_export_in_another_format_is_refused(file: Path, name: str, other: str) -> None:
-    if name != other:
-        with pytest.raises(NotAnExport):
-            found_in(file, export(other, LOG), name)
-
-
-LAST_LINES: dict[str, list[bytes]] = {
-    "ndjson": [
-        b"buy milk\n",
-        b'{"leaf_index":"x"}\n',
-        b'{"leaf_index":-1}\n',
-        b'{"last_sequence":-1,"checkpoint":"x"}\n',
-        b'{"leaf_index":1.5}\n',
-        b'{"last_sequence":12}\n',
-        b'{"last_sequence":12,"checkpoint":7}\n',
-        b'{"last_sequence":12,"checkpoint":"x","filter":[]}\n',
-        b'{"leaf_index":1\n',
-        b'{"leaf_index":\xff}\n',
-        b"[]\n",
-        b"null\n",
-        b"\n",
-    ],
-    "csv": [
-        b"buy milk\r\n",
-        b"\r\n",
-        b",2026\r\n",
-        b"-1,2026\r\n",
-        b"0,2026\r\n",
-        b"3,2026\r\n",
-        b"1e3,2026\r\n",
-        b'"13",2026\r\n',
-        b"9" * 5000 + b",2026\r\n",
-        "\u0661\u0663,2026\r\n".encode(),
-    ],
-    "cloudevents": [
-        b"buy milk\n",
-        b"[]\n",
-        b"[{}]\n",
-        b'[{"sequence":7}]\n',
-        b'{"sequence":"7"}\n',
-    ],
-    "ocsf": [
-        b'{"metadata":{"sequence":0}}\n',
-        b"buy milk\n",
-        b"{}\n",
-        b'{"metadata":{}}\n',
-        b'{"metadata":7}\n',
-        b"[[]]\n",
-    ],
-}
-
-
-@pytest.mark.parametrize(("name", "line"), [(n, one) for n in NAMES for one in LAST_LINES[n]])
-def test_an_export_that_something_else_follows_is_refused_at_its_place(
-    file: Path, name: str, line: bytes
-) -> None:
-    text = head(name) + lines(name, LOG)
-    with pytest.raises(NotAnExport, match=f"see its byte {len(text)}$"):
-        found_in(file, text + line, name)
-    assert file.read_bytes() == text + line
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_control_an_export_that_the_next_event_follows_is_taken(file: Path, name: str) -> None:
-    found = found_in(file, head(name) + lines(name, LOG), name)
-    assert (found.after, found.reached) == (11, 12)
-
-
-def test_rows_out_of_their_order_are_refused(file: Path) -> None:
-    text = head("csv") + lines("csv", LOG[5:]) + lines("csv", LOG[:1])
-    with pytest.raises(NotAnExport):
-        found_in(file, text, "csv")
-
-
-@pytest.mark.parametrize("name", NAMES)
-@modest
-@for_all(st.binary(max_size=30), CUTS, st.randoms(use_true_random=False))
-@example(b"\0" * 30, 1.0, random.Random(0))
-def test_no_bytes_whatever_end_in_anything_but_a_place_or_a_refusal(
-    file: Path, name: str, noise: bytes, cut: float, chosen: random.Random
-) -> None:
-    whole = export(name, LOG)
-    kept = whole[: round(cut * len(whole))]
-    place = chosen.randint(0, len(kept))
-    for text in (noise, kept + noise, kept[:place] + noise + kept[place:]):
-        _take_or_refuse(file, text, name)
-
-
-def _take_or_refuse(file: Path, text: bytes, name: str) -> Any:
-    try:
-        found = found_in(file, text, name)
-    except NotAnExport:
-        return
-    assert 0 <= found.size <= len(text)
-    assert found.last in text[found.size :]
+def test_a_refusal_names_the_byte_that_does_not_belong_there(tmp_path: Path) -> None:
+    file = tmp_path / "audit.ndjson"
+    file.write_bytes(LINE + b"buy milk\n")
+    with pytest.raises(NotAnExport, match=rf"see its byte {len(LINE)}$"):
+        resume.find(file, FORMATS["ndjson"])
+    assert file.read_bytes() == LINE + b"buy milk\n"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
@@ -13,7 +13,7 @@ from events.changed import LogEvent
 from events.store import Stored
 from projections.event_types import KINDS, event_type
 from projections.exports.filter import ExportFilter
-from projections.exports.formats import FORMATS, find_format
+from projections.exports.formats import FORMATS, FormatName, find_format
 from projections.exports.parquet import ParquetMissing
 from tests.events.strategies import few
 from tests.projections.exports.sample_log import (
@@ -57,6 +57,10 @@ def test_a_new_export_starts_afresh(name: str) -> None:
 def test_a_format_is_found_by_its_own_name(name: str) -> None:
     assert find_format(name) is FORMATS[name]
     assert FORMATS[name].name == name
+
+
+def test_every_format_has_its_name_in_the_list_of_names() -> None:
+    assert get_args(FormatName) == tuple(FORMATS)
 
 
 def test_a_type_is_a_tag_without_its_version() -> None:
