@@ -28,7 +28,7 @@ from tests.projections.changes import differences_of, every_view, silent
     ],
     ids=lambda value: str(value) if isinstance(value, sa.Table | str) else "",
 )
-def test_a_tampered_column_of_another_view_is_differences_of(
+def test_a_tampered_column_of_another_view_is_found(
     viewed: sa.Connection, table: sa.Table, column: str, place: str, tampered: Any
 ) -> None:
     live = every_view(viewed)
@@ -50,7 +50,7 @@ def test_a_tampered_column_of_another_view_is_differences_of(
 
 
 @pytest.mark.parametrize("table", TABLES, ids=str)
-def test_a_missing_and_an_extra_row_of_any_view_are_differences_of(
+def test_a_missing_and_an_extra_row_of_any_view_are_found(
     viewed: sa.Connection, table: sa.Table
 ) -> None:
     (first, *_) = viewed.execute(sa.select(table)).mappings()
@@ -88,7 +88,7 @@ def test_views_that_say_what_the_log_says_do_not_differ(views: sa.Connection) ->
 
 
 @pytest.mark.parametrize("column", TAMPERED)
-def test_a_tampered_column_is_differences_of(views: sa.Connection, column: str) -> None:
+def test_a_tampered_column_is_found(views: sa.Connection, column: str) -> None:
     table = current.assistants
     (folded,) = views.execute(sa.select(table.c[column]).where(one_row())).one()
     views.execute(sa.update(table).where(one_row()).values({column: TAMPERED[column]}))
@@ -103,7 +103,7 @@ def test_a_tampered_column_is_differences_of(views: sa.Connection, column: str) 
     ]
 
 
-def test_one_changed_byte_of_the_settings_is_differences_of(views: sa.Connection) -> None:
+def test_one_changed_byte_of_the_settings_is_found(views: sa.Connection) -> None:
     table = current.assistants
     (settings,) = views.execute(sa.select(table.c.settings).where(one_row())).one()
     changed = settings.replace(b'"temperature":1.5', b'"temperature":1.4')
@@ -112,7 +112,7 @@ def test_one_changed_byte_of_the_settings_is_differences_of(views: sa.Connection
     assert [difference.column for difference in differences_of(views)] == ["settings"]
 
 
-def test_a_missing_row_is_differences_of(views: sa.Connection) -> None:
+def test_a_missing_row_is_found(views: sa.Connection) -> None:
     views.execute(sa.delete(current.assistants).where(one_row()))
     different = differences_of(views)
     assert {(d.organization_id, d.assistant_id) for d in different} == {(2, 1)}
@@ -120,7 +120,7 @@ def test_a_missing_row_is_differences_of(views: sa.Connection) -> None:
     assert {d.stored for d in different} == {None}
 
 
-def test_an_extra_row_is_differences_of(views: sa.Connection) -> None:
+def test_an_extra_row_is_found(views: sa.Connection) -> None:
     row = views.execute(sa.select(current.assistants).where(one_row())).mappings().one()
     views.execute(sa.insert(current.assistants), dict(row) | {"assistant_id": 77})
     different = differences_of(views)
@@ -128,7 +128,7 @@ def test_an_extra_row_is_differences_of(views: sa.Connection) -> None:
     assert {d.folded for d in different} == {None}
 
 
-def test_a_row_of_an_organization_that_is_not_there_is_differences_of(views: sa.Connection) -> None:
+def test_a_row_of_an_organization_that_is_not_there_is_found(views: sa.Connection) -> None:
     row = views.execute(sa.select(current.assistants).where(one_row())).mappings().one()
     views.execute(sa.insert(current.assistants), dict(row) | {"organization_id": 77})
     assert {(d.organization_id, d.assistant_id) for d in differences_of(views)} == {(77, 1)}
