@@ -21,8 +21,9 @@ RowKey = tuple[int, ...]  # the values of a primary key, organization first
 class Difference(Struct, frozen=True, kw_only=True):
     """A column of a view's row whose stored value is not the folded one.
 
-    A row that is missing or should not be there differs in every column. Columns of the current
-    view are plain names; those of other views begin with table and key: ``labels[1,2].label``.
+    A missing row has only None in ``stored``, a row that no event leads to only None in ``folded``.
+    Columns of the current view are plain names; those of other views begin with table and key:
+    ``labels[1,2].label``.
     """
 
     organization_id: int
