@@ -56,7 +56,7 @@ TABLE: dict[str, dict[str, bool]] = {
 DESCRIBED = "Described by ÉTÉ"
 
 
-def told(log: Log, connection: sa.Connection) -> None:
+def create_named(log: Log, connection: sa.Connection) -> None:
     """An organization with an assistant for each name of the table, and one that is described."""
     desk = Desk(log, connection)
     for name in TABLE:
@@ -66,21 +66,21 @@ def told(log: Log, connection: sa.Connection) -> None:
 
 
 def names(connection: sa.Connection, search: str) -> list[str]:
-    found = current.select(connection, 1, Selection(search=search))
-    return [state.settings["name"] for _, state in found]
+    selected = current.select(connection, 1, Selection(search=search))
+    return [state.settings["name"] for _, state in selected]
 
 
 def by_name(connection: sa.Connection) -> list[str]:
     shown = activity.select(
         connection, 1, Selection(), "name", at(0).date(), skip=0, limit=len(TABLE) + 1
     )
-    return [one.name for one in shown]
+    return [assistant.name for assistant in shown]
 
 
 def asked(folder: Path, kind: Kind) -> tuple[dict[str, list[str]], list[str]]:
-    """What each text of the table finds on an engine, and all names as they are sorted there."""
+    """The names that each text of the table finds on an engine, and all names in its order."""
     with chosen(kind), opened(folder / f"{kind}.db") as log, log.undone() as connection:
-        told(log, connection)
+        create_named(log, connection)
         searches = [*{text for row in TABLE.values() for text in row}, "été"]
         return {text: names(connection, text) for text in searches}, by_name(connection)
 

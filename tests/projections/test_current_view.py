@@ -18,7 +18,7 @@ ALL = Selection()
 
 
 @pytest.fixture
-def told(log: Log) -> Iterator[sa.Connection]:
+def view(log: Log) -> Iterator[sa.Connection]:
     """Four assistants of one organization, of which the third is deleted, and one of another."""
     with log.undone() as connection:
         desk = Desk(log, connection)
@@ -33,24 +33,26 @@ def told(log: Log) -> Iterator[sa.Connection]:
 
 
 def ids(connection: sa.Connection, selection: Selection, **page: Any) -> list[int]:
-    found = [assistant_id for assistant_id, _ in current.select(connection, 1, selection, **page)]
+    selected = [
+        assistant_id for assistant_id, _ in current.select(connection, 1, selection, **page)
+    ]
     if not page:
-        assert current.count(connection, 1, selection) == len(found)
-    return found
+        assert current.count(connection, 1, selection) == len(selected)
+    return selected
 
 
-def test_the_living_are_shown_newest_first(told: sa.Connection) -> None:
-    assert ids(told, ALL) == [4, 2, 1]
+def test_existing_assistants_are_selected_newest_first(view: sa.Connection) -> None:
+    assert ids(view, ALL) == [4, 2, 1]
 
 
-def test_a_page_is_cut_from_the_whole(told: sa.Connection) -> None:
-    assert ids(told, ALL, skip=1, limit=1) == [2]
-    assert ids(told, ALL, skip=3, limit=5) == []
-    assert ids(told, ALL, limit=0) == []
+def test_a_page_is_a_part_of_the_whole(view: sa.Connection) -> None:
+    assert ids(view, ALL, skip=1, limit=1) == [2]
+    assert ids(view, ALL, skip=3, limit=5) == []
+    assert ids(view, ALL, limit=0) == []
 
 
 @pytest.mark.parametrize(
-    ("selection", "found"),
+    ("selection", "expected"),
     [
         (Selection(active=True), [4, 1]),
         (Selection(active=False), [2]),
@@ -67,16 +69,18 @@ def test_a_page_is_cut_from_the_whole(told: sa.Connection) -> None:
         (Selection(search="desk", active=True, assistant_ids=(2, 4)), [4]),
     ],
 )
-def test_assistants_are_chosen(told: sa.Connection, selection: Selection, found: list[int]) -> None:
-    assert ids(told, selection) == found
+def test_assistants_are_selected(
+    view: sa.Connection, selection: Selection, expected: list[int]
+) -> None:
+    assert ids(view, selection) == expected
 
 
-def test_the_deleted_can_still_be_loaded_and_the_unknown_cannot(told: sa.Connection) -> None:
-    gone = current.load(told, 1, 3)
+def test_the_deleted_can_still_be_loaded_and_the_unknown_cannot(view: sa.Connection) -> None:
+    gone = current.load(view, 1, 3)
     assert gone is not None
     assert (gone.deleted, gone.version, gone.settings["name"]) == (True, 2, "Gone desk")
-    assert current.load(told, 1, 99) is None
-    assert current.load(told, 2, 2) is None
+    assert current.load(view, 1, 99) is None
+    assert current.load(view, 2, 2) is None
 
 
 def test_a_state_is_stored_and_loaded_unchanged(log: Log) -> None:

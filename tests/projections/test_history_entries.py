@@ -41,14 +41,14 @@ EVERYTHING = Filter()
 KEY = "/llm_provider_config/api_key"
 
 
-def shown(story: Given, wanted: Filter = EVERYTHING) -> list[Entry]:
+def shown(story: Given, event_filter: Filter = EVERYTHING) -> list[Entry]:
     emails = {ACTOR.user_id: "front@example.com"}
-    found = entries(story.state, reversed(story.events), wanted, len(story.events))
-    return [entry_of(event, before, emails) for event, before in found]
+    matching = entries(story.state, reversed(story.events), event_filter, len(story.events))
+    return [entry_of(event, before, emails) for event, before in matching]
 
 
-def versions(story: Given, **wanted: Any) -> list[int]:
-    return [entry.version_id for entry in shown(story, Filter(**wanted))]
+def versions(story: Given, **event_filter: Any) -> list[int]:
+    return [entry.version_id for entry in shown(story, Filter(**event_filter))]
 
 
 # -- an entry
@@ -126,8 +126,8 @@ def test_an_address_that_is_not_known_is_null() -> None:
 def test_an_entry_says_what_it_took_back_and_what_took_it_back() -> None:
     story = given(created(), changed({"/name": (NAME, "B")}), changed({"/name": ("B", "C")}))
     links = Links({3: [2, 1]}, {2: [3, 7]})
-    found = entries(story.state, reversed(story.events), EVERYTHING, 9)
-    shown = [entry_of(event, state, {}, links) for event, state in found]
+    matching = entries(story.state, reversed(story.events), EVERYTHING, 9)
+    shown = [entry_of(event, state, {}, links) for event, state in matching]
     shown_as_versions = [version_entry(event, None, {}, links) for event in story.events]
     for one in (shown, reversed(shown_as_versions[1:])):
         assert [(entry.reverts, entry.reverted_by) for entry in one] == [([2, 1], []), ([], [3, 7])]
@@ -334,20 +334,23 @@ def test_nothing_older_than_wanted_is_read() -> None:
     assert read == [7]
 
 
-def is_wanted(event: Event, wanted: Filter) -> bool:
+def is_expected(event: Event, event_filter: Filter) -> bool:
     """The filter once more, as its words say it and as slowly as can be."""
-    if wanted.before_version is not None and event.version >= wanted.before_version:
+    if event_filter.before_version is not None and event.version >= event_filter.before_version:
         return False
-    if wanted.since is not None and event.occurred_at < wanted.since:
+    if event_filter.since is not None and event.occurred_at < event_filter.since:
         return False
-    if wanted.until is not None and event.occurred_at > wanted.until:
+    if event_filter.until is not None and event.occurred_at > event_filter.until:
         return False
-    if wanted.actor is not None and wanted.actor != f"{event.actor.type}:{event.actor.id}":
+    if (
+        event_filter.actor is not None
+        and event_filter.actor != f"{event.actor.type}:{event.actor.id}"
+    ):
         return False
-    if wanted.path is None:
+    if event_filter.path is None:
         return True
     paths = event.changes if isinstance(event, AssistantSettingsChanged) else {}
-    return any(covers(wanted.path, path) or covers(path, wanted.path) for path in paths)
+    return any(covers(event_filter.path, path) or covers(path, event_filter.path) for path in paths)
 
 
 FILTERS = st.builds(
@@ -361,6 +364,6 @@ FILTERS = st.builds(
 
 
 @for_all(FILTERS)
-def test_filters_work_together(wanted: Filter) -> None:
-    expected = [e.version for e in reversed(STORY.events[1:]) if is_wanted(e, wanted)]
-    assert [entry.version_id for entry in shown(STORY, wanted)] == expected
+def test_filters_work_together(event_filter: Filter) -> None:
+    expected = [e.version for e in reversed(STORY.events[1:]) if is_expected(e, event_filter)]
+    assert [entry.version_id for entry in shown(STORY, event_filter)] == expected

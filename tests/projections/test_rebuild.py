@@ -77,8 +77,8 @@ def test_rebuilding_from_nothing_writes_every_row(views: sa.Connection) -> None:
 
 def test_the_progress_counts_every_event_once(views: sa.Connection) -> None:
     for work in (
-        lambda heard: list(differences(views, heard)),
-        lambda heard: rebuild(views, heard),
+        lambda progress: list(differences(views, progress)),
+        lambda progress: rebuild(views, progress),
     ):
         counts: list[int] = []
         work(counts.append)

@@ -1,7 +1,7 @@
 """No text from elsewhere is a formula in a spreadsheet, whichever way its locale divides a line.
 
 Cells are read by the standard library's reader with each divider, and by a plain one that knows no
-quotes; what is a formula is said here anew, by Unicode's own data.
+quotes; the rule for formulas is written here a second time, from Unicode's own data.
 """
 
 # ruff: noqa: RUF001  # wider forms are what this is about
@@ -79,11 +79,11 @@ def test_no_locale_finds_a_formula_in_a_table(rows: list[list[Cell]]) -> None:
 @modest
 @for_all(ROWS)
 def test_every_text_can_be_read_back(rows: list[list[Cell]]) -> None:
-    said = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     for table, read in ((Table(), unquote), (Table(formulas="raw"), str)):
         text = table.rows(rows).decode()
         found = list(csv.reader(io.StringIO(text, newline=""), strict=True))
-        assert [[read(cell) for cell in row] for row in found] == said
+        assert [[read(cell) for cell in row] for row in found] == texts
 
 
 @modest

@@ -184,9 +184,15 @@ def every_version_is_its_copy(
 
 
 def is_copy(state: State, past: Past, version: int) -> None:
-    told = (state.version, state.deleted, state.erased_version, state.updated_at, state.created_at)
+    actual = (
+        state.version,
+        state.deleted,
+        state.erased_version,
+        state.updated_at,
+        state.created_at,
+    )
     kept = (past.deleted, past.erased, past.moments)
-    assert told == (version, *(one[version - 1] for one in kept), past.moments[0])
+    assert actual == (version, *(one[version - 1] for one in kept), past.moments[0])
     assert same(state.settings, past.settings(version))
 
 
@@ -280,7 +286,7 @@ def test_every_version_of_many_streams_is_as_a_copy_has_it(
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sa.Connection, Past]]:
+def written_past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sa.Connection, Past]]:
     """One such past in a database of its own, for the tests that only read it."""
     with (
         opened(tmp_path_factory.mktemp("past") / "backstory.db") as log,
@@ -290,9 +296,9 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[sa.Connecti
 
 
 def test_the_newest_change_of_a_path_is_one_at_above_or_below_it(
-    told: tuple[sa.Connection, Past],
+    written_past: tuple[sa.Connection, Past],
 ) -> None:
-    connection, past = told
+    connection, past = written_past
     for version in range(3, LENGTH + 1, 13):
         blamed = keyframes.blame_at(connection, 1, past.assistant_id, version)
         changed = past.changed()[:version]
@@ -304,9 +310,9 @@ def test_the_newest_change_of_a_path_is_one_at_above_or_below_it(
             assert blame.newest_at(blamed, [path]) == {path: newest}
 
 
-def test_a_keyframe_that_lies_is_believed(told: tuple[sa.Connection, Past]) -> None:
+def test_a_keyframe_that_lies_is_believed(written_past: tuple[sa.Connection, Past]) -> None:
     """The control: the laws above do read keyframes."""
-    connection, past = told
+    connection, past = written_past
     table, is_it = keyframes.keyframes, keyframes.keyframes.c.version == 128
     with connection.begin_nested() as nested:
         state = keyframes.state_at(connection, 1, past.assistant_id, 128)
@@ -315,8 +321,8 @@ def test_a_keyframe_that_lies_is_believed(told: tuple[sa.Connection, Past]) -> N
         connection.execute(sa.update(table).where(is_it).values(values))
         with pytest.raises(AssertionError):
             every_version_is_its_copy(connection, past, range(128, 130))
-        told_of = [difference.column for difference in differences(connection, lambda _: None)]
-        assert told_of == [f"keyframes[{past.assistant_id},128].state"]
+        differing = [difference.column for difference in differences(connection, lambda _: None)]
+        assert differing == [f"keyframes[{past.assistant_id},128].state"]
         nested.rollback()
     every_version_is_its_copy(connection, past, range(128, 130))
 
@@ -352,9 +358,9 @@ def asked_for(past: Past, question: str, version: int) -> Any:
 
 @pytest.mark.parametrize("question", ASKED)
 def test_any_version_is_read_with_at_most_64_events(
-    told: tuple[sa.Connection, Past], decoded: list[int], question: str
+    written_past: tuple[sa.Connection, Past], decoded: list[int], question: str
 ) -> None:
-    connection, past = told
+    connection, past = written_past
     counts = []
     for version in range(1, LENGTH + 1):
         decoded.clear()

@@ -20,7 +20,7 @@ Otherwise ask for {{first_name}} and repeat it.
 """
 
 
-def told(before: str, after: str) -> str:
+def marked(before: str, after: str) -> str:
     """The hunks in one line, deletions in [-...-] and insertions in {+...+}."""
     marks = {"equal": "{}", "delete": "[-{}-]", "insert": "{{+{}+}}"}
     return "".join(marks[hunk.op].format(hunk.text) for hunk in hunks(before, after))
@@ -95,7 +95,7 @@ def test_a_hunk_is_written_with_its_two_members() -> None:
     ],
 )
 def test_hunks_are_made_of_whole_words(before: str, after: str, expected: str) -> None:
-    assert told(before, after) == expected
+    assert marked(before, after) == expected
 
 
 def test_a_difference_of_characters_would_split_the_word() -> None:
@@ -116,27 +116,27 @@ def test_a_difference_of_characters_would_split_the_word() -> None:
     ],
 )
 def test_no_hunk_splits_a_character_from_its_marks(before: str, after: str, expected: str) -> None:
-    assert told(before, after) == expected
+    assert marked(before, after) == expected
 
 
 def test_a_blank_between_two_changed_words_belongs_to_both() -> None:
-    assert told("a quick brown fox", "a slow white fox") == "a [-quick brown-]{+slow white+} fox"
+    assert marked("a quick brown fox", "a slow white fox") == "a [-quick brown-]{+slow white+} fox"
 
 
 def test_a_word_that_stays_beside_an_insertion_is_equal() -> None:
-    assert told("speak up", "always speak very up") == "{+always +}speak{+ very+} up"
+    assert marked("speak up", "always speak very up") == "{+always +}speak{+ very+} up"
 
 
 def test_a_line_break_between_two_changed_words_stays() -> None:
     assert (
-        told("say quick\nbrown fox", "say slow\nwhite fox")
+        marked("say quick\nbrown fox", "say slow\nwhite fox")
         == "say [-quick-]{+slow+}\n[-brown-]{+white+} fox"
     )
 
 
 def test_a_long_unchanged_run_between_two_changed_words_stays() -> None:
     run = " " + "stays as it was " * 2
-    assert told(f"A{'a' * 99}{run}A", f"B{'b' * 99}{run}B") == (
+    assert marked(f"A{'a' * 99}{run}A", f"B{'b' * 99}{run}B") == (
         f"[-A{'a' * 99}-]{{+B{'b' * 99}+}}{run}[-A-]{{+B+}}"
     )
 
@@ -144,14 +144,14 @@ def test_a_long_unchanged_run_between_two_changed_words_stays() -> None:
 def test_edits_of_a_prompt_are_told_where_they_are() -> None:
     after = PROMPT.replace("two sentences", "three sentences").replace(" and repeat it", "")
     after = after.replace("\n\nIf", "\n\nBe kind.\n\nIf")
-    assert told(PROMPT, after) == PROMPT.replace(
+    assert marked(PROMPT, after) == PROMPT.replace(
         "two sentences", "[-two-]{+three+} sentences"
     ).replace(" and repeat it", "[- and repeat it-]").replace("If", "{+Be kind.\n\n+}If")
 
 
 def test_a_paragraph_put_before_a_changed_one_is_an_insertion() -> None:
     assert (
-        told("Be kind to all.\n\nBe brief.", "Greet.\n\nBe nice to all.\n\nBe brief.")
+        marked("Be kind to all.\n\nBe brief.", "Greet.\n\nBe nice to all.\n\nBe brief.")
         == "{+Greet.\n\n+}Be [-kind-]{+nice+} to all.\n\nBe brief."
     )
 
@@ -160,7 +160,7 @@ def test_a_blank_line_alone_holds_nothing_together() -> None:
     before = "Speak slowly.\n\nBe brief today."
     after = "Greet.\n\nSpeak clearly.\n\nBe brief now."
     assert (
-        told(before, after)
+        marked(before, after)
         == "{+Greet.\n\n+}Speak [-slowly-]{+clearly+}.\n\nBe brief [-today-]{+now+}."
     )
 
