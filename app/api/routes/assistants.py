@@ -39,9 +39,9 @@ from app.api.responses import (
     done,
 )
 from app.api.writes import carry_out
-from app.assistants import changes
-from app.assistants.changes import Assistant
+from app.assistants import changes, current
 from app.assistants.references import read_reference
+from app.assistants.requests import Assistant, Outcome
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
@@ -55,7 +55,7 @@ from events.settings import (
     AssistantCreate,
     AssistantResponse,
 )
-from projections.current import Selection
+from projections.current import Selection, count
 from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ async def create_assistant(request: ApiRequest) -> Response[bytes]:
         await request.read_json(), strict=preferences.strict, lenient=preferences.lenient
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        created = changes.create(unit, caller, settings, dry_run=preferences.dry_run)
-        return responses.changed(created, preferences, status=201)
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.create(unit, caller, settings, dry_run=preferences.dry_run)
 
-    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
+    render = responses.render_outcome(preferences, status=201)
+    return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 
 @get(
@@ -189,8 +189,8 @@ async def list_assistants(
             principal.organization_id, selection, skip=skip, limit=limit
         )
     else:
-        past = await services.assistants.select_at(
-            principal.organization_id, then, selection, skip=skip, limit=limit
+        past = await services.database.snapshot(
+            current.select_at, principal.organization_id, then, selection, skip=skip, limit=limit
         )
         bodies = (responses.encode(assistant) for assistant in past)
         assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
@@ -216,7 +216,7 @@ async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] 
     principal = request.principal
     selection = Selection(active=True if active_only else None)
     return Count(
-        count=await request.services.assistants.count(principal.organization_id, selection)
+        count=await request.services.database.read(count, principal.organization_id, selection)
     )
 
 
@@ -255,7 +255,9 @@ async def export_assistants(
     table = read_table(format, formulas, bom=bom)
     selection = _export_selection(assistant_ids, search, status)
     principal = request.principal
-    assistants = await request.services.assistants.select(principal.organization_id, selection)
+    assistants = await request.services.database.read(
+        current.select, principal.organization_id, selection
+    )
     rows = [_export_row(assistant) for assistant in assistants]
     body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
     return Response(
@@ -392,7 +394,6 @@ async def get_assistant(
     principal = request.principal
     known, condition = known_id(assistant_id), request.condition
     then = _moment(request, as_of)
-    assistants = request.services.assistants
     if version is not None and as_of is not None:
         raise invalid_query("as_of", "Input should not be given beside version")
     point = read_reference(version, ("query", "version")) if version is not None else then
@@ -400,7 +401,9 @@ async def get_assistant(
         views = request.services.views
         view = await views.view(principal.organization_id, known)
         return responses.shown(view, condition, views.age(view))
-    past = await assistants.at(principal.organization_id, known, point)
+    past = await request.services.database.snapshot(
+        current.at, principal.organization_id, known, point
+    )
     asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
     return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", asked)
 
@@ -426,14 +429,15 @@ async def delete_assistant(
         request.preferences,
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.delete(unit, change)
-        if change.dry_run:
-            return responses.changed(outcome, preferences)
-        name = mask(outcome.state.settings["name"])
-        return done(f"Assistant {name} deleted successfully")
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.delete(unit, change)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences) if change.dry_run else _deleted
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
+
+
+def _deleted(outcome: Outcome) -> Response[bytes]:
+    return done(f"Assistant {mask(outcome.state.settings['name'])} deleted successfully")
 
 
 @post(
@@ -450,13 +454,13 @@ async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Resp
     caller, preferences = request.caller(), request.preferences
     known = known_id(assistant_id)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        copied = changes.duplicate(
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.duplicate(
             unit, caller, known, strict=preferences.strict, dry_run=preferences.dry_run
         )
-        return responses.changed(copied, preferences, status=201)
 
-    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
+    render = responses.render_outcome(preferences, status=201)
+    return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 
 ROUTER = routing.ApiRouter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -21,13 +22,13 @@ from app.api.writes import carry_out
 from app.assistants import change_sets, representation
 from app.assistants.change_sets import (
     MOST,
-    MOST_LOOKED_AT,
+    MOST_COMPARED,
     ChangeSetNotFound,
     RefusedFor,
     SetChangeRequest,
     SetOutcome,
 )
-from app.assistants.history import DiffEntry, operation
+from app.assistants.comparing import DiffEntry
 from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
@@ -36,14 +37,13 @@ from events.errors import FieldError, InvalidSettings, Refusal
 from events.patch import clean_reason, read_patch
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
-from events.secrets import mask
 from events.settings import Moment, Reason
 from projections import current
 from projections.current import Selection
 from projections.history import ChangedPath, changed_paths
 
 if TYPE_CHECKING:
-    from app.assistants.changes import Outcome
+    from app.assistants.requests import Outcome
     from app.transactions.unit_of_work import UnitOfWork
     from events.changed import AssistantSettingsChanged
     from events.patch import SettingsPatch
@@ -193,15 +193,17 @@ async def create_change_set(request: ApiRequest) -> Response[bytes]:
         dry_run=preferences.dry_run,
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> SetOutcome:
         ids = _chosen(unit, change.caller.organization_id, body)
         try:
-            outcome = change_sets.apply(unit, change, ids, patch)
+            return change_sets.apply(unit, change, ids, patch)
         except RefusedFor as one:
             raise RefusedFor(one.assistant_id, _in_patch(one.refusal)) from None
-        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=201)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = _planned if change.dry_run else _made
+    return await carry_out(
+        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+    )
 
 
 def _check_pointers(chosen: ChangeSetFilter | None) -> None:
@@ -252,7 +254,7 @@ def _chosen(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> l
     selection = Selection(active=chosen.is_active, search=chosen.search)
     _check_count(
         current.count(unit.connection, organization_id, selection),
-        MOST_LOOKED_AT if chosen.settings else MOST,
+        MOST_COMPARED if chosen.settings else MOST,
         "filter",
     )
     ids = change_sets.choose(unit, organization_id, selection, chosen.settings)
@@ -313,29 +315,14 @@ async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response
 )
 async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """For each assistant what the set changed of it, masked."""
-    events = await _events(request, change_set_id)
-    erased = await request.services.assistants.erased_versions(
-        events[0].organization_id, [event.assistant_id for event in events]
+    diffs = await request.services.database.snapshot(
+        change_sets.diff, request.principal.organization_id, _known(change_set_id)
     )
-    body = [_diff(event, erased.get(event.assistant_id, 0)) for event in events]
+    body = [
+        ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=entries)
+        for event, entries in diffs
+    ]
     return Response(msgspec.json.encode(body), media_type=JSON)
-
-
-def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff:
-    return ChangeSetDiff(
-        assistant_id=event.assistant_id,
-        version=event.version,
-        diff=[
-            DiffEntry(
-                path=path,
-                op=operation(change),
-                before=mask(change.before, erased_version),
-                after=mask(change.after, erased_version),
-                changed_by=[event.version],
-            )
-            for path, change in event.changes.items()
-        ],
-    )
 
 
 @post(
@@ -366,39 +353,53 @@ async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Respo
     )
     known = _known(change_set_id)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = change_sets.revert(
+    def work(unit: UnitOfWork) -> SetOutcome:
+        return change_sets.revert(
             unit, change, known, body.on_conflict, restore_secrets=body.restore_secrets
         )
-        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=200)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = _planned if change.dry_run else _reverted
+    return await carry_out(
+        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+    )
 
 
-def _answer(
-    outcome: SetOutcome, applied: dict[str, str], *, dry_run: bool, status: int
-) -> Response[bytes]:
-    body: Struct
-    names = header_list(outcome.ignored)
-    headers = applied | ({"x-ignored-fields": names} if names else {})
-    if dry_run:
-        headers = headers | {"etag": etag(outcome.tag)}
-        status = 200
-        body = ChangeSetPlan(
-            dry_run=True,
-            etag=etag(outcome.tag),
-            applicable=all(one.applicable for one in outcome.outcomes),
-            plans=[plan(one) for one in outcome.outcomes],
-            skipped=list(outcome.skipped),
-        )
-    else:
-        body = ChangeSetOutcome(
-            change_set_id=outcome.change_set_id,
-            assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
-            unchanged=[one.id for one in outcome.outcomes if one.event is None],
-            skipped=list(outcome.skipped),
-        )
-    return Response(msgspec.json.encode(body), status_code=status, media_type=JSON, headers=headers)
+def _planned(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    plan_of_set = ChangeSetPlan(
+        dry_run=True,
+        etag=etag(outcome.tag),
+        applicable=all(one.applicable for one in outcome.outcomes),
+        plans=[plan(one) for one in outcome.outcomes],
+        skipped=list(outcome.skipped),
+    )
+    headers = _headers(preferences, outcome) | {"etag": plan_of_set.etag}
+    return Response(
+        msgspec.json.encode(plan_of_set), status_code=200, media_type=JSON, headers=headers
+    )
+
+
+def _made(preferences: Preferences, outcome: SetOutcome, status: int = 201) -> Response[bytes]:
+    body = ChangeSetOutcome(
+        change_set_id=outcome.change_set_id,
+        assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
+        unchanged=[one.id for one in outcome.outcomes if one.event is None],
+        skipped=list(outcome.skipped),
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=JSON,
+        headers=_headers(preferences, outcome),
+    )
+
+
+def _reverted(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    return _made(preferences, outcome, 200)
+
+
+def _headers(preferences: Preferences, outcome: SetOutcome) -> dict[str, str]:
+    ignored = header_list(outcome.ignored)
+    return preferences.applied | ({"x-ignored-fields": ignored} if ignored else {})
 
 
 def _changed(outcome: Outcome) -> ChangedOne:
