@@ -5,6 +5,7 @@ The organizations are made before the server starts, because while it runs it al
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 import time
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
+import hypothesis
+import msgspec
 import pytest
 import uvicorn
 from msgspec import Struct, field
@@ -27,7 +30,16 @@ from app.storage.database import migrate
 from app.vault import store
 from tests import databases
 from tests.console import Browser
-from tests.databases import KINDS, config_of, hold, text_of, url_of, variables, writing_engine
+from tests.databases import (
+    KINDS,
+    config_of,
+    copy_database,
+    hold,
+    text_of,
+    url_of,
+    variables,
+    writing_engine,
+)
 from tests.forking import ROOT, forked
 from tests.no_tls import NO_TLS
 
@@ -39,6 +51,12 @@ ASSISTANTS = "/api/v1/assistants"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on", choices=KINDS, default="sqlite", help="the databases of the run")
+    parser.addoption(
+        "--cases",
+        choices=("all", "first", "further"),
+        default="all",
+        help="of each test its first case, or the cases after it and those that hypothesis makes",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -50,17 +68,33 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Neither what is about SQLite's files nor what touches no database says more elsewhere."""
-    if databases.on_sqlite():
-        return
-    kept = [
-        item
-        for item in items
-        if not item.get_closest_marker("sqlite")
-        and _WITH_A_DATABASE.intersection(getattr(item, "fixturenames", ()))
-    ]
-    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    kept = [item for item in _cases(items, config.getoption("--cases")) if _belongs(item)]
+    config.hook.pytest_deselected(items=[*set(items).difference(kept)])
     items[:] = kept
+
+
+def _cases(items: list[pytest.Item], which: str) -> list[pytest.Item]:
+    """The first cases of the tests, or the further ones: one half is measured, the other is not.
+
+    Coverage doubles the time of what it measures, and a test's further cases reach little more.
+    """
+    if which == "all":
+        return items
+    first = {
+        item.nodeid.partition("[")[0]: item
+        for item in reversed(items)
+        if not hypothesis.is_hypothesis_test(getattr(item, "obj", None))
+    }
+    firsts = set(first.values())
+    return [item for item in items if (item in firsts) == (which == "first")]
+
+
+def _belongs(item: pytest.Item) -> bool:
+    """Neither what is about SQLite's files nor what touches no database says more elsewhere."""
+    return databases.on_sqlite() or (
+        not item.get_closest_marker("sqlite")
+        and not _WITH_A_DATABASE.isdisjoint(getattr(item, "fixturenames", ()))
+    )
 
 
 class Organization(Struct, frozen=True, kw_only=True):
@@ -200,9 +234,28 @@ def version_of(answer: httpx.Response) -> int:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     database = tmp_path_factory.mktemp("server") / "backstory.db"
-    waiting = make_organizations(database, ORGANIZATIONS)
-    with serving(database, waiting) as running:
+    with serving(database, _copied_organizations(tmp_path_factory, database)) as running:
         yield running
+
+
+def _copied_organizations(folders: pytest.TempPathFactory, database: Path) -> list[Organization]:
+    """Organizations that the first worker of the run made, in a database like its own.
+
+    Each worker has a PostgreSQL of its own, and makes them there.
+    """
+    if not databases.on_sqlite():
+        return make_organizations(database, ORGANIZATIONS)
+    folder = folders.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    first, written = folder / "organizations.db", folder / "organizations.json"
+    with (folder / "organizations.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not written.exists():
+            made = make_organizations(first, ORGANIZATIONS)
+            written.write_bytes(msgspec.json.encode(made))
+    copy_database(first, database)
+    return msgspec.json.decode(written.read_bytes(), type=list[Organization])
 
 
 @pytest.fixture
