@@ -29,7 +29,8 @@ from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
 from app.assistants import purging
 from app.config import Config, read_config
-from app.console.rendering import TEMPLATES, on_no_route
+from app.console.problems import on_no_route
+from app.console.rendering import TEMPLATES
 from app.console.router import ROUTER
 from app.services import Services, open_services, utc_now
 from app.transactions.clock import ForwardClock

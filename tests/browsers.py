@@ -83,7 +83,7 @@ def _conflict(page: Page) -> None:
     _meanwhile(page, TEMPERATURE, "0.13" if now == "0.11" else "0.11")
     control(page, TEMPERATURE).fill("0.12")
     save(page, TEMPERATURE)
-    page.get_by_role("heading", name="Somebody else changed this, too").wait_for()
+    page.get_by_role("heading", name="Conflicting changes").wait_for()
 
 
 def _meanwhile(page: Page, path: str, text: str) -> None:
@@ -118,8 +118,8 @@ def _made(page: Page) -> None:
     """Make a key, which is shown once."""
     page.goto("/keys")
     page.get_by_label("Name", exact=True).last.fill("Runtime")
-    page.get_by_role("button", name="Make it").click()
-    page.get_by_role("status").get_by_text("is made").wait_for()
+    page.get_by_role("button", name="Create key").click()
+    page.get_by_role("status").get_by_text("was created").wait_for()
 
 
 Steps = Callable[[Page], None]
@@ -174,7 +174,7 @@ def save(page: Page, path: str, reason: str = "") -> None:
     """Press the button of the form that a setting is in."""
     form = page.locator("form", has=control(page, path))
     if reason:
-        form.get_by_label("Why").fill(reason)
+        form.get_by_label("Reason").fill(reason)
     form.get_by_role("button", name="Save").click()
 
 

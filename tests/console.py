@@ -14,6 +14,7 @@ from tests.no_tls import NO_TLS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LONG = "Greet the caller, find out what they need, and book or move an appointment for them today."
 _INPUT = re.compile(r"<input\b[^>]*>")
 Fields = dict[str, Any]
 
@@ -60,3 +61,27 @@ def field(page: str, name: str) -> str:
             value = re.search(r'value="([^"]*)"', found)
             return html.unescape(value[1]) if value else ""
     raise LookupError(name)
+
+
+def fill(path: str) -> str:
+    """A path of the route table with 1 for each parameter."""
+    return re.sub(r"\{\w+\}", "1", path)
+
+
+def plain(answer: httpx.Response) -> str:
+    """The words of a page, with the tags of insertions and deletions."""
+    assert answer.status_code == 200
+    text = re.sub(r"<(?!/?(?:ins|del)>)[^>]*>", "", answer.text)
+    return " ".join(html.unescape(text).split())
+
+
+def now(client: httpx.Client, at: str) -> dict[str, Any]:
+    """The assistant of an address, as the API shows it."""
+    assistant: dict[str, Any] = client.get(f"/api/v1{at}").json()
+    return assistant
+
+
+def change(client: httpx.Client, at: str, body: Fields, reason: str) -> None:
+    """Change the assistant of an address through the API."""
+    answer = client.patch(f"/api/v1{at}", json=body | {"change_description": reason})
+    assert answer.is_success, answer.text

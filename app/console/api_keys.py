@@ -1,80 +1,83 @@
-"""API keys: a new one, which is shown once, and those that there are. For admins."""
+"""API keys: all of the organization, and a form that creates one. For admins."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Router, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
 from app.accounts.principals import REVEAL, Role
 from app.api.access import ADMIN
-from app.console.api_client import Form, Visitor, first, once, part, signed_in, submitted
-from app.console.rendering import errors_of, go, page
-
-AnyRequest = Request[Any, Any, Any]
+from app.console.api_client import segment
+from app.console.forms import Form, first, idempotency, submitted
+from app.console.problems import sentences
+from app.console.rendering import page, redirect
+from app.console.visitor import PageRequest, Visitor
 
 _KEYS = "/users/me/api-keys"
 
 
-@get("/keys", opt=ADMIN)
-async def show_keys(request: AnyRequest) -> Template:
-    """Every key of the organization, and a form that makes one."""
-    visitor = await signed_in(request)
-    return await _page(visitor)
+@get("/", opt=ADMIN)
+async def show_keys(request: PageRequest) -> Template:
+    """Every key of the organization, and a form that creates one."""
+    return await _page(request.visitor)
 
 
-@post("/keys", opt=ADMIN, status_code=HTTPStatus.OK)
-async def create_key(request: AnyRequest) -> Template:
-    """Make a key, and show it this once."""
+@post("/", opt=ADMIN, status_code=HTTPStatus.OK)
+async def create_key(request: PageRequest) -> Template:
+    """Create a key, and show it: this page is the only one that does."""
     visitor, form = await submitted(request)
     body = {
         "name": first(form, "name"),
         "role": first(form, "role") or "viewer",
         "scopes": [REVEAL] if "reveals" in form else [],
     }
-    made = await visitor.send("POST", _KEYS, body=body, headers=once(form))
-    if made.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return await _page(visitor, form, errors_of(made.data))
-    return await _page(visitor, made=made.or_raise())
+    answer = await visitor.send("POST", _KEYS, body=body, headers=idempotency(form))
+    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        return await _page(visitor, form, sentences(answer.data))
+    return await _page(visitor, created=answer.or_raise())
 
 
-@post("/keys/{key_id:str}", opt=ADMIN, status_code=HTTPStatus.OK)
-async def change_key(request: AnyRequest, key_id: FromPath[str]) -> Redirect | Template:
-    """Rename a key, switch it off, or on again."""
+@post("/{key_id:str}", opt=ADMIN, status_code=HTTPStatus.OK)
+async def change_key(request: PageRequest, key_id: FromPath[str]) -> Redirect | Template:
+    """Rename a key, revoke it, or activate it again."""
     visitor, form = await submitted(request)
     body: dict[str, Any] = {"name": first(form, "name")} if "name" in form else {}
     if "is_active" in form:
         body["is_active"] = first(form, "is_active") == "true"
-    answer = await visitor.send("PUT", f"{_KEYS}/{part(key_id)}", body=body, headers=once(form))
+    path = f"{_KEYS}/{segment(key_id)}"
+    answer = await visitor.send("PUT", path, body=body, headers=idempotency(form))
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        return await _page(visitor, errors=errors_of(answer.data))
+        return await _page(visitor, errors=sentences(answer.data))
     answer.or_raise()
-    return go("/keys")
+    return redirect("/keys")
 
 
 async def _page(
     visitor: Visitor,
     typed: Form | None = None,
     errors: list[str] | None = None,
-    made: dict[str, Any] | None = None,
+    created: dict[str, Any] | None = None,
 ) -> Template:
-    found = await visitor.get(_KEYS)
+    answer = await visitor.get(_KEYS)
     errors = list(errors or ())
-    if made is not None and found.refused:  # whatever the list is: the key is there, and shown
-        errors += errors_of(found.data)
+    # A new key is shown even where the list cannot be read.
+    is_key_alone = created is not None and answer.is_problem
+    if is_key_alone:
+        errors += sentences(answer.data)
     return page(
         "keys",
         visitor,
-        HTTPStatus.UNPROCESSABLE_ENTITY if errors and made is None else HTTPStatus.OK,
-        keys=[] if made is not None and found.refused else found.or_raise(),
+        HTTPStatus.UNPROCESSABLE_ENTITY if errors and created is None else HTTPStatus.OK,
+        keys=[] if is_key_alone else answer.or_raise(),
         roles=[role.name for role in Role],
         typed=typed or {},
         errors=errors,
-        made=made,
+        created=created,
     )
 
 
-HANDLERS = [show_keys, create_key, change_key]
+ROUTER = Router("/keys", route_handlers=[show_keys, create_key, change_key])

@@ -1,91 +1,90 @@
-"""The organization's assistants: who changed what last, and a new one."""
+"""The organization's assistants, each with its last change; and a form that creates one."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
-from litestar import Request, get, post
+from litestar import Router, get, post
 from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
 from app.api.access import EDITOR, VIEWER
 from app.console import sparkline
-from app.console.api_client import Visitor, first, once, signed_in, submitted
-from app.console.rendering import errors_of, go, page
+from app.console.forms import first, idempotency, submitted
+from app.console.problems import sentences
+from app.console.rendering import page, redirect
+from app.console.visitor import PageRequest, Visitor
 from app.storage.tables import MAX_ID
 from events.secrets import Plain, read_text
 
-AnyRequest = Request[Any, Any, Any]
-
-_AT_ONCE = 50
-_SORTS = {"changed": "Last change", "name": "Name", "created": "Creation"}
+_PAGE_SIZE = 50
+_SORTS = {"changed": "Last change", "name": "Name", "created": "Created"}
 _STATES = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
 
 
 @get("/", opt=VIEWER)
 async def list_assistants(
-    request: AnyRequest,
+    request: PageRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",
     status: Annotated[str, QueryParameter()] = "all",
     sort: Annotated[str, QueryParameter()] = "changed",
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
 ) -> Template:
-    """All of them, or those that are sought, with their last change and a line of 90 days."""
-    visitor = await signed_in(request)
-    asked = {"search": search, "status": status, "sort": sort}
-    found = await visitor.get("/assistants/activity", **asked, skip=skip, limit=_AT_ONCE)
-    answer = found.or_raise()
-    for one in answer["assistants"]:
-        one["line"] = sparkline.draw(answer["since"], answer["until"], one["days"])
-    total, after = answer["total"], skip + _AT_ONCE
+    """Assistants by the filters, each with its last change and its changes of 90 days."""
+    visitor = request.visitor
+    filters = {"search": search, "status": status, "sort": sort}
+    answer = await visitor.get("/assistants/activity", **filters, skip=skip, limit=_PAGE_SIZE)
+    activity = answer.or_raise()
+    for assistant in activity["assistants"]:
+        days = assistant["days"]
+        assistant["line"] = sparkline.draw(activity["since"], activity["until"], days)
+    total, after = activity["total"], skip + _PAGE_SIZE
     policy = (await visitor.get("/policy")).or_raise()
     return page(
         "assistants",
         visitor,
-        asked=asked,
+        filters=filters,
         sorts=_SORTS,
         states=_STATES,
-        assistants=answer["assistants"],
-        wants_reason=policy["require_reason"],
+        assistants=activity["assistants"],
+        needs_reason=policy["require_reason"],
         total=total,
         first=skip + 1,
-        newer=_address(asked, max(skip - _AT_ONCE, 0)) if skip else None,
-        older=_address(asked, after) if after < total else None,
+        previous=_address(filters, max(skip - _PAGE_SIZE, 0)) if skip else None,
+        next=_address(filters, after) if after < total else None,
     )
 
 
-def _address(asked: dict[str, str], skip: int) -> str:
-    return f"/?{urlencode(asked | {'skip': skip})}"
+def _address(filters: dict[str, str], skip: int) -> str:
+    return f"/?{urlencode(filters | {'skip': skip})}"
 
 
 @get("/assistants/new", opt=EDITOR)
-async def show_new(request: AnyRequest) -> Template:
-    """The form that makes an assistant."""
-    visitor = await signed_in(request)
-    return _form(visitor)
+async def show_form(request: PageRequest) -> Template:
+    """The form that creates an assistant."""
+    return _form(request.visitor)
 
 
 @post("/assistants/new", opt=EDITOR, status_code=HTTPStatus.OK)
-async def create(request: AnyRequest) -> Template | Redirect:
-    """Make an assistant, and show it."""
+async def create(request: PageRequest) -> Template | Redirect:
+    """Create an assistant, and show it."""
     visitor, form = await submitted(request)
     body = {name: text for name in ("name", "description") if (text := first(form, name))}
-    made = await visitor.send("POST", "/assistants", body=body, headers=once(form))
-    if made.status == HTTPStatus.UNPROCESSABLE_ENTITY:
-        shown = {
-            name: text for name, text in body.items() if not isinstance(read_text(text), Plain)
-        }
-        return _form(visitor, shown, errors_of(made.data))
-    return go(f"/assistants/{made.or_raise()['id']}")
+    answer = await visitor.send("POST", "/assistants", body=body, headers=idempotency(form))
+    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        # No page shows a secret that was typed.
+        typed = {n: text for n, text in body.items() if not isinstance(read_text(text), Plain)}
+        return _form(visitor, typed, sentences(answer.data))
+    return redirect(f"/assistants/{answer.or_raise()['id']}")
 
 
 def _form(
-    visitor: Visitor, filled: dict[str, str] | None = None, errors: list[str] | None = None
+    visitor: Visitor, typed: dict[str, str] | None = None, errors: list[str] | None = None
 ) -> Template:
     status = HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK
-    return page("new", visitor, status, filled=filled or {}, errors=errors or [])
+    return page("new", visitor, status, typed=typed or {}, errors=errors or [])
 
 
-HANDLERS = [list_assistants, show_new, create]
+ROUTER = Router("/", route_handlers=[list_assistants, show_form, create])

@@ -1,30 +1,29 @@
-"""The audit log: who did what in the organization, its exports, and how to prove it. For admins."""
+"""The audit log: its events, exports, and what proves it. For admins."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import Response, Router, get
 from litestar.params import QueryParameter
 from litestar.response import Template
 from litestar.types import ASGIApp
 
 from app.api.access import ADMIN
 from app.api.caching import chosen_by
-from app.console.api_client import signed_in
-from app.console.rendering import AS_IT_IS, page
+from app.console.headers import UNCOMPRESSED
+from app.console.rendering import page
+from app.console.visitor import PageRequest
 
-AnyRequest = Request[Any, Any, Any]
-
-_AT_ONCE = 50
+_PAGE_SIZE = 50
 _FILTERS = ("event_type", "resource_type", "resource_id", "user_id", "start_date", "end_date")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _FORMATS = {
-    "ndjson": "NDJSON, which can be verified",
-    "csv": "CSV, a row for each changed field",
+    "ndjson": "NDJSON (can be verified)",
+    "csv": "CSV (one row per changed field)",
     "json": "JSON",
     "cloudevents": "CloudEvents",
     "ocsf": "OCSF",
@@ -35,9 +34,9 @@ _CHECKPOINT_FILE = "checkpoint.txt"
 _Filter = Annotated[str, QueryParameter(max_length=200)]
 
 
-@get("/audit", opt=ADMIN)
+@get("/", opt=ADMIN)
 async def show_log(
-    request: AnyRequest,
+    request: PageRequest,
     event_type: _Filter = "",
     resource_type: _Filter = "",
     resource_id: _Filter = "",
@@ -46,27 +45,27 @@ async def show_log(
     end_date: _Filter = "",
     cursor: _Filter = "",
 ) -> Template:
-    """Everything that happened, newest first; the filters are in the address."""
-    visitor = await signed_in(request)
+    """The events by the filters, newest first."""
+    visitor = request.visitor
     values = (event_type, resource_type, resource_id, user_id, start_date, end_date)
-    asked = dict(zip(_FILTERS, values, strict=True))
-    given = {name: value for name, value in asked.items() if value}
-    answer = await visitor.get("/audit/logs", **given, cursor=cursor, limit=_AT_ONCE)
-    exported, left_out = _exported(given)
-    kinds = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
+    filters = dict(zip(_FILTERS, values, strict=True))
+    query = {name: value for name, value in filters.items() if value}
+    answer = await visitor.get("/audit/logs", **query, cursor=cursor, limit=_PAGE_SIZE)
+    export_query, not_exported = _as_export_query(query)
+    event_types = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
     return page(
         "audit",
         visitor,
-        asked=asked,
-        found=answer.or_raise(),
-        kinds=kinds,
-        resources=sorted({kind["resource_type"] for kind in kinds}),
-        older=answer.older("/audit", given),
-        newest=f"/audit?{urlencode(given)}" if cursor else None,
-        of_user=lambda number: f"/audit?{urlencode(given | {'user_id': number})}",
+        filters=filters,
+        log=answer.or_raise(),
+        event_types=event_types,
+        resource_types=sorted({kind["resource_type"] for kind in event_types}),
+        older=answer.next_page("/audit", query),
+        newest=f"/audit?{urlencode(query)}" if cursor else None,
+        events_of=lambda user: f"/audit?{urlencode(query | {'user_id': user})}",
         formats=_FORMATS,
-        exported=exported,
-        left_out=left_out,
+        export_query=export_query,
+        not_exported=not_exported,
         checkpoint=(await visitor.get("/audit/checkpoint")).or_raise(),
         keys=(await visitor.get("/audit/key")).or_raise()["keys"],
         key_file=_KEY_FILE,
@@ -74,56 +73,53 @@ async def show_log(
     )
 
 
-def _exported(given: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The filters of the page as an export takes them, and those that it does not know."""
-    wanted: dict[str, str] = {}
-    left_out: list[str] = []
-    for name, value in given.items():
+def _as_export_query(filters: dict[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The page's filters as an export takes them, and the names of those that it lacks."""
+    query: dict[str, str] = {}
+    lacking: list[str] = []
+    for name, value in filters.items():
         match name:
             case "event_type":
-                wanted[name] = value
-            case "resource_id" if given.get("resource_type") == "assistant":
-                wanted["assistant_id"] = value
-            case "resource_type" if value == "assistant" and "resource_id" in given:
+                query[name] = value
+            case "resource_id" if filters.get("resource_type") == "assistant":
+                query["assistant_id"] = value
+            case "resource_type" if value == "assistant" and "resource_id" in filters:
                 pass
             case "start_date":
-                wanted["since"] = _moment(value, "00:00:00")
+                query["since"] = _at_time(value, "00:00:00")
             case "end_date":
-                wanted["until"] = _moment(value, "23:59:59.999999")
+                query["until"] = _at_time(value, "23:59:59.999999")
             case _:
-                left_out.append(name)
-    return wanted, left_out
+                lacking.append(name)
+    return query, lacking
 
 
-def _moment(text: str, time: str) -> str:
-    """A moment; a date alone means its first or its last."""
+def _at_time(text: str, time: str) -> str:
+    """A date at a time of day (UTC); a date with a time stays as it is."""
     return f"{text}T{time}Z" if _DATE.fullmatch(text) else text
 
 
-@get("/audit/export", opt=ADMIN | {AS_IT_IS: True})
-async def export(request: AnyRequest) -> ASGIApp:
-    """The log as a file, streamed as the API streams it."""
-    visitor = await signed_in(request)
-    accepted = {"accept-encoding": ",".join(chosen_by(request, "Accept-Encoding"))}
+@get("/export", opt=ADMIN | {UNCOMPRESSED: True})
+async def export(request: PageRequest) -> ASGIApp:
+    """The log as a file, streamed and compressed by the API."""
+    headers = {"accept-encoding": ",".join(chosen_by(request, "Accept-Encoding"))}
     query = dict(request.query_params)
     if query.get("format") == "csv":
-        query.setdefault("bom", "true")  # who takes it from a page opens it in a spreadsheet
-    return visitor.streamed("/audit/export", query, accepted)
+        query.setdefault("bom", "true")  # a file from a page is opened in a spreadsheet
+    return request.visitor.stream("/audit/export", query, headers)
 
 
-@get(f"/audit/{_KEY_FILE}", opt=ADMIN)
-async def get_key(request: AnyRequest) -> Response[bytes]:
+@get(f"/{_KEY_FILE}", opt=ADMIN)
+async def get_key(request: PageRequest) -> Response[bytes]:
     """The public keys, as ``backstory audit verify --key`` reads them."""
-    visitor = await signed_in(request)
-    answer = (await visitor.get("/audit/key")).or_raise()
+    answer = (await request.visitor.get("/audit/key")).or_raise()
     return _file(msgspec.json.encode(answer), "application/json", _KEY_FILE)
 
 
-@get(f"/audit/{_CHECKPOINT_FILE}", opt=ADMIN)
-async def get_checkpoint(request: AnyRequest) -> Response[bytes]:
-    """The signed root of the log as it is now, to keep elsewhere."""
-    visitor = await signed_in(request)
-    answer = (await visitor.get("/audit/checkpoint")).or_raise()
+@get(f"/{_CHECKPOINT_FILE}", opt=ADMIN)
+async def get_checkpoint(request: PageRequest) -> Response[bytes]:
+    """The signed root of the log as it is now, to be kept on another machine."""
+    answer = (await request.visitor.get("/audit/checkpoint")).or_raise()
     return _file(answer.encode(), "text/plain", _CHECKPOINT_FILE)
 
 
@@ -132,4 +128,4 @@ def _file(content: bytes, media_type: str, name: str) -> Response[bytes]:
     return Response(content, media_type=media_type, headers=headers)
 
 
-HANDLERS = [show_log, export, get_key, get_checkpoint]
+ROUTER = Router("/audit", route_handlers=[show_log, export, get_key, get_checkpoint])

@@ -1,36 +1,35 @@
-"""What others do to an assistant while somebody looks at a page of it: a bar that says so.
+"""The banner on an assistant's pages that tells of changes by others while a page is open.
 
-The page asks with the version that it was told of last, at first the one that it shows. Until
-somebody changes the assistant, the answer is 204.
+The page polls with the version that it shows and the last one that it knows; the answer is 204
+until there is a newer one.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
-from litestar import Request, Response, get
+from litestar import Response, Router, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
 from app.api.access import VIEWER
-from app.console.api_client import part, signed_in
+from app.console.api_client import segment
 from app.console.rendering import page
+from app.console.visitor import PageRequest
 from app.storage.tables import MAX_ID
 
-AnyRequest = Request[Any, Any, Any]
 
-
-@get("/assistants/{assistant_id:str}/live", opt=VIEWER)
+@get("/live", opt=VIEWER)
 async def show_latest(
-    request: AnyRequest,
+    request: PageRequest,
     assistant_id: FromPath[str],
     since: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     known: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
 ) -> Template | Response[None]:
-    """The last change, for a page that shows the version ``since``; 204 to one that knows it."""
-    visitor = await signed_in(request)
-    at = f"/assistants/{part(assistant_id)}"
+    """The last change, for a page that shows version ``since``; 204 where it is ``known``."""
+    visitor = request.visitor
+    at = f"/assistants/{segment(assistant_id)}"
     answer = await visitor.get(at)
     if answer.status == HTTPStatus.NOT_FOUND:
         return page("live", visitor, answer.status, last=None)
@@ -41,4 +40,4 @@ async def show_latest(
     return page("live", visitor, assistant=answer.data, last=last, since=since)
 
 
-HANDLERS = [show_latest]
+ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[show_latest])

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
     AnyRequest = Request[Any, Any, Any]
 
 COOKIE = "backstory_session"
-
-
 SIGN_IN = "/sign-in"
-
-
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -63,22 +59,22 @@ def _cookie(request: AnyRequest, value: str, lifetime: timedelta) -> Cookie:
         path="/",
         httponly=True,
         samesite="strict",
-        secure=not is_at_home(request),
+        secure=not is_local_http(request),
     )
 
 
-def is_at_home(request: AnyRequest) -> bool:
-    """Whether a request is plain HTTP that never leaves this machine: no TLS to ask for."""
-    return is_plain(request) and _host(request) in _LOOPBACK
+def is_local_http(request: AnyRequest) -> bool:
+    """Whether a request is plain HTTP that never leaves this machine, so it needs no TLS."""
+    return is_plain_http(request) and _host(request) in _LOOPBACK
 
 
-def is_plain(request: AnyRequest) -> bool:
+def is_plain_http(request: AnyRequest) -> bool:
     """Whether a request came over HTTP without TLS, as far as the server knows."""
     return request.scope["server"] is not None and request.scope["scheme"] == "http"
 
 
 def _host(request: AnyRequest) -> str | None:
-    """The name that a browser knows this site by; None for what is none."""
+    """The host that the browser asked for; None where the header cannot be read."""
     try:
         return urlsplit(f"//{request.headers.get('host', '')}").hostname
     except ValueError:
@@ -92,29 +88,28 @@ def local(address: str) -> str:
 
 
 def sign_in_address(back: str) -> str:
-    """Where one signs in, and comes back from."""
+    """The address of the sign-in page, which leads on to ``back``."""
     return SIGN_IN if back == "/" else f"{SIGN_IN}?back={quote(back, safe='/')}"
 
 
-async def whose(request: ApiRequest, key: str) -> Principal | None:
-    """Whose an API key is. One that is no good is noted as the API notes it."""
-    made_of = request.services
-    who = await made_of.authenticator.principal(key)
-    if isinstance(who, RejectedKey):
-        made_of.refusals.note(attempt(request.scope, key, who))
+async def principal_of(request: ApiRequest, key: str) -> Principal | None:
+    """The principal of an API key; None for a rejected key, which is logged as the API logs it."""
+    found = await request.services.authenticator.principal(key)
+    if isinstance(found, RejectedKey):
+        request.services.refusals.note(attempt(request.scope, key, found))
         return None
-    return who
+    return found
 
 
 def is_from_elsewhere(request: AnyRequest) -> bool:
-    """Whether another site's page led here, as far as the browser tells."""
+    """Whether a page of another site led here, as far as the browser tells."""
     return request.headers.get("sec-fetch-site", "") in ("cross-site", "same-site")
 
 
 def check_origin(request: AnyRequest) -> None:
     """Raise ``CrossSite`` for a form of another site, as far as the browser tells.
 
-    A page without referrers sends ``Origin: null`` with its own forms, so that says nothing.
+    A page without referrers sends ``Origin: null`` with its own forms, so null proves nothing.
     """
     site = request.headers.get("sec-fetch-site", "same-origin")
     origin = request.headers.get("origin", "null")
@@ -125,7 +120,7 @@ def check_origin(request: AnyRequest) -> None:
         raise CrossSite
 
 
-def check_token(session: Session, sent: str) -> None:
+def check_token(expected: str, sent: str) -> None:
     """Raise ``CrossSite`` for a form without the session's token."""
-    if not hmac.compare_digest(session.token.encode(), sent.encode()):
+    if not hmac.compare_digest(expected.encode(), sent.encode()):
         raise CrossSite

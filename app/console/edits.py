@@ -1,7 +1,7 @@
-"""What a form changes: the difference between what its page showed and what it says, and no more.
+"""An edit of an assistant: the difference between the page that was shown and the form. Pure.
 
-It is a JSON Patch of the assistant as the page showed it. Others' changes since then are the
-API's to keep, or to ask about.
+It is sent as a JSON Patch of the assistant that the page showed. The API keeps what others
+changed since, or answers with the conflicts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
 
-from app.console.fields import edit_of
+from app.console.field import edited_value
 from events import pointers
 from events.errors import MalformedJSON
 from events.pointers import Change, covers
@@ -18,72 +18,69 @@ from events.pointers import Change, covers
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from app.console.fields import Field
+    from app.console.field import Field
     from events.pointers import Changes, Tree
 
-_MOST = 1000  # operations that the API takes
+_MAX_OPERATIONS = 1000  # that the API takes
+_NO_SUCH_SETTING = "This setting no longer exists. Open the page again"
 
 
 class Edit(Struct, frozen=True, kw_only=True):
-    """What was made of an assistant, what could not be read, and the fields that were used."""
+    """The edited assistant, the paths of the edited fields, and the errors by path."""
 
-    made: Tree
-    errors: dict[str, str]
+    edited: Tree
     paths: list[str]
+    errors: dict[str, str]
 
 
-def edit(found: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edit:
-    """What a form makes of what was shown; a field that is not in it, or was left alone, stays."""
-    made = shown
-    known = {one.path for one in found}
-    # As when the page was opened before an upgrade.
-    errors = {
-        name: "This setting is there no longer: open the page again"
-        for name in form
-        if name.startswith("/") and name not in known
-    }
-    paths = []
-    for one in found:
+def edit(fields: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edit:
+    """Apply a form to the assistant that was shown; fields that are not in the form stay."""
+    known = {field.path for field in fields}
+    # The page may be older than the last upgrade.
+    unknown = [name for name in form if name.startswith("/") and name not in known]
+    errors = dict.fromkeys(unknown, _NO_SUCH_SETTING)
+    edited, paths = shown, []
+    for field in fields:
         try:
-            value = edit_of(one, form)
+            value = edited_value(field, form)
         except MalformedJSON as error:
-            errors[one.path] = f"This is no JSON: {error}"
+            errors[field.path] = f"This is not valid JSON: {error}"
             continue
         if value is not UNSET:
-            paths.append(one.path)
-            made = pointers.put(made, one.path, value)
-    return Edit(made=made, errors=errors, paths=paths)
+            paths.append(field.path)
+            edited = pointers.put(edited, field.path, value)
+    return Edit(edited=edited, paths=paths, errors=errors)
 
 
-def operations(shown: Tree, made: Tree) -> list[Tree]:
-    """The JSON Patch from one to the other, at the finest places that differ."""
-    changes = pointers.diff(shown, made)
-    if len(changes) > _MOST:  # as after a large object was pasted
+def operations(shown: Tree, edited: Tree) -> list[Tree]:
+    """The JSON Patch between two assistants, with the deepest paths that differ."""
+    changes = pointers.diff(shown, edited)
+    if len(changes) > _MAX_OPERATIONS:  # as after a large object was pasted
         names = dict.fromkeys(pointers.split(path)[0] for path in changes)
-        changes = {f"/{name}": Change(before=shown[name], after=made[name]) for name in names}
+        changes = {f"/{name}": Change(before=shown[name], after=edited[name]) for name in names}
     return [_operation(path, change) for path, change in changes.items()]
 
 
 def _operation(path: str, change: Change) -> Tree:
     if change.after is UNSET:
         return {"op": "remove", "path": path}
-    kind = "add" if change.before is UNSET else "replace"
-    return {"op": kind, "path": path, "value": change.after}
+    op = "add" if change.before is UNSET else "replace"
+    return {"op": op, "path": path, "value": change.after}
 
 
-def settled(shown: Tree, made: Tree, theirs: Tree, choices: Mapping[str, Tree | None]) -> Tree:
-    """What others made of what was shown, with one's own changes.
+def resolved(shown: Tree, edited: Tree, theirs: Tree, choices: Mapping[str, Tree | None]) -> Tree:
+    """The assistant as others left it (``theirs``), with one's own edit and the choices.
 
-    ``choices`` says whose value a path gets: the one in a tree, or one's own for None.
+    ``choices`` has, for each path in conflict, the tree whose value it gets; None for the edit's.
     """
-    others = {path: tree for path, tree in choices.items() if tree is not None}
-    changes = pointers.diff(shown, made)
-    mine: Changes = {
+    chosen = {path: tree for path, tree in choices.items() if tree is not None}
+    changes = pointers.diff(shown, edited)
+    own: Changes = {
         path: change
         for path, change in changes.items()
-        if not any(covers(other, path) for other in others)
+        if not any(covers(other, path) for other in chosen)
     }
-    merged = pointers.apply(mine, theirs)
-    for path, tree in others.items():
+    merged = pointers.apply(own, theirs)
+    for path, tree in chosen.items():
         merged = pointers.put(merged, path, pointers.at(tree, path))
     return merged

@@ -1,4 +1,4 @@
-"""How values, places and moments are put into words. Pure; templates call it ``show``."""
+"""Values, paths and moments as text. Pure; templates call this module ``show``."""
 
 from __future__ import annotations
 
@@ -30,14 +30,13 @@ _REWRITTEN = re.compile(r"[%\r\n]")
 
 
 def words(member: str) -> str:
-    """The name of a member as an operator reads it."""
-    found = [_CAPITALS.get(word, word) for word in printable(member).split("_")]
-    said = " ".join(found)
-    return said[:1].upper() + said[1:]
+    """The name of a member in words: ``llm_settings`` is "LLM settings"."""
+    text = " ".join(_CAPITALS.get(word, word) for word in printable(member).split("_"))
+    return text[:1].upper() + text[1:]
 
 
 def place(path: str) -> str:
-    """A JSON Pointer as an operator reads it; names that people gave stand as they gave them."""
+    """A JSON Pointer in words; names that operators gave stay as they are."""
     tokens = split(path)
     if not tokens:
         return "Everything"
@@ -45,67 +44,67 @@ def place(path: str) -> str:
 
 
 def labels(tokens: tuple[str, ...]) -> Iterator[str]:
-    """What each step of a place in the settings is called."""
-    found: Shape | None = SETTINGS
+    """The label of each step of a path in the settings."""
+    shape: Shape | None = SETTINGS
     for token in tokens:
-        match found:
+        match shape:
             case Record(members=members) if token in members:
-                found = members[token].shape
+                shape = members[token].shape
                 yield members[token].label or words(token)
             case Listing(item=inner) | Mapping(value=inner):
-                found = inner
+                shape = inner
                 yield printable(token)
             case _:
-                found = None
+                shape = None
                 yield printable(token)
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """JSON equality."""
-    return same(one, other)
+def is_same(left: Any, right: Any) -> bool:
+    """JSON equality: 1 is 1.0, and not true."""
+    return same(left, right)
 
 
-def carried(path: str) -> str:
-    """A path as a form carries it: browsers rewrite line ends, and a member's name may have one."""
-    return _REWRITTEN.sub(lambda found: f"%{ord(found[0]):02X}", path)
+def encode_path(path: str) -> str:
+    """A path for a form, without line ends: browsers rewrite them, and a name may hold one."""
+    return _REWRITTEN.sub(lambda match: f"%{ord(match[0]):02X}", path)
 
 
-def brought(text: str) -> str:
-    """The path that a form carried."""
+def decode_path(text: str) -> str:
+    """The path that ``encode_path`` made a text from."""
     return unquote(text)
 
 
 @lru_cache(1024)  # a page shows the same change beside many settings
 def utc(moment: str) -> str:
-    """A moment that the API wrote, for everybody, whatever their zone."""
+    """A moment of the API as text, in UTC."""
     return f"{msgspec.convert(moment, datetime):%Y-%m-%d %H:%M:%S} UTC"
 
 
 name = printable
-"""A name, so that it passes for no other one and for no text of the page."""
+"""A name, with its invisible characters escaped: it cannot imitate another name or the page."""
 
 text = printable_lines
-"""A text as it was written, in lines; what would not be seen in it is."""
+"""A text with its line ends, and its invisible characters escaped."""
 
 
 def moment(text: str) -> str:
-    """A moment that the API wrote, as HTML takes it: with no more than milliseconds."""
+    """A moment of the API as HTML takes it: in milliseconds."""
     return f"{msgspec.convert(text, datetime).isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def is_number(text: str) -> bool:
-    """Whether HTML takes a text for a number: a control for numbers shows no other."""
+    """Whether a text is a number in HTML: an input for numbers shows nothing else."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def short(value: Any) -> str:
-    """A value in a few words."""
-    found = plain(value)
-    return found if len(found) <= _SHORT else f"{found[:_SHORT]}…"
+    """A value as text, cut after 120 characters."""
+    text = plain(value)
+    return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
 
 
 def plain(value: Any) -> str:
-    """A value in words; a text as it is, but that all of it is seen."""
+    """A value as text, with its invisible characters escaped."""
     return printable_lines(_plain(value))
 
 
@@ -123,16 +122,16 @@ def _plain(value: Any) -> str:
             return f"{value:,}" if isinstance(value, int) else f"{value}"
         case [] | {} if not value:  # the pattern {} is any object
             return "none"
-        case list() if all(isinstance(one, str) for one in value):
+        case list() if all(isinstance(item, str) for item in value):
             return ", ".join(value)
         case _:
             return msgspec.json.format(msgspec.json.encode(value)).decode()
 
 
-def error(one: dict[str, Any]) -> str:
-    """A broken rule, and where it is broken."""
-    where = [str(token) for token in one["loc"][1:]]
-    return f"{_BELOW.join(words(token) for token in where)}: {one['msg']}" if where else one["msg"]
+def error(rule: dict[str, Any]) -> str:
+    """A broken rule of the API as a sentence, after the place where it is broken."""
+    steps = [words(str(token)) for token in rule["loc"][1:]]
+    return f"{_BELOW.join(steps)}: {rule['msg']}" if steps else rule["msg"]
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -142,22 +141,22 @@ def counted(number: int, singular: str, plural: str = "") -> str:
 
 _CAUSES = {
     "create": "created", "duplicate": "copied", "patch": "changed", "put": "changed",
-    "status": "switched", "change_set": "changed with others", "rollback": "went back",
-    "undo": "undid", "delete": "deleted", "restore": "restored", "erase": "erased secrets",
-    "purge": "purged secrets",
+    "status": "switched on or off", "change_set": "changed in a change set",
+    "rollback": "rolled back", "undo": "undid", "delete": "deleted", "restore": "restored",
+    "erase": "erased secrets", "purge": "purged secrets",
 }  # fmt: skip
 
 
-def cause(one: dict[str, Any]) -> str:
-    """By which wish a change came about."""
-    said = _CAUSES.get(one["type"], str(one["type"]))
-    if "to_version" in one:
-        return f"{said} to version {one['to_version']}"
-    if "undoes" in one:
-        return f"{said} version {one['undoes']}"
-    return said
+def cause(source: dict[str, Any]) -> str:
+    """What kind of change it was, such as "undid version 3"."""
+    verb = _CAUSES.get(source["type"], str(source["type"]))
+    if "to_version" in source:
+        return f"{verb} to version {source['to_version']}"
+    if "undoes" in source:
+        return f"{verb} version {source['undoes']}"
+    return verb
 
 
 def is_rotated(change: dict[str, Any]) -> bool:
-    """Whether one hidden value took another's place."""
+    """Whether another secret replaced a secret: both are shown as the mask."""
     return change.get("before") == change.get("after") == MASK

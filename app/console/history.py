@@ -1,4 +1,4 @@
-"""The history of an assistant: a timeline, one change, and any two versions beside each other."""
+"""The history of an assistant: a timeline, one change, and a comparison of any two versions."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Request, get
+from litestar import Router, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 from msgspec import Struct
 
 from app.api.access import VIEWER
-from app.console import fields
-from app.console.api_client import Visitor, part, signed_in
-from app.console.assistant import blame
+from app.console.api_client import segment
+from app.console.blame import read_blame
+from app.console.fields import all_fields
 from app.console.rendering import page
+from app.console.visitor import PageRequest, Visitor
 
-AnyRequest = Request[Any, Any, Any]
-
-_ASSISTANT = "/assistants/{assistant_id:str}"
-_AT_ONCE = 25
+_PAGE_SIZE = 25
 _FILTERS = ("path", "actor", "since", "until")
-_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
+_TO_THE_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
 _Filter = Annotated[str, QueryParameter(max_length=1000)]
 _VIEW = "view"
 _SIDE = "side"
-_PATHS = tuple(one.path for one in fields.every({}))  # that the filter offers
+_PATHS = tuple(field.path for field in all_fields({}))  # that the filter offers
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """How changes are shown: inline, or side by side; and the same page's other address."""
+    """How changes are shown, inline or side by side, and the page's address with either."""
 
     is_side: bool
     inline: str
@@ -38,23 +36,23 @@ class View(Struct, frozen=True, kw_only=True):
 
     @property
     def query(self) -> str:
-        """What an address of another page ends with, so that the view stays."""
+        """The end of an address of another page that is shown in the same way."""
         return f"?{_VIEW}={_SIDE}" if self.is_side else ""
 
 
-def _view(request: AnyRequest) -> View:
-    asked = request.query_params
-    others = [(name, value) for name, value in asked.items() if name != _VIEW]
+def _view(request: PageRequest) -> View:
+    query = request.query_params
+    others = [(name, value) for name, value in query.items() if name != _VIEW]
     return View(
-        is_side=asked.get(_VIEW) == _SIDE,
+        is_side=query.get(_VIEW) == _SIDE,
         inline=f"?{urlencode(others)}",
         side=f"?{urlencode([*others, (_VIEW, _SIDE)])}",
     )
 
 
-@get(f"{_ASSISTANT}/history", opt=VIEWER)
+@get("/history", opt=VIEWER)
 async def show_history(
-    request: AnyRequest,
+    request: PageRequest,
     assistant_id: FromPath[str],
     path: _Filter = "",
     actor: _Filter = "",
@@ -62,65 +60,65 @@ async def show_history(
     until: _Filter = "",
     cursor: _Filter = "",
 ) -> Template:
-    """Who changed what, when and why, newest first; the filters are in the address."""
-    visitor = await signed_in(request)
-    at = f"/assistants/{part(assistant_id)}"
-    shown = (await visitor.get(at)).or_raise()
-    asked = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
-    given = {name: value for name, value in asked.items() if value}
-    wanted = asked | {"since": to_the_second(since), "until": to_the_second(until)}
-    answer = await visitor.get(f"{at}/settings-history", **wanted, cursor=cursor, limit=_AT_ONCE)
+    """The changes by the filters: who, what, when and why, newest first."""
+    visitor = request.visitor
+    at = f"/assistants/{segment(assistant_id)}"
+    assistant = (await visitor.get(at)).or_raise()
+    filters = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
+    given = {name: value for name, value in filters.items() if value}
+    query = filters | {"since": to_the_second(since), "until": to_the_second(until)}
+    answer = await visitor.get(f"{at}/settings-history", **query, cursor=cursor, limit=_PAGE_SIZE)
     return page(
         "history",
         visitor,
-        assistant=shown,
-        asked=asked,
+        assistant=assistant,
+        filters=filters,
         is_filtered=bool(given),
         is_first=not cursor,
         newest=f"{at}/history?{urlencode(given)}",
         entries=answer.or_raise(),
         paths=_PATHS,
-        older=answer.older(f"{at}/history", given),
+        older=answer.next_page(f"{at}/history", given),
     )
 
 
 def to_the_second(text: str) -> str:
-    """A moment as a browser's field gives it, as the API takes it."""
-    return f"{text}:00" if _MINUTE.fullmatch(text) else text
+    """A date and time with seconds, which browsers leave out and the API needs."""
+    return f"{text}:00" if _TO_THE_MINUTE.fullmatch(text) else text
 
 
-@get(f"{_ASSISTANT}/versions/{{version:str}}", opt=VIEWER)
+@get("/versions/{version:str}", opt=VIEWER)
 async def show_change(
-    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
-    """One change: who made it, why, and what differs since."""
-    visitor = await signed_in(request)
-    at = f"/assistants/{part(assistant_id)}"
-    shown = (await visitor.get(at)).or_raise()
-    entry = (await visitor.get(f"{at}/versions/{part(version)}")).or_raise()
+    """One change: who made it, when and why, and what it changed."""
+    visitor = request.visitor
+    at = f"/assistants/{segment(assistant_id)}"
+    assistant = (await visitor.get(at)).or_raise()
+    entry = (await visitor.get(f"{at}/versions/{segment(version)}")).or_raise()
     number = entry["version"]
     changes = await _diff(visitor, at, number - 1, number) if number > 1 else []
     view = _view(request)
-    return page("change", visitor, assistant=shown, entry=entry, changes=changes, view=view)
+    return page("change", visitor, assistant=assistant, entry=entry, changes=changes, view=view)
 
 
-@get(f"{_ASSISTANT}/compare", opt=VIEWER)
-async def compare(request: AnyRequest, assistant_id: FromPath[str]) -> Template:
-    """Any two versions, whichever way they are named; the last change at first."""
-    visitor = await signed_in(request)
-    at = f"/assistants/{part(assistant_id)}"
-    shown = (await visitor.get(at)).or_raise()
-    before = request.query_params.get("from") or max(shown["version"] - 1, 1)
-    after = request.query_params.get("to") or shown["version"]
+@get("/compare", opt=VIEWER)
+async def compare(request: PageRequest, assistant_id: FromPath[str]) -> Template:
+    """The differences between two versions, by number or name; at first the last change."""
+    visitor = request.visitor
+    at = f"/assistants/{segment(assistant_id)}"
+    assistant = (await visitor.get(at)).or_raise()
+    before = request.query_params.get("from") or max(assistant["version"] - 1, 1)
+    after = request.query_params.get("to") or assistant["version"]
     changes = await _diff(visitor, at, before, after, changed_by="false")
     return page(
         "compare",
         visitor,
-        assistant=shown,
+        assistant=assistant,
         before=before,
         after=after,
         changes=changes,
-        blame=await blame(visitor, shown["id"], after),
+        blame=await read_blame(visitor, assistant["id"], after),
         view=_view(request),
     )
 
@@ -130,4 +128,6 @@ async def _diff(visitor: Visitor, at: str, before: object, after: object, **more
     return (await visitor.get(f"{at}/diff", **query)).or_raise()
 
 
-HANDLERS = [show_history, show_change, compare]
+ROUTER = Router(
+    "/assistants/{assistant_id:str}", route_handlers=[show_history, show_change, compare]
+)

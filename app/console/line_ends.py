@@ -1,4 +1,4 @@
-"""Line ends of texts, of which browsers know one kind: what a text had is found again. Pure."""
+"""Line ends: forms send one kind, so the ones that a text had are restored. Pure."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ _END = re.compile("\r\n|\r|\n")
 
 
 def as_typed(text: str) -> str:
-    """A text as forms send it, with one kind of line ends."""
+    """A text as a form holds it, with LF as its only line end."""
     return _END.sub("\n", text)
 
 
 def with_line_ends(before: str, typed: str) -> str:
-    """An edited text, with the line ends that its lines had before.
+    """An edited text with the line ends that it had before.
 
-    A line that was edited keeps its end; a new one ends as the line above it does.
+    An edited line keeps its end; a new line ends as the line above it.
     """
     if "\r" not in before or "\n" not in typed:
         return typed
     if typed == as_typed(before):
         return before
     *lines, last = typed.split("\n")
-    found = list(zip(lines, _ends(before, typed), strict=True))
-    # A CR before an LF is one end, not two: where the line between them is gone, it gets its own.
-    pairs = zip(found, [*found[1:], (last, "")], strict=True)
+    ended = list(zip(lines, _ends(before, typed), strict=True))
+    # Where the line between a CR and an LF was removed, the two would become one line end.
+    pairs = zip(ended, [*ended[1:], (last, "")], strict=True)
     ends = ["\r\n" if end == "\r" and below == ("", "\n") else end for (_, end), below in pairs]
     return "".join(line + end for line, end in zip(lines, ends, strict=True)) + last
 
 
 def _ends(before: str, typed: str) -> Iterator[str]:
-    """The end of each line of a typed text."""
-    standing = iter(_END.findall(before))
+    """The line end of each line of a typed text."""
+    previous = iter(_END.findall(before))
     replaced: list[str] = []
     last = _END.findall(before)[0]
     for hunk in by_line(as_typed(before), typed):
@@ -45,7 +45,7 @@ def _ends(before: str, typed: str) -> Iterator[str]:
         if hunk.op == "insert":
             ends = (replaced + [""] * count)[:count]
         else:
-            ends = [next(standing) for _ in range(count)]
+            ends = [next(previous) for _ in range(count)]
             replaced = ends if hunk.op == "delete" else []
         if hunk.op != "delete":
             for end in ends:

@@ -1,52 +1,59 @@
-"""What the organization demands of every change: for all to read, for admins to change."""
+"""The change policy: what every change of an assistant needs. All read it, admins change it."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Router, get, post
 from litestar.response import Redirect, Template
+from msgspec import convert
 
 from app.api.access import ADMIN, VIEWER
-from app.console.api_client import Form, Visitor, first, once, signed_in, submitted
+from app.console.forms import Form, first, idempotency, submitted
 from app.console.line_ends import as_typed
-from app.console.rendering import errors_of, go, page
+from app.console.problems import sentences
+from app.console.rendering import page, redirect
+from app.console.visitor import PageRequest, Visitor
 from events.patch import REASON
-
-AnyRequest = Request[Any, Any, Any]
+from events.policy import Policy
 
 _SWITCHES = ("require_reason", "require_condition")
 _LISTS = ("require_reason_for", "admin_paths", "secret_paths", "plain_paths")
-_REFUSED = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
+_ASK_AGAIN = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-@get("/policy", opt=VIEWER)
-async def show_policy(request: AnyRequest) -> Template:
-    """The policy as it is; admins may change it."""
-    visitor = await signed_in(request)
-    answer = await visitor.get("/policy")
-    return _page(visitor, answer.or_raise(), answer.headers["etag"])
+async def read_policy(visitor: Visitor) -> Policy:
+    """The organization's policy."""
+    return convert((await visitor.get("/policy")).or_raise(), Policy)
 
 
-@post("/policy", opt=ADMIN, status_code=HTTPStatus.OK)
-async def change_policy(request: AnyRequest) -> Template | Redirect:
-    """Demand what the form says, if the policy is still the one that it was made from."""
+@get("/", opt=VIEWER)
+async def show_policy(request: PageRequest) -> Template:
+    """The policy; a form for admins."""
+    answer = await request.visitor.get("/policy")
+    return _page(request.visitor, answer.or_raise(), answer.headers["etag"])
+
+
+@post("/", opt=ADMIN, status_code=HTTPStatus.OK)
+async def change_policy(request: PageRequest) -> Template | Redirect:
+    """Save a form, unless the policy was changed since its page was opened."""
     visitor, form = await submitted(request)
-    wanted = _wanted(form, (await visitor.get("/policy")).or_raise())
-    body = wanted | {REASON: first(form, REASON) or None}
-    headers = once(form) | {"if-match": first(form, "etag")}
+    typed = _typed_policy(form, (await visitor.get("/policy")).or_raise())
+    etag, reason = first(form, "etag"), first(form, REASON)
+    body = typed | {REASON: reason or None}
+    headers = idempotency(form) | {"if-match": etag}
     answer = await visitor.send("PUT", "/policy", body=body, headers=headers)
-    if answer.status not in _REFUSED:
+    if answer.status not in _ASK_AGAIN:
         answer.or_raise()
-        return go("/policy")
-    etag, now = first(form, "etag"), None
+        return redirect("/policy")
+    current = None
     if answer.status == HTTPStatus.PRECONDITION_FAILED:
-        # What was typed is shown beside the policy of now: sent again, it is a choice.
+        # Sent again, with the current policy beside it, the form overwrites knowingly.
         latest = await visitor.get("/policy")
-        etag, now = latest.headers["etag"], latest.or_raise()
-    errors, reason = _errors(answer.data, wanted), first(form, REASON)
-    return _page(visitor, wanted, etag, answer.status, errors=errors, reason_text=reason, now=now)
+        etag, current = latest.headers["etag"], latest.or_raise()
+    errors = _errors(answer.data, typed)
+    return _page(visitor, typed, etag, answer.status, errors, reason_text=reason, current=current)
 
 
 def _page(
@@ -54,38 +61,39 @@ def _page(
     policy: dict[str, Any],
     etag: str,
     status: int = HTTPStatus.OK,
-    *,
     errors: list[str] | None = None,
+    *,
     reason_text: str = "",
-    now: dict[str, Any] | None = None,
+    current: dict[str, Any] | None = None,
 ) -> Template:
-    """A policy to be changed, as it is or as it was typed; beside that ``now``, if it differs."""
-    said = {"errors": errors or [], "reason_text": reason_text, "now": now}
-    return page("policy", visitor, status, policy=policy, etag=etag, **said)
+    """The form with a policy; ``current`` is the saved one, shown where it differs."""
+    context = {"errors": errors or [], "reason_text": reason_text, "current": current}
+    return page("policy", visitor, status, policy=policy, etag=etag, **context)
 
 
-def _errors(said: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """What is wrong; a path of a list by itself, not by its place in the list."""
-    named = []
-    for one in said["detail"] if isinstance(said["detail"], list) else ():
-        match one["loc"]:
-            case [_, name, int(place)]:
-                named.append(one | {"loc": [], "msg": f"{wanted[name][place]}: {one['msg']}"})
+def _errors(problem: dict[str, Any], typed: dict[str, Any]) -> list[str]:
+    """The errors as sentences; those of a list name the typed path, not its position."""
+    errors = []
+    for error in problem["detail"] if isinstance(problem["detail"], list) else ():
+        match error["loc"]:
+            case [_, name, int(position)]:
+                message = f"{typed[name][position]}: {error['msg']}"
+                errors.append(error | {"loc": [], "msg": message})
             case _:
-                named.append(one)
-    return errors_of(said | {"detail": named} if named else said)
+                errors.append(error)
+    return sentences(problem | {"detail": errors} if errors else problem)
 
 
-def _wanted(form: Form, now: dict[str, Any]) -> dict[str, Any]:
-    lists = {name: _paths(first(form, name), now[name]) for name in _LISTS}
+def _typed_policy(form: Form, current: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: _paths(first(form, name), current[name]) for name in _LISTS}
     return {name: name in form for name in _SWITCHES} | lists
 
 
-def _paths(text: str, now: list[str]) -> list[str]:
-    """The paths of a text, one on each line; a list that was left alone stays as it is."""
-    if text == as_typed("\n".join(now)):
-        return now
+def _paths(text: str, current: list[str]) -> list[str]:
+    """The paths of a text, one on each line; a list that was left as it is stays exactly so."""
+    if text == as_typed("\n".join(current)):
+        return current
     return [line for line in text.split("\n") if line.strip()]
 
 
-HANDLERS = [show_policy, change_policy]
+ROUTER = Router("/policy", route_handlers=[show_policy, change_policy])

@@ -1,4 +1,4 @@
-"""Taking back one change, or all since a version: the plan is shown, then applied as shown."""
+"""Undo of one change, and rollback to a version: a plan is shown first, then applied as shown."""
 
 from __future__ import annotations
 
@@ -7,56 +7,48 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from litestar import Request, get, post
+from litestar import Router, get, post
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.api.access import EDITOR
-from app.console.api_client import (
-    MOST_FIELDS,
-    Form,
-    Visitor,
-    first,
-    once,
-    part,
-    signed_in,
-    submitted,
-)
-from app.console.formatting import brought
-from app.console.rendering import errors_of, go, page
+from app.console.api_client import segment
+from app.console.formatting import decode_path
+from app.console.forms import MAX_FIELDS, Form, first, idempotency, submitted
+from app.console.problems import sentences
+from app.console.rendering import page, redirect
+from app.console.visitor import PageRequest, Visitor
 from events.errors import FieldError, InvalidSettings
 from events.patch import REASON
 from events.pointers import Paths
 from projections import words
 
-AnyRequest = Request[Any, Any, Any]
-
-_UNDO = "/assistants/{assistant_id:str}/undo/{version:str}"
-_ROLLBACK = "/assistants/{assistant_id:str}/rollback/{version:str}"
-WHOLE = "whole"  # a field of a plan that is too long for a box at each setting
-_MOST_BOXES = MOST_FIELDS - 100
+_UNDO = "/undo/{version:str}"
+_ROLLBACK = "/rollback/{version:str}"
+_WHOLE = "whole"  # the field of a plan with too many settings to choose from
+_MAX_BOXES = MAX_FIELDS - 100
 _NUMBER = re.compile(r"[0-9]+")
-_RULE = "Input should be a version's number"
-_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
+_NOT_A_NUMBER = "Input should be a version's number"
+_PLAN_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-class ReversalForm(Struct, frozen=True, kw_only=True):
-    """What is to be taken back, and how the API is asked for it."""
+class Reversal(Struct, frozen=True, kw_only=True):
+    """What is to be reversed, and how the API is asked for it."""
 
-    kind: str  # as the API names it, and the page
+    kind: str  # "undo" or "rollback", in the API's paths and the console's
     assistant_id: str
     version: str
     on_conflict: str = "fail"
 
     @property
     def at(self) -> str:
-        """The assistant, in the API and on pages."""
-        return f"/assistants/{part(self.assistant_id)}"
+        """The path of the assistant, in the API and the console."""
+        return f"/assistants/{segment(self.assistant_id)}"
 
     @property
     def body(self) -> dict[str, Any]:
-        """The request's body, but for the reason."""
+        """The body of the API request, without a reason."""
         if self.kind == "undo":
             return {"version": self.version, "on_conflict": self.on_conflict}
         return {"to_version": self.version}
@@ -64,133 +56,136 @@ class ReversalForm(Struct, frozen=True, kw_only=True):
 
 @get(_UNDO, opt=EDITOR)
 async def plan_undo(
-    request: AnyRequest,
-    assistant_id: FromPath[str],
-    version: FromPath[str],
+    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
-    """What undoing one change would do."""
-    visitor = await signed_in(request)
+    """What the undo of one change would do."""
+    number = await _resolve(request.visitor, assistant_id, version)
     how = request.query_params.get("on_conflict", "fail")
-    number = await _named(visitor, assistant_id, version)
-    wish = ReversalForm(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
-    return await _plan(visitor, wish)
+    return await _plan(request.visitor, _undo(assistant_id, number, how))
 
 
 @get(_ROLLBACK, opt=EDITOR)
 async def plan_rollback(
-    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template:
-    """What going back to a version would do."""
-    visitor = await signed_in(request)
-    number = await _named(visitor, assistant_id, version)
-    wish = ReversalForm(kind="rollback", assistant_id=assistant_id, version=number)
-    return await _plan(visitor, wish)
-
-
-async def _named(visitor: Visitor, assistant_id: str, version: str) -> str:
-    """The number of a version: what is planned must not become another when its name moves."""
-    if _NUMBER.fullmatch(version):
-        return version
-    found = await visitor.get(f"/assistants/{part(assistant_id)}/versions/{part(version)}")
-    return str(found.or_raise()["version"])
-
-
-def _numbered(version: str) -> str:
-    """The version of a form, which has its number; raises ``InvalidSettings`` for a name."""
-    if not _NUMBER.fullmatch(version):
-        error = FieldError(loc=("path", "version"), msg=_RULE, type="version")
-        raise InvalidSettings((error,))
-    return version
+    """What a rollback to a version would do."""
+    number = await _resolve(request.visitor, assistant_id, version)
+    return await _plan(request.visitor, _rollback(assistant_id, number))
 
 
 @post(_UNDO, opt=EDITOR, status_code=HTTPStatus.OK)
 async def undo(
-    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template | Redirect:
-    """Take one change back, as planned; all of it, or the fields that were chosen."""
+    """Undo one change as planned; the whole of it, or the chosen settings."""
     visitor, form = await submitted(request)
     how = first(form, "on_conflict") or "fail"
-    number = _numbered(version)
-    wish = ReversalForm(kind="undo", assistant_id=assistant_id, version=number, on_conflict=how)
-    return await _apply(visitor, wish, form)
+    return await _apply(visitor, _undo(assistant_id, _check_number(version), how), form)
 
 
 @post(_ROLLBACK, opt=EDITOR, status_code=HTTPStatus.OK)
 async def roll_back(
-    request: AnyRequest, assistant_id: FromPath[str], version: FromPath[str]
+    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
 ) -> Template | Redirect:
-    """Go back to a version, as planned; all of it, or the fields that were chosen."""
+    """Roll back to a version as planned; all settings, or the chosen ones."""
     visitor, form = await submitted(request)
-    wish = ReversalForm(kind="rollback", assistant_id=assistant_id, version=_numbered(version))
-    return await _apply(visitor, wish, form)
+    return await _apply(visitor, _rollback(assistant_id, _check_number(version)), form)
 
 
-async def _apply(visitor: Visitor, wish: ReversalForm, form: Form) -> Template | Redirect:
-    """Do it over the version that the plan was made for, or show the plan as it is by now."""
-    chosen, planned = [brought(one) for one in form.get("path", [])], first(form, "planned")
-    is_whole = WHOLE in form or str(len(chosen)) == planned
-    body = wish.body | ({} if is_whole else {"paths": chosen})
-    body |= {REASON: first(form, REASON) or None}
-    headers = once(form) | {"if-match": first(form, "etag")}
-    answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=body, headers=headers)
-    if answer.status in _AGAIN:
-        errors, reason = errors_of(answer.data), first(form, REASON)
+def _undo(assistant_id: str, version: str, how: str) -> Reversal:
+    return Reversal(kind="undo", assistant_id=assistant_id, version=version, on_conflict=how)
+
+
+def _rollback(assistant_id: str, version: str) -> Reversal:
+    return Reversal(kind="rollback", assistant_id=assistant_id, version=version)
+
+
+async def _resolve(visitor: Visitor, assistant_id: str, version: str) -> str:
+    """The number of a version: a label may move between the plan and its form."""
+    if _NUMBER.fullmatch(version):
+        return version
+    answer = await visitor.get(f"/assistants/{segment(assistant_id)}/versions/{segment(version)}")
+    return str(answer.or_raise()["version"])
+
+
+def _check_number(version: str) -> str:
+    """The version of a form; raises ``InvalidSettings`` for anything but a number."""
+    if not _NUMBER.fullmatch(version):
+        error = FieldError(loc=("path", "version"), msg=_NOT_A_NUMBER, type="version")
+        raise InvalidSettings((error,))
+    return version
+
+
+async def _apply(visitor: Visitor, reversal: Reversal, form: Form) -> Template | Redirect:
+    """Apply a plan, unless the assistant was changed since; then show the plan anew."""
+    chosen = [decode_path(path) for path in form.get("path", [])]
+    is_whole = _WHOLE in form or str(len(chosen)) == first(form, "planned")
+    reason = first(form, REASON)
+    body = reversal.body | ({} if is_whole else {"paths": chosen}) | {REASON: reason or None}
+    headers = idempotency(form) | {"if-match": first(form, "etag")}
+    path = f"{reversal.at}/{reversal.kind}"
+    answer = await visitor.send("POST", path, body=body, headers=headers)
+    if answer.status in _PLAN_AGAIN:
+        errors = sentences(answer.data)
         kept = None if is_whole else chosen
-        return await _plan(visitor, wish, answer.status, errors, reason, kept)
-    return go(f"{wish.at}/versions/{answer.or_raise()['version']}")
+        return await _plan(visitor, reversal, answer.status, errors, reason, kept)
+    return redirect(f"{reversal.at}/versions/{answer.or_raise()['version']}")
 
 
 async def _plan(
     visitor: Visitor,
-    wish: ReversalForm,
+    reversal: Reversal,
     status: int = HTTPStatus.OK,
     errors: list[str] | None = None,
     reason: str = "",
     chosen: list[str] | None = None,
 ) -> Template:
-    shown = (await visitor.get(wish.at)).or_raise()
-    # What a reason would settle is no news: the form asks for one.
-    asked = wish.body | {"dry_run": True, REASON: "To be said"}
-    answer = await visitor.send("POST", f"{wish.at}/{wish.kind}", body=asked)
+    """The page of a plan; ``chosen`` are the paths whose boxes are checked, None for all."""
+    assistant = (await visitor.get(reversal.at)).or_raise()
+    # With a reason, so that the dry run does not report a missing one: the form asks for it.
+    body = reversal.body | {"dry_run": True, REASON: "To be given"}
+    answer = await visitor.send("POST", f"{reversal.at}/{reversal.kind}", body=body)
     plan = answer.or_raise()
-    await asyncio.to_thread(_add_words, plan["changes"])  # a long prompt takes its time
+    await asyncio.to_thread(_add_words, plan["changes"])  # slow for a long prompt
     return page(
         "plan",
         visitor,
         status,
-        assistant=shown,
-        wish=wish,
+        assistant=assistant,
+        reversal=reversal,
         plan=plan,
-        wants_reason=await _wants_reason(visitor, plan),
-        out_of_reach=_out_of_reach(plan),
+        needs_reason=await _needs_reason(visitor, plan),
+        blocked=_blocked_paths(plan),
         errors=errors or [],
         reason=reason,
         chosen=chosen,
-        most_boxes=_MOST_BOXES,
-        whole=WHOLE,
+        max_boxes=_MAX_BOXES,
+        whole=_WHOLE,
     )
 
 
-def _out_of_reach(plan: dict[str, Any]) -> set[str]:
-    """The paths of a plan that this key may not set back, or that today's rules refuse."""
+def _blocked_paths(plan: dict[str, Any]) -> set[str]:
+    """The paths of a plan that this key may not change, or whose old values are invalid today."""
     protected = {path for rule in plan["refused"] for path in rule["paths"]}
-    return protected | {one["path"] for one in plan["not_accepted"]}
+    return protected | {error["path"] for error in plan["not_accepted"]}
 
 
-async def _wants_reason(visitor: Visitor, plan: dict[str, Any]) -> bool:
-    """Whether the policy wants a reason for what a plan changes."""
+async def _needs_reason(visitor: Visitor, plan: dict[str, Any]) -> bool:
+    """Whether the policy requires a reason for the changes of a plan."""
     policy = (await visitor.get("/policy")).or_raise()
-    wanting = Paths(policy["require_reason_for"])
-    touched = any(wanting.overlap(change["path"]) for change in plan["changes"])
-    return bool(policy["require_reason"]) or touched
+    with_reason = Paths(policy["require_reason_for"])
+    is_touched = any(with_reason.overlap(change["path"]) for change in plan["changes"])
+    return bool(policy["require_reason"]) or is_touched
 
 
 def _add_words(changes: list[dict[str, Any]]) -> None:
-    """Texts word by word, as the API's diffs have them."""
+    """Add to changes of texts the word-by-word difference, as the API's diffs have it."""
     for change in changes:
         hunks = words.between(change.get("before"), change.get("after"))
         if hunks is not None:
             change["words"] = hunks
 
 
-HANDLERS = [plan_undo, plan_rollback, undo, roll_back]
+ROUTER = Router(
+    "/assistants/{assistant_id:str}", route_handlers=[plan_undo, plan_rollback, undo, roll_back]
+)

@@ -1,46 +1,51 @@
-"""The console's part of the application."""
+"""The console's routes."""
 
 from __future__ import annotations
 
 from litestar import Router
 
 from app.console import (
-    api_client,
     api_keys,
+    assets,
     assistant,
     assistants,
     audit,
     change_banner,
+    headers,
     history,
     policy,
-    rendering,
+    problems,
     reversals,
+    saving,
     sign_in,
     time_travel,
+    visitor,
 )
 
-IS_PAGE = "is_page"  # how its routes are told from the API's
-_MOST_BYTES = 4 * 1024 * 1024  # of a form, in which a byte of a body may take three
+IS_PAGE = "is_page"  # the ``opt`` by which pages are told from the API's routes
+_MAX_BYTES = 4 * 1024 * 1024  # of a form, where one byte of a text can take three
 
 ROUTER = Router(
     path="/",
     route_handlers=[
-        rendering.get_file,
-        *sign_in.HANDLERS,
-        *assistants.HANDLERS,
-        *assistant.HANDLERS,
-        *history.HANDLERS,
-        *reversals.HANDLERS,
-        *audit.HANDLERS,
-        *api_keys.HANDLERS,
-        *policy.HANDLERS,
-        *change_banner.HANDLERS,
-        *time_travel.HANDLERS,
+        assets.ROUTER,
+        sign_in.ROUTER,
+        assistants.ROUTER,
+        assistant.ROUTER,
+        saving.ROUTER,
+        history.ROUTER,
+        reversals.ROUTER,
+        audit.ROUTER,
+        api_keys.ROUTER,
+        policy.ROUTER,
+        change_banner.ROUTER,
+        time_travel.ROUTER,
     ],
+    request_class=visitor.PageRequest,
     include_in_schema=False,
     opt={IS_PAGE: True},
-    middleware=rendering.MIDDLEWARE,
-    exception_handlers=rendering.HANDLERS,
-    request_max_body_size=_MOST_BYTES,
-    before_request=api_client.before_request,  # type: ignore[arg-type]  # our request class
+    middleware=headers.MIDDLEWARE,
+    exception_handlers=problems.HANDLERS,
+    request_max_body_size=_MAX_BYTES,
+    before_request=visitor.before_request,  # type: ignore[arg-type]  # of its request class
 )

@@ -1,4 +1,4 @@
-"""Changes over days as a line of bars. Pure; the template draws it as SVG."""
+"""The number of changes a day as bars. Pure; the template draws them as SVG."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 HEIGHT = 24
-STEP = 2  # of the drawing's units, for each day
+STEP = 2  # units of the drawing for each day
+
+
+_NOUNS = {True: "change", False: "changes"}
 
 
 class Bar(Struct, frozen=True, kw_only=True):
-    """A day that had changes, as a rectangle one unit wide."""
+    """A day with changes, as a rectangle."""
 
     x: int
     y: float
@@ -24,7 +27,7 @@ class Bar(Struct, frozen=True, kw_only=True):
 
 
 class Sparkline(Struct, frozen=True, kw_only=True):
-    """The bars, how wide they are together, and the same in words."""
+    """The bars, the width of the drawing, and its content in words."""
 
     width: int
     bars: list[Bar]
@@ -34,29 +37,29 @@ class Sparkline(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """What the drawing shows, for those who do not see it."""
+        """The text alternative of the drawing."""
         if not self.total:
             return "No changes"
-        return f"{self.total:,} in all, most on {self.busiest}: {self.most:,}"
+        return f"{self.total:,} {_NOUNS[self.total == 1]}, most on {self.busiest}: {self.most:,}"
 
 
 def draw(since: str, until: str, days: Iterable[Mapping[str, Any]]) -> Sparkline:
-    """The bars of the days from one to another, as the API counted them.
+    """The bars of the days from ``since`` to ``until``, as the API counted them.
 
-    Heights go by the square root, so that a day of one change is seen beside one of a hundred.
+    Heights follow the square root: a day with one change is visible beside a day with a hundred.
     """
     first = date.fromisoformat(since)
-    counted = {date.fromisoformat(one["day"]): one["changes"] for one in days}
-    most = max(counted.values(), default=0)
+    counts = {date.fromisoformat(day["day"]): day["changes"] for day in days}
+    most = max(counts.values(), default=0)
     bars = []
-    for day, count in sorted(counted.items()):
+    for day, count in sorted(counts.items()):
         height = round(max(sqrt(count / most) * HEIGHT, 2), 1)
         bars.append(Bar(x=(day - first).days * STEP, y=round(HEIGHT - height, 1), height=height))
-    busiest = max(counted, key=lambda day: (counted[day], day), default=None)
+    busiest = max(counts, key=lambda day: (counts[day], day), default=None)
     return Sparkline(
         width=((date.fromisoformat(until) - first) // timedelta(days=1) + 1) * STEP,
         bars=bars,
-        total=sum(counted.values()),
+        total=sum(counts.values()),
         busiest=None if busiest is None else busiest.isoformat(),
         most=most,
     )

@@ -1,61 +1,60 @@
-"""An assistant over time: all its settings at any version or moment, beside what they are today."""
+"""An assistant over time: all settings at any version or moment, beside their values today."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
-from litestar import Request, get
+from litestar import Router, get
 from litestar.params import FromPath, QueryParameter
 from litestar.response import Template
 
 from app.api.access import VIEWER
-from app.console import fields
-from app.console.api_client import Visitor, part, signed_in
+from app.console.api_client import segment
+from app.console.fields import all_fields, groups
 from app.console.history import to_the_second
 from app.console.rendering import page
+from app.console.visitor import PageRequest, Visitor
 from events.pointers import Paths
 
-AnyRequest = Request[Any, Any, Any]
-
-_Named = Annotated[str, QueryParameter(max_length=100)]
+_Version = Annotated[str, QueryParameter(max_length=100)]
 
 
-@get("/assistants/{assistant_id:str}/life", opt=VIEWER)
-async def show_life(
-    request: AnyRequest, assistant_id: FromPath[str], version: _Named = "", as_of: _Named = ""
+@get("/life", opt=VIEWER)
+async def show_version(
+    request: PageRequest, assistant_id: FromPath[str], version: _Version = "", as_of: _Version = ""
 ) -> Template:
-    """The settings as they were at a version, or at a moment, where one is given; or today's."""
-    visitor = await signed_in(request)
-    at = f"/assistants/{part(assistant_id)}"
+    """The settings at the moment ``as_of``, else at ``version``, else today."""
+    visitor = request.visitor
+    at = f"/assistants/{segment(assistant_id)}"
     today = (await visitor.get(at)).or_raise()
-    wanted = await _version_at(visitor, at, as_of) if as_of else version or today["version"]
-    then = (await visitor.get(f"{at}/versions/{part(wanted)}")).or_raise()
-    differs = await _differs(visitor, at, then["version"], today["version"])
-    groups = fields.groups(then["assistant"])
+    asked = await _version_at(visitor, at, as_of) if as_of else version or today["version"]
+    entry = (await visitor.get(f"{at}/versions/{segment(asked)}")).or_raise()
+    differs = await _differs(visitor, at, entry["version"], today["version"])
+    shown = groups(entry["assistant"])
     return page(
         "life",
         visitor,
         assistant=today,
-        entry=then,
+        entry=entry,
         as_of=as_of,
-        groups=groups,
-        differing={one.path for group in groups for one in group.fields if differs(one.path)},
-        today={one.path: one for one in fields.every(today)},
+        groups=shown,
+        differing={f.path for group in shown for f in group.fields if differs(f.path)},
+        today={field.path: field for field in all_fields(today)},
     )
 
 
 async def _version_at(visitor: Visitor, at: str, moment: str) -> int:
-    """The version that was there at a moment."""
-    found: int = (await visitor.get(at, as_of=to_the_second(moment))).or_raise()["version"]
-    return found
+    """The version that was current at a moment."""
+    version: int = (await visitor.get(at, as_of=to_the_second(moment))).or_raise()["version"]
+    return version
 
 
-async def _differs(visitor: Visitor, at: str, then: int, today: int) -> Any:
-    """What tells whether a setting was another at a version; secrets that were rotated, too."""
-    changes = (
-        await visitor.get(f"{at}/diff", **{"from": then, "to": today, "changed_by": "false"})
-    ).or_raise()
-    return Paths(one["path"] for one in changes).overlap
+async def _differs(visitor: Visitor, at: str, then: int, today: int) -> Callable[[str], bool]:
+    """Whether the value at a path differs between two versions, secrets included."""
+    query = {"from": then, "to": today, "changed_by": "false"}
+    changes = (await visitor.get(f"{at}/diff", **query)).or_raise()
+    return Paths(change["path"] for change in changes).overlap
 
 
-HANDLERS = [show_life]
+ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[show_version])

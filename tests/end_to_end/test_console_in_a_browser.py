@@ -148,7 +148,7 @@ def test_a_choice_is_for_a_member_whose_name_has_a_line_end(
     control(page, FREE).fill('{"a\\r\\nb%": 3, "c": 4}')
     save(page, FREE)
     expect(page.get_by_role("alert")).to_contain_text("Nothing was saved")
-    page.get_by_label("As it was").check()
+    page.get_by_label("Original").check()
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".title")).to_contain_text("version 4")
     assert now(editor)["custom_settings"] == {"a\r\nb%": 1, "c": 4}
@@ -189,9 +189,9 @@ def test_one_change_is_undone_and_later_ones_are_kept(
     page.goto(f"{AT}/history")
     page.get_by_role("link", name="version 2", exact=True).click()
     page.get_by_role("link", name="Undo this change").click()
-    expect(page.get_by_role("heading", name="1 setting would change")).to_be_visible()
+    expect(page.get_by_role("heading", name="1 setting will change")).to_be_visible()
     assert now(viewer)["version"] == 3
-    page.get_by_label("Why").fill("It was right before")
+    page.get_by_label("Reason").fill("It was right before")
     page.get_by_role("button", name="Undo version 2").click()
     expect(page.get_by_role("heading", name="Version 4", exact=True)).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("undid version 2: It was right before")
@@ -202,9 +202,9 @@ def test_one_change_is_undone_and_later_ones_are_kept(
 def test_some_fields_alone_go_back(page: Page, admin: httpx.Client, viewer: httpx.Client) -> None:
     change(admin, {"idle_timeout": 30, "max_idle_messages": 4}, "A trial")
     page.goto(f"{AT}/rollback/1")
-    expect(page.get_by_role("heading", name="2 settings would change")).to_be_visible()
+    expect(page.get_by_role("heading", name="2 settings will change")).to_be_visible()
     page.get_by_label("Idle timeout").uncheck()
-    page.get_by_role("button", name="Go back to version 1").click()
+    page.get_by_role("button", name="Roll back to version 1").click()
     expect(page.get_by_role("heading", name="Version 3", exact=True)).to_be_visible()
     found = now(viewer)
     assert (found["idle_timeout"], found["max_idle_messages"]) == (30, None)
@@ -243,7 +243,7 @@ def test_a_viewer_sees_nothing_that_they_may_not_use(
             seen |= set(page.locator("main a.button").all_inner_texts())
     writing = {"New assistant", "Save", "Switch off", "Duplicate", "Undo this change"}
     if role == "viewer":
-        assert seen == {"Show"}
+        assert seen == {"Apply"}
     else:  # the control: who may, sees them
         assert seen >= writing
 
@@ -288,8 +288,8 @@ def focused(page: Page, attribute: str) -> str | None:
 def test_the_first_key_press_leads_past_the_bar_to_the_content(page: Page) -> None:
     page.goto(AT)
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
-    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to content")).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.get_by_role("main")).to_be_focused()
 

@@ -42,13 +42,13 @@ def test_an_export_says_how_far_it_came_and_is_saved_whole(
         change(editor, {"idle_timeout": number})
     page.goto("/audit?event_type=assistant_settings_changed")
     with page.expect_download() as saving:
-        page.get_by_role("button", name="Export what the filters find").click()
+        page.get_by_role("button", name="Export filtered events").click()
     download = saving.value
     assert download.suggested_filename == "audit.ndjson"
     events = [json.loads(line) for line in download.path().read_text().splitlines()]
     logged = admin.get("/api/v1/audit/logs", params={"event_type": "assistant_settings_changed"})
     assert len(events) == logged.json()["total"] + 1  # and its closing line
-    expect(page.locator("[data-said]")).to_contain_text("Done: ")
+    expect(page.locator("[data-status]")).to_contain_text("Done: ")
     expect(page.locator("[data-progress]")).to_be_hidden()
 
 
@@ -56,9 +56,9 @@ def test_an_export_that_breaks_off_says_so_and_saves_nothing(page: Page) -> None
     page.goto("/audit")
     page.route("**/audit/export*", lambda route: route.abort("connectionreset"))
     page.on("download", lambda _: pytest.fail("half an export was saved"))
-    page.get_by_role("button", name="Export everything").click()
-    expect(page.locator("[data-said]")).to_contain_text("broke off")
-    expect(page.get_by_role("button", name="Export everything")).to_be_enabled()
+    page.get_by_role("button", name="Export all events").click()
+    expect(page.locator("[data-status]")).to_contain_text("failed")
+    expect(page.get_by_role("button", name="Export all events")).to_be_enabled()
 
 
 def test_the_command_that_verifies_is_there_to_be_copied(page: Page) -> None:
@@ -80,17 +80,17 @@ def test_a_bar_tells_what_others_change_and_leaves_the_page_as_it_is(
     page.goto(AT)
     control(page, TEMPERATURE).fill("0.25")
     page.clock.fast_forward(_POLL)
-    expect(page.locator("[data-live-said]")).to_have_count(0)  # nobody did anything
+    expect(page.locator("[data-live-message]")).to_have_count(0)  # nobody did anything
     change(editor, {"idle_timeout": 9}, "Silent lines stayed open")
     page.clock.fast_forward(_POLL)
-    said = page.locator("[data-live-said='2']")
+    said = page.locator("[data-live-message='2']")
     expect(said).to_contain_text("editor key")
     expect(said).to_contain_text("Silent lines stayed open")
     expect(control(page, TEMPERATURE)).to_be_focused()
     expect(control(page, TEMPERATURE)).to_have_value("0.25")
     editor.delete(ONE)
     page.clock.fast_forward(_POLL)
-    expect(page.locator("[data-live-said='deleted']")).to_be_visible()
+    expect(page.locator("[data-live-message='deleted']")).to_be_visible()
 
 
 def test_no_bar_tells_what_one_did_oneself_on_this_page(page: Page) -> None:
@@ -102,7 +102,7 @@ def test_no_bar_tells_what_one_did_oneself_on_this_page(page: Page) -> None:
     with page.expect_response(re.compile(r"/live\?since=2")) as asked:
         page.clock.fast_forward(_POLL)
     assert asked.value.status == 204
-    expect(page.locator("[data-live-said]")).to_have_count(0)
+    expect(page.locator("[data-live-message]")).to_have_count(0)
 
 
 def test_the_bar_says_that_a_session_has_ended(page: Page, admin: httpx.Client) -> None:
@@ -111,7 +111,7 @@ def test_the_bar_says_that_a_session_has_ended(page: Page, admin: httpx.Client) 
     (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "admin key"]
     admin.delete(f"/api/v1/users/me/api-keys/{key['id']}")
     page.clock.fast_forward(_POLL)
-    expect(page.locator("[data-live-said='ended']")).to_contain_text("signed out")
+    expect(page.locator("[data-live-message='ended']")).to_contain_text("signed out")
 
 
 # -- a long past
@@ -128,7 +128,7 @@ def test_older_changes_come_into_the_history_as_one_reads_on(
         expect(entries).to_have_count(count)
         entries.last.scroll_into_view_if_needed()
         page.keyboard.press("End")
-    expect(page.locator("[data-endless-said]")).to_contain_text("10 older changes were added")
+    expect(page.locator("[data-endless-status]")).to_contain_text("10 older changes loaded")
     numbers = page.locator("[data-endless] > li a:text-matches('^version')").all_inner_texts()
     assert numbers == [f"version {number}" for number in range(61, 1, -1)]
 
@@ -172,12 +172,12 @@ def test_single_keys_lead_where_their_list_says_and_never_while_one_types(page: 
 def test_single_keys_can_be_turned_off_and_stay_off(page: Page) -> None:
     page.goto(AT)
     page.get_by_role("button", name="Shortcuts").click()
-    page.get_by_label("Shortcuts of single keys").uncheck()
+    page.get_by_label("Use single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.reload()
     page.keyboard.press("h")
     page.get_by_role("button", name="Shortcuts").click()
-    page.get_by_label("Shortcuts of single keys").check()
+    page.get_by_label("Use single-key shortcuts").check()
     page.keyboard.press("Escape")
     expect(page).to_have_url(re.compile(f"{AT}$"))
     page.keyboard.press("h")  # the control

@@ -165,7 +165,7 @@ def test_the_console_says_of_each_field_that_it_is_no_json(
     operator: Browser, editor: httpx.Client
 ) -> None:
     shown = created(editor).json()
-    places = [one.path for one in fields.every(shown) if one.kind == "json"]
+    places = [one.path for one in fields.all_fields(shown) if one.kind == "json"]
     texts = [name for name in WRONG if is_text(name)]
     for start in range(0, len(texts), len(places)):  # as many at once as the form has fields
         names = texts[start : start + len(places)]
@@ -174,7 +174,7 @@ def test_the_console_says_of_each_field_that_it_is_no_json(
         assert answer.status_code == 422
         assert answer.text.count('aria-invalid="true"') == len(names), names
         for name in names:
-            assert f"This is no JSON: {REFUSED.get(name, '')}" in answer.text
+            assert f"This is not valid JSON: {REFUSED.get(name, '')}" in answer.text
     assert editor.get(f"{ASSISTANTS}/{shown['id']}").json() == shown
 
 

@@ -1,33 +1,33 @@
-// Exports tell how far they are. Without this the browser downloads them by itself.
+// Shows the progress of exports. Without script, the browser downloads them by itself.
 
-const TAIL = 16384; // bytes, in which there is a line's end
+const TAIL = 16384; // bytes, enough to hold the end of a line
 const form = document.querySelector("form[data-export]");
 const bar = form.querySelector("[data-progress]");
-const said = form.querySelector("[data-said]");
+const status = form.querySelector("[data-status]");
 const cancel = form.querySelector("[data-cancel]");
 
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const [go] = form.querySelectorAll("button:not([type])");
+  const [start] = form.querySelectorAll("button:not([type])");
   const stop = new AbortController();
   cancel.onclick = () => stop.abort();
-  for (const one of [cancel, bar]) one.hidden = false;
-  go.disabled = true;
+  cancel.hidden = bar.hidden = false;
+  start.disabled = true;
   try {
     await download(`${form.action}?${new URLSearchParams(new FormData(form))}`, stop.signal);
   } catch (error) {
-    said.textContent = stop.signal.aborted ? "Cancelled" : `The export broke off: ${error.message}. Try again`;
+    status.textContent = stop.signal.aborted ? "Cancelled" : `The export failed: ${error.message}. Try again`;
   }
-  for (const one of [cancel, bar]) one.hidden = true;
-  go.disabled = false;
+  cancel.hidden = bar.hidden = true;
+  start.disabled = false;
 });
 
 async function download(address, signal) {
-  const answer = await fetch(address, { signal });
-  if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
-  if (!answer.headers.has("content-disposition")) throw new Error("you are signed out");
-  const last = Number(answer.headers.get("x-until-sequence"));
-  const reader = answer.body.getReader();
+  const response = await fetch(address, { signal });
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  if (!response.headers.has("content-disposition")) throw new Error("you are signed out");
+  const last = Number(response.headers.get("x-until-sequence"));
+  const reader = response.body.getReader();
   const parts = [];
   let size = 0;
   bar.removeAttribute("value");
@@ -36,40 +36,40 @@ async function download(address, signal) {
     if (done) break;
     parts.push(value);
     size += value.length;
-    tell(size, reached(value), last);
+    showProgress(size, lastSequence(value), last);
   }
-  // A proxy that speaks HTTP/1.0 can end an export in the middle as if it were whole.
-  const type = answer.headers.get("content-type");
+  // A proxy that speaks HTTP/1.0 can cut off an export as if it were complete.
+  const type = response.headers.get("content-type");
   const whole = new Blob(parts, { type });
   const end = await whole.slice(-TAIL).text();
-  if (type.startsWith("application/x-ndjson") && !end.includes('"last_sequence":')) throw new Error("it has no end");
-  save(whole, nameOf(answer));
-  said.textContent = `Done: ${megabytes(size)}, up to event ${last.toLocaleString()}`;
+  if (type.startsWith("application/x-ndjson") && !end.includes('"last_sequence":')) throw new Error("the file is incomplete");
+  save(whole, nameOf(response));
+  status.textContent = `Done: ${megabytes(size)}, up to event ${last.toLocaleString()}`;
 }
 
-// The sequence in the last line that a piece of an export in lines holds.
-function reached(bytes) {
+// The sequence of the last event in a part of an export; undefined for formats without it.
+function lastSequence(bytes) {
   const text = new TextDecoder().decode(bytes.subarray(-TAIL));
-  const found = [...text.matchAll(/"sequence":\s?(\d+)/g)].pop();
-  return found ? Number(found[1]) : undefined;
+  const match = [...text.matchAll(/"sequence":\s?(\d+)/g)].pop();
+  return match ? Number(match[1]) : undefined;
 }
 
-function tell(size, sequence, last) {
+function showProgress(size, sequence, last) {
   if (sequence === undefined) {
-    said.textContent = megabytes(size);
+    status.textContent = megabytes(size);
     return;
   }
   bar.max = last;
   bar.value = sequence;
-  said.textContent = `${megabytes(size)}, event ${sequence.toLocaleString()} of ${last.toLocaleString()}`;
+  status.textContent = `${megabytes(size)}, event ${sequence.toLocaleString()} of ${last.toLocaleString()}`;
 }
 
 function megabytes(size) {
   return `${(size / 1e6).toLocaleString(undefined, { maximumFractionDigits: 1 })} MB`;
 }
 
-function nameOf(answer) {
-  return /filename="([^"]+)"/.exec(answer.headers.get("content-disposition"))[1];
+function nameOf(response) {
+  return /filename="([^"]+)"/.exec(response.headers.get("content-disposition"))[1];
 }
 
 function save(blob, name) {

@@ -1,4 +1,4 @@
-// Everything works without this. With it, times are the reader's own.
+// Shows times in the reader's zone, and copies texts. Everything else works without script.
 
 "use strict";
 
@@ -6,17 +6,17 @@ localise(document);
 
 function localise(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
-    const then = new Date(time.dateTime);
-    time.textContent = then.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const moment = new Date(time.dateTime);
+    time.textContent = moment.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   }
 }
 
-// What the server answered, to take parts of: nothing in it runs.
+// A page of the server, to take parts from. Nothing in it runs.
 function pageOf(text) {
   return new DOMParser().parseFromString(text, "text/html");
 }
 
-// What is to be copied: the button appears where the browser lets it work.
+// The button appears only where the browser lets pages write to the clipboard.
 for (const button of document.querySelectorAll("button[data-copy]")) {
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {

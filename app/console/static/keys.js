@@ -1,7 +1,7 @@
-// Shortcuts of single keys: data-key says which, on what they press. "?" lists those of the page.
+// Single-key shortcuts. An element with data-key is clicked by that key. "?" lists all of a page.
 
 const OFF = "backstory.shortcuts";
-const IN_TIME = 1500; // milliseconds between the two keys of "g a"
+const PAUSE = 1500; // milliseconds at most between the two keys of "g a"
 const dialog = document.querySelector("[data-keys]");
 const opener = document.querySelector("[data-keys-open]");
 const choice = dialog.querySelector("[data-keys-on]");
@@ -28,56 +28,56 @@ function press(event) {
   if (!choice.checked || event.defaultPrevented || event.isComposing || dialog.open) return;
   if (["Alt", "AltGraph", "Control", "Meta"].some((name) => event.getModifierState(name))) return;
   if (event.key === "Shift" || event.target.closest("input, select, textarea, [contenteditable]")) return;
-  const isSecond = last.key === "g" && event.timeStamp - last.at < IN_TIME;
+  const isSecond = last.key === "g" && event.timeStamp - last.at < PAUSE;
   const key = isSecond ? `g ${event.key}` : event.key;
   last = { key, at: event.timeStamp };
-  const found = shortcuts().find((one) => one.key === key);
-  if (!found) return;
+  const shortcut = shortcuts().find((each) => each.key === key);
+  if (!shortcut) return;
   event.preventDefault();
-  found.act();
+  shortcut.act();
 }
 
-// Those that do something on this page: key, words, act and, where there is one, what they press.
+// The shortcuts of this page: key, words, act, and the element that the key is for, if any.
 function shortcuts() {
-  const found = [{ key: "?", words: "Show these shortcuts", act: open, on: opener }];
+  const list = [{ key: "?", words: "Show keyboard shortcuts", act: open, element: opener }];
   const field = document.querySelector(
     'main form[method="get"] input:not([type="hidden"]), main form[method="get"] select',
   );
-  if (field) found.push({ key: "/", words: "Go to the first filter", act: () => field.focus(), on: field });
+  if (field) list.push({ key: "/", words: "Go to the first filter", act: () => field.focus(), element: field });
   if (items().length) {
-    found.push({ key: "j", words: "Next of the list", act: () => step(1) });
-    found.push({ key: "k", words: "The one before in the list", act: () => step(-1) });
+    list.push({ key: "j", words: "Next item", act: () => step(1) });
+    list.push({ key: "k", words: "Previous item", act: () => step(-1) });
   }
-  for (const on of document.querySelectorAll("[data-key]")) found.push(pressing(on, on.dataset.key));
-  return found.concat(places());
+  for (const element of document.querySelectorAll("[data-key]")) list.push(clicking(element, element.dataset.key));
+  return list.concat(places());
 }
 
-function pressing(on, key, before = "") {
-  const words = before + (on.dataset.keyWords ?? on.textContent.trim().replace(/\s+/g, " "));
-  return { key, words, act: () => on.click(), on };
+function clicking(element, key, before = "") {
+  const words = before + (element.dataset.keyWords ?? element.textContent.trim().replace(/\s+/g, " "));
+  return { key, words, act: () => element.click(), element };
 }
 
-// "g" and a letter for each place of the navigation: an initial of its name that is free yet.
+// "g" and a letter for each place of the navigation: an initial, or else any letter of its name.
 function places() {
   const taken = new Set();
   return [...document.querySelectorAll("[data-places] a")].map((link) => {
     const name = link.textContent.trim().toLowerCase();
     const letters = [...name.split(/\s+/).map((word) => word[0]), ...name.replace(/\s/g, "")];
-    const letter = letters.find((one) => !taken.has(one));
+    const letter = letters.find((each) => !taken.has(each));
     taken.add(letter);
-    return pressing(link, `g ${letter}`, "Go to ");
+    return clicking(link, `g ${letter}`, "Go to ");
   });
 }
 
 function items() {
   return [...document.querySelectorAll("main tbody > tr, main .timeline > li")]
     .map((item) => ({ item, target: item.querySelector("a[href], button") }))
-    .filter((one) => one.target);
+    .filter(({ target }) => target);
 }
 
 function step(by) {
   const all = items();
-  const at = all.findIndex((one) => one.item.contains(document.activeElement));
+  const at = all.findIndex(({ item }) => item.contains(document.activeElement));
   const next = at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by;
   all[Math.min(Math.max(next, 0), all.length - 1)].target.focus();
 }
@@ -90,20 +90,22 @@ function open() {
 function row({ key, words }) {
   const line = document.createElement("div");
   const keys = document.createElement("dt");
-  for (const one of key.split(" ")) {
+  for (const name of key.split(" ")) {
     const kbd = document.createElement("kbd");
-    kbd.textContent = one;
+    kbd.textContent = name;
     keys.append(kbd, " ");
   }
-  const said = document.createElement("dd");
-  said.textContent = words;
-  line.append(keys, said);
+  const description = document.createElement("dd");
+  description.textContent = words;
+  line.append(keys, description);
   return line;
 }
 
-// aria-keyshortcuts has no way to say one key after another, so "g a" is in the list alone.
+// aria-keyshortcuts cannot express two keys in sequence, so "g a" is in the list alone.
 function mark() {
-  for (const on of document.querySelectorAll("[aria-keyshortcuts]")) on.removeAttribute("aria-keyshortcuts");
+  for (const element of document.querySelectorAll("[aria-keyshortcuts]")) element.removeAttribute("aria-keyshortcuts");
   if (!choice.checked) return;
-  for (const { key, on } of shortcuts()) if (on && key.length === 1) on.setAttribute("aria-keyshortcuts", key);
+  for (const { key, element } of shortcuts()) {
+    if (element && key.length === 1) element.setAttribute("aria-keyshortcuts", key);
+  }
 }

@@ -1,19 +1,19 @@
-// The slider shows each version as it is reached, without another page.
+// The slider shows each version while it moves, without loading another page.
 
 const form = document.querySelector("[data-life]");
 const slider = form.elements.version;
-const STILL = 150; // milliseconds without a move
-let asked;
+const REST = 150; // milliseconds without a move, before a version is loaded
+let request;
 let timer;
 
 form.querySelector("button").hidden = true;
 
 slider.addEventListener("input", () => {
-  const wanted = slider.value;
-  form.querySelector("output").textContent = `${wanted} of ${slider.max}`;
-  asked?.abort(); // or an answer under way would set the slider back
+  const version = slider.value;
+  form.querySelector("output").textContent = `${version} of ${slider.max}`;
+  request?.abort(); // an earlier answer would move the slider back
   clearTimeout(timer);
-  timer = setTimeout(() => show(`${location.pathname}?version=${wanted}`), STILL);
+  timer = setTimeout(() => show(`${location.pathname}?version=${version}`), REST);
 });
 
 document.addEventListener("click", (event) => {
@@ -25,20 +25,20 @@ document.addEventListener("click", (event) => {
 });
 
 async function show(address) {
-  asked?.abort();
-  asked = new AbortController();
-  const { signal } = asked;
+  request?.abort();
+  request = new AbortController();
+  const { signal } = request;
   try {
-    const answer = await fetch(address, { redirect: "manual", signal });
-    if (!answer.ok) throw new Error(answer.status);
-    put(pageOf(await answer.text()));
+    const response = await fetch(address, { redirect: "manual", signal });
+    if (!response.ok) throw new Error(response.status);
+    replace(pageOf(await response.text()));
     history.replaceState(null, "", address);
   } catch {
-    if (!signal.aborted) location.assign(address); // the page that comes says what is wrong
+    if (!signal.aborted) location.assign(address); // that page says what is wrong
   }
 }
 
-function put(page) {
+function replace(page) {
   const step = document.activeElement?.dataset.lifeStep;
   const shown = page.querySelector("[data-life-shown]");
   localise(shown);

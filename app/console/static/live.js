@@ -1,58 +1,58 @@
-// Says what others do to the assistant on the page. It asks while the page is seen.
+// Shows a banner when others change the assistant. It polls while the page is visible.
 
-const EVERY = 5000;
+const INTERVAL = 5000; // milliseconds
 const bar = document.querySelector("[data-live]");
-let known = bar?.dataset.version; // the last version that the page shows or tells of
+let known = bar?.dataset.version; // the last version that the page shows or its banner tells of
 let hasEnded = false;
-let asked;
+let request;
 let timer;
 
 if (bar) {
-  timer = setTimeout(ask, EVERY);
-  document.addEventListener("visibilitychange", again);
-  addEventListener("pageshow", (event) => event.persisted && again());
-  // What one does oneself is shown by the page that comes next.
+  timer = setTimeout(poll, INTERVAL);
+  document.addEventListener("visibilitychange", resume);
+  addEventListener("pageshow", (event) => event.persisted && resume());
+  // The next page shows the operator's own change: no banner for it on this one.
   addEventListener("submit", (event) => event.target.method === "post" && pause());
 }
 
 function pause() {
   clearTimeout(timer);
-  asked?.abort();
+  request?.abort();
 }
 
-function again() {
+function resume() {
   pause();
-  if (document.visibilityState === "visible" && !hasEnded) ask();
+  if (document.visibilityState === "visible" && !hasEnded) poll();
 }
 
-async function ask() {
-  asked = new AbortController();
-  const { signal } = asked;
+async function poll() {
+  request = new AbortController();
+  const { signal } = request;
   try {
     const address = `${bar.dataset.live}&known=${known}`;
-    await tell(await fetch(address, { redirect: "manual", signal }));
+    await read(await fetch(address, { redirect: "manual", signal }));
   } catch {
-    // No answer: the server may be starting again, or nobody waits for it any more.
+    // No answer: the server is restarting, or the request was aborted.
   }
   if (!signal.aborted && !hasEnded && document.visibilityState === "visible") {
-    timer = setTimeout(ask, EVERY);
+    timer = setTimeout(poll, INTERVAL);
   }
 }
 
-async function tell(answer) {
-  hasEnded = answer.type === "opaqueredirect" || answer.status === 401;
+async function read(response) {
+  hasEnded = response.type === "opaqueredirect" || response.status === 401;
   if (hasEnded) {
     bar.replaceChildren(document.querySelector("[data-live-ended]").content.cloneNode(true));
-  } else if (answer.status === 200 || answer.status === 404) {
-    const said = pageOf(await answer.text()).querySelector("[data-live-said]");
-    if (answer.status === 200) known = said.dataset.liveSaid;
-    put(said);
+  } else if (response.status === 200 || response.status === 404) {
+    const message = pageOf(await response.text()).querySelector("[data-live-message]");
+    if (response.status === 200) known = message.dataset.liveMessage;
+    show(message);
   }
 }
 
-// What is said already is not announced again.
-function put(said) {
-  if (!said || said.dataset.liveSaid === bar.firstElementChild?.dataset.liveSaid) return;
-  localise(said);
-  bar.replaceChildren(said);
+// A message that is shown already is not replaced: screen readers would announce it again.
+function show(message) {
+  if (!message || message.dataset.liveMessage === bar.firstElementChild?.dataset.liveMessage) return;
+  localise(message);
+  bar.replaceChildren(message);
 }

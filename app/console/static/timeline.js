@@ -1,9 +1,9 @@
-// Older changes come by themselves when the link to them comes into view.
+// Loads older changes when the link to them comes into view.
 
 const list = document.querySelector("[data-endless]");
-const said = document.querySelector("[data-endless-said]");
-const seen = new IntersectionObserver(
-  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => more(entry.target)),
+const status = document.querySelector("[data-endless-status]");
+const observer = new IntersectionObserver(
+  (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => load(entry.target)),
   { rootMargin: "300px" },
 );
 
@@ -15,16 +15,16 @@ function pager(page) {
 
 function watch() {
   const link = pager(document).querySelector('a[rel="next"]');
-  if (link) seen.observe(link);
+  if (link) observer.observe(link);
 }
 
-async function more(link) {
-  seen.unobserve(link);
+async function load(link) {
+  observer.unobserve(link);
   try {
-    const answer = await fetch(link.href, { redirect: "manual" });
-    if (answer.ok) append(pageOf(await answer.text()));
+    const response = await fetch(link.href, { redirect: "manual" });
+    if (response.ok) append(pageOf(await response.text()));
   } catch {
-    // The link stays, and leads to the same changes.
+    // The link stays, and leads to these changes.
   }
 }
 
@@ -36,6 +36,6 @@ function append(page) {
   list.append(...entries);
   old.replaceWith(pager(page));
   if (hadFocus) entries[0].querySelector("a").focus();
-  said.textContent = `${entries.length} older changes were added`;
+  status.textContent = `${entries.length} older changes loaded`;
   watch();
 }

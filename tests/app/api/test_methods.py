@@ -17,9 +17,9 @@ from app.services import utc_now
 from tests.app import stored
 from tests.app.api.test_statements import make_ids
 from tests.app.assistants.test_preconditions import if_none_match
-from tests.app.console.test_console_api_client import fill
 from tests.app.route_table import OPERATIONS, OWNED, PAGES, Operation, application
 from tests.conftest import ASSISTANTS
+from tests.console import fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,40 +1,30 @@
+"""Pages reach what the key of the session may reach, and nothing else."""
+
 from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from typing import Any
 
 import httpx
 import pytest
 
-from app.console import api_client
+from app.console import api_client, visitor
 from tests.app import stored
 from tests.app.route_table import PAGES
 from tests.conftest import ASSISTANTS, Organization, Server
-from tests.console import Browser, field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.console import Browser, field, fill
 
 _WITH_AN_ASSISTANT = [(verb, path) for verb, path in PAGES if "{assistant_id}" in path]
+
+
 _WITH_AN_ID = [(verb, path) for verb, path in PAGES if "_id}" in path]
+
+
 _NO_ID = (
     "count", "export", "search", "providers", "x", "0", "-1", "2147483648", "9" * 20, "9" * 5000,
     "1.5", "1e0", "+1", "%201", "1%20", "%00", "1%0A", "%FF", "%D9%A1", "%F0%9F%98%80", "1;x",
 )  # fmt: skip
-_WRITING = [(verb, path) for verb, path in PAGES if verb == "POST" and path != "/sign-in"]
-
-
-@pytest.fixture
-def stranger(server: Server) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        browser.sign_in(server.organization().admin)
-        yield browser
-
-
-def fill(path: str) -> str:
-    return re.sub(r"\{\w+\}", "1", path)
 
 
 @pytest.mark.usefixtures("assistant")
@@ -48,21 +38,6 @@ def test_no_page_reaches_another_organizations_assistant(
 
     assert ask(stranger).status_code == 404
     assert ask(operator).status_code != 404  # the control: their own they reach
-
-
-@pytest.mark.usefixtures("assistant")
-@pytest.mark.parametrize(("verb", "path"), _WRITING)
-def test_every_form_needs_the_sessions_token_and_this_site(
-    server: Server, organization: Organization, administrator: Browser, verb: str, path: str
-) -> None:
-    assert verb == "POST"
-    before = stored.rows(server.database, organization.id)
-    elsewhere = {"sec-fetch-site": "cross-site"}
-    assert administrator.post(fill(path), {"name": "x"}).status_code == 403
-    assert administrator.post(fill(path), {"name": "x", "form_token": "wrong"}).status_code == 403
-    assert administrator.submit(fill(path), {"name": "x"}, elsewhere).status_code == 403
-    assert stored.rows(server.database, organization.id) == before
-    assert administrator.submit(fill(path), {"name": "x"}).status_code != 403  # the control
 
 
 @pytest.mark.usefixtures("assistant")
@@ -86,7 +61,7 @@ def test_an_address_whose_id_is_none_is_not_found(
 def test_control_without_the_check_an_id_names_another_route(
     administrator: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api_client, "_IDS", frozenset())
+    monkeypatch.setattr(visitor, "_IDS", frozenset())
     assert administrator.get("/assistants/count").status_code == 500
 
 
@@ -102,8 +77,8 @@ def test_a_version_that_is_none_is_a_refusal(administrator: Browser, path: str) 
 
 def test_a_part_with_a_slash_in_it_does_not_lead_to_another_path() -> None:
     nobody: Any = None  # who is not asked for
-    visitor = api_client.Visitor(nobody, nobody, nobody)
-    answer = asyncio.run(visitor.get(f"/assistants/{api_client.part('1/versions')}"))
+    client = api_client.ApiClient(nobody, nobody)
+    answer = asyncio.run(client.get(f"/assistants/{api_client.segment('1/versions')}"))
     assert answer.status == 404
 
 
@@ -134,40 +109,3 @@ def test_a_change_made_at_the_console_is_the_keys_own(
     assert (entry["changed_by"]["type"], entry["changed_by"]["name"]) == ("api_key", "editor key")
     logged = admin.get("/api/v1/audit/logs", params={"resource_type": "assistant"}).json()["logs"]
     assert logged[0]["request_id"] == "from-the-console"
-
-
-@pytest.mark.parametrize(("size", "where"), [(100, "loop"), (100_000, "thread")])
-def test_a_long_form_is_read_beside_the_loop(
-    operator: Browser, monkeypatch: pytest.MonkeyPatch, size: int, where: str
-) -> None:
-    readers = []
-
-    def read(*arguments: Any, **options: Any) -> Any:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            readers.append("thread")
-        else:
-            readers.append("loop")
-        return parse_qsl(*arguments, **options)
-
-    monkeypatch.setattr(api_client, "parse_qsl", read)
-    operator.submit("/assistants/new", {"name": "x" * size})
-    assert readers == [where]
-
-
-def test_a_prompt_as_long_as_the_api_takes_is_saved_and_shown(
-    operator: Browser, viewer: httpx.Client, assistant: dict[str, Any]
-) -> None:
-    at = f"/assistants/{assistant['id']}"
-    prompt = "Здравствуйте, чем могу помочь? " * 18_000  # each letter takes six bytes in a form
-    form = {"base_version": 1, "/llm_settings/system_prompt": prompt}
-    answer = operator.submit(at, form)
-    assert answer.status_code in (200, 303)
-    found = viewer.get(f"{ASSISTANTS}/{assistant['id']}").json()
-    assert found["llm_settings"]["system_prompt"] == prompt
-    for page in (at, f"{at}/history", f"{at}/versions/2", f"{at}/compare", f"{at}/undo/2"):
-        assert operator.get(page).status_code == 200
-    too_long = operator.submit(at, form | {"/llm_settings/system_prompt": prompt * 2})
-    assert too_long.status_code == 413
-    assert "<h1>" in too_long.text

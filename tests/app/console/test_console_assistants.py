@@ -30,7 +30,7 @@ def test_the_list_says_who_changed_what_last_when_and_why(
     for said in ("editor key", "Answers wander", "LLM settings › Temperature"):  # noqa: RUF001
         assert said in text
     assert f'<time datetime="{changed["updated_at"][:19]}' in text
-    assert re.search(r'role="img"\s+aria-label="2 in all, most on \d{4}-\d\d-\d\d: 2"', text)
+    assert re.search(r'role="img"\s+aria-label="2 changes, most on \d{4}-\d\d-\d\d: 2"', text)
 
 
 def test_the_list_is_searched_filtered_sorted_and_paged(
@@ -48,7 +48,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
     assert "51 to 52 of 52 assistants" in second.text
     assert names(reader.get("/", params={"status": "inactive"})) == ["Desk 07"]
     assert names(reader.get("/", params={"search": "sk 11"})) == ["Desk 11"]
-    assert "No assistant is called so" in reader.get("/", params={"search": "none"}).text
+    assert "No matching assistants" in reader.get("/", params={"search": "none"}).text
 
 
 @pytest.mark.parametrize(
@@ -127,5 +127,5 @@ def test_a_sparkline_is_drawn_to_scale_and_said_in_words() -> None:
     assert line.width == 10
     assert [(bar.x, bar.height) for bar in line.bars] == [(2, 24), (6, 12)]
     assert all(bar.y + bar.height == 24 for bar in line.bars)
-    assert line.words == "5 in all, most on 2026-03-01: 4"
+    assert line.words == "5 changes, most on 2026-03-01: 4"
     assert draw("2026-02-28", "2026-03-04", []).words == "No changes"

@@ -1,35 +1,28 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import httpx
 import pytest
 
 from app.console.rendering import templates
 from tests.conftest import Server
-from tests.console import Browser
+from tests.console import Browser, change
 
 _BAR = re.compile(r'role="status" data-live="([^"]*)" data-version="(\d+)"></div>')
 PAGES = ("", "/history", "/versions/1", "/compare", "/life", "/undo/2", "/rollback/1")
 
 
-@pytest.fixture
-def at(assistant: dict[str, Any], editor: httpx.Client) -> str:
-    path = f"/assistants/{assistant['id']}"
-    assert editor.patch(f"/api/v1{path}", json={"idle_timeout": 3}).is_success
-    return path
+@pytest.fixture(autouse=True)
+def past(at: str, editor: httpx.Client) -> None:
+    """There is a change to undo."""
+    change(editor, at, {"idle_timeout": 3}, "Patient")
 
 
 def ask(browser: Browser, page: str) -> httpx.Response:
     """What the bar of a page asks first."""
     ((address, version),) = _BAR.findall(page)
     return browser.get(f"{address.replace('&amp;', '&')}&known={version}")
-
-
-def change(client: httpx.Client, at: str, why: str, timeout: int = 9) -> None:
-    body = {"idle_timeout": timeout, "change_description": why}
-    assert client.patch(f"/api/v1{at}", json=body).is_success
 
 
 @pytest.mark.parametrize("below", PAGES)
@@ -39,7 +32,7 @@ def test_every_page_of_an_assistant_is_told_of_the_next_change_and_of_none_befor
     page = operator.get(at + below).text
     quiet = ask(operator, page)
     assert (quiet.status_code, quiet.content) == (204, b"")
-    change(admin, at, "Slower")
+    change(admin, at, {"idle_timeout": 9}, "Slower")
     told = ask(operator, page)
     assert (told.status_code, "etag" in told.headers) == (200, False)  # a page has none
     for said in ("<b><bdi>admin key</bdi></b>", "<bdi>Slower</bdi>", f'href="{at}/versions/3"'):
@@ -65,7 +58,7 @@ def test_more_changes_than_one_are_counted_and_compared(
 ) -> None:
     page = operator.get(at).text
     for number in range(10, 13):
-        change(admin, at, f"To {number}", number)
+        change(admin, at, {"idle_timeout": number}, f"To {number}")
     told = ask(operator, page).text
     assert f'href="{at}/compare?from=2&amp;to=5">3 changes</a>' in told
     assert "<bdi>To 12</bdi>" in told
@@ -76,7 +69,7 @@ def test_what_others_wrote_is_text_in_the_bar(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     page = operator.get(at).text
-    change(admin, at, "<script>alert(1)</script>\u202e")
+    change(admin, at, {"idle_timeout": 9}, "<script>alert(1)</script>\u202e")
     told = ask(operator, page).text
     assert r"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
     assert "<script" not in told
@@ -101,9 +94,9 @@ def test_an_assistant_that_was_deleted_is_said_to_be_and_told_of_again_when_rest
     assert admin.delete(f"/api/v1{at}").is_success
     gone = ask(operator, page)
     assert gone.status_code == 404
-    assert 'data-live-said="deleted"' in gone.text
+    assert 'data-live-message="deleted"' in gone.text
     assert admin.post(f"/api/v1{at}/restore").is_success
-    assert 'data-live-said="4"' in ask(operator, page).text
+    assert 'data-live-message="4"' in ask(operator, page).text
 
 
 def test_the_bar_of_a_session_that_has_ended_is_led_to_sign_in(

@@ -31,11 +31,11 @@ from events.settings import Settings
 from msgspec import to_builtins
 
 shown = to_builtins(Settings(name="Front desk"))
-found = fields.every(shown)
+found = fields.all_fields(shown)
 edit = edits.edit(found, {one.path: [one.text] for one in found}, shown)
-assert edits.operations(shown, edit.made) == []
+assert edits.operations(shown, edit.edited) == []
 form = {"/retries": ["3"], "/pause_lengths": ["[0.5, 1.0]"], "/small_talk": ["on"]}
-made = edits.edit(found, form, shown).made
+made = edits.edit(found, form, shown).edited
 titles = {
     group.title: {one.path: [one.section, one.label, one.kind] for one in group.fields}
     for group in fields.groups(shown)

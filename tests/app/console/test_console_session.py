@@ -1,7 +1,8 @@
+"""Sessions: signing in and out, and the cookie."""
+
 from __future__ import annotations
 
 import asyncio
-import gzip
 import html
 import re
 from datetime import UTC, datetime, timedelta
@@ -24,18 +25,16 @@ from tests.console import Browser, field
 from tests.databases import config_of, writing_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+
 _OPEN = frozenset(("/sign-in", "/sign-in/once", "/static/{name}"))
+
+
 _GUARDED = [(verb, path) for verb, path in PAGES if path not in _OPEN]
+
+
 _AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
-
-
-@pytest.fixture
-def browser(server: Server) -> Iterator[Browser]:
-    with Browser(server.url) as opened:
-        yield opened
 
 
 def test_a_good_key_signs_in_and_leads_back_to_where_one_was_going(
@@ -231,34 +230,6 @@ def test_a_clock_that_was_ahead_for_a_while_opens_no_ended_session(
         assert opens(running.url, copied) == believes_all
 
 
-@pytest.mark.parametrize("token", [None, "", "wrong", "ключ"])
-def test_a_form_without_the_sessions_token_is_refused(
-    browser: Browser, organization: Organization, token: str | None
-) -> None:
-    browser.sign_in(organization.viewer)
-    fields = {} if token is None else {"form_token": token}
-    assert browser.post("/sign-out", fields).status_code == 403
-    assert browser.get("/").status_code == 200
-    # The control: with the token it is taken.
-    assert browser.submit("/sign-out", {}).status_code == 303
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [{"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"},
-     {"origin": "https://elsewhere.example"}],
-)  # fmt: skip
-def test_a_form_of_another_site_is_refused(
-    browser: Browser, organization: Organization, headers: dict[str, str]
-) -> None:
-    fields = {"key": organization.viewer}
-    assert browser.post("/sign-in", fields, headers=headers).status_code == 403
-    own = {"sec-fetch-site": "same-origin", "origin": "null"}  # as browsers send without referrer
-    assert browser.post("/sign-in", fields, headers=own).status_code == 303
-    assert browser.submit("/sign-out", {}, headers=headers).status_code == 403
-    assert browser.submit("/sign-out", {}, headers=own).status_code == 303
-
-
 @pytest.mark.parametrize(
     "cookie", ["null", "", "AAAA", "!", "A" * 400, "bnVsbA==", "a,_associated_data_b", "é"]
 )
@@ -282,28 +253,6 @@ def test_a_session_of_another_installations_key_is_none(
 
 
 @pytest.mark.parametrize(
-    "body", [b"key=%ff", b"\xff", b"&".join([b"a=1"] * 3000)], ids=["utf-8", "ascii", "many"]
-)
-def test_a_form_that_cannot_be_read_is_said_so(browser: Browser, body: bytes) -> None:
-    answer = browser.client.post(
-        "/sign-in", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
-    )
-    assert answer.status_code == 422
-    assert "Input should be a form" in answer.text
-
-
-def test_a_form_that_is_too_long_is_said_so(browser: Browser) -> None:
-    answer = browser.post("/sign-in", {"key": "x" * 5_000_000})
-    assert answer.status_code == 413
-    assert "<h1>" in answer.text
-
-
-def test_somebody_who_is_not_signed_in_may_send_little(browser: Browser) -> None:
-    assert browser.post("/sign-in", {"key": "x" * 17_000}).status_code == 413
-    assert browser.post("/sign-in", {"key": "x" * 16_000}).status_code == 401  # the control
-
-
-@pytest.mark.parametrize(
     "address",
     ["//elsewhere.example", "/\\elsewhere.example", "https://elsewhere.example", "",
      "/\r\nx: y", "javascript:alert(1)"],
@@ -311,40 +260,6 @@ def test_somebody_who_is_not_signed_in_may_send_little(browser: Browser) -> None
 def test_signing_in_never_leads_to_another_site(address: str) -> None:
     assert local(address) == "/"
     assert local("/?search=front") == "/?search=front"
-
-
-def test_every_answer_has_the_headers_that_keep_a_page_to_itself(
-    browser: Browser, organization: Organization
-) -> None:
-    browser.sign_in(organization.viewer)
-    home = browser.get("/")
-    (style,) = re.findall(r'href="(/static/console\.\w+\.css)"', home.text)
-    (script,) = re.findall(r'src="(/static/console\.\w+\.js)"', home.text)
-    for answer in (home, *map(browser.get, ("/sign-in", "/sign-in/once", style, script))):
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert "unsafe" not in answer.headers["content-security-policy"]
-        assert answer.headers["x-content-type-options"] == "nosniff"
-        assert answer.headers["referrer-policy"] == "no-referrer"
-    assert home.headers["cache-control"] == "no-store"
-    assert "immutable" in browser.get(style).headers["cache-control"]
-    assert browser.get("/static/console.css").status_code == 404
-    assert browser.get(style).headers["content-type"] == "text/css; charset=utf-8"
-
-
-def test_pages_are_compressed_and_the_api_is_as_it_was(
-    server: Server, browser: Browser, organization: Organization
-) -> None:
-    browser.sign_in(organization.viewer)
-    assert browser.get("/").headers["content-encoding"] == "gzip"
-    with server.client(organization.viewer) as client:
-        assert "content-encoding" not in client.get("/api/v1/assistants/providers").headers
-
-
-def test_pages_are_compressed_the_fastest_way_that_there_is(browser: Browser) -> None:
-    with browser.client.stream("GET", "/sign-in") as answer:
-        compressed = b"".join(answer.iter_raw())
-    assert gzip.decompress(compressed).startswith(b"<!doctype html>")
-    assert compressed[8] == 4  # RFC 1952: XFL
 
 
 def test_a_code_signs_in_once(tmp_path: Path) -> None:

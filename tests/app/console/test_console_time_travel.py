@@ -2,30 +2,24 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
 
 import httpx
 import pytest
 
 from app.console import fields, formatting
-from tests.console import Browser
+from tests.console import Browser, change
 
 _SHOWN = re.compile(r'<output id="f([^"]*)" class="text">(.*?)</output>', re.DOTALL)
 _DIFFERS = re.compile(r'data-differs="([^"]*)"')
 
 
-@pytest.fixture
-def at(assistant: dict[str, Any], editor: httpx.Client, admin: httpx.Client) -> str:
-    path = f"/assistants/{assistant['id']}"
-    changes: list[tuple[httpx.Client, dict[str, Any], str]] = [
-        (editor, {"llm_settings": {"temperature": 0.2}}, "Calmer"),
-        (admin, {"custom_settings": {"greeting": "<b>Hello</b>"}}, "Greeting"),
-        (editor, {"llm_provider_config": {"api_key": "sk-1"}}, "Key"),
-        (editor, {"llm_provider_config": {"api_key": "sk-2"}}, "Other key"),
-    ]
-    for client, body, reason in changes:
-        assert client.patch(f"/api/v1{path}", json=body | {"change_description": reason}).is_success
-    return path
+@pytest.fixture(autouse=True)
+def past(at: str, editor: httpx.Client, admin: httpx.Client) -> None:
+    """Two people change the assistant, version by version, to version 5."""
+    change(editor, at, {"llm_settings": {"temperature": 0.2}}, "Calmer")
+    change(admin, at, {"custom_settings": {"greeting": "<b>Hello</b>"}}, "Greeting")
+    change(editor, at, {"llm_provider_config": {"api_key": "sk-1"}}, "Key")
+    change(editor, at, {"llm_provider_config": {"api_key": "sk-2"}}, "Other key")
 
 
 def shown(answer: httpx.Response) -> dict[str, str]:
@@ -46,7 +40,7 @@ def test_every_setting_is_shown_as_it_was_at_each_version_and_none_can_be_change
 ) -> None:
     answer = operator.get(f"{at}/life", params={"version": version})
     then = viewer.get(f"/api/v1{at}", params={"version": version}).json()
-    assert shown(answer) == {f.id[1:]: formatting.plain(f.value) for f in fields.every(then)}
+    assert shown(answer) == {f.id[1:]: formatting.plain(f.value) for f in fields.all_fields(then)}
     assert 'name="/' not in answer.text
     assert f'min="1" max="5" value="{version}"' in answer.text
     assert "sk-" not in answer.text
@@ -65,7 +59,7 @@ def test_what_differs_from_today_is_marked_and_nothing_else(
     }[version]
     answer = operator.get(f"{at}/life", params={"version": version})
     assert set(_DIFFERS.findall(answer.text)) == expected
-    assert ("Nothing differs from today" in answer.text) == (not expected)
+    assert ("No setting differs from the current version" in answer.text) == (not expected)
     said = {2: "2 settings differ", 3: "1 setting differs"}
     assert said.get(version, "") in answer.text
     # A secret that was rotated is as hidden as before, but another one.
@@ -77,7 +71,7 @@ def test_todays_value_stands_beside_what_it_was(operator: Browser, at: str) -> N
     assert "&lt;b&gt;Hello&lt;/b&gt;" in answer.text
     assert "<b>Hello" not in answer.text
     (beside,) = re.findall(r'"/llm_settings/temperature">(.*?)</p>', answer.text, re.DOTALL)
-    assert "Today" in beside
+    assert "Current" in beside
     assert ">0.2<" in beside
 
 

@@ -1,0 +1,74 @@
+"""API keys: created once, renamed, revoked and activated."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from tests.conftest import ASSISTANTS, Organization, Server
+from tests.console import Browser, field
+
+_KEY = re.compile(r"bks_[A-Za-z0-9]{36}")
+
+
+def test_a_new_key_is_shown_once_and_works_as_it_was_made(
+    server: Server, administrator: Browser
+) -> None:
+    form = administrator.get("/keys").text
+    fields = {"name": "Runtime", "role": "viewer", "reveals": "on", "once": field(form, "once")}
+    answers = [administrator.submit("/keys", fields) for _ in range(2)]  # a double click
+    keys = [_KEY.findall(answer.text) for answer in answers]
+    assert keys[0] == keys[1]
+    (key,) = keys[0]
+    page = administrator.get("/keys").text
+    assert key not in page
+    assert page.count("<bdi>Runtime</bdi>") == 1
+    assert "can read secrets" in page
+    assert "the last active admin key" in page
+    with server.client(key) as client:
+        assert client.get(ASSISTANTS).status_code == 200
+        assert client.post(ASSISTANTS, json={"name": "x"}).status_code == 403
+
+
+def test_a_key_is_renamed_revoked_and_switched_on_again(
+    server: Server, administrator: Browser, admin: httpx.Client, organization: Organization
+) -> None:
+    (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "viewer key"]
+    at = f"/keys/{key['id']}"
+    assert administrator.submit(at, {"name": "Lobby"}).status_code == 303
+    assert "<bdi>Lobby</bdi>" in administrator.get("/keys").text
+    with server.client(organization.viewer) as viewer:
+        for is_active, status in (("false", 401), ("true", 200)):
+            assert administrator.submit(at, {"is_active": is_active}).status_code == 303
+            assert viewer.get(ASSISTANTS).status_code == status
+
+
+def test_who_revokes_the_key_of_their_session_is_signed_out(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "admin key"]
+    assert "this session" in administrator.get("/keys").text
+    administrator.submit(f"/keys/{key['id']}", {"is_active": "false"})
+    answer = administrator.get("/keys")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in?back=/keys")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [({"name": "", "role": "viewer"}, "Name: "), ({"name": "x", "role": "owner"}, "Role: "),
+     ({"name": "x" * 101, "role": "viewer"}, "Name: ")],
+)  # fmt: skip
+def test_a_key_that_cannot_be_made_is_said_beside_the_form(
+    administrator: Browser, fields: dict[str, str], said: str
+) -> None:
+    answer = administrator.submit("/keys", fields)
+    assert answer.status_code == 422
+    assert f'role="alert">{said}' in answer.text
+    assert not _KEY.search(answer.text)
+
+
+def test_a_key_that_is_not_there_is_not_found(administrator: Browser) -> None:
+    assert administrator.submit("/keys/999", {"name": "x"}).status_code == 404
+    assert administrator.submit("/keys/1", {"name": ""}).status_code == 422

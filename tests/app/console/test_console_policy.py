@@ -1,0 +1,122 @@
+"""The policy: its form, and what it changes on other pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from tests.conftest import ASSISTANTS
+from tests.console import Browser, field
+
+
+def demanded(administrator: Browser, **fields: str) -> httpx.Response:
+    form = administrator.get("/policy").text
+    return administrator.submit("/policy", {"etag": field(form, "etag")} | fields)
+
+
+def test_what_the_form_demands_is_demanded_and_shown(
+    administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    answer = demanded(
+        administrator,
+        require_reason="on",
+        admin_paths="/tts_settings\n/llm_settings/system_prompt\n",
+        change_description="Audit of March",
+    )
+    assert (answer.status_code, answer.headers["location"]) == (303, "/policy")
+    policy = admin.get("/api/v1/policy").json()
+    assert (policy["require_reason"], policy["require_condition"]) == (True, False)
+    assert policy["admin_paths"] == ["/tts_settings", "/llm_settings/system_prompt"]
+    assert policy["require_reason_for"] == []
+    page = administrator.get("/policy").text
+    assert 'name="require_reason" checked' in page
+    assert "/llm_settings/system_prompt</textarea>" in page
+    refused = editor.patch(f"{ASSISTANTS}/{assistant['id']}", json={"idle_timeout": 7})
+    assert refused.status_code == 422
+    assert "Audit of March" in administrator.get("/audit").text
+
+
+def test_a_policy_that_a_colleague_changed_meanwhile_is_not_overwritten(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    etag = field(administrator.get("/policy").text, "etag")
+    admin.put("/api/v1/policy", json={"require_condition": True})
+    late = administrator.submit("/policy", {"etag": etag, "require_reason": "on"})
+    assert late.status_code == 412
+    assert 'role="alert"' in late.text
+    assert admin.get("/api/v1/policy").json()["require_condition"] is True
+    # The control: over the policy of now, it is a choice.
+    again = {"etag": field(late.text, "etag"), "require_reason": "on"}
+    assert administrator.submit("/policy", again).status_code == 303
+    assert admin.get("/api/v1/policy").json()["require_condition"] is False
+
+
+def test_a_slip_of_the_pen_loses_no_colleagues_policy(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    first = field(administrator.get("/policy").text, "etag")
+    admin.put("/api/v1/policy", json={"admin_paths": ["/llm_settings/system_prompt"]})
+    typed = {"etag": first, "require_reason_for": "/llm_settingz", "change_description": "Audit"}
+    slip = administrator.submit("/policy", typed)
+    assert slip.status_code == 422
+    assert "/llm_settingz: No such setting" in slip.text
+    mended = typed | {"etag": field(slip.text, "etag"), "require_reason_for": "/llm_settings"}
+    late = administrator.submit("/policy", mended)
+    assert late.status_code == 412
+    assert "Current value: <bdi>/llm_settings/system_prompt</bdi>" in late.text
+    assert field(late.text, "change_description") == "Audit"
+    assert admin.get("/api/v1/policy").json()["admin_paths"] == ["/llm_settings/system_prompt"]
+
+
+def test_a_path_that_is_no_setting_is_said_and_kept_in_the_form(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    answer = demanded(administrator, admin_paths="/no_such")
+    assert answer.status_code == 422
+    assert "No such setting" in answer.text
+    assert "/no_such</textarea>" in answer.text
+    assert admin.get("/api/v1/policy").json()["admin_paths"] == []
+
+
+def test_who_may_not_change_the_policy_reads_it(administrator: Browser, reader: Browser) -> None:
+    page = reader.get("/policy").text
+    assert "<fieldset disabled>" in page
+    assert '<button class="primary">' not in page
+    form = {"etag": field(page, "etag"), "require_reason": "on"}
+    assert reader.submit("/policy", form).status_code == 403
+    # The control.
+    assert "<fieldset disabled>" not in administrator.get("/policy").text
+    assert administrator.submit("/policy", form).status_code == 303
+
+
+def test_a_form_offers_no_setting_that_only_admins_change_and_says_where_a_reason_is_needed(
+    administrator: Browser, operator: Browser, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    demands = {
+        "admin_paths": ["/llm_settings/temperature", "/is_active"],
+        "require_reason_for": ["/tts_settings"],
+    }
+    admin.put("/api/v1/policy", json=demands)
+    at = f"/assistants/{assistant['id']}"
+    for browser, is_offered in ((operator, False), (administrator, True)):
+        page = browser.get(at).text
+        assert ('name="/llm_settings/temperature"' in page) == is_offered
+        assert (f'action="{at}/status"' in page) == is_offered
+        assert 'name="/llm_settings/max_tokens"' in page
+        assert "Changing this requires a reason." in page
+    assert operator.submit(at, {"base_version": 1, "/idle_timeout": "9"}).status_code == 303
+
+
+def test_a_list_of_the_policy_that_was_left_alone_stays_as_it_is(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    secret = ["/custom_settings/two words", "/custom_settings/ends \r\nhere"]
+    admin.put("/api/v1/policy", json={"secret_paths": secret})
+    shown = "\r\n".join(secret)
+    demanded(administrator, secret_paths=shown, admin_paths="/custom_settings/a b")
+    policy = admin.get("/api/v1/policy").json()
+    assert policy["secret_paths"] == secret
+    assert policy["admin_paths"] == ["/custom_settings/a b"]
+    demanded(administrator, secret_paths=secret[0])  # the control
+    assert admin.get("/api/v1/policy").json()["secret_paths"] == secret[:1]

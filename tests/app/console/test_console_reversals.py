@@ -1,0 +1,206 @@
+"""Undo and rollback: a plan that is shown, and then applied as shown."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.console import Browser, field, plain
+
+pytestmark = pytest.mark.usefixtures("past")
+
+
+def of_plan(page: str) -> dict[str, Any]:
+    """The form of a plan, as it is sent where nothing was left out."""
+    names = ("etag", "once", "on_conflict", "planned")
+    boxes = [html.unescape(path) for path in re.findall(r'name="path" value="([^"]*)"', page)]
+    return {name: field(page, name) for name in names} | {"path": boxes}
+
+
+def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    before = viewer.get(f"/api/v1{at}").json()
+    planned = operator.get(f"{at}/undo/3")
+    assert "<del>1.5</del> → <ins>1.0</ins>" in plain(planned)
+    assert viewer.get(f"/api/v1{at}").json() == before  # a plan changes nothing
+    form = of_plan(planned.text)
+    answers = [
+        operator.submit(f"{at}/undo/3", form | {"change_description": "Too fast"}) for _ in range(2)
+    ]
+    assert [one.headers["location"] for one in answers] == [f"{at}/versions/8"] * 2
+    found = viewer.get(f"/api/v1{at}").json()
+    assert found["tts_settings"]["speed"] == 1.0
+    assert found["llm_settings"] == before["llm_settings"]
+    assert "reverted by v8" in operator.get(f"{at}/history").text
+
+
+def test_an_undo_takes_the_chosen_fields_alone(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    body = {"idle_timeout": 9, "llm_settings": {"temperature": 0.9}}
+    assert editor.patch(f"/api/v1{at}", json=body).is_success
+    form = of_plan(operator.get(f"{at}/undo/8").text)
+    assert sorted(form["path"]) == ["/idle_timeout", "/llm_settings/temperature"]
+    none = operator.submit(f"{at}/undo/8", form | {"path": []})
+    assert none.status_code == 422
+    answer = operator.submit(f"{at}/undo/8", form | {"path": ["/llm_settings/temperature"]})
+    assert answer.headers["location"] == f"{at}/versions/9"
+    found = editor.get(f"/api/v1{at}").json()
+    assert (found["idle_timeout"], found["llm_settings"]["temperature"]) == (9, 0.2)
+
+
+def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    asked = operator.get(f"{at}/undo/4")
+    assert "Changed again since" in asked.text
+    assert "admin key" in asked.text
+    forced = operator.get(f"{at}/undo/4", params={"on_conflict": "force"})
+    form = of_plan(forced.text)
+    assert operator.submit(f"{at}/undo/4", form).status_code == 303
+    assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
+
+
+def test_a_plan_tells_a_text_by_words(operator: Browser, at: str) -> None:
+    back, there = plain(operator.get(f"{at}/undo/5")), plain(operator.get(f"{at}/versions/5"))
+    for one, other in ((back, "<del>now"), (there, "<del>today")):
+        assert other in one
+        assert "<del>Greet" not in one
+
+
+def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    planned = operator.get(f"{at}/rollback/1")
+    words = plain(planned)
+    for said in ("Later changes", "admin key", "Faster", "Secrets keep their current values"):
+        assert said in words
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    answer = operator.submit(f"{at}/rollback/1", form | {"path": ["/llm_settings/temperature"]})
+    assert answer.headers["location"] == f"{at}/versions/8"
+    found = viewer.get(f"/api/v1{at}").json()
+    assert found["llm_settings"]["temperature"] == 0.5
+    assert found["tts_settings"]["speed"] == 1.5
+    assert found["llm_provider_config"]["api_key"] == "********"
+
+
+def test_what_only_admins_set_back_stays_and_the_rest_can_be_chosen(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put("/api/v1/policy", json={"admin_paths": ["/tts_settings"]})
+    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    assert "/tts_settings/speed" not in form["path"]
+    assert operator.submit(f"{at}/rollback/1", form).headers["location"] == f"{at}/versions/8"
+    found = admin.get(f"/api/v1{at}").json()
+    assert (found["tts_settings"]["speed"], found["llm_settings"]["temperature"]) == (1.5, 0.5)
+    # The control: nothing is left to choose.
+    assert '<button class="primary">' not in operator.get(f"{at}/rollback/1").text
+
+
+def test_a_plan_shown_anew_has_the_choices_that_were_made_and_none_of_what_is_new_in_it(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    form["path"] = ["/llm_settings/temperature"]
+    editor.patch(f"/api/v1{at}", json={"idle_timeout": 9})
+    again = operator.submit(f"{at}/rollback/1", form)
+    assert again.status_code == 412
+    assert 'value="/idle_timeout"' in again.text
+    assert re.findall(r'value="([^"]*)" checked', again.text) == form["path"]
+
+
+def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    planned = operator.get(f"{at}/rollback/1")
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    form["path"] = re.findall(r'name="path" value="([^"]*)"', planned.text)
+    editor.patch(f"/api/v1{at}", json={"idle_timeout": 3})
+    answer = operator.submit(f"{at}/rollback/1", form)
+    assert answer.status_code == 412
+    assert "The plan below is up to date" in answer.text
+    assert editor.get(f"/api/v1{at}").json()["version"] == 8
+    # The control: the plan as it is now can be applied.
+    form |= {name: field(answer.text, name) for name in ("etag", "planned")}
+    form["path"] = re.findall(r'name="path" value="([^"]*)"', answer.text)
+    assert operator.submit(f"{at}/rollback/1", form).status_code == 303
+
+
+@pytest.mark.parametrize(("count", "boxes"), [(1800, 1801), (2500, 0)])
+def test_a_plan_too_long_for_a_form_is_applied_whole(
+    operator: Browser, editor: httpx.Client, at: str, count: int, boxes: int
+) -> None:
+    before = editor.get(f"/api/v1{at}").json()["custom_settings"]
+    many = {f"n{number}": number for number in range(count)}
+    editor.patch(f"/api/v1{at}", json={"custom_settings": {"deep": {"a": 1}}})
+    assert editor.patch(f"/api/v1{at}", json={"custom_settings": {"deep": many}}).is_success
+    planned = operator.get(f"{at}/rollback/8")
+    paths = re.findall(r'name="path" value="([^"]*)"', planned.text)
+    assert len(paths) == boxes
+    form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
+    form |= {"path": paths} if boxes else {"whole": field(planned.text, "whole")}
+    assert operator.submit(f"{at}/rollback/8", form).status_code == 303
+    found = editor.get(f"/api/v1{at}").json()["custom_settings"]
+    assert found == (before or {}) | {"deep": {"a": 1}}
+
+
+@pytest.mark.parametrize("name", ["label:stable", "latest", "-1"])
+def test_a_plan_that_was_asked_for_by_a_name_is_of_the_version_it_had_then(
+    operator: Browser, viewer: httpx.Client, editor: httpx.Client, at: str, name: str
+) -> None:
+    def label(version: int) -> None:
+        said = editor.put(f"/api/v1{at}/versions/{version}/label", json={"label": "stable"})
+        assert said.is_success
+
+    label(2)
+    version = {"label:stable": 2, "latest": 7, "-1": 6}[name]
+    planned = operator.get(f"{at}/rollback/{name}")
+    assert f'action="{at}/rollback/{version}"' in planned.text
+    assert f"Roll back to version {version}" in planned.text
+    etag = {"etag": field(planned.text, "etag"), "planned": field(planned.text, "planned")}
+    editor.delete(f"/api/v1{at}/versions/2/label")
+    label(4)
+    refused = operator.submit(f"{at}/rollback/{name}", etag)
+    assert refused.status_code == 422
+    assert viewer.get(f"/api/v1{at}").json()["version"] == 7
+    form: dict[str, Any] = etag | {"path": re.findall(r'name="path" value="([^"]*)"', planned.text)}
+    applied = operator.submit(f"{at}/rollback/{version}", form)  # the control: a number is taken
+    assert applied.status_code == 303
+
+
+@pytest.mark.parametrize(("etag", "status"), [('"ключ"', 422), ('"é"', 412), ("", 422)])
+@pytest.mark.parametrize("kind", ["undo", "rollback"])
+def test_a_tag_that_is_none_takes_nothing_back(
+    operator: Browser, viewer: httpx.Client, at: str, kind: str, etag: str, status: int
+) -> None:
+    form = {"etag": etag, "planned": "1", "path": "/idle_timeout"}
+    assert operator.submit(f"{at}/{kind}/3", form).status_code == status
+    assert viewer.get(f"/api/v1{at}").json()["version"] == 7
+
+
+def test_a_reason_that_the_policy_wants_is_asked_for_on_the_plan(
+    operator: Browser, admin: httpx.Client, at: str
+) -> None:
+    admin.put("/api/v1/policy", json={"require_reason": True})
+    planned = operator.get(f"{at}/undo/3").text
+    assert "(required by your policy)" in planned
+    form = of_plan(planned)
+    answer = operator.submit(f"{at}/undo/3", form)
+    assert answer.status_code == 422
+    assert "wants a reason" in answer.text
+    assert operator.submit(f"{at}/undo/3", form | {"change_description": "x"}).status_code == 303
+
+
+def test_a_viewer_reads_the_history_and_may_take_nothing_back(
+    reader: Browser, operator: Browser, at: str
+) -> None:
+    for kind in ("undo", "rollback"):
+        assert f"{at}/{kind}/3" not in reader.get(f"{at}/versions/3").text
+        assert f"{at}/{kind}/3" in operator.get(f"{at}/versions/3").text  # the control
+        assert reader.get(f"{at}/{kind}/3").status_code == 403
+        assert reader.submit(f"{at}/{kind}/3", {"etag": '"7"'}).status_code == 403
