@@ -27,6 +27,7 @@ from app.api.middleware.authentication import Authentication
 from app.api.middleware.fast_path import Shortcut
 from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
+from app.assistants import purging
 from app.config import Config, read_config
 from app.console.rendering import TEMPLATES, on_no_route
 from app.console.router import ROUTER
@@ -128,14 +129,14 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
         (services.refusals.settle, _USAGE_SECONDS),
         (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
         (partial(_purge, services, config.grace), _PURGE_SECONDS),
-        (services.secrets.scrub, _SCRUB_SECONDS),
+        (partial(purging.scrub, services.database), _SCRUB_SECONDS),
         (keep_checkpoints, max(least, min(every.total_seconds(), most))),
     ]
 
 
 async def _purge(services: Services, grace: timedelta) -> None:
     organizations = await services.database.read(organization_ids)
-    await services.secrets.purge(organizations, grace)
+    await purging.purge_all(services.database, services.writer, organizations, grace)
     await services.idempotency.forget(organizations)
 
 

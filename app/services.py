@@ -12,12 +12,9 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct
 
-from app import log
 from app.accounts.authenticator import Authenticator
 from app.accounts.failed_logins import FailedLogins
 from app.accounts.sessions import Sessions
-from app.assistants.history import Assistants
-from app.assistants.secrets import Secrets
 from app.assistants.view_cache import ViewCache
 from app.audit import signing
 from app.audit.exporting import Audit
@@ -48,9 +45,7 @@ class Services(Struct, frozen=True):
     idempotency: Idempotency
     authenticator: Authenticator
     refusals: FailedLogins
-    assistants: Assistants
     views: ViewCache
-    secrets: Secrets
     audit: Audit
     sessions: Sessions
     clock: Callable[[], datetime]
@@ -77,10 +72,7 @@ async def open_services(
         safe = store.open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url)
-        found = Assistants(database)
-        views = ViewCache(
-            database, found, is_alone=database.is_embedded, staleness=config.staleness
-        )
+        views = ViewCache(database, is_alone=database.is_embedded, staleness=config.staleness)
         writer = WriteQueue(database, safe, clock, views, Witness(monotonic))
         authenticator = Authenticator(database, safe, clock, config.staleness)
         refusals = FailedLogins(writer, clock)
@@ -93,9 +85,7 @@ async def open_services(
                 Idempotency(writer, clock, config.idempotency_lifetime),
                 authenticator,
                 refusals,
-                found,
                 views,
-                Secrets(database, writer, log.REVEALED),
                 Audit(database, writer, signer, clock),
                 Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),
                 clock,

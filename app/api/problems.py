@@ -20,14 +20,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.accounts.api_keys import KeyNotFound
 from app.api import methods
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
-from app.assistants.changes import (
+from app.assistants.preconditions import StaleTag, etag
+from app.assistants.requests import (
     ChangesConflict,
     LabelTaken,
     NotUndoable,
     PreconditionFailed,
     PreconditionRequired,
 )
-from app.assistants.preconditions import StaleTag, etag
 from app.audit.exporting import BeyondLog
 from app.storage.database import Busy
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
@@ -212,7 +212,7 @@ def _(refusal: ChangesConflict) -> Response[bytes]:
         text,
         {"etag": etag(refusal.tag)},
         version=refusal.version,
-        conflicts=refusal.clashes,
+        conflicts=refusal.conflicts,
     )
 
 

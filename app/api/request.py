@@ -22,8 +22,8 @@ from app.api.preferences import (
     read_preferences,
 )
 from app.api.problems import UnsupportedMediaType
-from app.assistants.changes import ChangeRequest
 from app.assistants.preconditions import Condition, read_condition
+from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller
 from events import parsing
 from events.errors import FieldError, InvalidSettings, Location

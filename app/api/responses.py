@@ -12,9 +12,9 @@ from app.api import memento, openapi
 from app.api.examples import ASSISTANT, PLAN
 from app.api.media_types import JSON
 from app.assistants import representation
-from app.assistants.changes import Clash, Outcome
 from app.assistants.policy import rule_of
 from app.assistants.preconditions import etag
+from app.assistants.requests import Clash, Outcome
 from events.changed import changes_of
 from events.policy import Warned
 from events.secrets import mask
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from app.api.preferences import Preferences
-    from app.assistants.changes import Assistant
     from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
+    from app.assistants.requests import Assistant
     from app.assistants.view_cache import View
 
 _MAX_HEADER = 4000
@@ -186,7 +186,7 @@ def _beside(outcome: Outcome) -> dict[str, Any]:
         said["merge"] = Merge(
             base_version=outcome.base_version,
             came_between=list(outcome.came_between),
-            conflicts=list(outcome.clashes),
+            conflicts=list(outcome.conflicts),
         )
     return said
 
@@ -205,7 +205,7 @@ def plan(outcome: Outcome) -> Plan:
         warnings=list(outcome.warnings),
         lost=list(outcome.lost),
         came_between=list(outcome.came_between),
-        conflicts=list(outcome.clashes),
+        conflicts=list(outcome.conflicts),
         not_accepted=[
             NotAcceptedPath(
                 path=one.path,
@@ -216,7 +216,7 @@ def plan(outcome: Outcome) -> Plan:
             for one in outcome.not_accepted
         ],
         secrets_kept=list(outcome.secrets_kept),
-        refused=[] if outcome.refused is None else [RefusedRule(**rule_of(outcome.refused))],
+        refused=[] if outcome.violation is None else [RefusedRule(**rule_of(outcome.violation))],
         ignored=list(outcome.ignored),
     )
 

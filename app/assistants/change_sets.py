@@ -1,7 +1,7 @@
-"""Change sets: one change of several assistants in one transaction, all of them or none.
+"""Change sets: one change of several assistants in one transaction, all or none.
 
-Each assistant gets an event of its own; they follow each other in the log, and share the
-sequence of the first as their ``change_set_id``.
+Each assistant gets its own event. The events follow each other in the log, and share the sequence
+of the first as their ``change_set_id``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from app.assistants import changes
-from app.assistants.changes import ChangeRequest, Outcome
+from app.assistants import comparing, states
 from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
+from app.assistants.requests import ChangeRequest, Outcome
+from app.assistants.reversals import undo_command, with_secrets_kept
+from app.assistants.review import check_condition_given, raise_if_blocked, review
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
 from events.decider import ChangeSettings, OnConflict, UndoChange
@@ -22,19 +24,24 @@ from events.errors import AssistantNotFound, Refusal
 from events.secrets import mask
 from events.shape import known
 from projections import current
-from projections.current import Selection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import sqlalchemy as sa
 
+    from app.assistants.comparing import DiffEntry
     from app.transactions.unit_of_work import Caller, Proposed, UnitOfWork
+    from events.changed import State
     from events.decider import Command
     from events.patch import SettingsPatch
+    from projections.current import Selection
 
-MOST = 500  # assistants of one set
-MOST_LOOKED_AT = 2000  # assistants whose settings are compared with a filter
+    # The command for one assistant of the set.
+    CommandFor = Callable[[ChangeRequest, Cause], Command]
+
+MOST = 500  # assistants in a set
+MOST_COMPARED = 2000  # assistants whose settings are compared with a filter
 _READ_AT_ONCE = 32
 
 
@@ -47,7 +54,7 @@ class ChangeSetNotFound(Refusal):
 
 
 class RefusedFor(Refusal):
-    """One assistant of several is in the way, so that none was changed."""
+    """The change of one assistant is refused, so none was changed."""
 
     def __init__(self, assistant_id: int, refusal: Refusal) -> None:
         super().__init__(assistant_id)
@@ -56,22 +63,27 @@ class RefusedFor(Refusal):
 
 
 class SetChangeRequest(Struct, frozen=True, kw_only=True):
-    """What somebody wants of several assistants, but for what it is."""
+    """A requested change of several assistants: who, why and under which condition."""
 
     caller: Caller
     reason: str | None = None
     condition: Condition = NONE
     dry_run: bool = False
 
+    @property
+    def organization_id(self) -> int:
+        """The caller's organization."""
+        return self.caller.organization_id
+
 
 class SetOutcome(Struct, frozen=True, kw_only=True):
-    """What came of it, or would: ``change_set_id`` is None where nothing was recorded."""
+    """What a change set did, or in a dry run would do."""
 
-    change_set_id: int | None
+    change_set_id: int | None  # None where nothing was recorded
     tag: str  # of the versions before it
     outcomes: tuple[Outcome, ...]
-    skipped: tuple[int, ...] = ()  # deleted since, by id
-    ignored: tuple[str, ...] = ()  # of the patch: members that nobody knows
+    skipped: tuple[int, ...] = ()  # the ids of assistants that were deleted since
+    ignored: tuple[str, ...] = ()  # unknown members of the patch
 
 
 def choose(
@@ -80,68 +92,51 @@ def choose(
     selection: Selection,
     settings: dict[str, Any] | None = None,
 ) -> list[int]:
-    """The chosen assistants, oldest first; ``settings`` are values that they show, by path."""
-    unit.flush()
-    found = current.select(unit.connection, organization_id, selection)
-    return sorted(
-        assistant_id
-        for assistant_id, state in found
-        if all(
-            pointers.alike(
-                mask(pointers.at(known(state.settings), path), state.erased_version), value
-            )
-            for path, value in (settings or {}).items()
-        )
-    )
+    """The ids of the selected assistants that show these values, by path; oldest first."""
+    selected = unit.read(current.select, organization_id, selection)
+    return sorted(assistant_id for assistant_id, state in selected if _shows(state, settings or {}))
 
 
 def apply(
-    unit: UnitOfWork, wish: SetChangeRequest, assistant_ids: Iterable[int], patch: SettingsPatch
+    unit: UnitOfWork, request: SetChangeRequest, assistant_ids: Iterable[int], patch: SettingsPatch
 ) -> SetOutcome:
     """Merge one patch into each of the assistants."""
 
     def command(one: ChangeRequest, cause: Cause) -> Command:
-        changes.living(unit, one.caller, one.assistant_id)
+        states.existing(unit, one.key)
         return ChangeSettings(patch=patch.tree, sent=patch.sent, cause=cause)
 
-    outcome = _carry_out(unit, wish, assistant_ids, Cause(type="change_set"), command)
-    told = [msgspec.structs.replace(one, ignored=patch.ignored) for one in outcome.outcomes]
-    return msgspec.structs.replace(outcome, outcomes=tuple(told), ignored=patch.ignored)
+    outcome = _carry_out(unit, request, assistant_ids, Cause(type="change_set"), command)
+    outcomes = [msgspec.structs.replace(one, ignored=patch.ignored) for one in outcome.outcomes]
+    return msgspec.structs.replace(outcome, outcomes=tuple(outcomes), ignored=patch.ignored)
 
 
 def revert(
     unit: UnitOfWork,
-    wish: SetChangeRequest,
+    request: SetChangeRequest,
     change_set_id: int,
     on_conflict: OnConflict,
     *,
     restore_secrets: bool = False,
 ) -> SetOutcome:
-    """Take back what a change set did, and keep what came later, as one more set.
+    """Take back a change set as another change set. Later changes are kept.
 
-    An assistant that was deleted since is in the way, or is skipped where conflicts are.
+    A deleted assistant is ``RefusedFor`` where conflicts fail, and is skipped otherwise.
     """
-    unit.flush()
-    organization_id = wish.caller.organization_id
-    events = read(unit.connection, organization_id, change_set_id)
+    events = unit.read(read, request.organization_id, change_set_id)
     versions = {event.assistant_id: event.version for event in events}
-    skipped: list[int] = []
-    for assistant_id in versions:
-        if unit.state(organization_id, assistant_id).deleted:
-            if on_conflict == "fail":
-                raise RefusedFor(assistant_id, AssistantNotFound(assistant_id))
-            skipped.append(assistant_id)
+    deleted = tuple(one for one in versions if unit.state(request.organization_id, one).deleted)
+    if deleted and on_conflict == "fail":
+        raise RefusedFor(deleted[0], AssistantNotFound(deleted[0]))
 
     def command(one: ChangeRequest, cause: Cause) -> Command:
         version = versions[one.assistant_id]
         cause = msgspec.structs.replace(cause, undoes=version)
-        return changes.undoing(
-            unit, one, version, on_conflict, cause, restore_secrets=restore_secrets
-        )
+        return undo_command(unit, one, version, on_conflict, cause, restore_secrets=restore_secrets)
 
-    living = [one for one in versions if one not in skipped]
-    outcome = _carry_out(unit, wish, living, Cause(type="undo"), command, versions)
-    return msgspec.structs.replace(outcome, skipped=tuple(skipped))
+    ids = [one for one in versions if one not in deleted]
+    outcome = _carry_out(unit, request, ids, Cause(type="undo"), command, versions)
+    return msgspec.structs.replace(outcome, skipped=deleted)
 
 
 def read(
@@ -151,14 +146,33 @@ def read(
     log = store.read_log(
         connection, organization_id, after=change_set_id - 1, at_once=_READ_AT_ONCE
     )
-    found = [
+    events = [
         event
         for event in takewhile(lambda event: _set_of(event) == change_set_id, log)
         if isinstance(event, AssistantSettingsChanged)
     ]
-    if not found:
+    if not events:
         raise ChangeSetNotFound(change_set_id)
-    return found
+    return events
+
+
+def diff(
+    connection: sa.Connection, organization_id: int, change_set_id: int
+) -> list[tuple[AssistantSettingsChanged, list[DiffEntry]]]:
+    """What a change set changed of each assistant, masked; raises ``ChangeSetNotFound``."""
+    events = read(connection, organization_id, change_set_id)
+    ids = [event.assistant_id for event in events]
+    _, erased = current.names_and_erasures(connection, organization_id, ids)
+    return [
+        (event, comparing.entries_of(event, erased.get(event.assistant_id, 0))) for event in events
+    ]
+
+
+def _shows(state: State, settings: dict[str, Any]) -> bool:
+    return all(
+        pointers.alike(mask(pointers.at(known(state.settings), path), state.erased_version), value)
+        for path, value in settings.items()
+    )
 
 
 def _set_of(event: Any) -> int | None:
@@ -168,64 +182,74 @@ def _set_of(event: Any) -> int | None:
 
 def _carry_out(
     unit: UnitOfWork,
-    wish: SetChangeRequest,
+    request: SetChangeRequest,
     assistant_ids: Iterable[int],
     cause: Cause,
-    command_for: Callable[[ChangeRequest, Cause], Command],
+    command_for: CommandFor,
     bases: dict[int, int] | None = None,
 ) -> SetOutcome:
+    """Propose and review a command for each assistant, then record them all.
+
+    ``bases`` are the versions that a revert takes back, by assistant.
+    """
     ids = list(assistant_ids)
-    change_set_id = unit.counter(wish.caller.organization_id).sequence + 1
+    change_set_id = unit.counter(request.organization_id).sequence + 1
     cause = msgspec.structs.replace(cause, change_set_id=change_set_id)
-    tag = _tag(unit, wish.caller, ids)
-    if not wish.condition.holds(tag):
-        raise StaleTag(tag)
-    _require_condition(unit, wish, is_revert=bases is not None)
-    proposals: list[tuple[Proposed, Outcome]] = []
+    tag = _check_condition(unit, request, ids, is_revert=bases is not None)
+    reviewed: list[tuple[Proposed, Outcome]] = []
     for assistant_id in ids:
-        one = ChangeRequest(
-            caller=wish.caller,
-            assistant_id=assistant_id,
-            reason=wish.reason,
-            dry_run=wish.dry_run,
-        )
+        one = _request_for(request, assistant_id)
         base = (bases or {}).get(assistant_id)
         try:
-            proposals.append(_propose(unit, one, command_for(one, cause), base))
+            reviewed.append(_review(unit, one, command_for(one, cause), base))
         except Refusal as refusal:
             raise RefusedFor(assistant_id, refusal) from refusal
-    outcomes = tuple(outcome for _, outcome in proposals)
-    changed = any(outcome.event is not None for outcome in outcomes)
-    if not wish.dry_run:
-        for proposed, _ in proposals:
+    if not request.dry_run:
+        for proposed, _ in reviewed:
             unit.accept(proposed)
+    outcomes = tuple(outcome for _, outcome in reviewed)
+    is_recorded = not request.dry_run and any(one.event is not None for one in outcomes)
     return SetOutcome(
-        change_set_id=change_set_id if changed and not wish.dry_run else None,
-        tag=tag,
-        outcomes=outcomes,
+        change_set_id=change_set_id if is_recorded else None, tag=tag, outcomes=outcomes
     )
 
 
-def _propose(
-    unit: UnitOfWork, wish: ChangeRequest, command: Command, base: int | None
+def _request_for(request: SetChangeRequest, assistant_id: int) -> ChangeRequest:
+    return ChangeRequest(
+        caller=request.caller,
+        assistant_id=assistant_id,
+        reason=request.reason,
+        dry_run=request.dry_run,
+    )
+
+
+def _review(
+    unit: UnitOfWork, request: ChangeRequest, command: Command, base: int | None
 ) -> tuple[Proposed, Outcome]:
-    proposed = unit.propose(wish.caller, wish.assistant_id, command, wish.reason)
-    outcome = changes.judge(unit, wish, command, proposed, base, tells_between=wish.dry_run)
+    proposed = unit.propose(request.caller, request.assistant_id, command, request.reason)
+    outcome = review(unit, request, command, proposed, base, with_came_between=request.dry_run)
     if isinstance(command, UndoChange):
-        outcome = changes.undone(command, outcome)
-    if not wish.dry_run:
-        changes.stop(command, proposed, outcome)
+        outcome = with_secrets_kept(command, outcome)
+    if not request.dry_run:
+        raise_if_blocked(outcome)
     return proposed, outcome
 
 
-def _require_condition(unit: UnitOfWork, wish: SetChangeRequest, *, is_revert: bool) -> None:
-    """A set is conditional by its tag; taking one back keeps what came later by itself."""
-    free = is_revert or wish.dry_run or wish.condition.names_a_state
-    if not free and unit.policy(wish.caller.organization_id).require_condition:
-        raise changes.PreconditionRequired
+def _check_condition(
+    unit: UnitOfWork, request: SetChangeRequest, ids: list[int], *, is_revert: bool
+) -> str:
+    """The tag of the assistants' versions, where the request's condition holds for it.
+
+    A revert needs no condition: it keeps later changes anyway.
+    """
+    tag = _tag(unit, request.organization_id, ids)
+    if not request.condition.holds(tag):
+        raise StaleTag(tag)
+    if not (is_revert or request.dry_run or request.condition.names_a_state):
+        check_condition_given(unit, request.organization_id)
+    return tag
 
 
-def _tag(unit: UnitOfWork, caller: Caller, assistant_ids: list[int]) -> str:
-    organization_id = caller.organization_id
-    versions = [(one, unit.state(organization_id, one).version) for one in assistant_ids]
+def _tag(unit: UnitOfWork, organization_id: int, ids: list[int]) -> str:
+    versions = [(one, unit.state(organization_id, one).version) for one in ids]
     return tag_of(organization_id, "change-sets", msgspec.json.encode(versions))

@@ -1,10 +1,10 @@
-"""What was shown lately, as the bytes that were sent: a voice call waits on the next reading.
+"""The assistants that were read last, encoded: a voice call waits on the next read.
 
-A view is forgotten before the commit of what changes it begins, and while the commit runs nobody
-may remember it: who reads then reads the database. So no reader is shown what another reader, of
-whatever address, has already seen replaced. Who reads what is not remembered waits for a reading of
-the same that is under way. Where other processes write too, nobody does, and memory is held against
-the version in the database each time.
+A view is dropped before the commit of a change of it begins, and cannot be kept while the commit
+runs: readers then go to the database. So no reader sees a view that another reader, at whatever
+address, already saw replaced. Concurrent readers of a view that is not cached share one read.
+Where other processes write, too, reads are not shared, and each use of a view compares its version
+with the database.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from app.assistants import current as assistants
 from app.assistants import representation
-from app.assistants.changes import Assistant
-from app.assistants.preconditions import etag, tag_of
+from app.assistants.preconditions import tag_of
+from app.assistants.requests import Assistant
 from app.lru import LRUCache
 from projections import current
 from projections.current import Selection
@@ -30,25 +31,22 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.assistants.history import Assistants
     from app.storage.database import Database
     from projections.current import Key, Stamp
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
-_Chosen = tuple[int, int, "Selection", int, int]  # organization, its count, what, skip, limit
+# Organization, how often it changed, selection, skip, limit.
+_ListKey = tuple[int, int, "Selection", int, int]
 
 
 class View(Struct):
-    """A living assistant as everybody may see it, masked, and what is sent before it."""
+    """An existing assistant as it is shown, masked and encoded."""
 
     stamp: Stamp
     body: bytes
     tag: str
-    etag: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-    unchanged: tuple[tuple[bytes, bytes], ...]  # the headers for who has it
-    checked_at: float = 0  # when it was last held against the database: ``time.monotonic``
+    checked_at: float = 0  # when it was last compared with the database: ``time.monotonic``
 
     @property
     def version(self) -> int:
@@ -59,99 +57,95 @@ class View(Struct):
 def view_of(assistant: Assistant) -> View:
     """The view of an assistant."""
     shown = representation.of(assistant.organization_id, assistant.id, assistant.state)
-    body, held = shown.body, etag(shown.tag).encode()
-    unchanged = ((b"etag", held), (b"vary", b"Accept-Datetime"))
-    of_body = ((b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
-    stamp = current.stamp_of(assistant.state)
-    return View(stamp, body, shown.tag, held, unchanged + of_body, unchanged)
+    return View(current.stamp_of(assistant.state), shown.body, shown.tag)
 
 
 class Listed(Struct, frozen=True):
-    """Some of an organization's living assistants, newest first, as they are sent."""
+    """A list of an organization's assistants, newest first, encoded."""
 
     body: bytes
     tag: str
 
 
-def listed(organization_id: int, bodies: Iterable[bytes], *asked: Any) -> Listed:
-    """The list of encoded assistants; ``asked`` is all that says which list it is."""
+def listed(organization_id: int, bodies: Iterable[bytes], *query: Any) -> Listed:
+    """The list of encoded assistants. ``query`` tells this list from others of the organization."""
     body = b"[" + b",".join(bodies) + b"]"
-    resource = f"assistants?{msgspec.json.encode(asked).decode()}"
+    resource = f"assistants?{msgspec.json.encode(query).decode()}"
     return Listed(body, tag_of(organization_id, resource, body))
 
 
 class ViewCache:
-    """The views, and the lists of them, that were read last, each up to so many bytes.
+    """The views that were read last, and the lists of them, each up to ``most_bytes``.
 
-    ``is_alone`` says that this process alone writes the database; else ``staleness`` is how old
-    what is shown may be.
+    ``is_alone`` says that only this process writes the database. If not, a view may be shown for
+    ``staleness`` before it is compared with the database again.
     """
 
     def __init__(
         self,
         database: Database,
-        assistants: Assistants,
         *,
         is_alone: bool,
         staleness: timedelta = timedelta(0),
         most_bytes: int = _MOST_BYTES,
     ) -> None:
         self._database = database
-        self._assistants = assistants
         self._is_alone = is_alone
         self._staleness = staleness.total_seconds()
         self._views: LRUCache[Key, View] = LRUCache(most_bytes)
-        self._lists: LRUCache[_Chosen, Listed] = LRUCache(most_bytes // 2)
+        self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
         self._loading: dict[Key, asyncio.Task[View]] = {}
         self._changing: frozenset[Key] = frozenset()
-        self._moves: Counter[int] = Counter()  # of organizations: how often a change began or ended
+        # For each organization: how often the commit of a change began or ended.
+        self._changes: Counter[int] = Counter()
 
     @property
     def size(self) -> int:
-        """What is remembered, in bytes."""
+        """The weight of the cached views, in bytes."""
         return self._views.weight
 
     async def view(self, organization_id: int, assistant_id: int) -> View:
         """The view as it is now; raises ``AssistantNotFound``."""
         key = (organization_id, assistant_id)
-        known = self._views.get(key)
-        if known is not None and (self._is_good(known) or await self._is_current(key, known)):
-            return known
+        cached = self._views.get(key)
+        if cached is not None and (self._is_good(cached) or await self._is_current(key, cached)):
+            return cached
         if not self._is_alone:
-            moves = self._moves[organization_id]
+            changes = self._changes[organization_id]
             view = await self._load(key)
-            if self._is_still(organization_id, moves):
-                self._remember(key, view)
+            if self._is_unchanged(organization_id, changes):
+                self._keep(key, view)
             return view
         if key in self._changing:
             return await self._load(key)
         if key not in self._loading:
-            loading = asyncio.create_task(self._load_to_remember(key))
-            loading.add_done_callback(_look_at_failure)
+            loading = asyncio.create_task(self._load_and_keep(key))
+            loading.add_done_callback(_retrieve_exception)
             self._loading[key] = loading
-        return await asyncio.shield(self._loading[key])  # others wait for it, too
+        return await asyncio.shield(self._loading[key])  # others may wait for it, too
 
     async def select(
         self, organization_id: int, selection: Selection, *, skip: int, limit: int
     ) -> Listed:
-        """The views of the chosen living assistants, newest first, all of one moment.
+        """The list of the selected assistants, newest first, all of one moment.
 
-        Where nothing of the organization has changed since, it is the list that was sent before.
+        Where nothing of the organization changed since, it is the cached list.
         """
-        chosen = (organization_id, self._moves[organization_id], selection, skip, limit)
-        if self._is_alone and (known := self._lists.get(chosen)) is not None:
-            return known
-        views, read = await self._database.snapshot(
+        changes = self._changes[organization_id]
+        list_key = (organization_id, changes, selection, skip, limit)
+        if self._is_alone and (cached := self._lists.get(list_key)) is not None:
+            return cached
+        views, loaded = await self._database.snapshot(
             self._select, organization_id, selection, skip=skip, limit=limit
         )
         bodies = (view.body for view in views)
-        found = listed(organization_id, bodies, selection, skip, limit)
-        if self._is_still(organization_id, chosen[1]):
-            for number, view in read.items():
-                self._remember((organization_id, number), view)
+        result = listed(organization_id, bodies, selection, skip, limit)
+        if self._is_unchanged(organization_id, changes):
+            for assistant_id, view in loaded.items():
+                self._keep((organization_id, assistant_id), view)
             if self._is_alone:
-                self._lists.put(chosen, found, len(found.body) + _OVERHEAD)
-        return found
+                self._lists.put(list_key, result, len(result.body) + _OVERHEAD)
+        return result
 
     def _select(
         self,
@@ -162,91 +156,93 @@ class ViewCache:
         skip: int,
         limit: int,
     ) -> tuple[list[View], dict[int, View]]:
-        """The views, and those of them that were read: not remembered in their version."""
-        found = current.select_stamps(
+        """The selected views, and those of them that were loaded: not cached in their version."""
+        stamps = current.select_stamps(
             connection, organization_id, selection, skip=skip, limit=limit
         )
-        views = {number: self._views.peek((organization_id, number)) for number in found}
-        missing = [n for n, view in views.items() if view is None or view.stamp != found[n]]
-        read = _read(connection, organization_id, missing)
-        return [view for view in (views | read).values() if view is not None], read
+        views = {one: self._views.peek((organization_id, one)) for one in stamps}
+        missing = [one for one, view in views.items() if view is None or view.stamp != stamps[one]]
+        loaded = _load_views(connection, organization_id, missing)
+        return [view for view in (views | loaded).values() if view is not None], loaded
 
-    def known(self, organization_id: int, assistant_id: int) -> View | None:
-        """The view, where no look at the database is needed to know that it is good."""
+    def cached(self, organization_id: int, assistant_id: int) -> View | None:
+        """The cached view, if it is good without a look at the database."""
         view = self._views.get((organization_id, assistant_id))
         return view if view is not None and self._is_good(view) else None
 
     def age(self, view: View) -> int | None:
-        """How old it may be, in seconds; None where nothing older than now is shown."""
+        """How many seconds ago the view was compared; None where every view is current."""
         if self._is_alone or not self._staleness:
             return None
         return int(time.monotonic() - view.checked_at)
 
     def before_commit(self, keys: Iterable[Key]) -> None:
-        """Forget views whose change is about to be committed."""
+        """Drop the views that the commit changes."""
         self._changing = frozenset(keys)
-        self._moves.update(self._organizations_changing())
+        self._changes.update(self._organizations_changing())
         for key in self._changing:
             self._views.drop(key)
             self._loading.pop(key, None)
 
     def after_commit(self) -> None:
-        """Remember again: what was about to be committed is, or it will not be."""
-        self._moves.update(self._organizations_changing())
+        """Keep views again: the commit is done, or failed."""
+        self._changes.update(self._organizations_changing())
         self._changing = frozenset()
 
-    def _is_still(self, organization_id: int, moves: int) -> bool:
-        """Whether nothing that was read since is another by now, or is about to be."""
+    def _is_unchanged(self, organization_id: int, changes: int) -> bool:
+        """Whether no commit began or ended since there were so many changes, and none runs."""
         is_changing = organization_id in self._organizations_changing()
-        return moves == self._moves[organization_id] and not is_changing
+        return changes == self._changes[organization_id] and not is_changing
 
     def _organizations_changing(self) -> set[int]:
         return {organization_id for organization_id, _ in self._changing}
 
     async def _load(self, key: Key) -> View:
         began = time.monotonic()
-        view = view_of(await self._assistants.get(*key))
+        view = view_of(await self._database.read(assistants.get, *key))
         view.checked_at = began
         return view
 
-    async def _load_to_remember(self, key: Key) -> View:
+    async def _load_and_keep(self, key: Key) -> View:
         try:
             view = await self._load(key)
         finally:
-            # What was read before a change may be what it changes: answer, don't remember.
-            is_still_so = self._loading.get(key) is asyncio.current_task()
-            if is_still_so:
+            # A commit began meanwhile: the view may be outdated. Return it, but don't keep it.
+            is_unchanged = self._loading.get(key) is asyncio.current_task()
+            if is_unchanged:
                 del self._loading[key]
-        if is_still_so:
-            self._remember(key, view)
+        if is_unchanged:
+            self._keep(key, view)
         return view
 
-    def _is_good(self, known: View) -> bool:
-        return self._is_alone or time.monotonic() - known.checked_at < self._staleness
+    def _is_good(self, view: View) -> bool:
+        return self._is_alone or time.monotonic() - view.checked_at < self._staleness
 
-    async def _is_current(self, key: Key, known: View) -> bool:
+    async def _is_current(self, key: Key, view: View) -> bool:
         began = time.monotonic()
-        if known.stamp != await self._database.read(current.existing_stamp, *key):
+        if view.stamp != await self._database.read(current.existing_stamp, *key):
             return False
-        known.checked_at = began
+        view.checked_at = began
         return True
 
-    def _remember(self, key: Key, view: View) -> None:
+    def _keep(self, key: Key, view: View) -> None:
         self._views.put(key, view, len(view.body) + _OVERHEAD)
 
 
-def _read(
-    connection: sa.Connection, organization_id: int, numbers: Sequence[int]
+def _load_views(
+    connection: sa.Connection, organization_id: int, assistant_ids: Sequence[int]
 ) -> dict[int, View]:
-    chosen = Selection(assistant_ids=tuple(numbers))
-    read = current.select(connection, organization_id, chosen) if numbers else []
+    selection = Selection(assistant_ids=tuple(assistant_ids))
+    selected = current.select(connection, organization_id, selection) if assistant_ids else []
     return {
-        number: view_of(Assistant(organization_id=organization_id, id=number, state=state))
-        for number, state in read
+        assistant_id: view_of(
+            Assistant(organization_id=organization_id, id=assistant_id, state=state)
+        )
+        for assistant_id, state in selected
     }
 
 
-def _look_at_failure(loading: asyncio.Task[View]) -> None:
-    """Who waited for it may have gone, and the loop complains of failures that nobody saw."""
+def _retrieve_exception(loading: asyncio.Task[View]) -> None:
+    """The readers may be gone, and the loop logs an exception that nothing retrieved."""
     if not loading.cancelled():
         loading.exception()

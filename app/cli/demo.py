@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from app.accounts import api_keys, organizations, principals
 from app.accounts.principals import Role
-from app.assistants import changes as service
-from app.assistants.changes import ChangeRequest
+from app.assistants import changes
+from app.assistants.requests import ChangeRequest
 from app.services import open_services
 from app.transactions.unit_of_work import Caller, system
 from events.changed import Cause
 from events.patch import read_create, read_patch
 
 if TYPE_CHECKING:
-    from app.assistants.changes import Outcome
+    from app.assistants.requests import Outcome
     from app.config import Config
     from app.transactions.unit_of_work import UnitOfWork
     from events.patch import SettingsPatch
@@ -170,11 +170,11 @@ async def _seed(config: Config) -> str:
 
 
 def _create(caller: Caller, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
-    return service.create(unit, caller, patch)
+    return changes.create(unit, caller, patch)
 
 
 def _change(wish: ChangeRequest, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
-    return service.change(unit, wish, patch, Cause(type="patch"))
+    return changes.change(unit, wish, patch, Cause(type="patch"))
 
 
 def _interleaved() -> list[tuple[str, Change]]:

@@ -22,7 +22,7 @@ from uvicorn.supervisors import Multiprocess
 from app import log
 from app.accounts import api_keys, organizations, principals
 from app.accounts.sessions import Codes
-from app.assistants import secrets
+from app.assistants import purging, secrets
 from app.audit import signing
 from app.audit.resume import NotAnExport
 from app.audit.signing import AuditKeyMissing
@@ -381,7 +381,7 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
         if confirm_clock:
             for one in ids:
                 unit.confirm_time(one)
-        purged = [secrets.purge(one, config.grace, unit) for one in ids]
+        purged = [purging.purge(one, config.grace, unit) for one in ids]
         now = unit.clock()
     terminal.say(f"{sum(one.count for one in purged)} secrets purged")
     if doubted := sum(one.doubted for one in purged):

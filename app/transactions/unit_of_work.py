@@ -7,7 +7,7 @@ has recorded nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from app.transactions.state_cache import Head, StateCache
     from app.vault.store import Vault
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 
 class Caller(Struct, frozen=True, kw_only=True):
     """On whose behalf something happens."""
@@ -61,6 +64,7 @@ class Proposed(Struct, frozen=True, kw_only=True):
 
     assistant_id: int
     state: State  # before it
+    after: State  # once it is recorded
     proposal: Proposal
     sealed: dict[str, Sealed]
 
@@ -203,24 +207,35 @@ class UnitOfWork:
                 command = msgspec.structs.replace(command, equal=equal)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)
-        return Proposed(assistant_id=assistant_id, state=state, proposal=proposal, sealed=sealed)
+        event = proposal.event
+        return Proposed(
+            assistant_id=assistant_id,
+            state=state,
+            after=state if event is None else evolve(state, event),
+            proposal=proposal,
+            sealed=sealed,
+        )
 
     def accept(self, proposed: Proposed) -> State:
         """Record what was proposed, if it is anything: the state now."""
-        event = proposed.proposal.event
+        event, after = proposed.proposal.event, proposed.after
         if event is None:
-            return proposed.state
+            return after
         counter = self.counter(event.organization_id)
         if event.sequence != counter.sequence + 1:  # others were accepted since it was proposed
-            said = event.clock_time or event.occurred_at
-            occurred_at, clock_time = moment(said, counter.last_occurred_at)
+            proposed_at = event.occurred_at
+            occurred_at, clock_time = moment(
+                event.clock_time or proposed_at, counter.last_occurred_at
+            )
             event = msgspec.structs.replace(
                 event,
                 sequence=counter.sequence + 1,
                 occurred_at=occurred_at,
                 clock_time=clock_time,
             )
-        return self._record(event, proposed.state, proposed.sealed)
+            if occurred_at != proposed_at:
+                after = evolve(proposed.state, event)
+        return self._record(event, after, proposed.sealed)
 
     def longer_ago(self, organization_id: int, age: timedelta) -> datetime:
         """What was before this moment is older than ``age``, as far as time is believed.
@@ -273,6 +288,13 @@ class UnitOfWork:
         """Record an event of the organization's log that is in no assistant's stream."""
         said = msgspec.structs.asdict(self._envelope(caller, 0, reason)) | {"assistant_id": None}
         self._append(kind(**said | members))
+
+    def read(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a read in this transaction. What was recorded is written first, so it sees it."""
+        self.flush()
+        return work(self.connection, *args, **kwargs)
 
     def flush(self) -> None:
         """Write everything that was recorded since the last time."""
@@ -365,20 +387,20 @@ class UnitOfWork:
             for secret_id, new in sealed.items()
         }
 
-    def _record(self, event: Event, state: State, sealed: dict[str, Sealed]) -> State:
+    def _record(self, event: Event, after: State, sealed: dict[str, Sealed]) -> State:
         key = (event.organization_id, event.assistant_id)
         counter = self._counters[event.organization_id]
         counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
         self._append(event)
-        self._states[key] = self._touched[key] = evolved = evolve(state, event)
+        self._states[key] = self._touched[key] = after
         self.changed.add(key)
-        if keyframes.is_due(evolved):
-            self._frames.append((key, evolved))
+        if keyframes.is_due(after):
+            self._frames.append((key, after))
         secrets = self._secrets.setdefault(event.organization_id, [])
         for secret_id in _new_secret_ids(event):
             if secret_id in sealed:  # an equal secret keeps the reference that it had
                 secrets.append((event.assistant_id, secret_id, sealed[secret_id]))
-        return self._states[key]
+        return after
 
     def _append(self, event: LogEvent) -> None:
         counter = self._counters[event.organization_id]

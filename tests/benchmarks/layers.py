@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.accounts.authenticator import Authenticator
 from app.api import responses
-from app.assistants.changes import Assistant
+from app.assistants.requests import Assistant
 from app.services import utc_now
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork

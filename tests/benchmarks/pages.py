@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from statistics import median
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import UnitOfWork
 from events.changed import Cause
 from events.patch import read_patch

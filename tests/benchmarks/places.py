@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.config import Config
 from app.storage.database import Database
 from app.transactions.state_cache import StateCache

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from events.changed import Actor, Cause

@@ -30,7 +30,7 @@ from msgspec import Struct
 from pyarrow import parquet
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.audit import verify
 from app.cli.main import cli
 from app.services import open_services

@@ -25,7 +25,7 @@ from click.testing import CliRunner
 from msgspec import Struct
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.cli.main import cli
 from app.services import open_services
 from app.transactions.unit_of_work import Caller, UnitOfWork

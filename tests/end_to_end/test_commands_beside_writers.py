@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants import changes, reversals
+from app.assistants.requests import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
@@ -134,7 +134,7 @@ def delete(unit: UnitOfWork) -> None:
 
 
 def restore(unit: UnitOfWork) -> None:
-    changes.restore(unit, ChangeRequest(caller=CALLER, assistant_id=1))
+    reversals.restore(unit, ChangeRequest(caller=CALLER, assistant_id=1))
 
 
 def set_secret_of_the_second(unit: UnitOfWork) -> None:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from app.assistants import changes as service
+from app.assistants import current
 from app.services import Services, open_services, utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
@@ -352,7 +353,7 @@ def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: P
         assert [type(outcome) for outcome in outcomes] == [WriterStopped] * 4
         with pytest.raises(WriterStopped):
             made_of.writer.check()
-        state = (await made_of.assistants.get(1, 1)).state
+        state = (await made_of.database.read(current.get, 1, 1)).state
         assert state.version == 2  # what was committed before is still served
 
     with_services(database, scenario)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.assistants import changes, policy
-from app.assistants.changes import ChangeRequest
+from app.assistants import changes, policy, reversals
 from app.assistants.references import Reference
+from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault.store import Vault, open_vault
 from events import store
@@ -115,7 +115,7 @@ class Desk:
         return self._handle(organization_id, assistant_id, DeleteAssistant())[1]
 
     def revive(self, organization_id: int, assistant_id: int) -> None:
-        changes.restore(self._unit, self._wish(organization_id, assistant_id))
+        reversals.restore(self._unit, self._wish(organization_id, assistant_id))
 
     def end_or_revive(self, organization_id: int, assistant_id: int) -> None:
         """Delete an assistant that lives, and restore one that doesn't."""
@@ -128,14 +128,14 @@ class Desk:
         """Undo one of the changes that there were; what it does with conflicts, too, varies."""
         wish = self._wish(organization_id, assistant_id)
         how = _ON_CONFLICT[number % len(_ON_CONFLICT)]
-        changes.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
+        reversals.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
 
     def roll_back(
         self, organization_id: int, assistant_id: int, number: int, paths: tuple[str, ...]
     ) -> None:
         """Restore parts of one of the states that there were."""
         wish = self._wish(organization_id, assistant_id)
-        changes.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
+        reversals.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
 
     def label(self, organization_id: int, assistant_id: int, number: int, name: str | None) -> None:
         """Name one of the versions that there are, or take its name away."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 
+from app.assistants.preconditions import etag
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _PREFIX = "/api/v1/assistants/"
 _LONGEST_ID = 9  # digits: no longer one is sure to be one that can exist
 _ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
+_VARY = (b"vary", b"Accept-Datetime")
+_JSON = (b"content-type", b"application/json")
 _NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
 
 
@@ -43,7 +47,7 @@ class Shortcut:
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _answer(self, scope: Any) -> tuple[int, tuple[tuple[bytes, bytes], ...], bytes] | None:
+    def _answer(self, scope: Any) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
         who: Principal | None = scope["principal"]
         if who is None or scope["method"] != "GET" or scope["query_string"]:
             return None
@@ -51,22 +55,24 @@ class Shortcut:
         number = path[len(_PREFIX) :]
         if not (path.startswith(_PREFIX) and _is_plain_id(number)):
             return None
-        held = b""
+        if_none_match = b""
         for name, value in scope["headers"]:
             if name in _NOT_PLAIN:
                 return None
             if name == b"if-none-match":
-                if held or not _ONE_TAG.fullmatch(value):
+                if if_none_match or not _ONE_TAG.fullmatch(value):
                     return None
-                held = value
-        view = self._views().known(who.organization_id, int(number))
+                if_none_match = value
+        view = self._views().cached(who.organization_id, int(number))
         if view is None:
             return None
+        tag = etag(view.tag).encode()
         age = self._views().age(view)
-        more = () if age is None else ((b"age", b"%d" % age),)
-        if held == view.etag:
-            return 304, view.unchanged + more, b""
-        return 200, view.headers + more, view.body
+        of_age = [] if age is None else [(b"age", b"%d" % age)]
+        if if_none_match == tag:
+            return 304, [(b"etag", tag), _VARY, *of_age], b""
+        length = (b"content-length", b"%d" % len(view.body))
+        return 200, [(b"etag", tag), _VARY, _JSON, length, *of_age], view.body
 
 
 def _is_plain_id(text: str) -> bool:

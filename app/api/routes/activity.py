@@ -16,6 +16,7 @@ from app.api.examples import ACTIVITY
 from app.api.media_types import JSON
 from app.api.parameters import invalid_query
 from app.api.request import ApiRequest
+from app.assistants import current
 from app.storage.tables import MAX_ID
 from projections.activity import ActiveAssistant
 from projections.current import Selection
@@ -56,8 +57,15 @@ async def list_activity(
         raise invalid_query("search", "No name holds NUL")
     selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
     until = request.services.clock().date()
-    since, total, active = await request.services.assistants.activity(
-        principal.organization_id, selection, sort, until, days=days, skip=skip, limit=limit
+    since, total, active = await request.services.database.snapshot(
+        current.activity,
+        principal.organization_id,
+        selection,
+        sort,
+        until,
+        days=days,
+        skip=skip,
+        limit=limit,
     )
     answer = Activity(since=since, until=until, total=total, assistants=active)
     return Response(msgspec.json.encode(answer), media_type=JSON)

@@ -39,9 +39,9 @@ from app.api.responses import (
     done,
 )
 from app.api.writes import carry_out
-from app.assistants import changes
-from app.assistants.changes import Assistant
+from app.assistants import changes, current
 from app.assistants.references import read_reference
+from app.assistants.requests import Assistant
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
@@ -55,7 +55,7 @@ from events.settings import (
     AssistantCreate,
     AssistantResponse,
 )
-from projections.current import Selection
+from projections.current import Selection, count
 from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
@@ -189,8 +189,8 @@ async def list_assistants(
             principal.organization_id, selection, skip=skip, limit=limit
         )
     else:
-        past = await services.assistants.select_at(
-            principal.organization_id, then, selection, skip=skip, limit=limit
+        past = await services.database.snapshot(
+            current.select_at, principal.organization_id, then, selection, skip=skip, limit=limit
         )
         bodies = (responses.encode(assistant) for assistant in past)
         assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
@@ -216,7 +216,7 @@ async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] 
     principal = request.principal
     selection = Selection(active=True if active_only else None)
     return Count(
-        count=await request.services.assistants.count(principal.organization_id, selection)
+        count=await request.services.database.read(count, principal.organization_id, selection)
     )
 
 
@@ -255,7 +255,9 @@ async def export_assistants(
     table = read_table(format, formulas, bom=bom)
     selection = _export_selection(assistant_ids, search, status)
     principal = request.principal
-    assistants = await request.services.assistants.select(principal.organization_id, selection)
+    assistants = await request.services.database.read(
+        current.select, principal.organization_id, selection
+    )
     rows = [_export_row(assistant) for assistant in assistants]
     body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
     return Response(
@@ -392,7 +394,6 @@ async def get_assistant(
     principal = request.principal
     known, condition = known_id(assistant_id), request.condition
     then = _moment(request, as_of)
-    assistants = request.services.assistants
     if version is not None and as_of is not None:
         raise invalid_query("as_of", "Input should not be given beside version")
     point = read_reference(version, ("query", "version")) if version is not None else then
@@ -400,7 +401,9 @@ async def get_assistant(
         views = request.services.views
         view = await views.view(principal.organization_id, known)
         return responses.shown(view, condition, views.age(view))
-    past = await assistants.at(principal.organization_id, known, point)
+    past = await request.services.database.snapshot(
+        current.at, principal.organization_id, known, point
+    )
     asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
     return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", asked)
 

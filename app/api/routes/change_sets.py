@@ -21,13 +21,13 @@ from app.api.writes import carry_out
 from app.assistants import change_sets, representation
 from app.assistants.change_sets import (
     MOST,
-    MOST_LOOKED_AT,
+    MOST_COMPARED,
     ChangeSetNotFound,
     RefusedFor,
     SetChangeRequest,
     SetOutcome,
 )
-from app.assistants.history import DiffEntry, operation
+from app.assistants.comparing import DiffEntry
 from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
@@ -36,14 +36,13 @@ from events.errors import FieldError, InvalidSettings, Refusal
 from events.patch import clean_reason, read_patch
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
-from events.secrets import mask
 from events.settings import Moment, Reason
 from projections import current
 from projections.current import Selection
 from projections.history import ChangedPath, changed_paths
 
 if TYPE_CHECKING:
-    from app.assistants.changes import Outcome
+    from app.assistants.requests import Outcome
     from app.transactions.unit_of_work import UnitOfWork
     from events.changed import AssistantSettingsChanged
     from events.patch import SettingsPatch
@@ -252,7 +251,7 @@ def _chosen(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> l
     selection = Selection(active=chosen.is_active, search=chosen.search)
     _check_count(
         current.count(unit.connection, organization_id, selection),
-        MOST_LOOKED_AT if chosen.settings else MOST,
+        MOST_COMPARED if chosen.settings else MOST,
         "filter",
     )
     ids = change_sets.choose(unit, organization_id, selection, chosen.settings)
@@ -313,29 +312,14 @@ async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response
 )
 async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """For each assistant what the set changed of it, masked."""
-    events = await _events(request, change_set_id)
-    erased = await request.services.assistants.erased_versions(
-        events[0].organization_id, [event.assistant_id for event in events]
+    diffs = await request.services.database.snapshot(
+        change_sets.diff, request.principal.organization_id, _known(change_set_id)
     )
-    body = [_diff(event, erased.get(event.assistant_id, 0)) for event in events]
+    body = [
+        ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=entries)
+        for event, entries in diffs
+    ]
     return Response(msgspec.json.encode(body), media_type=JSON)
-
-
-def _diff(event: AssistantSettingsChanged, erased_version: int) -> ChangeSetDiff:
-    return ChangeSetDiff(
-        assistant_id=event.assistant_id,
-        version=event.version,
-        diff=[
-            DiffEntry(
-                path=path,
-                op=operation(change),
-                before=mask(change.before, erased_version),
-                after=mask(change.after, erased_version),
-                changed_by=[event.version],
-            )
-            for path, change in event.changes.items()
-        ],
-    )
 
 
 @post(

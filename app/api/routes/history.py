@@ -22,7 +22,7 @@ from app.api.parameters import Number, known_id, moment, number
 from app.api.request import ApiRequest
 from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
 from app.api.writes import carry_out
-from app.assistants import changes
+from app.assistants import history, reversals
 from app.assistants.references import read_reference
 from events.errors import VersionNotFound
 from events.patch import clean_reason
@@ -85,7 +85,8 @@ async def list_history(
         until=moment("until", until),
         before_version=read_cursor(cursor),
     )
-    entries = await request.services.assistants.history(
+    entries = await request.services.database.snapshot(
+        history.entries,
         principal.organization_id,
         known_id(assistant_id),
         filters,
@@ -117,7 +118,8 @@ async def get_history_entry(
         request.require(Role.admin)
     principal = request.principal
     known, version = known_id(assistant_id), _known_version(assistant_id, version_id)
-    found = await request.services.assistants.history(
+    found = await request.services.database.snapshot(
+        history.entries,
         principal.organization_id,
         known,
         Filter(before_version=version + 1),
@@ -166,7 +168,7 @@ async def roll_back_to_entry(
     preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.roll_back(
+        outcome = reversals.roll_back(
             unit, change, entry, before=True, restore_secrets=body.restore_secrets
         )
         kept = {"x-secrets-kept": str(len(outcome.secrets_kept))}

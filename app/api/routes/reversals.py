@@ -22,8 +22,9 @@ from app.api.parameters import Number, moment
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant, Plan
 from app.api.writes import carry_out
-from app.assistants import changes
+from app.assistants import reversals
 from app.assistants.references import LABEL, Reference, read_reference
+from app.assistants.requests import Outcome
 from app.naming import MOST_OF_LABEL
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason
@@ -104,7 +105,7 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
     preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.roll_back(
+        outcome = reversals.roll_back(
             unit,
             change,
             target,
@@ -142,7 +143,7 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
     preferences = request.preferences_with(dry_run=body.dry_run)
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.undo(
+        outcome = reversals.undo(
             unit,
             change,
             version,
@@ -174,7 +175,7 @@ async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Respon
     preferences = request.preferences
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        return responses.changed(changes.restore(unit, change), preferences)
+        return responses.changed(reversals.restore(unit, change), preferences)
 
     return await carry_out(request, change.caller, work, dry_run=change.dry_run)
 
@@ -196,7 +197,7 @@ def _target(body: Rollback) -> Reference | datetime:
     return then
 
 
-def _kept(outcome: changes.Outcome) -> dict[str, str]:
+def _kept(outcome: Outcome) -> dict[str, str]:
     return {"x-secrets-kept": str(len(outcome.secrets_kept))}
 
 

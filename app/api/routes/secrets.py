@@ -15,7 +15,8 @@ from app.api.parameters import Number, known_id
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
-from app.assistants import changes, secrets
+from app.assistants import purging, secrets, states
+from app.assistants.review import check_condition
 from events import policy
 from events.changed import Cause
 from events.patch import clean_reason
@@ -87,11 +88,10 @@ async def reveal_secrets(request: ApiRequest, assistant_id: Number) -> Response[
     """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
     await request.refuse_dry_run()
     body = await request.body_as(Reveal)
-    values = await request.services.secrets.reveal(
-        request.caller(),
-        known_id(assistant_id),
-        tuple(body.paths),
-        clean_reason(body.reason),
+    caller, known = request.caller(), known_id(assistant_id)
+    paths, reason = tuple(body.paths), clean_reason(body.reason)
+    values = await request.services.writer.write(
+        caller.organization_id, lambda unit: secrets.reveal(unit, caller, known, paths, reason)
     )
     return Response(
         msgspec.json.encode(RevealedSecrets(secrets=values)),
@@ -119,8 +119,7 @@ async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[b
     change = request.change_request(assistant_id, await _reason(request))
 
     def work(unit: UnitOfWork) -> Response[bytes]:
-        state = changes.living_or_deleted(unit, change.caller, change.assistant_id)
-        changes.check_condition(unit, change, state)
+        check_condition(unit, change, states.existing_or_deleted(unit, change.key))
         _check_reason(unit, change.caller, change.reason)
         return _erased(
             secrets.erase_assistant(
@@ -187,7 +186,7 @@ async def _carry_out(
 ) -> Response[bytes]:
     """Carry out what destroys: 200 once it is gone from the disk, too, else 202."""
     response = await carry_out(request, caller, work)
-    if response.status_code == HTTP_200_OK and not await request.services.secrets.scrub():
+    if response.status_code == HTTP_200_OK and not await purging.scrub(request.services.database):
         return _not_gone_yet(response)
     return response
 

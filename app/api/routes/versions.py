@@ -27,8 +27,8 @@ from app.api.parameters import Number, known_id, query_text
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done, read
 from app.api.writes import carry_out
-from app.assistants import changes
-from app.assistants.history import BlameEntry, DiffEntry
+from app.assistants import changes, comparing, history
+from app.assistants.comparing import BlameEntry, DiffEntry
 from app.assistants.preconditions import tag_of
 from app.assistants.references import LATEST, Reference, read_reference
 from app.naming import MOST_OF_LABEL, clean_label
@@ -105,7 +105,8 @@ async def list_versions(
     if include_deleted:
         request.require(Role.admin)
     principal = request.principal
-    entries = await request.services.assistants.versions(
+    entries = await request.services.database.snapshot(
+        history.versions,
         principal.organization_id,
         known_id(assistant_id),
         read_cursor(cursor),
@@ -143,8 +144,12 @@ async def get_version(
         request.require(Role.admin)
     principal = request.principal
     known, condition = known_id(assistant_id), request.condition
-    shown = await request.services.assistants.version(
-        principal.organization_id, known, _in_path(version), include_deleted=include_deleted
+    shown = await request.services.database.snapshot(
+        history.version,
+        principal.organization_id,
+        known,
+        _in_path(version),
+        include_deleted=include_deleted,
     )
     body = msgspec.json.encode(
         msgspec.to_builtins(shown.entry)
@@ -241,7 +246,8 @@ async def diff_versions(
     principal = request.principal
     older, newer = _end(request, "from"), _end(request, "to")
     as_patch = any(JSON_PATCH in line for line in chosen_by(request, "Accept"))
-    entries = await request.services.assistants.diff(
+    entries = await request.services.database.snapshot(
+        comparing.diff,
         principal.organization_id,
         known_id(assistant_id),
         older,
@@ -281,13 +287,18 @@ async def blame_assistant(
         request.require(Role.admin)
     principal = request.principal
     known, reference = known_id(assistant_id), read_reference(version, ("query", "version"))
-    assistants = request.services.assistants
+    database = request.services.database
     if not path:
-        blame = await assistants.blame(
-            principal.organization_id, known, reference, include_deleted=include_deleted
+        blame = await database.snapshot(
+            comparing.blame,
+            principal.organization_id,
+            known,
+            reference,
+            include_deleted=include_deleted,
         )
         return Response(msgspec.json.encode(blame), media_type=JSON)
-    entries = await assistants.changes_of(
+    entries = await database.snapshot(
+        comparing.changes_of_path,
         principal.organization_id,
         known,
         path,

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Struct
 
 from app.assistants import changes, policy
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store

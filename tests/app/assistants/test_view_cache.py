@@ -14,8 +14,7 @@ import msgspec
 import pytest
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
-from app.assistants.history import Assistants
+from app.assistants.requests import ChangeRequest
 from app.assistants.view_cache import Listed, ViewCache, listed
 from app.services import utc_now
 from app.storage.database import Database
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from app.assistants.changes import Assistant
     from tests.conftest import Organization, Server
 
 WRITES = [one for one in OPERATIONS if one.verb != "GET"]
@@ -234,20 +232,21 @@ def test_no_reader_is_shown_less_than_somebody_saw_before(
 # -- the memory itself
 
 
-class Slow(Assistants):
-    """Assistants whose readings wait, each until it is let go, with what it has read."""
+class Slow:
+    """Makes each read of a database wait with its result until it may go."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(database)
+    def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._read = database.read
         self.has_read, self.may_go = asyncio.Event(), asyncio.Event()
         self.readings = 0
+        monkeypatch.setattr(database, "read", self.read)
 
-    async def get(self, organization_id: int, assistant_id: int) -> Assistant:
+    async def read(self, work: Any, *args: Any) -> Any:
         self.readings += 1
-        found = await super().get(organization_id, assistant_id)
+        result = await self._read(work, *args)
         self.has_read.set()
         await self.may_go.wait()
-        return found
+        return result
 
 
 class Beside:
@@ -305,13 +304,13 @@ async def beside(folder: Path) -> AsyncIterator[Beside]:
 
 @pytest.mark.parametrize("is_guarded", [True, False])
 def test_what_was_read_before_a_change_is_not_remembered_after_it(
-    tmp_path: Path, *, is_guarded: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
 ) -> None:
     async def story() -> tuple[int, int]:
         async with beside(tmp_path) as writer:
             writer.create()
-            slow = Slow(writer.database)
-            views = ViewCache(writer.database, slow, is_alone=True)
+            slow = Slow(writer.database, monkeypatch)
+            views = ViewCache(writer.database, is_alone=True)
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             if is_guarded:
@@ -328,17 +327,17 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
     async def story() -> None:
         async with beside(tmp_path) as writer:
             writer.create()
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, is_alone=True)
             assert (await views.view(1, 1)).version == 1
             views.before_commit([(1, 1)])
-            assert views.known(1, 1) is None
+            assert views.cached(1, 1) is None
             assert (await views.view(1, 1)).version == 1
             writer.change(1, "Night desk")
             assert (await views.view(1, 1)).version == 2  # others may have seen it
-            assert views.known(1, 1) is None
+            assert views.cached(1, 1) is None
             views.after_commit()
             assert (await views.view(1, 1)).version == 2
-            assert views.known(1, 1) is not None
+            assert views.cached(1, 1) is not None
 
     asyncio.run(story())
 
@@ -351,7 +350,7 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
         async with beside(tmp_path) as writer:
             for _ in range(3):
                 writer.create()
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, is_alone=True)
             reading = writer.database.snapshot
 
             async def slow(work: Any, *args: Any, **named: Any) -> Any:
@@ -365,7 +364,7 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
             monkeypatch = pytest.MonkeyPatch()
             monkeypatch.setattr(writer.database, "snapshot", slow)
             monkeypatch.setattr(
-                views, "changed", views.after_commit if is_guarded else lambda: None
+                views, "after_commit", views.after_commit if is_guarded else lambda: None
             )
             before = versions(await views.select(1, Selection(), skip=0, limit=2))
             monkeypatch.undo()
@@ -383,7 +382,7 @@ def test_a_list_that_is_read_while_a_commit_runs_is_not_remembered(
     async def story() -> list[int]:
         async with beside(tmp_path) as writer:
             writer.create()
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, is_alone=True)
             if is_guarded:
                 views.before_commit([(1, 1)])
             assert versions(await views.select(1, Selection(), skip=0, limit=2)) == [1]
@@ -399,7 +398,7 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
         async with beside(tmp_path) as writer:
             for _ in range(3):
                 writer.create()
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, is_alone=True)
             first = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(first) == [1, 1, 1]
             shown = [await views.view(1, number) for number in (3, 2, 1)]
@@ -425,12 +424,14 @@ def versions(found: Listed) -> list[int]:
     return [assistant["version"] for assistant in msgspec.json.decode(found.body)]
 
 
-def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
+def test_who_reads_the_same_at_once_shares_one_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def story() -> None:
         async with beside(tmp_path) as writer:
             writer.create()
-            slow = Slow(writer.database)
-            views = ViewCache(writer.database, slow, is_alone=True)
+            slow = Slow(writer.database, monkeypatch)
+            views = ViewCache(writer.database, is_alone=True)
             readers = [asyncio.create_task(views.view(1, 1)) for _ in range(5)]
             await slow.has_read.wait()
             readers[0].cancel()
@@ -446,7 +447,7 @@ def test_who_reads_the_same_at_once_shares_one_reading(tmp_path: Path) -> None:
 def test_a_reading_that_fails_is_not_remembered(tmp_path: Path) -> None:
     async def story() -> None:
         async with beside(tmp_path) as writer:
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=True)
+            views = ViewCache(writer.database, is_alone=True)
             for _ in range(2):
                 with pytest.raises(AssistantNotFound):
                     await views.view(1, 1)
@@ -463,8 +464,7 @@ def test_where_others_write_each_reading_looks_at_the_version(
     async def story() -> tuple[int, bool, bool]:
         async with beside(tmp_path) as writer:
             writer.create()
-            found = Assistants(writer.database)
-            views = ViewCache(writer.database, found, is_alone=is_alone)
+            views = ViewCache(writer.database, is_alone=is_alone)
             first = await views.view(1, 1)
             is_same = await views.view(1, 1) is first
             writer.change(1, "Night desk")
@@ -490,12 +490,11 @@ def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
         async with beside(tmp_path) as writer:
             writer.create()
             older = writer.copied(tmp_path / "older.db")
-            views = ViewCache(writer.database, Assistants(writer.database), is_alone=False)
+            views = ViewCache(writer.database, is_alone=False)
             for one, name in ((writer, "Lost"), (older, "Kept")):
                 one.change(1, name)
             before = await names(views)
             monkeypatch.setattr(views, "_database", older.database)
-            monkeypatch.setattr(views, "_assistants", Assistants(older.database))
             after = await names(views)
             older.close()
             await older.database.close()
@@ -535,8 +534,8 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
     async def story() -> tuple[list[int], int]:
         async with beside(tmp_path) as writer:
             writer.create()
-            slow = Slow(writer.database)
-            views = ViewCache(writer.database, slow, is_alone=False, staleness=timedelta(hours=1))
+            slow = Slow(writer.database, monkeypatch)
+            views = ViewCache(writer.database, is_alone=False, staleness=timedelta(hours=1))
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             slow.has_read.clear()
@@ -550,7 +549,7 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
             return shown, (await views.view(1, 1)).version
 
     if not is_guarded:
-        monkeypatch.setattr(ViewCache, "_is_still", lambda *_: True)
+        monkeypatch.setattr(ViewCache, "_is_unchanged", lambda *_: True)
     assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
 
 
@@ -560,18 +559,17 @@ def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) ->
             for _ in range(6):
                 writer.create()
             writer.create("x" * 30_000)
-            found = Assistants(writer.database)
-            sizes = ViewCache(writer.database, found, is_alone=True)
+            sizes = ViewCache(writer.database, is_alone=True)
             await sizes.view(1, 1)
             room = sizes.size * 4 + 100
-            views = ViewCache(writer.database, found, is_alone=True, most_bytes=room)
+            views = ViewCache(writer.database, is_alone=True, most_bytes=room)
             for number in (1, 2, 3, 4, 1, 5, 6):
                 await views.view(1, number)
                 assert views.size <= room
-            known = [number for number in range(1, 8) if views.known(1, number)]
+            known = [number for number in range(1, 8) if views.cached(1, number)]
             assert known == [1, 4, 5, 6]
             await views.view(1, 7)  # larger than all of it: nothing makes room for that
-            assert views.known(1, 7) is None
-            assert views.known(1, 6) is not None
+            assert views.cached(1, 7) is None
+            assert views.cached(1, 6) is not None
 
     asyncio.run(story())

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.assistants import changes
-from app.assistants.changes import ChangeRequest
+from app.assistants.requests import ChangeRequest
 from app.cli import copy
 from app.cli.copy import NotACopy
 from app.services import utc_now

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from app.assistants import changes, policy
-from app.assistants.changes import ChangeRequest, PreconditionRequired
+from app.assistants.requests import ChangeRequest, PreconditionRequired
 from app.lru import LRUCache
 from app.services import utc_now
 from app.transactions.state_cache import Head, StateCache

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from app.assistants import changes
-from app.assistants.changes import Outcome
-from app.assistants.history import Assistants
+from app.assistants.requests import Outcome
 from app.assistants.view_cache import ViewCache
 from app.services import utc_now
 from app.storage import engines
@@ -49,7 +48,7 @@ def on_postgresql(database: Path) -> Iterator[Path]:
 async def writer_of(path: Path, kind: type[WriteQueue] = WriteQueue) -> AsyncIterator[WriteQueue]:
     """A writer that does not serve its queue before it is started."""
     database = Database(url_of(path))
-    views = ViewCache(database, Assistants(database), is_alone=database.is_embedded)
+    views = ViewCache(database, is_alone=database.is_embedded)
     try:
         yield kind(database, store.open_vault(config_of(path)), utc_now, views)
     finally:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from app.assistants import secrets
+from app.assistants import purging, secrets
 from app.config import Config, ConfigError, read_config
 from app.services import utc_now
 from app.storage.database import migrate
@@ -229,7 +229,7 @@ def test_a_deleted_assistants_secrets_are_purged_after_the_grace_time(place: Pla
 
     def purged() -> int:
         place.do(lambda unit: unit.confirm_time(1))
-        count: int = place.do(lambda unit: secrets.purge(1, grace, unit)).count
+        count: int = place.do(lambda unit: purging.purge(1, grace, unit)).count
         return count
 
     place.now += timedelta(days=29)
@@ -261,7 +261,7 @@ def test_a_quiet_server_that_starts_each_day_purges_after_all(
         for hours in (0, 24):
             place.now += timedelta(hours=hours)
             purged.append(
-                place.do(lambda unit: secrets.purge(1, timedelta(days=30), unit), witness).count
+                place.do(lambda unit: purging.purge(1, timedelta(days=30), unit), witness).count
             )
     assert sum(purged) == keeps
     assert not any(purged[: 2 * 30 - 1])

@@ -1,0 +1,200 @@
+"""Compare versions: what differs between two, and which change set each value (blame)."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from app.assistants import references
+from app.assistants.current import head
+from events import pointers, store
+from events.changed import changes_of
+from events.secrets import mask
+from projections import blame as blaming
+from projections import history, keyframes, words
+from projections.history import ChangedPath, ChangeSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import sqlalchemy as sa
+
+    from app.assistants.references import Reference
+    from events.changed import AssistantSettingsChanged, Event, State
+    from projections.blame import BlamedPath
+
+_MOST_CHANGERS = 100  # versions that one path of a diff lists
+
+
+class DiffEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One path that two versions hold differently, masked; a side is absent for nothing."""
+
+    path: str
+    op: str
+    before: Any | UnsetType = UNSET
+    after: Any | UnsetType = UNSET
+    changed_by: list[int] = msgspec.field(default_factory=list)
+    words: list[words.Hunk] | UnsetType = UNSET
+
+
+class BlameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One path, its value, and the change that set it; ``value`` is absent if removed.
+
+    In the history of one path, ``changes`` are what the change did at and below it instead.
+    """
+
+    path: str
+    changed_by: ChangeSummary
+    value: Any | UnsetType = UNSET
+    changes: list[ChangedPath] | UnsetType = UNSET
+
+
+def diff(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    older: Reference,
+    newer: Reference,
+    *,
+    by_words: bool = False,
+    with_changers: bool = True,
+    include_deleted: bool = False,
+) -> list[DiffEntry]:
+    """What turns one version into another, and which versions between them changed each path.
+
+    ``with_changers`` reads all events between the two.
+    """
+    key = (organization_id, assistant_id)
+    newest = head(connection, *key, include_deleted=include_deleted)
+    ends = [references.resolve(connection, *key, newest.version, end) for end in (older, newer)]
+    before, after = (keyframes.state_at(connection, *key, end).settings for end in ends)
+    changes = pointers.diff(before, after)
+    between = store.read_stream(
+        connection, *key, newest_first=True, after=min(ends), until=max(ends)
+    )
+    changers = _changers(changes, between if with_changers else ())
+    return [
+        _diff_entry(path, change, changers[path], newest.erased_version, by_words=by_words)
+        for path, change in changes.items()
+    ]
+
+
+def entries_of(event: AssistantSettingsChanged, erased_version: int) -> list[DiffEntry]:
+    """What one change did, as a diff."""
+    return [
+        _diff_entry(path, change, [event.version], erased_version)
+        for path, change in event.changes.items()
+    ]
+
+
+def blame(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    reference: Reference,
+    *,
+    include_deleted: bool = False,
+) -> list[BlameEntry]:
+    """Every path that ever changed, and the change that set its value at a version."""
+    key = (organization_id, assistant_id)
+    newest = head(connection, *key, include_deleted=include_deleted)
+    version = references.resolve(connection, *key, newest.version, reference)
+    settings = keyframes.state_at(connection, *key, version).settings
+    blamed = list(blaming.paths(keyframes.blame_at(connection, *key, version), settings))
+    events = store.read_versions(connection, *key, {path.version for path in blamed})
+    summaries = {event.version: history.summary(event) for event in events}
+    return [_blame_entry(path, summaries[path.version], newest) for path in blamed]
+
+
+def changes_of_path(
+    connection: sa.Connection,
+    organization_id: int,
+    assistant_id: int,
+    path: str,
+    reference: Reference,
+    before_version: int | None,
+    limit: int,
+    *,
+    include_deleted: bool = False,
+) -> list[BlameEntry]:
+    """The newest ``limit`` changes of a path up to a version, each with what it did there."""
+    key = (organization_id, assistant_id)
+    newest = head(connection, *key, include_deleted=include_deleted)
+    until = references.resolve(connection, *key, newest.version, reference)
+    if before_version is not None:
+        until = min(until, before_version - 1)
+    stream = store.read_stream(connection, *key, newest_first=True, until=until)
+    entries = (entry for event in stream for entry in _touching(event, path, newest))
+    return list(islice(entries, limit))
+
+
+def _touching(event: Event, path: str, newest: State) -> Iterator[BlameEntry]:
+    """What an event did at a path, below it or above it; nothing if it changed other paths."""
+    touched = {
+        at: change for at, change in changes_of(event).items() if pointers.overlaps(path, at)
+    }
+    if touched:
+        summary = history.summary(event)
+        yield BlameEntry(
+            path=path,
+            changed_by=msgspec.structs.replace(summary, paths=list(touched), more_paths=0),
+            changes=history.changed_paths(touched, newest.erased_version),
+        )
+
+
+def _changers(changes: pointers.Changes, newest_first: Iterable[Event]) -> dict[str, list[int]]:
+    """For each path the versions that touched it."""
+    changers: dict[str, list[int]] = {path: [] for path in changes}
+    below: dict[str, list[str]] = {}
+    for path in changes:
+        for above in pointers.ancestors(path):
+            below.setdefault(above, []).append(path)
+    for event in newest_first:
+        overlapping = {
+            path
+            for touched in changes_of(event)
+            for path in (touched, *pointers.ancestors(touched), *below.get(touched, ()))
+            if path in changers
+        }
+        for path in overlapping:
+            if len(changers[path]) < _MOST_CHANGERS:
+                changers[path].append(event.version)
+    return changers
+
+
+def _blame_entry(blamed: BlamedPath, summary: ChangeSummary, newest: State) -> BlameEntry:
+    return BlameEntry(
+        path=blamed.path,
+        value=mask(blamed.value, newest.erased_version),
+        changed_by=msgspec.structs.replace(summary, paths=[blamed.path], more_paths=0),
+    )
+
+
+def _diff_entry(
+    path: str,
+    change: pointers.Change,
+    changers: list[int],
+    erased_version: int,
+    *,
+    by_words: bool = False,
+) -> DiffEntry:
+    before, after = mask(change.before, erased_version), mask(change.after, erased_version)
+    hunks = words.between(before, after) if by_words else None
+    return DiffEntry(
+        path=path,
+        op=_operation(change),
+        before=before,
+        after=after,
+        changed_by=changers,
+        words=UNSET if hunks is None else hunks,
+    )
+
+
+def _operation(change: pointers.Change) -> str:
+    """The operation of JSON Patch (RFC 6902) that makes the change."""
+    if change.before is UNSET:
+        return "add"
+    return "remove" if change.after is UNSET else "replace"

@@ -1,0 +1,91 @@
+"""Destroy the secrets of assistants that were deleted long enough ago."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+from msgspec import Struct
+
+from app.assistants import secrets
+from app.transactions.unit_of_work import system
+from events.changed import Cause
+from projections import current
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from app.storage.database import Database
+    from app.transactions.unit_of_work import UnitOfWork
+    from app.transactions.write_queue import WriteQueue
+
+_log = structlog.get_logger(__name__)
+
+
+class Purged(Struct, frozen=True, kw_only=True):
+    """How many values were destroyed, and how many assistants wait until the time is certain."""
+
+    count: int
+    doubted: int
+
+
+def purge(organization_id: int, grace: timedelta, unit: UnitOfWork) -> Purged:
+    """Destroy the secrets of assistants that were deleted longer ago than the grace time.
+
+    Assistants that are so old only by an implausible clock wait.
+    """
+    unit.counter(organization_id)  # lock it first, so that no assistant is restored meanwhile
+    believed = unit.longer_ago(organization_id, grace)
+    unit.save_time(organization_id)
+    claimed = _deleted_before(unit, organization_id, unit.clock() - grace)
+    due = [
+        assistant_id
+        for assistant_id in claimed
+        if unit.read(current.deleted_before, organization_id, assistant_id, believed)
+    ]
+    caller, cause = system(organization_id, "purge"), Cause(type="purge")
+    count = sum(
+        secrets.erase_assistant(unit, caller, assistant_id, None, cause) for assistant_id in due
+    )
+    return Purged(count=count, doubted=len(claimed) - len(due))
+
+
+async def purge_all(
+    database: Database, writer: WriteQueue, organization_ids: list[int], grace: timedelta
+) -> int:
+    """Purge each organization in its own transaction; return how many values were destroyed."""
+    count = 0
+    for organization_id in organization_ids:
+        purged = await writer.write(organization_id, partial(purge, organization_id, grace))
+        count += purged.count
+        if purged.doubted:
+            _log.warning(
+                "purge_waits",
+                organization=organization_id,
+                assistants=purged.doubted,
+                reason="the clock is further ahead than the servers have seen time pass",
+                advice="if the clock is right: backstory vault purge --confirm-clock",
+            )
+    await scrub(database)
+    return count
+
+
+async def scrub(database: Database) -> bool:
+    """Remove the bytes of destroyed values from the files; False where some remain for now.
+
+    The database records whether any remain, so a process that dies leaves the rest to the next.
+    """
+    is_done = await database.scrub()
+    if not is_done:
+        _log.warning("scrub_is_due", advice="a long reader holds the log of writes")
+    return is_done
+
+
+def _deleted_before(unit: UnitOfWork, organization_id: int, moment: datetime) -> list[int]:
+    """The assistants with secrets that were deleted before a moment."""
+    return [
+        assistant_id
+        for assistant_id in unit.read(secrets.with_secrets, organization_id)
+        if unit.read(current.deleted_before, organization_id, assistant_id, moment)
+    ]
