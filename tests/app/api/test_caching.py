@@ -355,7 +355,7 @@ def test_a_tag_that_names_no_organization_would_be_taken_for_ones_own(
     monkeypatch: pytest.MonkeyPatch, server: Server, what: str
 ) -> None:
     """The control of the test above: with tags as they were, who holds another's gets 304."""
-    for place in ("representation", "remembered", "routes.policy"):
+    for place in ("assistants.representation", "assistants.view_cache", "api.routes.policy"):
         monkeypatch.setattr(
             f"app.{place}.tag_of", lambda _, __, body, stamp=None: str((stamp or [len(body)])[0])
         )
