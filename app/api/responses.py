@@ -22,7 +22,7 @@ from events.settings import AssistantResponse
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from app.api.preferences import Preferences
     from app.assistants.neighbours import Neighbours
@@ -153,29 +153,39 @@ def past(
     return read(then.body, then.tag, condition, headers)
 
 
-def changed(
-    outcome: Outcome,
-    preferences: Preferences,
-    *,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
+def render_outcome(
+    preferences: Preferences, *, status: int = 200, counts_secrets: bool = False
+) -> Callable[[Outcome], Response[bytes]]:
+    """How the outcome of a change is answered: as the assistant, or a dry run's as its plan.
+
+    ``counts_secrets`` says in a header how many secrets are not as they were then.
+    """
+
+    def render(outcome: Outcome) -> Response[bytes]:
+        kept = {"x-secrets-kept": str(len(outcome.secrets_kept))} if counts_secrets else {}
+        return _changed(outcome, preferences, status, kept)
+
+    return render
+
+
+def _changed(
+    outcome: Outcome, preferences: Preferences, status: int, more_headers: dict[str, str]
 ) -> Response[bytes]:
-    """What came of a wish: the assistant, or with a dry run the plan."""
     state = outcome.before if preferences.dry_run else outcome.state
     current = representation.of(outcome.organization_id, outcome.id, state)
-    said = {"etag": etag(current.tag)} | preferences.applied | (headers or {})
-    if names := header_list(outcome.ignored):
-        said["x-ignored-fields"] = names
+    headers = {"etag": etag(current.tag)} | preferences.applied | more_headers
+    if ignored := header_list(outcome.ignored):
+        headers["x-ignored-fields"] = ignored
     if preferences.dry_run:
         body = msgspec.json.encode(plan(outcome))
-        return Response(body, status_code=200, media_type=JSON, headers=said)
+        return Response(body, status_code=200, media_type=JSON, headers=headers)
     if preferences.minimal:
-        return Response(b"", status_code=204, headers=said)
+        return Response(b"", status_code=204, headers=headers)
     beside = _beside(outcome)
     if preferences.lenient:
         beside["ignored"] = list(outcome.ignored)
     body = encode(outcome, **beside) if beside else current.body
-    return Response(body, status_code=status, media_type=JSON, headers=said)
+    return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 
 def _beside(outcome: Outcome) -> dict[str, Any]:

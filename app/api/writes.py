@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from app.api.routing import path_of
 from app.transactions.idempotency import IdempotentRequest, fingerprint
@@ -15,20 +15,31 @@ if TYPE_CHECKING:
     from app.api.request import ApiRequest
     from app.transactions.unit_of_work import Caller, UnitOfWork
 
+T = TypeVar("T")
+
 
 async def carry_out(
     request: ApiRequest,
     caller: Caller,
-    work: Callable[[UnitOfWork], Response[bytes]],
+    work: Callable[[UnitOfWork], T],
+    render: Callable[[T], Response[bytes]],
     *,
     dry_run: bool = False,
 ) -> Response[bytes]:
-    """The answer of a write, once it is durable; of a dry run, without any write."""
+    """Run ``work`` in a write transaction; once that is durable, render what it returned.
+
+    A dry run works on a snapshot instead, and records nothing. With an idempotency key ``render``
+    runs inside the transaction, since the rendered bytes are stored there.
+    """
     if dry_run:
-        return await request.services.writer.preview(work)
+        return render(await request.services.writer.preview(work))
     await request.refuse_dry_run()
-    once = await _idempotent(request, caller)
-    return await request.services.idempotency.carry_out(caller, once, work)
+    keyed = await _idempotent(request, caller)
+    if keyed is None:
+        return render(await request.services.writer.write(caller.organization_id, work))
+    return await request.services.idempotency.carry_out(
+        caller, keyed, lambda unit: render(work(unit))
+    )
 
 
 async def _idempotent(request: ApiRequest, caller: Caller) -> IdempotentRequest | None:

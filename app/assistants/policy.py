@@ -1,4 +1,4 @@
-"""The organization's policy: read it, change it. Each change is an event."""
+"""The organization's policy: read it and change it. Each change is an event."""
 
 from __future__ import annotations
 
@@ -6,21 +6,37 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
+from app.assistants.representation import Representation
 from events import pointers
 from events.changed import PolicyChanged
 from events.policy import PathProtected, Policy, ReasonRequired
 from projections import policies
 
 if TYPE_CHECKING:
-    from app.storage.database import Database
+    import sqlalchemy as sa
+
     from app.transactions.unit_of_work import Caller, UnitOfWork
     from events.errors import Refusal
     from events.pointers import Tree
 
 
-def change(unit: UnitOfWork, caller: Caller, members: Tree, reason: str | None) -> Policy:
-    """Set members of the policy; what is not sent is kept. A change of nothing records nothing."""
+def change(
+    unit: UnitOfWork,
+    caller: Caller,
+    members: Tree,
+    reason: str | None,
+    condition: Condition = NONE,
+) -> Policy:
+    """Set members of the policy; the others are kept. Nothing is recorded if nothing changes.
+
+    Raises ``StaleTag`` where the condition does not hold.
+    """
     policy = unit.policy(caller.organization_id)
+    if condition != NONE and not condition.holds(
+        tag := represent(caller.organization_id, policy).tag
+    ):
+        raise StaleTag(tag)
     before = msgspec.to_builtins(policy)
     changes = pointers.diff(before, before | members)
     if changes:
@@ -28,14 +44,19 @@ def change(unit: UnitOfWork, caller: Caller, members: Tree, reason: str | None) 
     return unit.policy(caller.organization_id)
 
 
-async def read(database: Database, organization_id: int) -> Policy:
-    """The policy as it is."""
-    _, policy = await database.read(policies.load, organization_id)
-    return policy
+def read(connection: sa.Connection, organization_id: int) -> Policy:
+    """The current policy."""
+    return policies.load(connection, organization_id)[1]
+
+
+def represent(organization_id: int, policy: Policy) -> Representation:
+    """The bytes that show a policy, and their tag."""
+    body = msgspec.json.encode(policy)
+    return Representation(body, tag_of(organization_id, "policy", body))
 
 
 def rule_of(refusal: Refusal) -> dict[str, Any]:
-    """Which rule stands against a change, and where."""
+    """The rule that a change breaks, and the paths at which it does."""
     if isinstance(refusal, PathProtected | ReasonRequired):
         return {"rule": refusal.rule, "paths": list(refusal.paths)}
     raise TypeError(f"not a rule of the policy: {refusal!r}")

@@ -100,8 +100,8 @@ async def create_key(request: ApiRequest) -> Response[bytes]:
     given: dict[str, bool] = dict.fromkeys(body.scopes, True)
     narrowed = permissions.merge(Role[body.role], given, body.permissions)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        made, token = api_keys.create(
+    def work(unit: UnitOfWork) -> tuple[ApiKey, str]:
+        return api_keys.create(
             unit,
             caller,
             user_id=caller.actor.user_id,
@@ -109,14 +109,18 @@ async def create_key(request: ApiRequest) -> Response[bytes]:
             role=Role[body.role],
             narrowed=narrowed,
         )
-        return Response(
-            msgspec.json.encode(ApiKeyCreated(api_key=made, key=token)),
-            status_code=200,
-            media_type=JSON,
-            headers={"cache-control": "no-store"},
-        )
 
-    return await carry_out(request, caller, work)
+    return await carry_out(request, caller, work, _created)
+
+
+def _created(made: tuple[ApiKey, str]) -> Response[bytes]:
+    key, token = made
+    return Response(
+        msgspec.json.encode(ApiKeyCreated(api_key=key, key=token)),
+        status_code=200,
+        media_type=JSON,
+        headers={"cache-control": "no-store"},
+    )
 
 
 @put(
@@ -174,13 +178,13 @@ async def _change(
     caller: Caller,
     key_id: int,
     values: dict[str, Any],
-    answer: Callable[[ApiKey], Response[bytes]],
+    render: Callable[[ApiKey], Response[bytes]],
 ) -> Response[bytes]:
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        return answer(api_keys.change(unit, caller, key_id, values))
+    def work(unit: UnitOfWork) -> ApiKey:
+        return api_keys.change(unit, caller, key_id, values)
 
     try:
-        return await carry_out(request, caller, work)
+        return await carry_out(request, caller, work, render)
     finally:
         request.services.authenticator.invalidate(caller.organization_id, key_id)
 

@@ -41,7 +41,7 @@ from app.api.responses import (
 from app.api.writes import carry_out
 from app.assistants import changes, current
 from app.assistants.references import read_reference
-from app.assistants.requests import Assistant
+from app.assistants.requests import Assistant, Outcome
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
 from events.errors import FieldError, InvalidSettings
@@ -141,11 +141,11 @@ async def create_assistant(request: ApiRequest) -> Response[bytes]:
         await request.read_json(), strict=preferences.strict, lenient=preferences.lenient
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        created = changes.create(unit, caller, settings, dry_run=preferences.dry_run)
-        return responses.changed(created, preferences, status=201)
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.create(unit, caller, settings, dry_run=preferences.dry_run)
 
-    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
+    render = responses.render_outcome(preferences, status=201)
+    return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 
 @get(
@@ -429,14 +429,15 @@ async def delete_assistant(
         request.preferences,
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.delete(unit, change)
-        if change.dry_run:
-            return responses.changed(outcome, preferences)
-        name = mask(outcome.state.settings["name"])
-        return done(f"Assistant {name} deleted successfully")
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.delete(unit, change)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences) if change.dry_run else _deleted
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
+
+
+def _deleted(outcome: Outcome) -> Response[bytes]:
+    return done(f"Assistant {mask(outcome.state.settings['name'])} deleted successfully")
 
 
 @post(
@@ -453,13 +454,13 @@ async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Resp
     caller, preferences = request.caller(), request.preferences
     known = known_id(assistant_id)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        copied = changes.duplicate(
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.duplicate(
             unit, caller, known, strict=preferences.strict, dry_run=preferences.dry_run
         )
-        return responses.changed(copied, preferences, status=201)
 
-    return await carry_out(request, caller, work, dry_run=preferences.dry_run)
+    render = responses.render_outcome(preferences, status=201)
+    return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 
 ROUTER = routing.ApiRouter(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -192,15 +193,17 @@ async def create_change_set(request: ApiRequest) -> Response[bytes]:
         dry_run=preferences.dry_run,
     )
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> SetOutcome:
         ids = _chosen(unit, change.caller.organization_id, body)
         try:
-            outcome = change_sets.apply(unit, change, ids, patch)
+            return change_sets.apply(unit, change, ids, patch)
         except RefusedFor as one:
             raise RefusedFor(one.assistant_id, _in_patch(one.refusal)) from None
-        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=201)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = _planned if change.dry_run else _made
+    return await carry_out(
+        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+    )
 
 
 def _check_pointers(chosen: ChangeSetFilter | None) -> None:
@@ -350,39 +353,53 @@ async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Respo
     )
     known = _known(change_set_id)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = change_sets.revert(
+    def work(unit: UnitOfWork) -> SetOutcome:
+        return change_sets.revert(
             unit, change, known, body.on_conflict, restore_secrets=body.restore_secrets
         )
-        return _answer(outcome, preferences.applied, dry_run=change.dry_run, status=200)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = _planned if change.dry_run else _reverted
+    return await carry_out(
+        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+    )
 
 
-def _answer(
-    outcome: SetOutcome, applied: dict[str, str], *, dry_run: bool, status: int
-) -> Response[bytes]:
-    body: Struct
-    names = header_list(outcome.ignored)
-    headers = applied | ({"x-ignored-fields": names} if names else {})
-    if dry_run:
-        headers = headers | {"etag": etag(outcome.tag)}
-        status = 200
-        body = ChangeSetPlan(
-            dry_run=True,
-            etag=etag(outcome.tag),
-            applicable=all(one.applicable for one in outcome.outcomes),
-            plans=[plan(one) for one in outcome.outcomes],
-            skipped=list(outcome.skipped),
-        )
-    else:
-        body = ChangeSetOutcome(
-            change_set_id=outcome.change_set_id,
-            assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
-            unchanged=[one.id for one in outcome.outcomes if one.event is None],
-            skipped=list(outcome.skipped),
-        )
-    return Response(msgspec.json.encode(body), status_code=status, media_type=JSON, headers=headers)
+def _planned(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    plan_of_set = ChangeSetPlan(
+        dry_run=True,
+        etag=etag(outcome.tag),
+        applicable=all(one.applicable for one in outcome.outcomes),
+        plans=[plan(one) for one in outcome.outcomes],
+        skipped=list(outcome.skipped),
+    )
+    headers = _headers(preferences, outcome) | {"etag": plan_of_set.etag}
+    return Response(
+        msgspec.json.encode(plan_of_set), status_code=200, media_type=JSON, headers=headers
+    )
+
+
+def _made(preferences: Preferences, outcome: SetOutcome, status: int = 201) -> Response[bytes]:
+    body = ChangeSetOutcome(
+        change_set_id=outcome.change_set_id,
+        assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
+        unchanged=[one.id for one in outcome.outcomes if one.event is None],
+        skipped=list(outcome.skipped),
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=JSON,
+        headers=_headers(preferences, outcome),
+    )
+
+
+def _reverted(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    return _made(preferences, outcome, 200)
+
+
+def _headers(preferences: Preferences, outcome: SetOutcome) -> dict[str, str]:
+    ignored = header_list(outcome.ignored)
+    return preferences.applied | ({"x-ignored-fields": ignored} if ignored else {})
 
 
 def _changed(outcome: Outcome) -> ChangedOne:

@@ -25,6 +25,7 @@ from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
 from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
+from app.assistants.requests import Outcome
 from events import parsing
 from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
@@ -182,13 +183,13 @@ async def _change(
         error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
         raise InvalidSettings((error,))
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = changes.change(
+    def work(unit: UnitOfWork) -> Outcome:
+        return changes.change(
             unit, change, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
         )
-        return responses.changed(outcome, preferences)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
 @patch(

@@ -24,6 +24,7 @@ from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
 from app.api.writes import carry_out
 from app.assistants import history, reversals
 from app.assistants.references import read_reference
+from app.assistants.requests import Outcome
 from events.errors import VersionNotFound
 from events.patch import clean_reason
 from events.settings import Reason
@@ -167,14 +168,13 @@ async def roll_back_to_entry(
     entry = read_reference(_known_version(assistant_id, version_id), ("path", "version_id"))
     preferences = request.preferences_with(dry_run=body.dry_run)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = reversals.roll_back(
+    def work(unit: UnitOfWork) -> Outcome:
+        return reversals.roll_back(
             unit, change, entry, before=True, restore_secrets=body.restore_secrets
         )
-        kept = {"x-secrets-kept": str(len(outcome.secrets_kept))}
-        return responses.changed(outcome, preferences, headers=kept)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences, counts_secrets=True)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
 def _known_version(assistant_id: str, version_id: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 from litestar import Response, get, put
 from msgspec import UNSET, Struct, UnsetType
 
@@ -15,7 +14,7 @@ from app.api.request import ApiRequest
 from app.api.responses import read
 from app.api.writes import carry_out
 from app.assistants import policy as policies
-from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
+from app.assistants.preconditions import NONE, Condition
 from events import pointers, secret_paths, shape
 from events.errors import FieldError, InvalidSettings
 from events.patch import clean_reason
@@ -54,7 +53,7 @@ _POLICY_SHOWN = openapi.Answer(
 async def get_policy(request: ApiRequest) -> Response[bytes]:
     """What the organization demands of every change of an assistant, for all who make some."""
     principal = request.principal
-    policy = await policies.read(request.services.database, principal.organization_id)
+    policy = await request.services.database.read(policies.read, principal.organization_id)
     return _shown(principal.organization_id, policy, request.condition)
 
 
@@ -82,25 +81,18 @@ async def change_policy(request: ApiRequest) -> Response[bytes]:
 
     condition = request.condition
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        now = unit.policy(caller.organization_id)
-        tag = _tag(caller.organization_id, msgspec.json.encode(now))
-        if not condition.holds(tag):
-            raise StaleTag(tag)
+    def work(unit: UnitOfWork) -> Policy:
         reason = clean_reason(body.change_description)
-        changed = policies.change(unit, caller, members, reason)
-        return _shown(caller.organization_id, changed, NONE)
+        return policies.change(unit, caller, members, reason, condition)
 
-    return await carry_out(request, caller, work)
+    return await carry_out(
+        request, caller, work, lambda policy: _shown(caller.organization_id, policy, NONE)
+    )
 
 
 def _shown(organization_id: int, policy: Policy, condition: Condition) -> Response[bytes]:
-    body = msgspec.json.encode(policy)
-    return read(body, _tag(organization_id, body), condition)
-
-
-def _tag(organization_id: int, body: bytes) -> str:
-    return tag_of(organization_id, "policy", body)
+    shown = policies.represent(organization_id, policy)
+    return read(shown.body, shown.tag, condition)
 
 
 def _check_paths(body: PolicyUpdate) -> None:

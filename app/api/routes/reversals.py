@@ -104,17 +104,17 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
     )
     preferences = request.preferences_with(dry_run=body.dry_run)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = reversals.roll_back(
+    def work(unit: UnitOfWork) -> Outcome:
+        return reversals.roll_back(
             unit,
             change,
             target,
             paths=None if body.paths is None else tuple(body.paths),
             restore_secrets=body.restore_secrets,
         )
-        return responses.changed(outcome, preferences, headers=_kept(outcome))
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences, counts_secrets=True)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
 @post(
@@ -142,8 +142,8 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
     )
     preferences = request.preferences_with(dry_run=body.dry_run)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        outcome = reversals.undo(
+    def work(unit: UnitOfWork) -> Outcome:
+        return reversals.undo(
             unit,
             change,
             version,
@@ -151,9 +151,9 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
             paths=None if body.paths is None else tuple(body.paths),
             restore_secrets=body.restore_secrets,
         )
-        return responses.changed(outcome, preferences, headers=_kept(outcome))
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences, counts_secrets=True)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
 @post(
@@ -174,10 +174,11 @@ async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Respon
     change = request.change_request(assistant_id, clean_reason(body.change_description))
     preferences = request.preferences
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        return responses.changed(reversals.restore(unit, change), preferences)
+    def work(unit: UnitOfWork) -> Outcome:
+        return reversals.restore(unit, change)
 
-    return await carry_out(request, change.caller, work, dry_run=change.dry_run)
+    render = responses.render_outcome(preferences)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
 def _target(body: Rollback) -> Reference | datetime:
@@ -195,10 +196,6 @@ def _target(body: Rollback) -> Reference | datetime:
     if then is None:
         raise TypeError("a moment was given")
     return then
-
-
-def _kept(outcome: Outcome) -> dict[str, str]:
-    return {"x-secrets-kept": str(len(outcome.secrets_kept))}
 
 
 ROUTER = routing.ApiRouter(

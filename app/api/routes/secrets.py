@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 from litestar import Response, delete, post
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.transactions.unit_of_work import Caller, UnitOfWork
 
 
+T = TypeVar("T")
 Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 
 
@@ -118,16 +119,14 @@ async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[b
     """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
     change = request.change_request(assistant_id, await _reason(request))
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> int:
         check_condition(unit, change, states.existing_or_deleted(unit, change.key))
         _check_reason(unit, change.caller, change.reason)
-        return _erased(
-            secrets.erase_assistant(
-                unit, change.caller, change.assistant_id, change.reason, Cause(type="erase")
-            )
+        return secrets.erase_assistant(
+            unit, change.caller, change.assistant_id, change.reason, Cause(type="erase")
         )
 
-    return await _carry_out(request, change.caller, work)
+    return await _carry_out(request, change.caller, work, _erased)
 
 
 @delete(
@@ -149,11 +148,11 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
     reason = await _reason(request)
     cause = Cause(type="erase")
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> int:
         _check_reason(unit, caller, reason)
-        return _erased(secrets.erase_organization(unit, caller, reason, cause))
+        return secrets.erase_organization(unit, caller, reason, cause)
 
-    return await _carry_out(request, caller, work)
+    return await _carry_out(request, caller, work, _erased)
 
 
 @post(
@@ -174,18 +173,20 @@ async def rotate_keys(request: ApiRequest) -> Response[bytes]:
     caller = request.caller()
     body = await request.body_as(Rotate, optional=True)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
+    def work(unit: UnitOfWork) -> None:
         secrets.rotate(unit, caller, data_keys=body.data_keys)
-        return done("Keys rotated")
 
-    return await _carry_out(request, caller, work)
+    return await _carry_out(request, caller, work, lambda _: done("Keys rotated"))
 
 
 async def _carry_out(
-    request: ApiRequest, caller: Caller, work: Callable[[UnitOfWork], Response[bytes]]
+    request: ApiRequest,
+    caller: Caller,
+    work: Callable[[UnitOfWork], T],
+    render: Callable[[T], Response[bytes]],
 ) -> Response[bytes]:
-    """Carry out what destroys: 200 once it is gone from the disk, too, else 202."""
-    response = await carry_out(request, caller, work)
+    """Carry out a destruction: 200 once the bytes are gone from the files, too, else 202."""
+    response = await carry_out(request, caller, work, render)
     if response.status_code == HTTP_200_OK and not await purging.scrub(request.services.database):
         return _not_gone_yet(response)
     return response

@@ -207,12 +207,13 @@ async def _label(
     change = request.change_request(assistant_id, why)
     reference = _in_path(version)
 
-    def work(unit: UnitOfWork) -> Response[bytes]:
-        labelled = changes.set_label(unit, change, reference, name)
-        state = "has no label" if name is None else f"is labelled {name}"
-        return done(f"Version {labelled} {state}")
+    def work(unit: UnitOfWork) -> int:
+        return changes.set_label(unit, change, reference, name)
 
-    return await carry_out(request, change.caller, work)
+    state = "has no label" if name is None else f"is labelled {name}"
+    return await carry_out(
+        request, change.caller, work, lambda number: done(f"Version {number} {state}")
+    )
 
 
 @get(
