@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 
-_AROUND = 2  # a version before or after which the assistant was deleted is not the last of them
+_AROUND = 2  # the nearest version may be a deletion, which is skipped
 
 
 class Neighbours(Struct, frozen=True, kw_only=True):
-    """The mementos that one leads to, each version with when it came to be."""
+    """Versions beside one version, each with the moment at which it was made."""
 
     first: tuple[int, datetime]
     previous: tuple[int, datetime] | None
@@ -28,16 +28,16 @@ class Neighbours(Struct, frozen=True, kw_only=True):
 def neighbours(
     connection: sa.Connection, organization_id: int, assistant_id: int, version: int, newest: int
 ) -> Neighbours:
-    """The first, the nearest and the last versions, where the newest one is known."""
+    """The first, nearest and last versions at which the assistant existed."""
     near = range(version - _AROUND, version + _AROUND + 1)
-    found = store.read_moments(
+    moments = store.read_moments(
         connection, organization_id, assistant_id, {1, newest - 1, newest, *near}
     )
-    before = [one for one in found if one[0] < version]
-    after = [one for one in found if one[0] > version]
+    before = [moment for moment in moments if moment[0] < version]
+    after = [moment for moment in moments if moment[0] > version]
     return Neighbours(
-        first=found[0],
+        first=moments[0],
         previous=before[-1] if before else None,
         next=after[0] if after else None,
-        last=found[-1],
+        last=moments[-1],
     )

@@ -17,25 +17,25 @@ LATEST = "latest"
 LABEL = "label:"
 RULE = "Input should be a version: a number, 'latest', '-1' (the one before) or 'label:NAME'"
 _NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
-_LONGEST_NUMBER = 18  # digits; beyond every version, so that a longer one is as missing
+_LONGEST_NUMBER = 18  # digits: larger than every version
 
 
 class Reference(Struct, frozen=True, kw_only=True):
-    """A version as it was named; which one that is, is known when the assistant is read."""
+    """A version as a caller names it; ``resolve`` gives its number."""
 
     text: str
     number: int | None = None
-    before_latest: int | None = None
+    before_latest: int | None = None  # how many versions before the latest one
     label: str | None = None
 
     @property
     def is_relative(self) -> bool:
-        """Whether it means another version as soon as there is a newer one."""
+        """Whether it names another version once the assistant changes."""
         return self.before_latest is not None
 
 
 def read_reference(value: int | str, loc: Location) -> Reference:
-    """What a caller named; raises ``InvalidSettings``."""
+    """Read a version as a caller names it; raises ``InvalidSettings``."""
     text = str(value)
     if text == LATEST:
         return Reference(text=text, before_latest=0)
@@ -54,15 +54,15 @@ def resolve(
     organization_id: int,
     assistant_id: int,
     newest: int,
-    wanted: Reference,
+    reference: Reference,
 ) -> int:
-    """Which version is meant; raises ``VersionNotFound`` where there is none such."""
-    if wanted.label is not None:
-        found = labels.version_of(connection, organization_id, assistant_id, wanted.label) or 0
-    elif wanted.before_latest is not None:
-        found = newest - wanted.before_latest
+    """The number of the version that is named; raises ``VersionNotFound``."""
+    if reference.label is not None:
+        version = labels.version_of(connection, organization_id, assistant_id, reference.label) or 0
+    elif reference.before_latest is not None:
+        version = newest - reference.before_latest
     else:
-        found = wanted.number or 0
-    if not 0 < found <= newest:
-        raise VersionNotFound(assistant_id, wanted.text)
-    return found
+        version = reference.number or 0
+    if not 0 < version <= newest:
+        raise VersionNotFound(assistant_id, reference.text)
+    return version

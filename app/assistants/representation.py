@@ -1,4 +1,4 @@
-"""An assistant as it is shown, and the tag that fits what is shown and nothing else."""
+"""An assistant as it is shown: its encoded bytes, and their tag."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class Representation(Struct, frozen=True):
-    """The bytes of an assistant, and their tag."""
+    """The bytes that show a resource, and their tag."""
 
     body: bytes
     tag: str
 
 
-def of(organization_id: int, assistant_id: int, state: State, asked: str = "") -> Representation:
-    """A state as it is shown; ``asked`` is the query that asks for it where it is a past one."""
+def of(organization_id: int, assistant_id: int, state: State, query: str = "") -> Representation:
+    """A state as it is shown; ``query`` names a past one."""
     body = encode(organization_id, assistant_id, state)
-    resource = f"assistants/{assistant_id}?{asked}"
+    resource = f"assistants/{assistant_id}?{query}"
     return Representation(body, tag_of(organization_id, resource, body, stamp_of(state)))
 
 
 def encode(organization_id: int, assistant_id: int, state: State, **members: Any) -> bytes:
-    """A state as it is shown, with what is to be said beside it."""
+    """A state as it is shown, with further members."""
     return msgspec.json.encode(represent(organization_id, assistant_id, state) | members)
