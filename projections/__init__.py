@@ -1,1 +1,1 @@
-"""What we show: views that can be dropped and folded again from the events."""
+"""What is shown of the log: all of it can be deleted and derived from the events again."""

@@ -100,7 +100,7 @@ def _days(
 ) -> Mapping[int, list[ChangesOfDay]]:
     """The days of the assistants' changes, in order, by assistant.
 
-    Sequences follow time, so the query needs no index by time: it starts behind the last sequence
+    Sequences follow time, so the query needs no index by time: it starts after the last sequence
     before the first day.
     """
     last = store.counter_of(connection, organization_id).sequence

@@ -1,4 +1,4 @@
-"""The audit log on the screen: one entry for each event, secrets masked, long texts cut short.
+"""The audit log for reading: one entry for each event, secrets masked, long texts cut short.
 
 Exports (``projections.exports``) hold the whole events.
 """

@@ -39,7 +39,7 @@ def evolve(blame: Blame, event: Event) -> None:
 
 
 def bound(blame: Blame, settings: Tree) -> Blame:
-    """The blame without superfluous paths: old removals, and paths changed again from above."""
+    """The blame without superfluous paths: old removals, and paths replaced from above."""
     latest = {path: version for path, version in blame.items() if not _superseded(blame, path)}
     removed = frozenset(_removed(latest, settings))
     return {
@@ -75,8 +75,8 @@ def _superseded(blame: Blame, path: str) -> bool:
 def _version_of(blame: Blame, path: str) -> int:
     """The version that last changed a path or one above it.
 
-    Version 1 for a setting that no event mentions: it was added to the settings after the assistant
-    was created, which has its default.
+    A setting that no event mentions was introduced after the assistant was created. It counts as
+    set to its default by version 1.
     """
     return max(blame.get(at, 1) for at in (path, *pointers.ancestors(path)))
 

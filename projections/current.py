@@ -117,9 +117,9 @@ def existing_stamp(
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which of an organization's assistants to select: existing or deleted ones, and which of them.
+    """Which of an organization's existing assistants, or of its deleted ones, to select.
 
-    A member that is None selects all. ``search`` is looked for in names and descriptions.
+    A member that is None restricts nothing. ``search`` is a part of the name or the description.
     """
 
     deleted: bool = False

@@ -1,7 +1,7 @@
-"""Foldings: the releases of the settings with which each organization's views were folded.
+"""Foldings: with which versions of the settings each organization's views were folded.
 
-A release whose settings have no folding folds the views again before it serves. A release whose
-folding is followed by another is the older one of two that run side by side.
+A release folds the views again before it serves, unless there is a folding with its own settings.
+If a folding with other settings follows its own, a newer release runs beside it.
 """
 
 from __future__ import annotations

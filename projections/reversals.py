@@ -66,7 +66,7 @@ class Reversal(Struct, frozen=True, kw_only=True):
     paths: tuple[str, ...]
 
     def reverts(self, event: Event) -> bool:
-        """Whether it reverts an event."""
+        """Whether it reverts changes of an event."""
         if not self.first_version <= event.version <= self.last_version:
             return False
         if self.first_version == self.last_version:

@@ -103,7 +103,7 @@ def _events_of(connection: sa.Connection, organization_id: int, kind: type[_E]) 
 
 
 def organization_ids(connection: sa.Connection) -> list[int]:
-    """The organizations that have a log, or rows of a view, which only a log may lead to."""
+    """The organizations with a log, and those that wrongly have rows of a view without a log."""
     ids = {*store.organization_ids(connection)}
     for table in TABLES:
         ids.update(connection.scalars(sa.select(table.c.organization_id).distinct()))
