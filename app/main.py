@@ -20,11 +20,12 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 
 from app import log
 from app.accounts.sessions import Codes
-from app.api import access, methods, openapi, problems
-from app.api.caching import CacheControl
-from app.api.middleware import request_log
+from app.api import access, exception_handlers, methods
+from app.api.middleware import head, request_log
 from app.api.middleware.authentication import Authentication
+from app.api.middleware.cache_control import CacheControl
 from app.api.middleware.fast_path import Shortcut
+from app.api.openapi import document
 from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
 from app.assistants import purging
@@ -79,11 +80,11 @@ def create_app(
         route_handlers=[*ROUTERS, ROUTER],
         lifespan=[lifespan],
         exception_handlers={
-            **problems.HANDLERS,
+            **exception_handlers.HANDLERS,
             NotFoundException: on_no_route,
             MethodNotAllowedException: on_no_route,
         },
-        openapi_config=openapi.config(version("backstory")),
+        openapi_config=document.config(version("backstory")),
         request_class=ApiRequest,
         request_max_body_size=MAX_BODY,
         before_request=access.before_request,
@@ -98,7 +99,7 @@ def create_app(
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )
-    return methods.Heads(CacheControl(request_log.RequestLog(authenticated)))
+    return head.Heads(CacheControl(request_log.RequestLog(authenticated)))
 
 
 def create_configured_app() -> ASGIApp:

@@ -12,8 +12,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app.accounts.principals import REVEAL, Principal, Role
 from app.api import methods
+from app.api.errors import Forbidden, ScopeMissing, Unauthorized
 from app.api.lengths import declared
-from app.api.problems import Forbidden, ScopeMissing, Unauthorized
 from events.errors import Refusal
 
 if TYPE_CHECKING:

@@ -5,3 +5,4 @@ from __future__ import annotations
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+PROBLEM = "application/problem+json"

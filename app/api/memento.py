@@ -12,8 +12,8 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from app.api.caching import chosen_by
-from app.api.problems import HeaderUnreadable
+from app.api.errors import HeaderUnreadable
+from app.api.vary import varying_lines
 from app.assistants.neighbours import Neighbours
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def accept_datetime(request: Request[Any, Any, Any]) -> datetime | None:
 
     Raises ``HeaderUnreadable`` unless it is one date.
     """
-    lines = chosen_by(request, _ACCEPT_DATETIME)
+    lines = varying_lines(request, _ACCEPT_DATETIME)
     if not lines:
         return None
     if len(lines) > 1 or not re.fullmatch(HTTP_DATE, lines[0].strip()):

@@ -13,6 +13,8 @@ from app.storage.tables import MAX_ID
 from events import pointers
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
 from events.patch import REASON, describe
+from events.pointers import POINTER
+from events.settings import MAX_REASON, VERSION_NAME
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
@@ -34,6 +36,37 @@ FORMULAS = QueryParameter(
     " `raw` leaves texts as they are, for machines. `quoted` by default."
 )
 BOM = QueryParameter(description="CSV alone: begin with a byte order mark, which Excel wants.")
+
+
+# ``schema_extra`` describes what is checked elsewhere.
+VERSION = QueryParameter(
+    description="`7`, `latest`, `-1` (the one before), or `label:NAME`.",
+    schema_extra={"pattern": VERSION_NAME},
+)
+BASE_VERSION = QueryParameter(
+    description="The version that you had read: what others changed since is kept.",
+    schema_extra={"pattern": VERSION_NAME},
+)
+CURSOR = QueryParameter(
+    description="From the `Link` header of the page before; as quick as the first page, however"
+    " deep, and what is new does not shift it.",
+    schema_extra={"pattern": "^dj[A-Za-z0-9_-]+$", "maxLength": 24},
+)
+SEARCH = QueryParameter(
+    description="Part of a name or description.",
+    max_length=200,
+    schema_extra={"pattern": "^[^\\x00]*$"},
+)
+ON_CONFLICT = QueryParameter(description="`fail` (409), `theirs` or `yours`, with `base_version`.")
+PATH = QueryParameter(
+    description="A JSON Pointer: what is about this path, below it or all of what it is in.",
+    pattern=POINTER,
+    max_length=1000,
+)
+DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
+DESCRIPTION = QueryParameter(
+    description="Why: the reason that the history shows.", max_length=MAX_REASON
+)
 
 
 def number(text: str, name: str) -> int:

@@ -6,19 +6,23 @@ Every error body is an object with ``detail`` and the members of RFC 9457 beside
 
 from __future__ import annotations
 
-import re
 from functools import singledispatch
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import structlog
 from litestar import Response
-from litestar.exceptions import HTTPException, ValidationException
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.accounts.api_keys import KeyNotFound
-from app.api import methods
+from app.api.errors import (
+    CredentialsRepeated,
+    Forbidden,
+    HeaderUnreadable,
+    PhoneNumberNotAssigned,
+    ScopeMissing,
+    Unauthorized,
+    UnsupportedMediaType,
+)
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
 from app.assistants.preconditions import StaleTag, etag
 from app.assistants.requests import (
@@ -29,10 +33,7 @@ from app.assistants.requests import (
     PreconditionRequired,
 )
 from app.audit.exporting import BeyondLog
-from app.storage.database import Busy
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
-from app.transactions.write_queue import OutcomeUnknown, WriterStopped
-from app.vault.store import MasterKeyError, SecretUnreadable
 from events.errors import (
     AssistantNotFound,
     FieldError,
@@ -45,70 +46,15 @@ from events.errors import (
     VersionNotFound,
 )
 from events.json_patch import PatchTestFailed
-from events.patch import describe
 from events.policy import PathProtected, ReasonRequired
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from litestar import Request
-    from litestar.types import ExceptionHandlersMap
 
 _PROBLEM_JSON = "application/problem+json"
-_RETRY_SECONDS = "1"
+RETRY_SECONDS = "1"
 _LONGEST_NAME = 100
-_log = structlog.get_logger(__name__)
-
-
-class Unauthorized(Refusal):
-    """No key, or one that is unknown or revoked."""
-
-
-class CredentialsRepeated(Refusal):
-    """The request has more than one ``Authorization`` header, so it names no one caller."""
-
-
-class Forbidden(Refusal):
-    """The key is good, its role does not reach."""
-
-    def __init__(self, *, needed: str, role: str) -> None:
-        super().__init__(needed, role)
-        self.needed = needed
-        self.role = role
-
-
-class ScopeMissing(Refusal):
-    """The key was made without a scope that this needs."""
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(scope)
-        self.scope = scope
-
-
-class UnsupportedMediaType(Refusal):
-    """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
-
-    def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
-        super().__init__(accepted)
-        self.accepted = accepted
-        self.told_in = told_in
-
-
-class HeaderUnreadable(Refusal):
-    """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
-
-    def __init__(self, name: str, rule: str) -> None:
-        super().__init__(name, rule)
-        self.name = name
-        self.rule = rule
-
-
-class PhoneNumberNotAssigned(Refusal):
-    """No assistant of the organization answers this number."""
-
-    def __init__(self, number: str) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -261,7 +207,7 @@ def _(_: IdempotencyKeyReused) -> Response[bytes]:
 @answer_refusal.register
 def _(_: RequestRunning) -> Response[bytes]:
     text = "The request with this key is being carried out; ask again for its answer"
-    headers = {"retry-after": _RETRY_SECONDS}
+    headers = {"retry-after": RETRY_SECONDS}
     return problem(HTTPStatus.CONFLICT, "request-running", text, headers)
 
 
@@ -360,90 +306,3 @@ def _(refusal: UnsupportedMediaType) -> Response[bytes]:
 def _(refusal: HeaderUnreadable) -> Response[bytes]:
     text = f"{refusal.name}: {refusal.rule}"
     return problem(HTTPStatus.BAD_REQUEST, "header-unreadable", text)
-
-
-def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
-    return answer_refusal(refusal)
-
-
-def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    said = error.extra if isinstance(error.extra, list) else []
-    errors = [_parameter_error(request, item) for item in said if isinstance(item, dict)]
-    if missing := re.match(r"Missing required (\w+) parameter '(\w+)'", error.detail):
-        errors.append(FieldError(loc=missing.groups(), msg="Field required", type="missing"))
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
-
-
-def _parameter_error(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldError:
-    parameter = request.route_handler.parsed_fn_signature.parameters.get(item["key"])
-    kind, message = describe(str(item["message"]), parameter and parameter.annotation)
-    return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
-
-
-def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    status = HTTPStatus(error.status_code)
-    code = re.sub(r"[^a-z]+", "-", status.phrase.lower()).strip("-")
-    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    if (found := headers.get("allow")) is not None:
-        headers["allow"] = methods.allow(found.split(", "))
-    return problem(status, code, status.phrase, headers)
-
-
-def _on_busy(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
-    return _unavailable("The database is busy; nothing was changed. Try again")
-
-
-def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
-    text = (
-        "The database did not confirm a write, which may or may not be there; writing has stopped"
-    )
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "writing-stopped", text)
-
-
-def _on_unknown(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
-    text = (
-        "The connection to the database was lost during the commit: the change may or may not be"
-        " there. Repeat the request with its Idempotency-Key, or read before you do"
-    )
-    headers = {"retry-after": _RETRY_SECONDS}
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown", text, headers)
-
-
-def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("database_failed", path=request.scope["path"], error=str(error))
-    return _unavailable("The database could not answer; nothing was changed")
-
-
-def _unavailable(text: str) -> Response[bytes]:
-    headers = {"retry-after": _RETRY_SECONDS}
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, headers)
-
-
-def _on_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.critical("secret_unreadable", error=str(error))
-    text = "A sealed secret does not open where it stands; it was moved or changed in the database"
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "secret-unreadable", text)
-
-
-def _on_master_key(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.critical("master_key_too_old", error=str(error), advice="restart with the newer one, too")
-    return _unavailable("The server's master key is not the one in use; nothing was changed")
-
-
-def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    _log.error("request_failed", path=request.scope["path"], exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal Server Error")
-
-
-HANDLERS: ExceptionHandlersMap = {
-    Refusal: _on_refusal,
-    ValidationException: _on_parameters,
-    HTTPException: _on_http,
-    Busy: _on_busy,
-    SecretUnreadable: _on_unreadable,
-    MasterKeyError: _on_master_key,
-    WriterStopped: _on_stopped,
-    OutcomeUnknown: _on_unknown,
-    SQLAlchemyError: _on_database,
-    Exception: _on_failure,
-}

@@ -11,7 +11,8 @@ from litestar import Request
 
 from app.accounts.principals import REVEAL, Principal, Role
 from app.api import access
-from app.api.caching import chosen_by
+from app.api.conditional import read_condition
+from app.api.errors import UnsupportedMediaType
 from app.api.media_types import JSON
 from app.api.parameters import known_id
 from app.api.preferences import (
@@ -21,8 +22,8 @@ from app.api.preferences import (
     dry_run_in_query,
     read_preferences,
 )
-from app.api.problems import UnsupportedMediaType
-from app.assistants.preconditions import Condition, read_condition
+from app.api.vary import varying_lines
+from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller
 from events import parsing
@@ -99,7 +100,7 @@ class ApiRequest(Request[Any, Any, Any]):
 
     @cached_property
     def _header_preferences(self) -> Preferences:
-        return read_preferences(chosen_by(self, "Prefer"))
+        return read_preferences(varying_lines(self, "Prefer"))
 
     @property
     def _dry_run_location(self) -> Location | None:

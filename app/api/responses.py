@@ -6,69 +6,30 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from litestar import Response
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType
 
-from app.api import memento, openapi
+from app.api import memento
+from app.api.conditional import respond
 from app.api.examples import ASSISTANT, PLAN
+from app.api.header_lists import header_list
 from app.api.media_types import JSON
+from app.api.openapi.operations import Answer
+from app.api.plans import Plan, plan
 from app.assistants import representation
-from app.assistants.policy import rule_of
 from app.assistants.preconditions import etag
 from app.assistants.requests import Clash, Outcome
-from events.changed import changes_of
 from events.policy import Warned
-from events.secrets import mask
 from events.settings import AssistantResponse
-from projections.history import ChangedPath, ChangeSummary, changed_paths
+from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable
 
     from app.api.preferences import Preferences
     from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
     from app.assistants.requests import Assistant
     from app.assistants.view_cache import View
-
-_MAX_HEADER = 4000
-
-
-class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A value that today's rules refuse; ``nearest`` is one that they do not, if one is near."""
-
-    path: str
-    type: str
-    msg: str
-    nearest: Any | UnsetType = UNSET
-
-
-class RefusedRule(Struct, frozen=True, kw_only=True):
-    """A rule of the organization's policy that stands against a change."""
-
-    rule: str
-    paths: list[str] = field(default_factory=list)
-
-
-class Plan(Struct, frozen=True, kw_only=True):
-    """What a change would do: nothing was recorded. Apply it with ``If-Match: <etag>``.
-
-    ``changes`` are those of the event that would be recorded, as the history would show them.
-    """
-
-    dry_run: bool
-    assistant_id: int
-    version: int
-    etag: str
-    applicable: bool
-    changes: list[ChangedPath]
-    warnings: list[Warned]
-    lost: list[ChangeSummary]
-    came_between: list[ChangeSummary]
-    conflicts: list[Clash]
-    not_accepted: list[NotAcceptedPath]
-    secrets_kept: list[str]
-    refused: list[RefusedRule]
-    ignored: list[str]
 
 
 class Merge(Struct, frozen=True, kw_only=True):
@@ -103,11 +64,9 @@ _HEADERS = {
     "ETag": ETAG,
     "X-Ignored-Fields": "JSON Pointers of what was left out: unknown members, secrets not copied.",
 }
-ONE = openapi.Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})
-CHANGED = openapi.Answer(ChangedAssistant, example=ASSISTANT, headers=_HEADERS)
-CHANGED_OR_PLAN = openapi.Answer(
-    ChangedAssistant, or_else=(Plan,), example=ASSISTANT, headers=_HEADERS
-)
+ONE = Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})
+CHANGED = Answer(ChangedAssistant, example=ASSISTANT, headers=_HEADERS)
+CHANGED_OR_PLAN = Answer(ChangedAssistant, or_else=(Plan,), example=ASSISTANT, headers=_HEADERS)
 WRITE_ERRORS = (404, 409, 412, 422, 428)
 
 
@@ -118,20 +77,10 @@ def encode(assistant: Assistant, **members: Any) -> bytes:
     )
 
 
-def read(
-    body: bytes, tag: str, condition: Condition, headers: Mapping[str, str] | None = None
-) -> Response[bytes]:
-    """What has a tag to a reader, or 304 to one who has it."""
-    said = {"etag": etag(tag)} | dict(headers or {})
-    if condition.has(tag):
-        return Response(b"", status_code=304, headers=said)
-    return Response(body, status_code=200, media_type=JSON, headers=said)
-
-
 def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
     """An assistant as it is to a reader, or 304 to one who has it."""
     headers = None if age is None else {"age": str(age)}
-    return read(view.body, view.tag, condition, headers)
+    return respond(view.body, view.tag, condition, headers)
 
 
 def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
@@ -150,7 +99,7 @@ def past(
         raise TypeError("a version has a moment")
     headers = memento.headers(address, state.version, state.updated_at, around)
     then = representation.of(assistant.organization_id, assistant.id, state, asked)
-    return read(then.body, then.tag, condition, headers)
+    return respond(then.body, then.tag, condition, headers)
 
 
 def render_outcome(
@@ -199,54 +148,3 @@ def _beside(outcome: Outcome) -> dict[str, Any]:
             conflicts=list(outcome.conflicts),
         )
     return said
-
-
-def plan(outcome: Outcome) -> Plan:
-    """What would come of a wish."""
-    changes = changes_of(outcome.event)
-    erased_version = outcome.state.erased_version
-    return Plan(
-        dry_run=True,
-        assistant_id=outcome.id,
-        version=outcome.before.version,
-        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.before).tag),
-        applicable=outcome.applicable,
-        changes=changed_paths(changes, erased_version),
-        warnings=list(outcome.warnings),
-        lost=list(outcome.lost),
-        came_between=list(outcome.came_between),
-        conflicts=list(outcome.conflicts),
-        not_accepted=[
-            NotAcceptedPath(
-                path=one.path,
-                type=one.error.type,
-                msg=one.error.msg,
-                nearest=mask(one.nearest, erased_version),
-            )
-            for one in outcome.not_accepted
-        ],
-        secrets_kept=list(outcome.secrets_kept),
-        refused=[] if outcome.violation is None else [RefusedRule(**rule_of(outcome.violation))],
-        ignored=list(outcome.ignored),
-    )
-
-
-def header_list(pointers: Iterable[str]) -> str:
-    """JSON Pointers as one header value: percent-encoded as RFC 6901 does in a URI."""
-    listed: list[str] = []
-    room = _MAX_HEADER
-    for pointer in pointers:
-        if len(pointer) <= room and len(quoted := _quote(pointer)) <= room:
-            listed.append(quoted)
-            room -= len(quoted) + 2
-    return ", ".join(listed)
-
-
-def _quote(pointer: str) -> str:
-    return "".join(
-        c if c.isascii() and (c.isalnum() or c in "/_-.~") else _percent(c) for c in pointer
-    )
-
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())

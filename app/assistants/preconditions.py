@@ -15,16 +15,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from events.errors import FieldError, InvalidSettings, Refusal
+from events.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from litestar.datastructures import Headers
-
-# What a list holds between two commas may be nothing (RFC 9110, section 5.6.1.2).
-_TAG = re.compile(r'[\s,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,[\s,]*|$)')
-_MOST_TAGS = 100
 _DIGITS = 32
 _STATE_DIGITS = 16  # of these, where a tag is of an assistant
 _OF_STATE = re.compile(r"([0-9]+-[0-9a-f]{16})[0-9a-f]{16}")
@@ -121,36 +116,3 @@ def version_in(tag: str) -> int | None:
     """The version that a tag begins with, or is; None where it names none."""
     text = tag.partition("-")[0]
     return int(text) if text.isdecimal() and len(text) <= _LONGEST_VERSION else None
-
-
-def read_condition(headers: Headers) -> Condition:
-    """The conditions of a request; raises ``InvalidSettings`` for what is no list of tags."""
-    return Condition(
-        if_match=_tags(headers, "If-Match"), if_none_match=_tags(headers, "If-None-Match")
-    )
-
-
-def _tags(headers: Headers, name: str) -> Tags | None:
-    lines = headers.getall(name.lower(), [])
-    text = ",".join(line for line in lines if line.strip())
-    if not lines:
-        return None
-    if text.strip() == "*":
-        return Tags(any=True)
-    strong: list[str] = []
-    weak: list[str] = []
-    at = 0
-    while at < len(text):
-        found = _TAG.match(text, at)
-        if found is None or len(strong) + len(weak) == _MOST_TAGS:
-            raise _invalid(name)
-        (weak if found[1] else strong).append(found[2])
-        at = found.end()
-    if not strong and not weak:
-        raise _invalid(name)
-    return Tags(strong=tuple(strong), weak=tuple(weak))
-
-
-def _invalid(name: str) -> InvalidSettings:
-    message = 'Input should be entity tags, such as "7", or *'
-    return InvalidSettings((FieldError(loc=("header", name), msg=message, type="entity_tag"),))

@@ -13,7 +13,7 @@ from litestar.response import Template
 from litestar.types import ASGIApp
 
 from app.api.access import ADMIN
-from app.api.caching import chosen_by
+from app.api.vary import varying_lines
 from app.console.headers import UNCOMPRESSED
 from app.console.rendering import page
 from app.console.visitor import PageRequest
@@ -102,7 +102,7 @@ def _at_time(text: str, time: str) -> str:
 @get("/export", opt=ADMIN | {UNCOMPRESSED: True})
 async def export(request: PageRequest) -> ASGIApp:
     """The log as a file, streamed and compressed by the API."""
-    headers = {"accept-encoding": ",".join(chosen_by(request, "Accept-Encoding"))}
+    headers = {"accept-encoding": ",".join(varying_lines(request, "Accept-Encoding"))}
     query = dict(request.query_params)
     if query.get("format") == "csv":
         query.setdefault("bom", "true")  # a file from a page is opened in a spreadsheet

@@ -9,7 +9,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.middleware import ASGIMiddleware, DefineMiddleware
 from litestar.middleware.compression import CompressionMiddleware
 
-from app.api.caching import note_choice
+from app.api.vary import note_varying
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Middleware, Receive, Scope, Send
@@ -32,7 +32,7 @@ class SecurityHeaders(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Serve one request. Compression depends on ``Accept-Encoding``, so the answer varies."""
-        note_choice(scope, "Accept-Encoding")
+        note_varying(scope, "Accept-Encoding")
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

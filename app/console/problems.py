@@ -12,9 +12,9 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException, NotFoundException
 from litestar.response import Template
 
-from app.api import problems
-from app.api.caching import chosen_by
+from app.api import exception_handlers
 from app.api.routing import API, path_of
+from app.api.vary import varying_lines
 from app.console import cookies, formatting, headers
 from app.console.api_client import ApiProblem
 from app.console.cookies import CrossSite, SignedOut
@@ -50,7 +50,7 @@ def on_no_route(request: AnyRequest, error: HTTPException) -> Response[Any]:
     response: Response[Any] = _API_HANDLERS[HTTPException](request, error)
     if path_of(request).startswith(API):
         return response
-    if not any("text/html" in line for line in chosen_by(request, "Accept")):
+    if not any("text/html" in line for line in varying_lines(request, "Accept")):
         return response
     shown = problem_page(request, error.status_code, {"detail": _NO_PAGE})
     # The console's middleware has not seen this request.
@@ -113,7 +113,7 @@ def _as_page(handler: Callable[..., Any]) -> Callable[..., Response[Any]]:
     return answer
 
 
-_API_HANDLERS: Any = problems.HANDLERS
+_API_HANDLERS: Any = exception_handlers.HANDLERS
 HANDLERS: ExceptionHandlersMap = {
     **{kind: _as_page(handler) for kind, handler in _API_HANDLERS.items()},
     # By its own name too: else the application's own handler, for missing routes, is nearer.

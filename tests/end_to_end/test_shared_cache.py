@@ -27,8 +27,8 @@ NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 REQUESTS = 2_000
 COUNT = 3  # assistants of each organization
 _UNGUARDED = """
-import app.api.caching
-app.api.caching._controlled = lambda _, headers: list(headers)
+import app.api.middleware.cache_control
+app.api.middleware.cache_control.controlled = lambda _, headers: list(headers)
 """
 _BARE_TAGS = """
 import app.assistants.representation

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
 
+from app.accounts.authenticator import Authenticator
+from app.accounts.failed_logins import FailedLogin
+from app.accounts.principals import RejectedKey
 from app.accounts.tokens import PREFIX_LENGTH
-from app.api.problems import CredentialsRepeated
+from app.api.errors import CredentialsRepeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +19,6 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
 
     from app.accounts.failed_logins import FailedLogins
-
-from app.accounts.authenticator import Authenticator
-from app.accounts.failed_logins import FailedLogin
-from app.accounts.principals import RejectedKey
 
 
 class Authentication:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 
+from app.api.conditional import is_held
 from app.assistants.preconditions import etag
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Shortcut:
         tag = etag(view.tag).encode()
         age = self._views().age(view)
         of_age = [] if age is None else [(b"age", b"%d" % age)]
-        if if_none_match == tag:
+        if is_held(if_none_match, tag):
             return 304, [(b"etag", tag), _VARY, *of_age], b""
         length = (b"content-length", b"%d" % len(view.body))
         return 200, [(b"etag", tag), _VARY, _JSON, length, *of_age], view.body

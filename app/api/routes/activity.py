@@ -10,11 +10,12 @@ from litestar import Response, get
 from litestar.params import QueryParameter
 from msgspec import Struct
 
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import VIEWER
 from app.api.examples import ACTIVITY
 from app.api.media_types import JSON
-from app.api.parameters import invalid_query
+from app.api.openapi.operations import Answer, operation
+from app.api.parameters import SEARCH, invalid_query
 from app.api.request import ApiRequest
 from app.assistants import current
 from app.storage.tables import MAX_ID
@@ -37,12 +38,12 @@ class Activity(Struct, frozen=True, kw_only=True):
     "/activity",
     opt=VIEWER,
     summary="Tell who changed what last, and how often",
-    operation_class=openapi.operation(openapi.Answer(Activity, example=ACTIVITY), errors=(422,)),
+    operation_class=operation(Answer(Activity, example=ACTIVITY), errors=(422,)),
 )
 async def list_activity(
     request: ApiRequest,
     days: Annotated[int, QueryParameter(ge=1, le=366)] = 90,
-    search: Annotated[str, openapi.SEARCH] = "",
+    search: Annotated[str, SEARCH] = "",
     status: Annotated[
         Literal["active", "inactive", "all", "deleted"],
         QueryParameter(description="`all` are the living ones; `deleted` ones can be restored."),

@@ -11,10 +11,12 @@ from msgspec import UNSET, Meta, UnsetType
 from app.accounts import api_keys, permissions
 from app.accounts.api_keys import ApiKey, KeyNotFound
 from app.accounts.principals import Role
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import ADMIN
 from app.api.examples import KEY
 from app.api.media_types import JSON
+from app.api.openapi.headers import IDEMPOTENCY_KEY
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameters import Number, number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
@@ -71,7 +73,7 @@ class ApiKeyCreated(msgspec.Struct, frozen=True, kw_only=True):
     "/",
     opt=ADMIN,
     summary="List API keys",
-    operation_class=openapi.operation(openapi.Answer(ApiKey, example=[KEY], many=True)),
+    operation_class=operation(Answer(ApiKey, example=[KEY], many=True)),
 )
 async def list_keys(request: ApiRequest) -> list[ApiKey]:
     """Every key of the organization, revoked ones too; never the keys themselves."""
@@ -86,11 +88,11 @@ async def list_keys(request: ApiRequest) -> list[ApiKey]:
     opt=ADMIN,
     status_code=200,
     summary="Create an API key",
-    operation_class=openapi.operation(
-        openapi.Answer(ApiKeyCreated, example={"api_key": KEY, "key": "bks_..."}),
-        body=openapi.Body(ApiKeyCreate, {"name": "CI", "role": "editor"}),
+    operation_class=operation(
+        Answer(ApiKeyCreated, example={"api_key": KEY, "key": "bks_..."}),
+        body=Body(ApiKeyCreate, {"name": "CI", "role": "editor"}),
         errors=(409,),
-        parameters=(openapi.IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
     ),
 )
 async def create_key(request: ApiRequest) -> Response[bytes]:
@@ -127,11 +129,11 @@ def _created(made: tuple[ApiKey, str]) -> Response[bytes]:
     "/{key_id:str}",
     opt=ADMIN,
     summary="Change an API key",
-    operation_class=openapi.operation(
-        openapi.Answer(ApiKey, example=KEY),
-        body=openapi.Body(ApiKeyUpdate, {"name": "CI (old)", "is_active": False}),
+    operation_class=operation(
+        Answer(ApiKey, example=KEY),
+        body=Body(ApiKeyUpdate, {"name": "CI (old)", "is_active": False}),
         errors=(404, 409, 422),
-        parameters=(openapi.IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
     ),
 )
 async def update_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
@@ -157,8 +159,8 @@ async def update_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
     opt=ADMIN,
     status_code=200,
     summary="Revoke an API key",
-    operation_class=openapi.operation(
-        openapi.Answer(APIResponse), errors=(404, 409, 422), parameters=(openapi.IDEMPOTENCY_KEY,)
+    operation_class=operation(
+        Answer(APIResponse), errors=(404, 409, 422), parameters=(IDEMPOTENCY_KEY,)
     ),
 )
 async def revoke_key(request: ApiRequest, key_id: Number) -> Response[bytes]:

@@ -12,32 +12,38 @@ from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from app.api import memento, openapi, responses, routing
+from app.api import memento, responses, routing
 from app.api.access import EDITOR, PUBLIC, VIEWER
+from app.api.conditional import respond
+from app.api.errors import PhoneNumberNotAssigned
 from app.api.examples import ASSISTANT, CREATE
 from app.api.memento import accept_datetime
+from app.api.openapi.headers import (
+    ACCEPT_DATETIME,
+    IDEMPOTENCY_KEY,
+    IF_NONE_MATCH,
+    MEMENTO,
+    PREFER,
+    WRITING,
+)
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameters import (
     BOM,
+    DESCRIPTION,
     FORMULAS,
     IN_QUERY,
+    SEARCH,
+    VERSION,
     Number,
     invalid_query,
     known_id,
     moment,
     read_table,
 )
-from app.api.problems import PhoneNumberNotAssigned
+from app.api.plans import Plan
 from app.api.providers import PROVIDERS
 from app.api.request import ApiRequest
-from app.api.responses import (
-    CHANGED,
-    ETAG,
-    ONE,
-    WRITE_ERRORS,
-    APIResponse,
-    Plan,
-    done,
-)
+from app.api.responses import CHANGED, ETAG, ONE, WRITE_ERRORS, APIResponse, done
 from app.api.writes import carry_out
 from app.assistants import changes, current
 from app.assistants.references import read_reference
@@ -129,9 +135,9 @@ class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
     "/",
     opt=EDITOR,
     summary="Create an assistant",
-    operation_class=openapi.operation(
-        CHANGED, status=201, body=openapi.Body(AssistantCreate, CREATE), errors=(409,),
-        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
+    operation_class=operation(
+        CHANGED, status=201, body=Body(AssistantCreate, CREATE), errors=(409,),
+        parameters=(PREFER, IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
 async def create_assistant(request: ApiRequest) -> Response[bytes]:
@@ -152,15 +158,15 @@ async def create_assistant(request: ApiRequest) -> Response[bytes]:
     "/",
     opt=VIEWER,
     summary="List assistants",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             AssistantResponse,
             example=[ASSISTANT],
             many=True,
-            headers={"ETag": "Of this list."} | openapi.MEMENTO,
+            headers={"ETag": "Of this list."} | MEMENTO,
         ),
         errors=(304, 400, 422),
-        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
+        parameters=(IF_NONE_MATCH, ACCEPT_DATETIME),
     ),
 )  # fmt: skip
 async def list_assistants(
@@ -196,7 +202,7 @@ async def list_assistants(
         assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
     asked = request.query_params.multi_items()
     headers = None if then is None else memento.of_list(routing.ASSISTANTS, asked, then)
-    return responses.read(assistants.body, assistants.tag, request.condition, headers)
+    return respond(assistants.body, assistants.tag, request.condition, headers)
 
 
 def _moment(request: ApiRequest, as_of: str | None) -> datetime | None:
@@ -209,7 +215,7 @@ def _moment(request: ApiRequest, as_of: str | None) -> datetime | None:
     "/count",
     opt=VIEWER,
     summary="Count assistants",
-    operation_class=openapi.operation(openapi.Answer(Count, example={"count": 3}), errors=(422,)),
+    operation_class=operation(Answer(Count, example={"count": 3}), errors=(422,)),
 )
 async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] = False) -> Count:
     """How many assistants the organization has."""
@@ -224,9 +230,9 @@ async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] 
     "/export",
     opt=VIEWER,
     summary="Export the list of assistants",
-    operation_class=openapi.operation(
-        openapi.Answer(Schema(type=OpenAPIType.STRING), media_type="text/csv"),
-        openapi.Answer(ExportRow, many=True),
+    operation_class=operation(
+        Answer(Schema(type=OpenAPIType.STRING), media_type="text/csv"),
+        Answer(ExportRow, many=True),
         errors=(422,),
     ),
 )
@@ -240,7 +246,7 @@ async def export_assistants(
             schema_extra={"pattern": _IDS},
         ),
     ] = None,
-    search: Annotated[str | None, openapi.SEARCH] = None,
+    search: Annotated[str | None, SEARCH] = None,
     status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
@@ -316,8 +322,8 @@ def _export_row(assistant: Assistant) -> ExportRow:
     "/cloned-voices",
     opt=VIEWER,
     summary="List cloned voices",
-    operation_class=openapi.operation(
-        openapi.Answer(ClonedVoices, example={"success": True, "cloned_voices": []}),
+    operation_class=operation(
+        Answer(ClonedVoices, example={"success": True, "cloned_voices": []}),
         errors=(422,),
     ),
 )
@@ -334,7 +340,7 @@ async def list_cloned_voices(
     "/providers",
     opt=PUBLIC,
     summary="List LLM providers",
-    operation_class=openapi.operation(openapi.Answer(Providers), public=True),
+    operation_class=operation(Answer(Providers), public=True),
 )
 async def list_providers() -> Providers:
     """The providers that assistants can name; needs no key."""
@@ -345,7 +351,7 @@ async def list_providers() -> Providers:
     "/me/organization",
     opt=VIEWER,
     summary="Show the caller's organization",
-    operation_class=openapi.operation(openapi.Answer(Organization)),
+    operation_class=operation(Answer(Organization)),
 )
 async def show_organization(request: ApiRequest) -> Organization:
     """Which organization and user the key stands for."""
@@ -363,7 +369,7 @@ async def show_organization(request: ApiRequest) -> Organization:
     "/by-phone/{phone_number:str}",
     opt=VIEWER,
     summary="Find an assistant by its phone number",
-    operation_class=openapi.operation(ONE, errors=(404,)),
+    operation_class=operation(ONE, errors=(404,)),
 )
 async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
     """Always 404 for now: this service does not hold phone numbers yet."""
@@ -374,20 +380,20 @@ async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
     "/{assistant_id:str}",
     opt=VIEWER,
     summary="Get an assistant",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             AssistantResponse,
             example=ASSISTANT,
-            headers={"ETag": ETAG} | openapi.MEMENTO,
+            headers={"ETag": ETAG} | MEMENTO,
         ),
         errors=(304, 400, 404, 422),
-        parameters=(openapi.IF_NONE_MATCH, openapi.ACCEPT_DATETIME),
+        parameters=(IF_NONE_MATCH, ACCEPT_DATETIME),
     ),
 )
 async def get_assistant(
     request: ApiRequest,
     assistant_id: Number,
-    version: Annotated[str | None, openapi.VERSION] = None,
+    version: Annotated[str | None, VERSION] = None,
     as_of: Annotated[str | None, _AS_OF] = None,
 ) -> Response[bytes]:
     """The settings as they are, or were; secrets are shown as ``********``."""
@@ -413,15 +419,15 @@ async def get_assistant(
     opt=EDITOR,
     status_code=200,
     summary="Delete an assistant",
-    operation_class=openapi.operation(
-        openapi.Answer(APIResponse, or_else=(Plan,)), errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+    operation_class=operation(
+        Answer(APIResponse, or_else=(Plan,)), errors=WRITE_ERRORS,
+        parameters=WRITING,
     ),
 )  # fmt: skip
 async def delete_assistant(
     request: ApiRequest,
     assistant_id: Number,
-    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    change_description: Annotated[str | None, DESCRIPTION] = None,
 ) -> Response[bytes]:
     """Ends the assistant; its history stays, and it can be restored."""
     change, preferences = (
@@ -444,9 +450,9 @@ def _deleted(outcome: Outcome) -> Response[bytes]:
     "/{assistant_id:str}/duplicate",
     opt=EDITOR,
     summary="Duplicate an assistant",
-    operation_class=openapi.operation(
+    operation_class=operation(
         CHANGED, status=201, errors=(404, 409, 422),
-        parameters=(openapi.PREFER, openapi.IDEMPOTENCY_KEY), plan=Plan,
+        parameters=(PREFER, IDEMPOTENCY_KEY), plan=Plan,
     ),
 )  # fmt: skip
 async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:

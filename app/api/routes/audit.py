@@ -12,7 +12,7 @@ from litestar.openapi.spec import Parameter, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from litestar.params import FromQuery, QueryParameter
 
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import ADMIN
 from app.api.examples import (
     AUDIT_ENTRY,
@@ -22,8 +22,9 @@ from app.api.examples import (
     INCLUSION_PROOF,
     RECORDED_CHECKPOINT,
 )
+from app.api.openapi.operations import Answer, operation
 from app.api.paging import next_link, read_cursor
-from app.api.parameters import invalid_query, moment, query_number
+from app.api.parameters import CURSOR, invalid_query, moment, query_number
 from app.api.request import ApiRequest
 from app.audit.exporting import (
     ConsistencyProof,
@@ -83,8 +84,8 @@ class EventTypes(msgspec.Struct, frozen=True, kw_only=True):
     "/logs",
     opt=ADMIN,
     summary="List the audit log",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             AuditLogsResponse,
             example={"logs": [AUDIT_ENTRY], "total": 1, "limit": 50, "offset": 0},
             headers=_LINK,
@@ -102,7 +103,7 @@ async def list_logs(
     end_date: Annotated[str | None, _DAY] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
     offset: Annotated[int, QueryParameter(ge=0, le=_MAX_SEQUENCE)] = 0,
-    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    cursor: Annotated[str | None, CURSOR] = None,
     *,
     phi_only: Annotated[
         bool, QueryParameter(description="Accepted; settings hold no health information.")
@@ -132,9 +133,7 @@ async def list_logs(
     "/event-types",
     opt=ADMIN,
     summary="List the types of events",
-    operation_class=openapi.operation(
-        openapi.Answer(EventTypes, example={"event_types": EVENT_TYPES[:1]})
-    ),
+    operation_class=operation(Answer(EventTypes, example={"event_types": EVENT_TYPES[:1]})),
 )
 async def list_event_types() -> EventTypes:
     """What ``event_type`` and ``resource_type`` can be."""
@@ -145,8 +144,8 @@ async def list_event_types() -> EventTypes:
     "/checkpoint",
     opt=ADMIN,
     summary="Sign the log as it is now",
-    operation_class=openapi.operation(
-        openapi.Answer(Schema(type=OpenAPIType.STRING), example=CHECKPOINT, media_type="text/plain")
+    operation_class=operation(
+        Answer(Schema(type=OpenAPIType.STRING), example=CHECKPOINT, media_type="text/plain")
     ),
 )
 async def get_checkpoint(request: ApiRequest) -> Response[str]:
@@ -161,15 +160,15 @@ async def get_checkpoint(request: ApiRequest) -> Response[str]:
     "/checkpoints",
     opt=ADMIN,
     summary="List the recorded checkpoints",
-    operation_class=openapi.operation(
-        openapi.Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=_LINK),
+    operation_class=operation(
+        Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=_LINK),
         errors=(422,),
     ),
 )
 async def list_checkpoints(
     request: ApiRequest,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    cursor: Annotated[str | None, CURSOR] = None,
 ) -> Response[bytes]:
     """Newest first. They are events themselves: each signs all events before it."""
     principal = request.principal
@@ -185,9 +184,7 @@ async def list_checkpoints(
     "/proof/inclusion",
     opt=ADMIN,
     summary="Prove that the log holds an event",
-    operation_class=openapi.operation(
-        openapi.Answer(InclusionProof, example=INCLUSION_PROOF), errors=(422,)
-    ),
+    operation_class=operation(Answer(InclusionProof, example=INCLUSION_PROOF), errors=(422,)),
 )
 async def prove_inclusion(
     request: ApiRequest,
@@ -203,8 +200,8 @@ async def prove_inclusion(
     "/proof/consistency",
     opt=ADMIN,
     summary="Prove that the log only grew",
-    operation_class=openapi.operation(
-        openapi.Answer(ConsistencyProof, example=CONSISTENCY_PROOF),
+    operation_class=operation(
+        Answer(ConsistencyProof, example=CONSISTENCY_PROOF),
         errors=(422,),
         parameters=(_FROM,),
     ),
@@ -223,7 +220,7 @@ async def prove_consistency(
     "/key",
     opt=ADMIN,
     summary="Get the public keys of the log",
-    operation_class=openapi.operation(openapi.Answer(PublicKeys, example=AUDIT_KEY)),
+    operation_class=operation(Answer(PublicKeys, example=AUDIT_KEY)),
 )
 async def get_key(request: ApiRequest) -> PublicKeys:
     """The key that signs checkpoints, and those that did before it was rotated."""

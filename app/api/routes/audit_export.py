@@ -10,12 +10,13 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import QueryParameter
 from litestar.types import ASGIApp
 
-from app.api import methods, openapi, routing
+from app.api import methods, routing
 from app.api.access import ADMIN
-from app.api.caching import chosen_by
-from app.api.parameters import BOM, FORMULAS, invalid_query, moment, read_table
+from app.api.openapi.operations import Answer, operation
+from app.api.parameters import BOM, FORMULAS, PATH, invalid_query, moment, read_table
 from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
+from app.api.vary import varying_lines
 from app.audit.exporting import ExportRequest
 from app.storage.tables import MAX_ID
 from projections.event_types import EVENT_TYPES
@@ -38,20 +39,18 @@ _HEADERS = {
 }
 
 
-def _answers() -> tuple[openapi.Answer, ...]:
+def _answers() -> tuple[Answer, ...]:
     """One answer for each media type."""
     text = Schema(type=OpenAPIType.STRING)
     kinds = [form.media_type for form in FORMATS.values()]
-    return tuple(
-        openapi.Answer(text, media_type=kind, headers=_HEADERS) for kind in dict.fromkeys(kinds)
-    )
+    return tuple(Answer(text, media_type=kind, headers=_HEADERS) for kind in dict.fromkeys(kinds))
 
 
 @get(
     "/export",
     opt=ADMIN,
     summary="Export the audit log",
-    operation_class=openapi.operation(*_answers(), errors=(422,)),
+    operation_class=operation(*_answers(), errors=(422,)),
 )
 async def export_log(
     request: ApiRequest,
@@ -86,7 +85,7 @@ async def export_log(
             schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
         ),
     ] = None,
-    path: Annotated[str | None, openapi.PATH] = None,
+    path: Annotated[str | None, PATH] = None,
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> ASGIApp:
@@ -113,7 +112,7 @@ async def export_log(
         export = await audit.plan_export(caller.organization_id, chosen, change)
     else:
         export = await audit.start_export(caller, chosen, change)
-    coding = negotiate(",".join(chosen_by(request, "Accept-Encoding")))
+    coding = negotiate(",".join(varying_lines(request, "Accept-Encoding")))
     headers = {
         "cache-control": "no-store",
         "content-disposition": f'attachment; filename="audit.{export.format.extension}"',

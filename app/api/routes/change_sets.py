@@ -10,14 +10,18 @@ from litestar import Response, get, post
 from msgspec import Meta, Struct, field
 
 from app.accounts.principals import Role
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import EDITOR, VIEWER
 from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
+from app.api.header_lists import header_list
 from app.api.media_types import JSON
+from app.api.openapi.headers import WRITING
+from app.api.openapi.operations import REFERENCE, Answer, Body, operation
 from app.api.parameters import Number, number
+from app.api.plans import Plan, plan
 from app.api.preferences import Preferences
 from app.api.request import ApiRequest
-from app.api.responses import WRITE_ERRORS, Plan, header_list, plan
+from app.api.responses import WRITE_ERRORS
 from app.api.writes import carry_out
 from app.assistants import change_sets, representation
 from app.assistants.change_sets import (
@@ -53,7 +57,7 @@ _MAX_ID = 2**53
 _MOST_BYTES = 32 * 1024 * 1024
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
-_AS_A_PATCH = {"$ref": openapi.REFERENCE.format(name="AssistantPatch")}
+_AS_A_PATCH = {"$ref": REFERENCE.format(name="AssistantPatch")}
 
 
 class ChangeSetFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -146,7 +150,7 @@ class ChangeSetDiff(Struct, frozen=True, kw_only=True):
     diff: list[DiffEntry]
 
 
-_OUTCOME = openapi.Answer(
+_OUTCOME = Answer(
     ChangeSetOutcome,
     or_else=(ChangeSetPlan,),
     example=SET_OUTCOME,
@@ -161,11 +165,11 @@ _OUTCOME = openapi.Answer(
     "/",
     opt=EDITOR,
     summary="Change several assistants, all or none",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _OUTCOME,
         status=201,
         plan=ChangeSetPlan,
-        body=openapi.Body(
+        body=Body(
             ChangeSetRequest,
             {
                 "filter": {"is_active": True, "settings": {"/llm_provider": "openai"}},
@@ -174,7 +178,7 @@ _OUTCOME = openapi.Answer(
             },
         ),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def create_change_set(request: ApiRequest) -> Response[bytes]:
@@ -280,9 +284,7 @@ def _check_count(count: int, most: int, name: str) -> None:
     "/{change_set_id:str}",
     opt=VIEWER,
     summary="Read a change set",
-    operation_class=openapi.operation(
-        openapi.Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)
-    ),
+    operation_class=operation(Answer(ChangeSet, example=CHANGE_SET), errors=(404, 422)),
 )
 async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """Who made it, when and why, and the version that it made of each assistant."""
@@ -309,8 +311,8 @@ async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response
     "/{change_set_id:str}/diff",
     opt=VIEWER,
     summary="Show what a change set changed",
-    operation_class=openapi.operation(
-        openapi.Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
+    operation_class=operation(
+        Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
     ),
 )
 async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
@@ -330,13 +332,11 @@ async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Respons
     opt=EDITOR,
     status_code=200,
     summary="Take a change set back, and keep what came later",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _OUTCOME,
-        body=openapi.Body(
-            RevertRequest, {"change_description": "Calls got longer"}, required=False
-        ),
+        body=Body(RevertRequest, {"change_description": "Calls got longer"}, required=False),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:

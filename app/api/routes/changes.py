@@ -14,12 +14,14 @@ from litestar import Response, patch, put
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from app.api import openapi, responses, routing
+from app.api import responses, routing
 from app.api.access import EDITOR
 from app.api.examples import JSON_PATCH_EXAMPLE, MERGE_PATCH_EXAMPLE, PATCH
 from app.api.media_types import JSON, JSON_PATCH, MERGE_PATCH
 from app.api.methods import ACCEPT_PATCH
-from app.api.parameters import IN_QUERY, Number
+from app.api.openapi.headers import WRITING
+from app.api.openapi.operations import Body, Form, operation
+from app.api.parameters import BASE_VERSION, DESCRIPTION, DRY_RUN, IN_QUERY, ON_CONFLICT, Number
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
 from app.api.writes import carry_out
@@ -62,18 +64,18 @@ class JsonPatchOperation(msgspec.Struct, frozen=True, kw_only=True):
     "/",
     opt=EDITOR,
     summary="Update an assistant",
-    operation_class=openapi.operation(
-        CHANGED_OR_PLAN, body=openapi.Body(AssistantUpdate, PATCH), errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+    operation_class=operation(
+        CHANGED_OR_PLAN, body=Body(AssistantUpdate, PATCH), errors=WRITE_ERRORS,
+        parameters=WRITING,
     ),
 )  # fmt: skip
 async def update_assistant(
     request: ApiRequest,
     assistant_id: Number,
-    base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
+    base_version: Annotated[str | None, BASE_VERSION] = None,
+    on_conflict: Annotated[Side | None, ON_CONFLICT] = None,
     *,
-    dry_run: Annotated[bool, openapi.DRY_RUN] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> Response[bytes]:
     """Merges like PATCH: what is not sent is kept, inside nested objects too."""
     body = await request.read_json()
@@ -86,28 +88,28 @@ async def update_assistant(
     "/",
     opt=EDITOR | {ACCEPT_PATCH: _PATCHES},
     summary="Change settings of an assistant",
-    operation_class=openapi.operation(
+    operation_class=operation(
         CHANGED_OR_PLAN,
-        body=openapi.Body(
+        body=Body(
             AssistantPatch,
             PATCH,
             others=(
-                openapi.Form(MERGE_PATCH, AssistantPatch, MERGE_PATCH_EXAMPLE),
-                openapi.Form(JSON_PATCH, JsonPatchOperation, JSON_PATCH_EXAMPLE, many=True),
+                Form(MERGE_PATCH, AssistantPatch, MERGE_PATCH_EXAMPLE),
+                Form(JSON_PATCH, JsonPatchOperation, JSON_PATCH_EXAMPLE, many=True),
             ),
         ),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def patch_assistant(
     request: ApiRequest,
     assistant_id: Number,
-    base_version: Annotated[str | None, openapi.BASE_VERSION] = None,
-    on_conflict: Annotated[Side | None, openapi.ON_CONFLICT] = None,
-    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    base_version: Annotated[str | None, BASE_VERSION] = None,
+    on_conflict: Annotated[Side | None, ON_CONFLICT] = None,
+    change_description: Annotated[str | None, DESCRIPTION] = None,
     *,
-    dry_run: Annotated[bool, openapi.DRY_RUN] = False,
+    dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> Response[bytes]:
     """As JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
     kind = request.media_type(*_PATCHES)
@@ -196,14 +198,12 @@ async def _change(
     "/status",
     opt=EDITOR | {ACCEPT_PATCH: (JSON,)},
     summary="Switch an assistant on or off",
-    operation_class=openapi.operation(
-        CHANGED_OR_PLAN, errors=WRITE_ERRORS, parameters=openapi.WRITING
-    ),
+    operation_class=operation(CHANGED_OR_PLAN, errors=WRITE_ERRORS, parameters=WRITING),
 )
 async def change_status(
     request: ApiRequest,
     assistant_id: Number,
-    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    change_description: Annotated[str | None, DESCRIPTION] = None,
     *,
     is_active: Annotated[bool, QueryParameter()],
 ) -> Response[bytes]:

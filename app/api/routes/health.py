@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 from litestar import get
 
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import PUBLIC
+from app.api.openapi.operations import Answer, operation
 from app.api.request import ApiRequest
 
 
@@ -20,9 +21,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     "/health",
     opt=PUBLIC,
     summary="Tell whether the process lives",
-    operation_class=openapi.operation(
-        openapi.Answer(Status, example={"status": "ok"}), public=True
-    ),
+    operation_class=operation(Answer(Status, example={"status": "ok"}), public=True),
 )
 async def health() -> Status:
     """Answers as long as the process does."""
@@ -33,8 +32,8 @@ async def health() -> Status:
     "/ready",
     opt=PUBLIC,
     summary="Tell whether the database answers",
-    operation_class=openapi.operation(
-        openapi.Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
+    operation_class=operation(
+        Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
     ),
 )
 async def ready(request: ApiRequest) -> Status:

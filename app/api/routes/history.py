@@ -14,13 +14,16 @@ from litestar import Response, get, post
 from litestar.params import QueryParameter
 
 from app.accounts.principals import Role
-from app.api import openapi, responses, routing
+from app.api import responses, routing
 from app.api.access import EDITOR, VIEWER
 from app.api.examples import ASSISTANT, ENTRY
+from app.api.openapi.headers import WRITING
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.paging import next_link, read_cursor
-from app.api.parameters import Number, known_id, moment, number
+from app.api.parameters import CURSOR, PATH, Number, known_id, moment, number
+from app.api.plans import Plan
 from app.api.request import ApiRequest
-from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
+from app.api.responses import WRITE_ERRORS, ChangedAssistant
 from app.api.writes import carry_out
 from app.assistants import history, reversals
 from app.assistants.references import read_reference
@@ -49,8 +52,8 @@ class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_on
     "/settings-history",
     opt=VIEWER,
     summary="List an assistant's settings history",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             Entry,
             example=[ENTRY],
             many=True,
@@ -63,8 +66,8 @@ async def list_history(
     request: ApiRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, openapi.CURSOR] = None,
-    path: Annotated[str | None, openapi.PATH] = None,
+    cursor: Annotated[str | None, CURSOR] = None,
+    path: Annotated[str | None, PATH] = None,
     actor: Annotated[
         str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
     ] = None,
@@ -103,7 +106,7 @@ async def list_history(
     "/settings-history/{version_id:str}",
     opt=VIEWER,
     summary="Get one entry of the settings history",
-    operation_class=openapi.operation(openapi.Answer(Entry, example=ENTRY), errors=(404, 422)),
+    operation_class=operation(Answer(Entry, example=ENTRY), errors=(404, 422)),
 )
 async def get_history_entry(
     request: ApiRequest,
@@ -137,20 +140,20 @@ async def get_history_entry(
     opt=EDITOR,
     status_code=200,
     summary="Roll an assistant back",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             ChangedAssistant,
             or_else=(Plan,),
             example=ASSISTANT,
             headers={"X-Secrets-Kept": "How many secrets differ from what they were then."},
         ),
-        body=openapi.Body(
+        body=Body(
             AssistantSettingsHistoryRollbackRequest,
             {"change_description": "The new prompt confused callers"},
             required=False,
         ),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def roll_back_to_entry(

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from litestar import Response, get, put
 from msgspec import UNSET, Struct, UnsetType
 
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import ADMIN, VIEWER
+from app.api.conditional import respond
 from app.api.examples import POLICY
+from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.request import ApiRequest
-from app.api.responses import read
 from app.api.writes import carry_out
 from app.assistants import policy as policies
 from app.assistants.preconditions import NONE, Condition
@@ -39,7 +41,7 @@ class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     change_description: Reason | None = None
 
 
-_POLICY_SHOWN = openapi.Answer(
+_POLICY_SHOWN = Answer(
     Policy, example=POLICY, headers={"ETag": "Of the policy, as a strong validator."}
 )
 
@@ -48,7 +50,7 @@ _POLICY_SHOWN = openapi.Answer(
     "/",
     opt=VIEWER,
     summary="Read the policy",
-    operation_class=openapi.operation(_POLICY_SHOWN, errors=(304, 422)),
+    operation_class=operation(_POLICY_SHOWN, errors=(304, 422)),
 )
 async def get_policy(request: ApiRequest) -> Response[bytes]:
     """What the organization demands of every change of an assistant, for all who make some."""
@@ -61,11 +63,11 @@ async def get_policy(request: ApiRequest) -> Response[bytes]:
     "/",
     opt=ADMIN,
     summary="Change the policy",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _POLICY_SHOWN,
-        body=openapi.Body(PolicyUpdate, POLICY),
+        body=Body(PolicyUpdate, POLICY),
         errors=(409, 412, 422),
-        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+        parameters=(IF_MATCH, IDEMPOTENCY_KEY),
     ),
 )
 async def change_policy(request: ApiRequest) -> Response[bytes]:
@@ -92,7 +94,7 @@ async def change_policy(request: ApiRequest) -> Response[bytes]:
 
 def _shown(organization_id: int, policy: Policy, condition: Condition) -> Response[bytes]:
     shown = policies.represent(organization_id, policy)
-    return read(shown.body, shown.tag, condition)
+    return respond(shown.body, shown.tag, condition)
 
 
 def _check_paths(body: PolicyUpdate) -> None:

@@ -15,12 +15,15 @@ from litestar import Response, post
 from msgspec import Meta
 
 from app.accounts.principals import Role
-from app.api import openapi, responses, routing
+from app.api import responses, routing
 from app.api.access import EDITOR
 from app.api.examples import ASSISTANT
+from app.api.openapi.headers import WRITING
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameters import Number, moment
+from app.api.plans import Plan
 from app.api.request import ApiRequest
-from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant, Plan
+from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant
 from app.api.writes import carry_out
 from app.assistants import reversals
 from app.assistants.references import LABEL, Reference, read_reference
@@ -33,7 +36,7 @@ from events.settings import Reason, VersionName
 
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 
-_CHANGED_OR_PLAN = openapi.Answer(
+_CHANGED_OR_PLAN = Answer(
     ChangedAssistant,
     or_else=(Plan,),
     example=ASSISTANT,
@@ -81,14 +84,14 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     opt=EDITOR,
     status_code=200,
     summary="Roll back, whole or in part",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _CHANGED_OR_PLAN,
-        body=openapi.Body(
+        body=Body(
             Rollback,
             {"to_version": 1, "paths": ["/llm_settings"], "change_description": "As it was"},
         ),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
@@ -122,11 +125,11 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
     opt=EDITOR,
     status_code=200,
     summary="Take back one change, and keep the later ones",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _CHANGED_OR_PLAN,
-        body=openapi.Body(Undo, {"version": 2, "change_description": "That was a mistake"}),
+        body=Body(Undo, {"version": 2, "change_description": "That was a mistake"}),
         errors=WRITE_ERRORS,
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
@@ -161,11 +164,11 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
     opt=EDITOR,
     status_code=200,
     summary="Bring a deleted assistant back",
-    operation_class=openapi.operation(
+    operation_class=operation(
         CHANGED_OR_PLAN,
-        body=openapi.Body(Restore, {"change_description": "Deleted by mistake"}, required=False),
+        body=Body(Restore, {"change_description": "Deleted by mistake"}, required=False),
         errors=(404, 409, 412, 422),
-        parameters=openapi.WRITING,
+        parameters=WRITING,
     ),
 )
 async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:

@@ -9,8 +9,10 @@ from litestar import Response, delete, post
 from litestar.status_codes import HTTP_200_OK, HTTP_202_ACCEPTED
 from msgspec import Meta
 
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import ADMIN, REVEALING
+from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameters import Number, known_id
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
@@ -58,18 +60,18 @@ class Rotate(msgspec.Struct, frozen=True, kw_only=True):
     data_keys: bool = False
 
 
-_ERASED = openapi.Answer(
+_ERASED = Answer(
     APIResponse, example={"success": True, "message": "2 secrets erased", "data": None}
 )
 _REMAIN = (
     "The bytes of what was destroyed are still in the database's files, because a process that"
     " reads them keeps the log of writes from being emptied; the server goes on trying"
 )
-_PENDING = openapi.Answer(
+_PENDING = Answer(
     APIResponse,
     example={"success": True, "message": f"2 secrets erased. {_REMAIN}", "data": None},
 )
-_ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
+_ERASE = Body(Erase, {"reason": "Contract ended"}, required=False)
 
 
 @post(
@@ -77,11 +79,9 @@ _ERASE = openapi.Body(Erase, {"reason": "Contract ended"}, required=False)
     opt=REVEALING,
     status_code=200,
     summary="Read secrets back",
-    operation_class=openapi.operation(
-        openapi.Answer(
-            RevealedSecrets, example={"secrets": {"/llm_provider_config/api_key": "..."}}
-        ),
-        body=openapi.Body(Reveal, {"paths": ["/llm_provider_config/api_key"], "reason": "Call"}),
+    operation_class=operation(
+        Answer(RevealedSecrets, example={"secrets": {"/llm_provider_config/api_key": "..."}}),
+        body=Body(Reveal, {"paths": ["/llm_provider_config/api_key"], "reason": "Call"}),
         errors=(404, 410, 422),
     ),
 )
@@ -107,11 +107,11 @@ async def reveal_secrets(request: ApiRequest, assistant_id: Number) -> Response[
     opt=ADMIN,
     status_code=200,
     summary="Erase an assistant's secrets",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _ERASED,
         body=_ERASE,
         errors=(404, 409, 412, 422),
-        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+        parameters=(IF_MATCH, IDEMPOTENCY_KEY),
         pending=_PENDING,
     ),
 )
@@ -134,11 +134,11 @@ async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[b
     opt=ADMIN,
     status_code=200,
     summary="Erase all secrets of the organization",
-    operation_class=openapi.operation(
+    operation_class=operation(
         _ERASED,
         body=_ERASE,
         errors=(409, 422),
-        parameters=(openapi.IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
         pending=_PENDING,
     ),
 )
@@ -160,11 +160,11 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
     opt=ADMIN,
     status_code=200,
     summary="Rotate the organization's keys",
-    operation_class=openapi.operation(
-        openapi.Answer(APIResponse),
-        body=openapi.Body(Rotate, {"data_keys": True}, required=False),
+    operation_class=operation(
+        Answer(APIResponse),
+        body=Body(Rotate, {"data_keys": True}, required=False),
         errors=(409,),
-        parameters=(openapi.IDEMPOTENCY_KEY,),
+        parameters=(IDEMPOTENCY_KEY,),
         pending=_PENDING,
     ),
 )

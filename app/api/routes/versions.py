@@ -17,15 +17,18 @@ from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
 from app.accounts.principals import Role
-from app.api import openapi, routing
+from app.api import routing
 from app.api.access import EDITOR, VIEWER
-from app.api.caching import chosen_by
+from app.api.conditional import respond
 from app.api.examples import ASSISTANT, BLAME_ENTRY, DIFF_ENTRY, JSON_PATCH_EXAMPLE, VERSION_ENTRY
 from app.api.media_types import JSON, JSON_PATCH
+from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
+from app.api.openapi.operations import Answer, Body, operation
 from app.api.paging import next_link, read_cursor
-from app.api.parameters import Number, known_id, query_text
+from app.api.parameters import CURSOR, DESCRIPTION, PATH, VERSION, Number, known_id, query_text
 from app.api.request import ApiRequest
-from app.api.responses import APIResponse, done, read
+from app.api.responses import APIResponse, done
+from app.api.vary import varying_lines
 from app.api.writes import carry_out
 from app.assistants import changes, comparing, history
 from app.assistants.comparing import BlameEntry, DiffEntry
@@ -83,8 +86,8 @@ class JsonPatchStep(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     "/versions",
     opt=VIEWER,
     summary="List an assistant's versions",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             VersionEntry,
             example=[VERSION_ENTRY],
             many=True,
@@ -97,7 +100,7 @@ async def list_versions(
     request: ApiRequest,
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    cursor: Annotated[str | None, CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:
@@ -122,14 +125,14 @@ async def list_versions(
     "/versions/{version:str}",
     opt=VIEWER,
     summary="Get a version",
-    operation_class=openapi.operation(
-        openapi.Answer(
+    operation_class=operation(
+        Answer(
             VersionShown,
             example=VERSION_ENTRY | {"assistant": ASSISTANT},
             headers={"ETag": "Of all that is shown."},
         ),
         errors=(304, 404, 422),
-        parameters=(openapi.IF_NONE_MATCH,),
+        parameters=(IF_NONE_MATCH,),
     ),
 )
 async def get_version(
@@ -157,18 +160,18 @@ async def get_version(
     )
     # A label, and what a version is taken back by, may come later: the tag is of all that.
     resource = f"assistants/{known}/versions/{version}"
-    return read(body, tag_of(principal.organization_id, resource, body), condition)
+    return respond(body, tag_of(principal.organization_id, resource, body), condition)
 
 
 @put(
     "/versions/{version:str}/label",
     opt=EDITOR,
     summary="Name a version",
-    operation_class=openapi.operation(
-        openapi.Answer(APIResponse),
-        body=openapi.Body(Label, {"label": "before-launch"}),
+    operation_class=operation(
+        Answer(APIResponse),
+        body=Body(Label, {"label": "before-launch"}),
         errors=(404, 409, 412, 422),
-        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+        parameters=(IF_MATCH, IDEMPOTENCY_KEY),
     ),
 )
 async def label_version(
@@ -185,17 +188,17 @@ async def label_version(
     opt=EDITOR,
     status_code=200,
     summary="Take a version's name away",
-    operation_class=openapi.operation(
-        openapi.Answer(APIResponse),
+    operation_class=operation(
+        Answer(APIResponse),
         errors=(404, 409, 412, 422),
-        parameters=(openapi.IF_MATCH, openapi.IDEMPOTENCY_KEY),
+        parameters=(IF_MATCH, IDEMPOTENCY_KEY),
     ),
 )
 async def unlabel_version(
     request: ApiRequest,
     assistant_id: Number,
     version: _VersionInPath,
-    change_description: Annotated[str | None, openapi.DESCRIPTION] = None,
+    change_description: Annotated[str | None, DESCRIPTION] = None,
 ) -> Response[bytes]:
     """The version stays; its name is free again."""
     return await _label(request, assistant_id, version, None, clean_reason(change_description))
@@ -220,9 +223,9 @@ async def _label(
     "/diff",
     opt=VIEWER,
     summary="Compare two versions",
-    operation_class=openapi.operation(
-        openapi.Answer(DiffEntry, example=[DIFF_ENTRY], many=True),
-        openapi.Answer(JsonPatchStep, example=JSON_PATCH_EXAMPLE, many=True, media_type=JSON_PATCH),
+    operation_class=operation(
+        Answer(DiffEntry, example=[DIFF_ENTRY], many=True),
+        Answer(JsonPatchStep, example=JSON_PATCH_EXAMPLE, many=True, media_type=JSON_PATCH),
         errors=(404, 422),
         parameters=_ENDS,
     ),
@@ -246,7 +249,7 @@ async def diff_versions(
         request.require(Role.admin)
     principal = request.principal
     older, newer = _end(request, "from"), _end(request, "to")
-    as_patch = any(JSON_PATCH in line for line in chosen_by(request, "Accept"))
+    as_patch = any(JSON_PATCH in line for line in varying_lines(request, "Accept"))
     entries = await request.services.database.snapshot(
         comparing.diff,
         principal.organization_id,
@@ -269,17 +272,17 @@ async def diff_versions(
     "/blame",
     opt=VIEWER,
     summary="Say who set each value",
-    operation_class=openapi.operation(
-        openapi.Answer(BlameEntry, example=[BLAME_ENTRY], many=True), errors=(404, 422)
+    operation_class=operation(
+        Answer(BlameEntry, example=[BLAME_ENTRY], many=True), errors=(404, 422)
     ),
 )
 async def blame_assistant(
     request: ApiRequest,
     assistant_id: Number,
-    path: Annotated[str | None, openapi.PATH] = None,
-    version: Annotated[str, openapi.VERSION] = LATEST,
+    path: Annotated[str | None, PATH] = None,
+    version: Annotated[str, VERSION] = LATEST,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
-    cursor: Annotated[str | None, openapi.CURSOR] = None,
+    cursor: Annotated[str | None, CURSOR] = None,
     *,
     include_deleted: Annotated[bool, _DELETED] = False,
 ) -> Response[bytes]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api import caching
+from app.api.middleware import cache_control
 from app.assistants.preconditions import tag_of, version_in
 from projections.current import Stamp
 from tests.app.api.test_statements import make_ids
@@ -61,7 +61,7 @@ def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
 @pytest.fixture
 def unguarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control: answers go out as the routes made them."""
-    monkeypatch.setattr(caching, "_controlled", lambda _, headers: list(headers))
+    monkeypatch.setattr(cache_control, "controlled", lambda _, headers: list(headers))
 
 
 def directives(answer: httpx.Response, name: str) -> set[str]:
@@ -265,12 +265,12 @@ def test_whatever_a_route_says_an_answer_to_a_known_caller_is_theirs_alone(
     is_known: bool,
     sets_cookie: bool,
 ) -> None:
-    scope = {"principal": object() if is_known else None, "chosen_by": dict.fromkeys(chosen)}
+    scope = {"principal": object() if is_known else None, "varying_lines": dict.fromkeys(chosen)}
     headers = [(b"etag", b'"x"')]
     headers += [(b"cache-control", ", ".join(one).encode()) for one in said]
     headers += [(b"vary", ", ".join(one).encode()) for one in varies]
     headers += [(b"set-cookie", b"a=b")] if sets_cookie else []
-    made = caching._controlled(scope, headers)  # noqa: SLF001  # the rule
+    made = cache_control.controlled(scope, headers)
     names = [name for name, _ in made]
     assert names.count(b"cache-control") == 1
     assert names.count(b"vary") <= 1

@@ -13,6 +13,7 @@ import pytest
 from app.accounts.sessions import Codes
 from app.api import access, methods
 from app.api.access import VIEWER
+from app.api.middleware import head as head_module
 from app.services import utc_now
 from tests.app import stored
 from tests.app.api.test_statements import make_ids
@@ -189,7 +190,7 @@ def test_without_the_guard_no_head_is_answered(
     async def through(self: Any, *arguments: Any) -> None:
         await self._app(*arguments)
 
-    monkeypatch.setattr(methods.Heads, "__call__", through)
+    monkeypatch.setattr(head_module.Heads, "__call__", through)
     assert boss.head(f"{ASSISTANTS}/count").status_code == 405
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from app.api import openapi
+from app.api.openapi import document
 from tests.conftest import Organization, Server, make_organizations, serving
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _PATHS = ("/schema", "/schema/openapi.json")
-_KINDS = {"/schema": openapi.Page, "/schema/openapi.json": openapi.Document}
+_KINDS = {"/schema": document.Page, "/schema/openapi.json": document.Document}
 
 
 @pytest.fixture

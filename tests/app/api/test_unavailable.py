@@ -13,7 +13,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from app.api import problems
+from app.api import exception_handlers
 from app.assistants import secrets
 from app.main import create_app
 from app.services import utc_now
@@ -110,7 +110,7 @@ def test_a_server_whose_master_key_is_too_old_says_to_come_back(
             ]
 
     if not is_guarded:
-        monkeypatch.delitem(problems.HANDLERS, MasterKeyError)
+        monkeypatch.delitem(exception_handlers.HANDLERS, MasterKeyError)
     sealing, caller, plain = asyncio.run(story())
     refused = (503, True) if is_guarded else (500, False)
     assert (said(sealing), said(caller)) == (refused, refused)

@@ -12,6 +12,7 @@ from litestar.middleware import ASGIMiddleware
 from msgspec import Struct
 
 from app.api import access
+from app.api.conditional import is_held
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -97,7 +98,7 @@ async def _send(answer: _Answer, scope: Scope, send: Send) -> None:
     takes_gzip = b"gzip" in sent.get(b"accept-encoding", b"").replace(b" ", b"").split(b",")
     form = answer.compressed if takes_gzip else answer.plain
     status, headers, body = HTTPStatus.OK, form.headers, form.body
-    if form.tag in sent.get(b"if-none-match", b""):
+    if is_held(sent.get(b"if-none-match", b""), form.tag):
         headers = tuple(one for one in headers if one[0] in (b"etag", b"vary"))
         status, body = HTTPStatus.NOT_MODIFIED, b""
     start: Any = {"type": "http.response.start", "status": int(status), "headers": headers}

@@ -1,0 +1,117 @@
+"""Every exception as an answer: domain errors, parameters, HTTP, and failures of the database."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from litestar import Response
+from litestar.exceptions import HTTPException, ValidationException
+from sqlalchemy.exc import SQLAlchemyError
+
+from app.api import methods
+from app.api.problems import RETRY_SECONDS, answer_refusal, problem
+from app.storage.database import Busy
+from app.transactions.write_queue import OutcomeUnknown, WriterStopped
+from app.vault.store import MasterKeyError, SecretUnreadable
+from events.errors import (
+    FieldError,
+    Refusal,
+)
+from events.patch import describe
+
+if TYPE_CHECKING:
+    from litestar import Request
+    from litestar.types import ExceptionHandlersMap
+
+
+_log = structlog.get_logger(__name__)
+
+
+def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+    return answer_refusal(refusal)
+
+
+def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
+    said = error.extra if isinstance(error.extra, list) else []
+    errors = [_parameter_error(request, item) for item in said if isinstance(item, dict)]
+    if missing := re.match(r"Missing required (\w+) parameter '(\w+)'", error.detail):
+        errors.append(FieldError(loc=missing.groups(), msg="Field required", type="missing"))
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
+
+
+def _parameter_error(request: Request[Any, Any, Any], item: dict[str, Any]) -> FieldError:
+    parameter = request.route_handler.parsed_fn_signature.parameters.get(item["key"])
+    kind, message = describe(str(item["message"]), parameter and parameter.annotation)
+    return FieldError(loc=(item.get("source", "query"), item["key"]), msg=message, type=kind)
+
+
+def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    status = HTTPStatus(error.status_code)
+    code = re.sub(r"[^a-z]+", "-", status.phrase.lower()).strip("-")
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if (found := headers.get("allow")) is not None:
+        headers["allow"] = methods.allow(found.split(", "))
+    return problem(status, code, status.phrase, headers)
+
+
+def _on_busy(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    return _unavailable("The database is busy; nothing was changed. Try again")
+
+
+def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    text = (
+        "The database did not confirm a write, which may or may not be there; writing has stopped"
+    )
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "writing-stopped", text)
+
+
+def _on_unknown(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    text = (
+        "The connection to the database was lost during the commit: the change may or may not be"
+        " there. Repeat the request with its Idempotency-Key, or read before you do"
+    )
+    headers = {"retry-after": RETRY_SECONDS}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown", text, headers)
+
+
+def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.error("database_failed", path=request.scope["path"], error=str(error))
+    return _unavailable("The database could not answer; nothing was changed")
+
+
+def _unavailable(text: str) -> Response[bytes]:
+    headers = {"retry-after": RETRY_SECONDS}
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, headers)
+
+
+def _on_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.critical("secret_unreadable", error=str(error))
+    text = "A sealed secret does not open where it stands; it was moved or changed in the database"
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "secret-unreadable", text)
+
+
+def _on_master_key(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.critical("master_key_too_old", error=str(error), advice="restart with the newer one, too")
+    return _unavailable("The server's master key is not the one in use; nothing was changed")
+
+
+def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    _log.error("request_failed", path=request.scope["path"], exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "Internal Server Error")
+
+
+HANDLERS: ExceptionHandlersMap = {
+    Refusal: _on_refusal,
+    ValidationException: _on_parameters,
+    HTTPException: _on_http,
+    Busy: _on_busy,
+    SecretUnreadable: _on_unreadable,
+    MasterKeyError: _on_master_key,
+    WriterStopped: _on_stopped,
+    OutcomeUnknown: _on_unknown,
+    SQLAlchemyError: _on_database,
+    Exception: _on_failure,
+}

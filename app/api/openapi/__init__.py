@@ -1,0 +1,1 @@
+"""The OpenAPI 3.1 description: operations, headers, and the document that holds them."""

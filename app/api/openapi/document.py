@@ -1,0 +1,131 @@
+"""The description as a document and as a page, with the schemas of all Structs."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Litestar, Request, Router
+from litestar.enums import OpenAPIMediaType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme, Tag
+from litestar.routes import HTTPRoute
+
+from app.api import access
+from app.api.middleware.published import Published
+from app.api.openapi.operations import BEARER, REFERENCE, STRUCTS, Structs
+from app.api.problems import Problem
+from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
+from events.settings import MOST_VALUES
+
+
+class _Complete(OpenAPIRenderPlugin):
+    """The description with the schemas of the Structs, which are made when somebody asks."""
+
+    def complete(self, app: Litestar, openapi_schema: dict[str, Any]) -> dict[str, Any]:
+        """The description, its references with what they refer to."""
+        _, made = msgspec.json.schema_components(_structs(app), ref_template=REFERENCE)
+        schemas = {name: _as_ruled(schema) for name, schema in made.items()}
+        components = openapi_schema["components"] | {"schemas": schemas}
+        return openapi_schema | {"components": components}
+
+
+def _structs(app: Litestar) -> Structs:
+    """The Structs that the operations of the routes refer to, and the one of all errors."""
+    operations = (
+        handler.operation_class
+        for route in app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+    )
+    structs = (getattr(operation, STRUCTS, ()) for operation in operations)
+    return tuple(dict.fromkeys((*chain.from_iterable(structs), Problem)))
+
+
+def _as_ruled(schema: Any) -> Any:
+    """A schema with what holds of all JSON here, in forms that makers of clients take.
+
+    Integers are within 2^53. A default that is an object, of what may also be null, is said in
+    words: a client maker stops at it.
+    """
+    if isinstance(schema, list):
+        return [_as_ruled(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ruled = {name: _as_ruled(member) for name, member in schema.items()}
+    if ruled.get("type") == "integer":
+        ruled = {"minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER} | ruled
+    if "anyOf" in ruled and ruled.get("default") == {}:
+        ruled["description"] = "`{}` by default."
+        del ruled["default"]
+    return ruled
+
+
+class Document(_Complete):
+    """The description as JSON."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The document, whole."""
+        return self.render_json(request, self.complete(request.app, openapi_schema))
+
+
+class Page(_Complete):
+    """The description as a page from this server alone: no script, no other host's asset."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """The page, whole."""
+        api = self.complete(request.app, openapi_schema)
+        pages = Environment(
+            loader=PackageLoader("app.api"), autoescape=True, undefined=StrictUndefined
+        )
+        return pages.get_template("schema.html").render(api=api).encode()
+
+
+def config(version: str) -> OpenAPIConfig:
+    """The description's frame."""
+    return OpenAPIConfig(
+        title="Backstory",
+        version=version,
+        path="/schema",
+        description=(
+            "An event-sourced settings service for voice-AI assistants: the assistants API of "
+            "Burki Voice AI on the wire, every change an immutable event behind it. Every answer "
+            "is its caller's own: `Cache-Control` says `private`, or `no-store` where it holds a "
+            "secret or a key, and `Vary` names what identifies the caller. HEAD is answered "
+            "wherever GET is, with its headers; OPTIONS and 405 name the methods of a path in "
+            "`Allow`, and OPTIONS what a PATCH may be in `Accept-Patch`. A body is JSON (RFC 8259) "
+            f"in UTF-8, of at most 1 MiB, {MOST_VALUES} values and {MAX_DEPTH} levels: no member "
+            "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string."
+        ),
+        components=Components(
+            security_schemes={
+                BEARER: SecurityScheme(
+                    type="http", scheme="bearer", description="An API key: `bks_...`"
+                )
+            },
+        ),
+        tags=[
+            Tag(name="Assistants", description="Create, read, change and delete assistants."),
+            Tag(name="History", description="What changed, who did it and why; going back."),
+            Tag(name="Change sets", description="One change of several assistants, all or none."),
+            Tag(name="Policy", description="What the organization demands of changes; for admins."),
+            Tag(name="Audit", description="The log, its exports, and proof; for admins."),
+            Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
+            Tag(name="API keys", description="Keys of the organization; for admins."),
+            Tag(name="Service", description="Whether the service lives and answers."),
+        ],
+        openapi_router=Router(
+            "/schema",
+            route_handlers=[],
+            include_in_schema=False,
+            opt=access.PUBLIC,
+            middleware=[Published()],
+        ),
+        render_plugins=[
+            Page(path="/"),
+            Document(path="/openapi.json", media_type=OpenAPIMediaType.OPENAPI_JSON),
+        ],
+    )

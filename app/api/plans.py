@@ -1,0 +1,84 @@
+"""What a change would do, as a dry run answers it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from app.assistants import representation
+from app.assistants.policy import rule_of
+from app.assistants.preconditions import etag
+from app.assistants.requests import Clash, Outcome
+from events.changed import changes_of
+from events.policy import Warned
+from events.secrets import mask
+from projections.history import ChangedPath, ChangeSummary, changed_paths
+
+
+class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A value that today's rules refuse; ``nearest`` is one that they do not, if one is near."""
+
+    path: str
+    type: str
+    msg: str
+    nearest: Any | UnsetType = UNSET
+
+
+class RefusedRule(Struct, frozen=True, kw_only=True):
+    """A rule of the organization's policy that stands against a change."""
+
+    rule: str
+    paths: list[str] = field(default_factory=list)
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What a change would do: nothing was recorded. Apply it with ``If-Match: <etag>``.
+
+    ``changes`` are those of the event that would be recorded, as the history would show them.
+    """
+
+    dry_run: bool
+    assistant_id: int
+    version: int
+    etag: str
+    applicable: bool
+    changes: list[ChangedPath]
+    warnings: list[Warned]
+    lost: list[ChangeSummary]
+    came_between: list[ChangeSummary]
+    conflicts: list[Clash]
+    not_accepted: list[NotAcceptedPath]
+    secrets_kept: list[str]
+    refused: list[RefusedRule]
+    ignored: list[str]
+
+
+def plan(outcome: Outcome) -> Plan:
+    """What would come of a wish."""
+    changes = changes_of(outcome.event)
+    erased_version = outcome.state.erased_version
+    return Plan(
+        dry_run=True,
+        assistant_id=outcome.id,
+        version=outcome.before.version,
+        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.before).tag),
+        applicable=outcome.applicable,
+        changes=changed_paths(changes, erased_version),
+        warnings=list(outcome.warnings),
+        lost=list(outcome.lost),
+        came_between=list(outcome.came_between),
+        conflicts=list(outcome.conflicts),
+        not_accepted=[
+            NotAcceptedPath(
+                path=one.path,
+                type=one.error.type,
+                msg=one.error.msg,
+                nearest=mask(one.nearest, erased_version),
+            )
+            for one in outcome.not_accepted
+        ],
+        secrets_kept=list(outcome.secrets_kept),
+        refused=[] if outcome.violation is None else [RefusedRule(**rule_of(outcome.violation))],
+        ignored=list(outcome.ignored),
+    )
