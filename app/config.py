@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from msgspec import Meta, Struct
 from sqlalchemy.exc import ArgumentError
 
-from app.storage import engines
+from app.storage import postgresql, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ PREFIX = "BACKSTORY_"
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
-_EXAMPLES = f"{engines.SQLITE}:///PATH or {engines.POSTGRESQL}://USER@HOST/NAME"
+_EXAMPLES = f"{sqlite.SQLITE}:///PATH or {postgresql.POSTGRESQL}://USER@HOST/NAME"
 # Paths may be any bytes; all other values are UTF-8.
 _FILES = frozenset(("master_key_file", "audit_key_file", "checkpoint_dir"))
 _TESTS = "BACKSTORY_TEST_"  # variables of the test suite
@@ -162,21 +162,21 @@ def _check_database_url(text: str) -> None:
     if url is None or "%00" in text:  # NUL, which neither files nor servers accept
         raise ConfigError(f"{PREFIX}DATABASE_URL: not a database URL, such as {_EXAMPLES}")
     match url.drivername:
-        case engines.SQLITE if (
+        case sqlite.SQLITE if (
             url.database == ":memory:"
             or not Path(url.database or "").name
             or any((url.query, url.host, url.username))
         ):
             raise ConfigError(
-                f"{PREFIX}DATABASE_URL: names no file, such as {engines.SQLITE}:///PATH"
+                f"{PREFIX}DATABASE_URL: names no file, such as {sqlite.SQLITE}:///PATH"
             )
-        case engines.POSTGRESQL if not url.database:
+        case postgresql.POSTGRESQL if not url.database:
             raise ConfigError(f"{PREFIX}DATABASE_URL: names no database, such as {_EXAMPLES}")
-        case engines.POSTGRESQL if find_spec("asyncpg") is None or find_spec("psycopg") is None:
+        case postgresql.POSTGRESQL if find_spec("asyncpg") is None or find_spec("psycopg") is None:
             raise ConfigError(
                 f"{PREFIX}DATABASE_URL: for PostgreSQL, install backstory with its extra [postgres]"
             )
-        case engines.SQLITE | engines.POSTGRESQL:
+        case sqlite.SQLITE | postgresql.POSTGRESQL:
             return
         case other:
             raise ConfigError(f"{PREFIX}DATABASE_URL: '{other}' is not supported; use {_EXAMPLES}")

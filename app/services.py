@@ -19,8 +19,9 @@ from app.assistants.view_cache import ViewCache
 from app.audit import signing
 from app.audit.exporting import Audit
 from app.config import Config
-from app.storage.database import Database, prepare
+from app.storage.database import Database
 from app.storage.engines import engines
+from app.storage.schema import prepare
 from app.transactions.clock import ForwardClock, Witness
 from app.transactions.idempotency import Idempotency
 from app.transactions.write_queue import WriteQueue

@@ -26,7 +26,7 @@ from app.accounts import api_keys, organizations, principals
 from app.audit import signing
 from app.main import create_app
 from app.services import utc_now
-from app.storage.database import migrate
+from app.storage.schema import migrate
 from app.vault import store
 from tests import databases
 from tests.console import Browser

@@ -24,8 +24,10 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from app.config import Config
-from app.storage.database import migrate
-from app.storage.engines import POSTGRESQL, SQLITE, engines
+from app.storage.engines import engines
+from app.storage.postgresql import POSTGRESQL
+from app.storage.schema import migrate
+from app.storage.sqlite import SQLITE
 from app.vault import key_files
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct
 
 from app.config import PREFIX, ConfigError
-from app.storage.engines import AUDIT_KEY, engines
+from app.storage.engines import engines
+from app.storage.sqlite import AUDIT_KEY
 from app.vault import key_files
 from events import store
 

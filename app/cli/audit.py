@@ -18,8 +18,8 @@ from app.audit.exporting import BeyondLog, ExportRequest
 from app.audit.resume import NotAnExport
 from app.cli import context, terminal
 from app.storage import private_files
-from app.storage.database_file import DatabaseHeld
 from app.storage.engines import engines
+from app.storage.lock_file import DatabaseHeld
 from app.transactions.unit_of_work import system
 from events import store
 from events.errors import InvalidSettings

@@ -24,9 +24,10 @@ from app.cli import terminal
 from app.config import Config, as_unicode, read_config
 from app.services import utc_now
 from app.storage import tables
-from app.storage.database import is_current, prepare
-from app.storage.database_file import DatabaseHeld
-from app.storage.engines import SCRUB_ATTEMPTS, Engines, engines
+from app.storage.engines import Engines, engines
+from app.storage.lock_file import DatabaseHeld
+from app.storage.schema import is_current, prepare
+from app.storage.sqlite import SCRUB_ATTEMPTS
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault import store as vault
 from events import store

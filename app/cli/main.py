@@ -34,7 +34,10 @@ from app.config import Config, ConfigError, as_variables
 from app.main import create_app, spare_the_collector
 from app.naming import clean_email, clean_name
 from app.services import utc_now
-from app.storage.database import (
+from app.storage.engines import engines
+from app.storage.lock_file import DatabaseHeld, FileRefused
+from app.storage.postgresql import POSTGRESQL, PoolerRefused
+from app.storage.schema import (
     DatabaseLost,
     NewerSchema,
     NewerSettings,
@@ -45,8 +48,7 @@ from app.storage.database import (
     migrate,
     prepare,
 )
-from app.storage.database_file import DatabaseHeld, FileRefused
-from app.storage.engines import POSTGRESQL, PoolerRefused, SQLite, engines
+from app.storage.sqlite import SQLite
 from app.transactions.clock import ForwardClock
 from app.transactions.unit_of_work import system
 from app.vault import store as vault

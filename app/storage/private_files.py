@@ -1,4 +1,4 @@
-"""Files that commands make: their owner's alone, whatever the umask."""
+"""Files that only their owner may read, whatever the umask: exports, archives."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOLDER = 0o700
 
 
 def open_for_writing(path: Path, *, keep: int = 0) -> BinaryIO:
-    """A file that is empty, or holds the first bytes of what it held."""
+    """Open a file for writing after its first ``keep`` bytes; the rest is cut off."""
     handle = os.open(path, os.O_RDWR | os.O_CREAT, _FILE)
     file = os.fdopen(handle, "r+b")
     file.truncate(keep)
@@ -22,7 +22,7 @@ def open_for_writing(path: Path, *, keep: int = 0) -> BinaryIO:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write a file whole, and see it on the disk."""
+    """Write a whole file and sync it to the disk."""
     with open_for_writing(path) as file:
         file.write(data)
         file.flush()
@@ -30,5 +30,5 @@ def write(path: Path, data: bytes) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder where it is missing."""
+    """Make a missing folder."""
     path.mkdir(_FOLDER, parents=True, exist_ok=True)

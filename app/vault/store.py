@@ -27,7 +27,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from msgspec import Struct
 
-from app.storage.engines import MASTER_KEY, engines, mark_for_scrub
+from app.storage.engines import engines
+from app.storage.sqlite import MASTER_KEY, mark_for_scrub
 from app.storage.tables import sealed_secrets, vault_keys
 from app.vault import key_files
 from events import codec

@@ -17,8 +17,8 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.storage.database import migrate
 from app.storage.engines import engines
+from app.storage.schema import migrate
 from events import store
 from events.changed import LogEvent
 from projections import check, rebuild

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.storage.engines import SQLITE
+from app.storage.sqlite import SQLITE
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import chosen, text_of, writing_engine

@@ -22,8 +22,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.storage import database_file
-from app.storage.database_file import DatabaseHeld, FileRefused
+from app.storage import database_file, file_checks
+from app.storage.lock_file import DatabaseHeld, FileRefused
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.conftest import serving as served
 from tests.databases import copy_database, text_of
@@ -35,9 +35,9 @@ CREATE = "keys create --organization Acme --role admin"
 _UNGUARDED = """
 import errno
 import fcntl
-from app.storage import database_file
+from app.storage import file_checks
 fcntl.flock = lambda *_: None
-database_file._refuse_second_names = lambda *_: None
+file_checks.refuse_second_names = lambda *_: None
 """
 
 
@@ -489,7 +489,7 @@ def test_a_file_restored_beside_a_later_log_of_writes_is_refused_and_left_as_it_
     database = restored_beside_a_later_log(made[0], tmp_path, _LATER)
     before = every_file(database)
     if not is_guarded:
-        monkeypatch.setattr(database_file, "_refuse_other_log", lambda _: None)
+        monkeypatch.setattr(file_checks, "refuse_other_wal", lambda _: None)
         with database_file.hold(database, "tests"):
             return
     with pytest.raises(FileRefused) as refusal, database_file.hold(database, "tests"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from app import main
-from app.storage import engines
+from app.storage import sqlite
 from tests.conftest import ASSISTANTS, make_organizations, serving, serving_process
 from tests.databases import contents, copy_database
 from tests.end_to_end.processes import EQUAL, run
@@ -78,7 +78,7 @@ DOORS = (
     "vault rotate",
     "vault purge",
 )
-_IMPATIENT = "from app.storage import engines\nengines._BUSY_SECONDS = 0.02\n"
+_IMPATIENT = "from app.storage import sqlite\nsqlite._BUSY_SECONDS = 0.02\n"
 _UNMARKED = "from app.vault import store\nstore.mark_for_scrub = lambda _: None\n"
 _DIES = "import os\nfrom app.cli import context\ncontext._scrub = lambda *_: os._exit(9)\n"
 _SEALED = "SELECT ciphertext FROM sealed_secrets"
@@ -180,7 +180,7 @@ def test_what_a_command_that_died_left_in_the_files_is_found_and_removed(sealed:
 def test_beside_a_reader_an_erasure_is_answered_as_accepted_and_finished_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
-    monkeypatch.setattr(engines, "_BUSY_SECONDS", 0.02)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0.02)
     monkeypatch.setattr(main, "_SCRUB_SECONDS", 0.05)
     database = tmp_path / "backstory.db"
     (tenant,) = make_organizations(database, 1)

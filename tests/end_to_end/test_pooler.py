@@ -43,7 +43,7 @@ _IGNORED = (  # or it would refuse every connection of the service
     "options,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,"
     "synchronous_commit,default_transaction_read_only,jit"
 )
-_UNGUARDED = "from app.storage import engines\nengines.PostgreSQL.check = lambda _: None\n"
+_UNGUARDED = "from app.storage import postgresql\npostgresql.PostgreSQL.check = lambda _: None\n"
 
 
 @pytest.fixture(scope="module")

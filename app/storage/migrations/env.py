@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that ``app.storage.database.migrate`` gives."""
+"""Alembic's entry: runs on the connection that ``app.storage.schema.migrate`` gives."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from pymerkle import InmemoryTree
 from sqlalchemy.exc import DatabaseError
 
 from app.audit import verify
-from app.storage.database import is_current, migrate
+from app.storage.schema import is_current, migrate
 from app.storage.tables import api_keys, sealed_secrets
 from app.vault import store as vault
 from events import codec, store

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from app.storage import database as databases
-from app.storage.database import NewerSettings, NotFolded, migrate, prepare
+from app.storage import schema
+from app.storage.schema import NewerSettings, NotFolded, migrate, prepare
 from events import codec
 from events.codec import NewerEvent
 from events.shape import DIGEST
@@ -100,7 +100,7 @@ def without_a_member(settings: dict[str, Any]) -> bytes:
 @pytest.fixture
 def unfolded(old: Old, monkeypatch: pytest.MonkeyPatch) -> Old:
     """As beside servers of another release: nothing is folded when a server starts."""
-    monkeypatch.setattr(databases, "fold", lambda *_: None)
+    monkeypatch.setattr(schema, "fold", lambda *_: None)
     return old
 
 
@@ -156,7 +156,7 @@ def test_a_start_folds_what_is_little(old: Old) -> None:
 def test_a_start_refuses_what_is_much_and_migrate_mends_it(
     old: Old, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(databases, "_FOLDED_AT_START", VERSIONS - 1)
+    monkeypatch.setattr(schema, "_FOLDED_AT_START", VERSIONS - 1)
     with pytest.raises(NotFolded, match=f"of {VERSIONS} events; run 'backstory migrate'"):
         prepare(url_of(old.path))
     assert old.digests() == {OTHER}

@@ -14,7 +14,7 @@ from app.assistants import changes
 from app.assistants.requests import Outcome
 from app.assistants.view_cache import ViewCache
 from app.services import utc_now
-from app.storage import engines
+from app.storage import postgresql
 from app.storage.database import Busy, Database
 from app.transactions import write_queue
 from app.transactions.state_cache import StateCache
@@ -145,8 +145,8 @@ def test_who_waits_for_a_lock_does_not_hold_up_another_organization(
 
     if not is_guarded:
         monkeypatch.setattr(UnitOfWork, "lock", waiting)
-        serving = engines._SERVING | {"lock_timeout": "100"}  # noqa: SLF001  # the test's patience
-        monkeypatch.setattr(engines, "_SERVING", serving)
+        serving = postgresql._SERVING | {"lock_timeout": "100"}  # noqa: SLF001  # the test's patience
+        monkeypatch.setattr(postgresql, "_SERVING", serving)
     assert in_time(story()) == (is_guarded, is_guarded)
 
 

@@ -18,7 +18,7 @@ from msgspec import structs
 from app.assistants import purging, secrets
 from app.config import Config, ConfigError, read_config
 from app.services import utc_now
-from app.storage.database import migrate
+from app.storage.schema import migrate
 from app.storage.tables import sealed_secrets, vault_keys
 from app.transactions.clock import Witness
 from app.transactions.unit_of_work import Caller, UnitOfWork

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from app.storage.engines import mark_for_scrub
+from app.storage.sqlite import mark_for_scrub
 
 revision = "0004"
 down_revision = "0003"

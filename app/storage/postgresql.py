@@ -1,0 +1,186 @@
+"""PostgreSQL, and servers that speak its protocol.
+
+Many processes write, each over one connection. The lock on an organization's row keeps their
+transactions apart.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+POSTGRESQL = "postgresql+asyncpg"
+_SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
+_READERS = 10
+_SNAPSHOTS = 5
+_CONNECT_SECONDS = 5
+_BACKEND = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
+_POOLER_ROUNDS = 3  # one finds an idle pooler; more are for one that others use meanwhile
+_LONGEST_SECONDS = 35  # more than the server's statement_timeout, below
+# Limits for a serving process, in milliseconds. Commands have none.
+_SERVING = {
+    "statement_timeout": "30000",
+    "lock_timeout": "1000",
+    "idle_in_transaction_session_timeout": "15000",
+}
+# libpq's parameters: a thread must not wait forever for a machine that is gone.
+_KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": _LONGEST_SECONDS * 1000,
+}
+_CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: rolled back
+# Too many connections, lock timeout, shut down, crashed, not started yet.
+_UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
+
+
+class PoolerRefused(Exception):
+    """Behind a transaction pooler, settings and prepared statements of a connection do not last."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is reached through a pooler that gives the transactions of one connection to"
+            " several sessions of the server: set PgBouncer's pool_mode = session, or connect to"
+            " the server itself"
+        )
+
+
+class PostgreSQL:
+    """A database on a server, which many processes write."""
+
+    is_embedded = False
+    longest: float | None = _LONGEST_SECONDS
+    is_standby: sa.Select[tuple[bool]] = sa.select(sa.func.pg_is_in_recovery(type_=sa.Boolean))
+
+    def __init__(self, url: sa.URL) -> None:
+        self._url = url
+        self.name = url.render_as_string(hide_password=True)
+
+    def exists(self) -> bool:
+        """Always: opening a missing one raises the server's error."""
+        return True
+
+    def key_file(self, suffix: str) -> Path | None:  # noqa: ARG002  # the protocol has it
+        """None: there is no database file to put a key beside."""
+        return None
+
+    def check(self) -> None:
+        """Raise ``PoolerRefused`` unless each of two connections keeps a session of its own.
+
+        The session is known by the process id of the server's backend.
+        """
+        engine = sa.create_engine(
+            self._sync_url(),
+            isolation_level="AUTOCOMMIT",  # a transaction for each statement
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+        sessions: tuple[set[int], set[int]] = (set(), set())
+        try:
+            with engine.connect() as first, engine.connect() as second:
+                for _ in range(_POOLER_ROUNDS):
+                    for connection, seen in zip((first, second), sessions, strict=True):
+                        seen.add(connection.execute(_BACKEND).scalar_one())
+        finally:
+            engine.dispose()
+        if sessions[0] & sessions[1] or any(len(seen) > 1 for seen in sessions):
+            raise PoolerRefused(self.name)
+
+    def leftovers(self) -> list[Path]:
+        """None: the server keeps the files."""
+        return []
+
+    def displaced(self) -> str | None:
+        """Never: the server keeps the files."""
+        return None
+
+    @contextmanager
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:  # noqa: ARG002  # the protocol has it
+        """Nothing: the lock on an organization's row is enough."""
+        yield
+
+    def commands(self) -> sa.Engine:
+        """Without limits of time."""
+        return sa.create_engine(
+            self._sync_url(),
+            hide_parameters=True,
+            connect_args={"connect_timeout": _CONNECT_SECONDS},
+        )
+
+    def snapshots(self, *, serving: bool = False) -> sa.Engine:
+        """Read-only transactions, with repeatable reads."""
+        options = {"default_transaction_read_only": "on"} | (_SERVING if serving else {})
+        flags = " ".join(f"-c {name}={value}" for name, value in options.items())
+        return sa.create_engine(
+            self._sync_url(),
+            pool_size=_SNAPSHOTS,
+            max_overflow=2 * _SNAPSHOTS,
+            pool_use_lifo=True,
+            isolation_level="REPEATABLE READ",
+            hide_parameters=True,
+            connect_args=_KEEPALIVE | {"connect_timeout": _CONNECT_SECONDS, "options": flags},
+        )
+
+    def writer(self) -> AsyncEngine:
+        """Durable, whatever the server's default is."""
+        return self._serving(1, {"synchronous_commit": "on"})
+
+    def readers(self) -> AsyncEngine:
+        """Each statement is a transaction of its own: one round trip."""
+        return self._serving(
+            _READERS, {"default_transaction_read_only": "on"}, isolation_level="AUTOCOMMIT"
+        )
+
+    def _serving(self, size: int, settings: dict[str, str], **options: Any) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            pool_size=size,
+            max_overflow=0,
+            pool_use_lifo=True,
+            hide_parameters=True,
+            connect_args={"timeout": _CONNECT_SECONDS, "server_settings": _SERVING | settings},
+            **options,
+        )
+
+    def needs_scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # the protocol has it
+        """Never: the server decides when deleted rows leave its files."""
+        return False
+
+    def scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # the protocol has it
+        """Done: there is nothing to do."""
+        return True
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether the server rolled a transaction back because of another one."""
+        return _state(error) in _CONFLICTS
+
+    def is_unavailable(self, error: Exception) -> bool:
+        """Whether the server was away, went away, or had no connection free."""
+        if isinstance(error, OSError | PoolTimeout):  # no server listens; no connection was free
+            return True
+        if isinstance(error, OperationalError) and _state(error) is None:  # libpq's own
+            return True
+        return isinstance(error, DBAPIError) and (
+            error.connection_invalidated or _state(error) in _UNAVAILABLE
+        )
+
+    def _sync_url(self) -> sa.URL:
+        query = dict(self._url.query)
+        query.pop("prepared_statement_cache_size", None)  # only asyncpg knows it
+        if "ssl" in query:
+            query["sslmode"] = query.pop("ssl")
+        return self._url.set(drivername=_SYNC_POSTGRESQL, query=query)
+
+
+def _state(error: Exception) -> str | None:
+    """The error's SQLSTATE, from either driver."""
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None

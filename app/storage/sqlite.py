@@ -1,0 +1,172 @@
+"""SQLite, the embedded database: one file, written by one process.
+
+WAL with ``synchronous=FULL``. One connection writes, and only that one checkpoints: SQLite 3.7.0
+to 3.51.2 can corrupt a write-ahead log with two. Readers are opened read-only. A lock on the file
+keeps other processes from writing it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.storage import database_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+SQLITE = "sqlite+aiosqlite"
+# Key files lie beside the database file; these follow its name.
+MASTER_KEY, AUDIT_KEY = _KEY_FILES = (".key", ".audit.key")
+_READERS = 4
+_BUSY_SECONDS = 1.0
+SCRUB_ATTEMPTS = 5  # each waits for readers for the busy timeout
+_BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
+
+
+class SQLite:
+    """A database file, with its key files and its lock file beside it."""
+
+    is_embedded = True
+    longest: float | None = None  # a file always answers
+    is_standby: sa.Select[tuple[bool]] = sa.select(sa.false())
+
+    def __init__(self, url: sa.URL) -> None:
+        self.path = Path(url.database or "")
+        self.name = str(self.path)
+
+    def exists(self) -> bool:
+        """Whether the file exists and is not empty."""
+        return not database_file.is_empty(self.path)
+
+    def check(self) -> None:
+        """Raise ``FileRefused`` unless the write-ahead log is where SQLite looks for it."""
+        database_file.check(self.path)
+
+    def leftovers(self) -> list[Path]:
+        """Its key files and its write-ahead log."""
+        return database_file.leftovers(self.path, *_KEY_FILES)
+
+    def displaced(self) -> str | None:
+        """Whether the file was removed or replaced while this process holds it."""
+        return database_file.displaced(self.path)
+
+    def key_file(self, suffix: str) -> Path | None:
+        """The path beside the database file."""
+        return self.path.with_name(self.path.name + suffix)
+
+    @contextmanager
+    def hold(self, command: str, *, make: bool = False) -> Iterator[None]:
+        """Be the only process that writes the file. Raises ``DatabaseHeld`` and ``FileRefused``."""
+        with database_file.hold(self.path, command, make=make):
+            yield
+
+    def commands(self) -> sa.Engine:
+        """One connection at a time, with durable commits."""
+        url = sa.URL.create("sqlite", database=str(self.path))
+        # Errors must not repeat the parameters of a statement: they may be secret.
+        engine = sa.create_engine(url, hide_parameters=True)
+        _write_through(engine, self.path)
+        return engine
+
+    def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # the protocol has it
+        """Read-only; a transaction from the first statement on."""
+        engine = sa.create_engine(self._read_only("sqlite"), hide_parameters=True)
+
+        @sa.event.listens_for(engine, "connect")
+        def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            connection.isolation_level = None  # the driver must not begin transactions itself
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN")
+
+        return engine
+
+    def writer(self) -> AsyncEngine:
+        """The one writing connection."""
+        url = sa.URL.create(SQLITE, database=str(self.path))
+        engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+        _write_through(engine.sync_engine, self.path)
+        return engine
+
+    def readers(self) -> AsyncEngine:
+        """Read-only connections."""
+        return create_async_engine(
+            self._read_only(SQLITE), pool_size=_READERS, max_overflow=0, hide_parameters=True
+        )
+
+    def needs_scrub(self, connection: sa.Connection) -> bool:
+        """Whether the mark is set and the write-ahead log is not empty."""
+        is_due = connection.exec_driver_sql("PRAGMA user_version").scalar() != 0
+        return is_due and database_file.has_wal(self.path)
+
+    def scrub(self, connection: sa.Connection) -> bool:
+        """Copy the write-ahead log into the file, empty it, then clear the mark.
+
+        In the copied pages, ``secure_delete`` has overwritten the destroyed bytes. Waits for
+        readers of older snapshots, for the busy timeout at most.
+        """
+        cursor = connection.connection.cursor()  # with SQLAlchemy's, a transaction would begin
+        try:
+            cursor.execute("PRAGMA user_version")
+            if cursor.fetchone() == (0,):
+                return True
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            is_busy, _, _ = cursor.fetchone() or (1, 0, 0)
+            if not is_busy:
+                cursor.execute("PRAGMA user_version = 0")
+            return not is_busy
+        finally:
+            cursor.close()
+
+    def is_conflict(self, error: Exception) -> bool:
+        """Whether the file was locked by another connection."""
+        cause = error.orig if isinstance(error, DBAPIError) else None
+        return getattr(cause, "sqlite_errorcode", None) in _BUSY
+
+    def is_unavailable(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
+        """Never: waiting does not repair a file that cannot be read."""
+        return False
+
+    def _read_only(self, driver: str) -> sa.URL:
+        name = self.path.resolve().as_uri()
+        return sa.URL.create(driver, database=name, query={"mode": "ro", "uri": "true"})
+
+
+def mark_for_scrub(connection: sa.Connection) -> None:
+    """Mark the database, in the transaction that destroys something, for ``scrub``.
+
+    Until then the destroyed bytes may still be in the write-ahead log. The mark is the number
+    ``user_version`` in the file's header, which SQLite writes in the same transaction.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA user_version = 1")
+
+
+def _write_through(engine: sa.Engine, path: Path) -> None:
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not begin transactions itself: ``_begin`` does, with BEGIN IMMEDIATE.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        # Overwrite deleted bytes: an erased secret must not stay in a free page.
+        cursor.execute("PRAGMA secure_delete=ON")
+        cursor.close()
+        database_file.opened_for_writing(path)
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # Lock before reading, or SQLite refuses the later write with SQLITE_BUSY.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
