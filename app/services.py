@@ -25,8 +25,7 @@ from app.storage.schema import prepare
 from app.transactions.clock import ForwardClock, Witness
 from app.transactions.idempotency import Idempotency
 from app.transactions.write_queue import WriteQueue
-from app.vault import store
-from app.vault.store import Vault
+from app.vault.keys import Vault, open_vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,25 +69,25 @@ async def open_services(
     """
     with engines(config.url).hold(command, make=True):
         await _prepare(config.url)
-        safe = store.open_vault(config)
+        vault = open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url)
         views = ViewCache(database, is_alone=database.is_embedded, staleness=config.staleness)
-        writer = WriteQueue(database, safe, clock, views, Witness(monotonic))
-        authenticator = Authenticator(database, safe, clock, config.staleness)
+        writer = WriteQueue(database, vault, clock, views, Witness(monotonic))
+        authenticator = Authenticator(database, vault, clock, config.staleness)
         refusals = FailedLogins(writer, clock)
         writer.start()
         try:
             yield Services(
                 database,
-                safe,
+                vault,
                 writer,
                 Idempotency(writer, clock, config.idempotency_lifetime),
                 authenticator,
                 refusals,
                 views,
                 Audit(database, writer, signer, clock),
-                Sessions(safe.derived("console sessions"), ForwardClock(clock, monotonic)),
+                Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
             )
         finally:

@@ -27,7 +27,7 @@ from app.audit import signing
 from app.main import create_app
 from app.services import utc_now
 from app.storage.schema import migrate
-from app.vault import store
+from app.vault.keys import open_vault
 from tests import databases
 from tests.console import Browser
 from tests.databases import (
@@ -112,7 +112,7 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
     config = config_of(path)
     with hold(path):
         migrate(url_of(path))
-        safe = store.open_vault(config)
+        safe = open_vault(config)
         signing.open_signer(config)
         engine = writing_engine(path)
         with engine.begin() as connection:

@@ -18,7 +18,7 @@ from app.accounts.principals import Role
 from app.accounts.tokens import PREFIX_LENGTH, make_token
 from app.naming import clean_name
 from app.storage.tables import api_keys
-from app.vault import store
+from app.vault.sealing import hash_token
 from events import pointers
 from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
 from events.errors import Refusal
@@ -27,7 +27,7 @@ from events.tables import from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
     from app.transactions.unit_of_work import Caller, UnitOfWork
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
     from events.pointers import Tree
 
 _RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
@@ -176,7 +176,7 @@ def add_key(
             user_id=user_id,
             name=clean_name(name),
             prefix=token[:PREFIX_LENGTH],
-            digest=store.digest(vault.keys(connection, organization_id).pepper, token),
+            digest=hash_token(vault.keys(connection, organization_id).pepper, token),
             role=role.name,
             permissions=msgspec.json.encode(permissions),
             is_active=True,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from app.storage.database import Database
     from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
 
 _MOST_KNOWN = 10_000  # keys that are cached
 _SAVED_AT_ONCE = 100  # keys whose usage is written by one statement, so that writes get between

@@ -14,7 +14,7 @@ from events.tables import organizations, rows_of, to_micros
 from projections import foldings
 
 if TYPE_CHECKING:
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
 
 
 def emails(connection: sa.Connection, organization_id: int) -> dict[int, str | None]:

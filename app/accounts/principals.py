@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from app.accounts.tokens import organization_of
 from app.storage.tables import api_keys, users
-from app.vault import store
+from app.vault.sealing import hash_token
 from events.changed import Actor
 from events.tables import organizations, rows_of
 
 if TYPE_CHECKING:
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
 
 
 REVEAL = "secrets:reveal"  # a scope; no role includes it, a key gets it when it is created
@@ -73,7 +73,7 @@ def authenticate(
     organization_id = organization_of(token)
     if organization_id is None or (pepper := vault.pepper(connection, organization_id)) is None:
         return None
-    digest = store.digest(pepper, token)
+    digest = hash_token(pepper, token)
     query = _principals(organization_id).where(api_keys.c.digest == digest)
     row = connection.execute(query).one_or_none()
     if row is None or not hmac.compare_digest(row.digest, digest):

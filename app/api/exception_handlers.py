@@ -15,7 +15,8 @@ from app.api import methods
 from app.api.problems import RETRY_SECONDS, answer_refusal, problem
 from app.storage.database import Busy
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
-from app.vault.store import MasterKeyError, SecretUnreadable
+from app.vault.keys import MasterKeyError
+from app.vault.sealing import SecretUnreadable
 from events.errors import (
     FieldError,
     Refusal,

@@ -13,7 +13,7 @@ from app.assistants import states
 from app.assistants.changes import carry_out
 from app.assistants.requests import ChangeRequest, NotUndoable, Outcome
 from app.assistants.review import MOST_SUMMARIES, check_condition, checked_state
-from app.vault import store as vault
+from app.vault.store import existing_secrets
 from events import codec, pointers, store
 from events.changed import (
     AssistantDeleted,
@@ -173,7 +173,7 @@ def _within(paths: tuple[str, ...] | None, secrets: list[str]) -> tuple[str, ...
 
 def _restorable(unit: UnitOfWork, request: ChangeRequest) -> frozenset[str]:
     """The ids of the assistant's secrets whose sealed values still exist."""
-    return unit.read(vault.existing, *request.key)
+    return unit.read(existing_secrets, *request.key)
 
 
 def _lost(

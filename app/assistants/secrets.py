@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from app import log
 from app.assistants import states
-from app.vault import store
+from app.vault.store import (
+    assistants_with_secrets,
+    destroy_all_secrets,
+    destroy_secrets,
+    existing_secrets,
+    renew_data_key,
+)
 from events.changed import NOTHING, Cause, SecretKeysRotated
 from events.decider import EraseSecrets
 from events.secrets import is_erased, places
@@ -46,10 +52,10 @@ def erase_assistant(
     """
     key = (caller.organization_id, assistant_id)
     state = states.existing_or_deleted(unit, key)
-    sealed = unit.read(store.existing, *key)
+    sealed = unit.read(existing_secrets, *key)
     if sealed or _has_readable(state):
         unit.handle(caller, assistant_id, EraseSecrets(cause=cause), reason)
-        store.destroy(unit.connection, *key)
+        destroy_secrets(unit.connection, *key)
     return len(sealed)
 
 
@@ -63,7 +69,7 @@ def erase_organization(unit: UnitOfWork, caller: Caller, reason: str | None, cau
     )
     unit.renew_keys(
         organization_id,
-        lambda: unit.vault.destroy_all(unit.connection, organization_id, unit.clock()),
+        lambda: destroy_all_secrets(unit.connection, unit.vault, organization_id, unit.clock()),
     )
     return count
 
@@ -78,7 +84,7 @@ def rotate(unit: UnitOfWork, caller: Caller, *, data_keys: bool) -> None:
     def renew() -> None:
         unit.vault.rewrap(unit.connection, organization_id)
         if data_keys:
-            unit.vault.renew_data_key(unit.connection, organization_id, unit.clock())
+            renew_data_key(unit.connection, unit.vault, organization_id, unit.clock())
 
     unit.renew_keys(organization_id, renew)
     unit.record(caller, SecretKeysRotated, data_keys=data_keys)
@@ -86,7 +92,7 @@ def rotate(unit: UnitOfWork, caller: Caller, *, data_keys: bool) -> None:
 
 def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:
     """The assistants with readable secrets, sealed or not; deleted ones too."""
-    sealed = store.with_secrets(connection, organization_id)
+    sealed = assistants_with_secrets(connection, organization_id)
     if not any(upcaster.made_secret for upcaster in UPCASTERS):
         return sealed  # without a look at every assistant
     selections = (current.Selection(deleted=deleted) for deleted in (False, True))

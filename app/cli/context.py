@@ -29,7 +29,7 @@ from app.storage.lock_file import DatabaseHeld
 from app.storage.schema import is_current, prepare
 from app.storage.sqlite import SCRUB_ATTEMPTS
 from app.transactions.unit_of_work import UnitOfWork
-from app.vault import store as vault
+from app.vault.keys import open_vault
 from events import store
 
 if TYPE_CHECKING:
@@ -88,13 +88,13 @@ def holding(config: Config, *, make: bool = False, destroys: bool = False) -> It
     command = context.command_path if context else "backstory"
     with naming_the_database(config), database.hold(command, make=make):
         prepare(config.url)
-        safe = vault.open_vault(config)
+        vault = open_vault(config)
         if make:
             signing.open_signer(config)
         engine = database.commands()
         try:
             with engine.begin() as connection:
-                unit = UnitOfWork(connection, safe, utc_now)
+                unit = UnitOfWork(connection, vault, utc_now)
                 yield unit
                 unit.flush()
             if (displaced := database.displaced()) is not None:

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from app.accounts import principals
-from app.transactions import idempotency
-from app.vault import store as vault
+from app.storage import tables
 from events import store
 from events.tables import events, metadata, organizations, rows_of
 from projections import foldings, views
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 200
 # Whose tables are registered when they load.
-_MODULES = (principals, foldings, idempotency, vault, views)
+_MODULES = (foldings, tables, views)
 
 
 class NotACopy(Exception):

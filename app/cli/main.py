@@ -51,8 +51,7 @@ from app.storage.schema import (
 from app.storage.sqlite import SQLite
 from app.transactions.clock import ForwardClock
 from app.transactions.unit_of_work import system
-from app.vault import store as vault
-from app.vault.store import MasterKeyError
+from app.vault.keys import MasterKeyError, open_vault
 from events import store
 from events.changed import Cause
 from events.codec import NewerEvent
@@ -545,7 +544,7 @@ def _check(config: Config) -> None:
     database = engines(config.url)
     with operating.naming_the_database(config), database.hold("backstory serve", make=True):
         prepare(config.url)
-        vault.open_vault(config)
+        open_vault(config)
         signing.open_signer(config)
 
 

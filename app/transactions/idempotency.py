@@ -18,7 +18,7 @@ from litestar import Response
 from msgspec import Struct
 
 from app.storage.tables import answers
-from app.vault import store
+from app.vault import sealing
 from events.errors import Refusal
 from events.tables import rows_of, to_micros
 
@@ -135,7 +135,7 @@ class Idempotency:
             "caller": _named(caller),
             "idempotency_key": once.key,
             "fingerprint": _keyed(unit, caller, once),
-            "sealed": store.seal_answer(
+            "sealed": sealing.seal_answer(
                 unit.keys(caller.organization_id), msgspec.msgpack.encode(answer),
                 *_bound(caller, once),
             ),
@@ -169,7 +169,7 @@ def _keyed(unit: UnitOfWork, caller: Caller, once: IdempotentRequest) -> bytes:
 def _replay(
     unit: UnitOfWork, caller: Caller, once: IdempotentRequest, sealed: bytes
 ) -> Response[bytes]:
-    text = store.open_answer(unit.keys(caller.organization_id), sealed, *_bound(caller, once))
+    text = sealing.open_answer(unit.keys(caller.organization_id), sealed, *_bound(caller, once))
     answer = msgspec.msgpack.decode(text, type=_Answer)
     return Response(
         answer.body,

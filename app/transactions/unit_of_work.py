@@ -13,8 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from app.transactions.clock import Witness, believed
-from app.vault import store as vault
-from app.vault.store import Keys, Sealed, make_reference
+from app.vault.keys import Keys
+from app.vault.sealing import Sealed, make_reference
+from app.vault.store import add_secrets, existing_secrets, unseal
 from events import store
 from events.changed import NOTHING, Actor, Event, LogEvent, PolicyChanged, State, changes_of, evolve
 from events.decider import (
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.transactions.state_cache import Head, StateCache
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class UnitOfWork:
     def __init__(
         self,
         connection: sa.Connection,
-        safe: Vault,
+        vault: Vault,
         clock: Callable[[], datetime],
         recalled: StateCache | None = None,
         witness: Witness | None = None,
@@ -90,7 +91,7 @@ class UnitOfWork:
     ) -> None:
         self.connection = connection
         self._is_preview = is_preview  # it locks nothing, and may record nothing
-        self.vault = safe
+        self.vault = vault
         self.clock = clock
         self._recalled = recalled
         self._witness = witness or Witness(lambda: 0.0)  # a command has seen no time pass
@@ -272,7 +273,7 @@ class UnitOfWork:
         revelation = reveal(paths, state, self._envelope(caller, assistant_id, reason))
         self.flush()  # a secret that was set in this batch is not sealed before
         data = self.keys(caller.organization_id).data
-        revealed = vault.unseal(
+        revealed = unseal(
             self.connection, caller.organization_id, assistant_id, data, revelation.places
         )
         self._append(revelation.event)
@@ -304,7 +305,7 @@ class UnitOfWork:
         sealed = {one: secrets for one, secrets in self._secrets.items() if secrets}
         for organization_id, secrets in sealed.items():
             data = self.keys(organization_id).data
-            vault.store(self.connection, organization_id, data, secrets)
+            add_secrets(self.connection, organization_id, data, secrets)
         recorded = [event for one in self._events.values() for event in one]
         views.project(self.connection, recorded, self._touched, self._frames)
         self._events.clear()
@@ -368,7 +369,7 @@ class UnitOfWork:
         """
         self.flush()  # a secret that was set in this batch is not sealed before
         places_of_new = {one.path for one in sealed.values()}
-        there = vault.existing(self.connection, *key)
+        there = existing_secrets(self.connection, *key)
         standing = {
             place.reference[MARK]["id"]: place
             for settings in read
@@ -376,7 +377,7 @@ class UnitOfWork:
             if place.bound in places_of_new and place.reference[MARK]["id"] in there
         }
         data = self.keys(key[0]).data
-        values = vault.unseal(self.connection, *key, data, standing)
+        values = unseal(self.connection, *key, data, standing)
         return {
             secret_id: frozenset(
                 old

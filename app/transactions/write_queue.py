@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from app.storage.database import Database
     from app.transactions.clock import Witness
-    from app.vault.store import Vault
+    from app.vault.keys import Vault
     from projections.current import Key
 
 T = TypeVar("T")

@@ -1,1 +1,1 @@
-"""Secrets and keys: seal, unseal, destroy."""
+"""Keys and sealed secrets."""

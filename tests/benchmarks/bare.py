@@ -22,7 +22,7 @@ from app.cli.trailers import TrailersProtocol
 from app.config import Config, read_config
 from app.services import utc_now
 from app.storage.database import Database
-from app.vault import store
+from app.vault.keys import open_vault
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
@@ -39,7 +39,7 @@ def _nobody_is_refused() -> FailedLogins:
 
 def create_app(config: Config, body: bytes) -> ASGIApp:
     """The application; its database is read once, for the key."""
-    authenticator = Authenticator(Database(config.url), store.open_vault(config), utc_now)
+    authenticator = Authenticator(Database(config.url), open_vault(config), utc_now)
 
     @get(PATH, media_type="application/json")
     async def bare() -> bytes:

@@ -14,8 +14,8 @@ from app.assistants.requests import Assistant
 from app.services import utc_now
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
-from app.vault import store
-from app.vault.store import Key, Sealed, make_reference
+from app.vault.keys import Key
+from app.vault.sealing import Sealed, make_reference, seal_row
 from events import codec, merkle, parsing
 from events.changed import Cause, State, evolve
 from events.decider import ChangeSettings, Envelope, decide
@@ -73,7 +73,7 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
 
     def seal() -> None:
         make_reference(_SECRET.plain, 1)
-        store.seal_one(key, 1, 1, "1.0", _SECRET)
+        seal_row(key, 1, 1, "1.0", _SECRET)
 
     return {
         "authentication of a known key": _authentication(place),

@@ -22,8 +22,7 @@ from app.config import Config
 from app.storage.database import Database
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
-from app.vault.store import Vault
+from app.vault.keys import Vault, open_vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from tests import databases
@@ -75,7 +74,7 @@ class Place(Struct, frozen=True, kw_only=True):
 
     def vault(self) -> Vault:
         """What seals its secrets."""
-        return store.open_vault(self.config)
+        return open_vault(self.config)
 
     def headers(self, **others: str) -> dict[str, str]:
         """The headers of a request of its editor."""

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
-from app.vault.store import Key, Sealed, make_reference
+from app.vault.keys import Key, open_vault
+from app.vault.sealing import Sealed, make_reference, seal_row
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
@@ -44,7 +44,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bench.db")
         make_organizations(path, 1)
-        safe = store.open_vault(config_of(path))
+        safe = open_vault(config_of(path))
         engine = writing_engine(path)
         numbers = count()
 
@@ -71,7 +71,7 @@ def main() -> None:
 
         def seal() -> None:
             for _ in range(1000):
-                store.seal_one(key, 1, 1, f"1.{next(numbers)}", sealed)
+                seal_row(key, 1, 1, f"1.{next(numbers)}", sealed)
 
         rows = [
             ("reference of a secret", _median(refer, 1000)),

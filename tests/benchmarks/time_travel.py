@@ -22,7 +22,7 @@ import httpx
 from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
+from app.vault.keys import open_vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from projections import keyframes
@@ -60,7 +60,7 @@ class _Clock:
 
 def fill(path: Path, assistant: int, versions: int) -> float:
     """Give an assistant so many versions; seconds."""
-    safe = store.open_vault(config_of(path))
+    safe = open_vault(config_of(path))
     caller = Caller(organization_id=1, actor=_ACTOR, is_admin=True)
     engine, clock = writing_engine(path), _Clock()
     started = time.perf_counter()

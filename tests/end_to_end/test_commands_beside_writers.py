@@ -17,7 +17,8 @@ from app.assistants import changes, reversals
 from app.assistants.requests import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
+from app.vault.keys import open_vault
+from app.vault.sealing import SecretUnreadable
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
 from events.patch import read_create, read_patch
@@ -67,7 +68,7 @@ class Installation:
     def __init__(self, path: Path) -> None:
         self.path = path
         make_organizations(path, 1)
-        self._safe = store.open_vault(config_of(path))
+        self._safe = open_vault(config_of(path))
         self._engine = writing_engine(path)
 
     def write(self, *work: Callable[[UnitOfWork], Any]) -> None:
@@ -102,7 +103,7 @@ class Installation:
             unit = UnitOfWork(connection, self._safe, utc_now)
             try:
                 found = unit.reveal(CALLER, assistant_id, ("/api_keys",), None)
-            except (store.SecretUnreadable, SecretsGone):
+            except (SecretUnreadable, SecretsGone):
                 return False
             return list(found.values()) == ["sk-live-7d1e"]
 

@@ -13,7 +13,7 @@ import pytest
 
 from app.cli import main
 from app.config import Config, ConfigError, read_config
-from app.vault.store import read_master_keys
+from app.vault.keys import read_master_keys
 from tests.end_to_end.processes import run, serving, started
 
 PASSWORD = "of-the-database"  # noqa: S105  # to be sure that it is not printed

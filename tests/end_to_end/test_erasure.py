@@ -79,7 +79,10 @@ DOORS = (
     "vault purge",
 )
 _IMPATIENT = "from app.storage import sqlite\nsqlite._BUSY_SECONDS = 0.02\n"
-_UNMARKED = "from app.vault import store\nstore.mark_for_scrub = lambda _: None\n"
+_UNMARKED = (
+    "from app.vault import keys, store\n"
+    "keys.mark_for_scrub = store.mark_for_scrub = lambda _: None\n"
+)
 _DIES = "import os\nfrom app.cli import context\ncontext._scrub = lambda *_: os._exit(9)\n"
 _SEALED = "SELECT ciphertext FROM sealed_secrets"
 _KEYS = "SELECT wrapped FROM vault_keys"

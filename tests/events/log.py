@@ -15,7 +15,7 @@ from app.assistants import changes, policy, reversals
 from app.assistants.references import Reference
 from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault.store import Vault, open_vault
+from app.vault.keys import Vault, open_vault
 from events import store
 from events.changed import State
 from events.decider import (

@@ -12,7 +12,7 @@ from app.accounts import api_keys
 from app.accounts.authenticator import Authenticator
 from app.accounts.principals import Principal, Role
 from app.services import Services, open_services, utc_now
-from app.vault import store
+from app.vault.keys import open_vault
 from tests.app import stored
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, query, writing_engine
@@ -145,7 +145,7 @@ def test_the_uses_of_many_keys_are_few_statements_between_which_others_write(
 
 
 def _make_keys(database: Path, tenant: Organization) -> list[str]:
-    safe, engine = store.open_vault(config_of(database)), writing_engine(database)
+    safe, engine = open_vault(config_of(database)), writing_engine(database)
     with engine.begin() as connection:
         made = [
             api_keys.add_key(

@@ -16,7 +16,7 @@ from app.main import create_app
 from app.services import utc_now
 from app.storage import tables
 from app.storage.database import Database
-from app.vault import store
+from app.vault.keys import open_vault
 from tests.app import stored
 from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
 from tests.conftest import make_organizations
@@ -367,7 +367,7 @@ def test_a_look_up_that_began_before_a_key_was_changed_does_not_bring_its_role_b
 
     async def story() -> tuple[principals.Role, principals.Role, principals.Role]:
         database = Slow(path)
-        safe = store.open_vault(config_of(path))
+        safe = open_vault(config_of(path))
         authenticator = kind(database, safe, utc_now, timedelta(hours=1))
 
         async def caller_of(token: str) -> principals.Principal:

@@ -18,8 +18,7 @@ from app.assistants import secrets
 from app.main import create_app
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
-from app.vault.store import MasterKeyError, Vault
+from app.vault.keys import MasterKeyError, Vault, read_master_keys
 from tests.app.route_table import routes_of
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import chosen, config_of, writing_engine
@@ -78,7 +77,7 @@ def on_postgresql() -> Iterator[None]:
 
 def rewrap(path: Path) -> None:
     """Wrap every organization's keys under a master key that the server has not heard of."""
-    old = store.read_master_keys(config_of(path))
+    old = read_master_keys(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
         unit = UnitOfWork(connection, Vault((token_bytes(32), *old)), utc_now)

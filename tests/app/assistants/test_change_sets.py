@@ -14,7 +14,7 @@ from app.assistants import change_sets
 from app.assistants.change_sets import SetChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
+from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from events.patch import read_patch
 from events.upcasters import tag
@@ -306,7 +306,7 @@ def test_the_times_of_a_set_run_forwards_while_the_clock_steps_back(tmp_path: Pa
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = UnitOfWork(connection, store.open_vault(config), lambda: times.pop(0))
+            unit = UnitOfWork(connection, open_vault(config), lambda: times.pop(0))
             for _ in range(3):
                 unit.handle(caller, None, CreateAssistant(patch={"name": "One"}))
             patch = read_patch({"description": "New"})
@@ -492,7 +492,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, open_vault(config), utc_now)
             for _ in range(501):
                 command = CreateAssistant(patch={"name": "One of many"})
                 unit.handle(system(organization.id, "tests"), None, command)

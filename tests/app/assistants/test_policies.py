@@ -13,7 +13,7 @@ from app.assistants import changes, policy
 from app.assistants.requests import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
+from app.vault.keys import open_vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch
 from events.policy import PathProtected, ReasonRequired
@@ -742,7 +742,7 @@ def test_a_policy_binds_what_follows_it_in_the_same_transaction(tmp_path: Path) 
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, open_vault(config), utc_now)
             made = changes.create(unit, caller, read_create({"name": "x"})).id
 
             def rename(name: str) -> int:

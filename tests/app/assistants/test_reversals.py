@@ -10,7 +10,7 @@ import pytest
 
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
+from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from tests.app import stored
 from tests.conftest import (
@@ -451,7 +451,7 @@ def ruled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[httpx.Clie
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, open_vault(config), utc_now)
             caller = system(organization.id, "tests")
             for _ in range(4):
                 unit.handle(caller, None, CreateAssistant(patch=patch))

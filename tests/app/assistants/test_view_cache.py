@@ -19,7 +19,7 @@ from app.assistants.view_cache import Listed, ViewCache, listed
 from app.services import utc_now
 from app.storage.database import Database
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
+from app.vault.keys import open_vault
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
@@ -255,7 +255,7 @@ class Beside:
     def __init__(self, path: Path, database: Database) -> None:
         self.database = database
         self._path = path
-        self._safe = store.open_vault(config_of(path))
+        self._safe = open_vault(config_of(path))
         self._engine = writing_engine(path)
         self._caller = system(1, "tests")
 

@@ -29,7 +29,7 @@ from app.api.streaming import compressed
 from app.audit.verify import Failed, read_keys, read_note, verify
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
+from app.vault.keys import open_vault
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
 from events.patch import read_create, read_patch
@@ -79,7 +79,7 @@ def write(database: Path, *works: Callable[[UnitOfWork], None]) -> None:
     """Work on a database that no server holds, each in a transaction."""
     config = config_of(database)
     with hold(database):
-        safe = store.open_vault(config)
+        safe = open_vault(config)
         engine = writing_engine(database)
         for work in works:
             with engine.begin() as connection:

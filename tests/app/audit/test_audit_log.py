@@ -21,7 +21,7 @@ from app.audit import exporting, signing
 from app.main import create_app
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
+from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from events.patch import read_create
 from tests.app import stored
@@ -151,7 +151,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
     with hold(database):
         engine = writing_engine(database)
         with engine.begin() as connection:
-            unit = UnitOfWork(connection, store.open_vault(config), utc_now)
+            unit = UnitOfWork(connection, open_vault(config), utc_now)
             command = CreateAssistant(patch=read_create({"name": "Made before"}).tree)
             unit.handle(system(organization.id, "tests"), None, command)
             signer = signing.open_signer(config)

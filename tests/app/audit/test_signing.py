@@ -13,7 +13,7 @@ from app.config import Config
 from app.services import utc_now
 from app.storage.engines import engines
 from app.transactions.unit_of_work import UnitOfWork
-from app.vault.store import open_vault
+from app.vault.keys import open_vault
 from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import config_of

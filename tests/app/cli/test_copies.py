@@ -15,8 +15,7 @@ from app.cli import copy
 from app.cli.copy import NotACopy
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store
-from app.vault.store import Vault
+from app.vault.keys import Vault, open_vault
 from events.changed import Cause
 from events.patch import read_create, read_patch
 from projections import current
@@ -45,7 +44,7 @@ def write(engine: sa.Engine, safe: Vault, work: Callable[[UnitOfWork], Any]) -> 
 
 def copy_beside_a_change(source: Path, target: Path) -> str | None:
     """Copy to where somebody changes a name when the events are copied; what copying said."""
-    safe = store.open_vault(config_of(source))
+    safe = open_vault(config_of(source))
     here, there = reading_engine(source), writing_engine(target)
     is_changed = False
 
@@ -82,7 +81,7 @@ def test_a_change_that_is_made_in_the_copy_while_it_is_copied_stays(
     source = tmp_path / "here.db"
     make_organizations(source, 1)
     engine = writing_engine(source)
-    write(engine, store.open_vault(config_of(source)), create)
+    write(engine, open_vault(config_of(source)), create)
     engine.dispose()
     target = copy_database(source, tmp_path / "there.db")
     if not is_guarded:

@@ -27,7 +27,7 @@ from sqlalchemy.exc import DatabaseError
 from app.audit import verify
 from app.storage.schema import is_current, migrate
 from app.storage.tables import api_keys, sealed_secrets
-from app.vault import store as vault
+from app.vault.keys import open_vault
 from events import codec, store
 from events.tables import from_micros, metadata, to_micros
 from projections import check, rebuild
@@ -139,7 +139,7 @@ def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
 
 def make_old(path: Path) -> None:
     upgrade(empty_database(path), "0001")
-    safe = vault.open_vault(config_of(path))
+    safe = open_vault(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
         for organization_id, log in LOGS.items():

@@ -16,8 +16,7 @@ from app.lru import LRUCache
 from app.services import utc_now
 from app.transactions.state_cache import Head, StateCache
 from app.transactions.unit_of_work import UnitOfWork, system
-from app.vault import store as vault
-from app.vault.store import Vault
+from app.vault.keys import Vault, open_vault
 from events import store
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
@@ -75,7 +74,7 @@ class Process:
 def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
-    safe = vault.open_vault(config_of(path))
+    safe = open_vault(config_of(path))
     engine = writing_engine(path)
     yield Process(engine, safe), Process(engine, safe)
     engine.dispose()
@@ -155,7 +154,7 @@ def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
         monkeypatch.setattr(StateCache, "state", by_length)
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
-    safe = vault.open_vault(config_of(path))
+    safe = open_vault(config_of(path))
     engine = writing_engine(path)
     one = Process(engine, safe)
     one.write(create)

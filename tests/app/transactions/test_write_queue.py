@@ -20,7 +20,7 @@ from app.transactions import write_queue
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.transactions.write_queue import WriteQueue
-from app.vault import store
+from app.vault.keys import open_vault
 from events.errors import AssistantNotFound, Refusal
 from events.patch import read_create
 from events.tables import organizations, rows_of
@@ -50,7 +50,7 @@ async def writer_of(path: Path, kind: type[WriteQueue] = WriteQueue) -> AsyncIte
     database = Database(url_of(path))
     views = ViewCache(database, is_alone=database.is_embedded)
     try:
-        yield kind(database, store.open_vault(config_of(path)), utc_now, views)
+        yield kind(database, open_vault(config_of(path)), utc_now, views)
     finally:
         await database.close()
 

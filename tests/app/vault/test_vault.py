@@ -22,8 +22,9 @@ from app.storage.schema import migrate
 from app.storage.tables import sealed_secrets, vault_keys
 from app.transactions.clock import Witness
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from app.vault import store
-from app.vault.store import MasterKeyError, SecretUnreadable, Vault
+from app.vault.keys import MasterKeyError, Vault, open_vault, read_master_keys
+from app.vault.sealing import SecretUnreadable, make_reference
+from app.vault.store import existing_secrets, unseal
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
@@ -83,7 +84,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     path = tmp_path / "vault.db"
     make_organizations(path, 1)
-    safe = store.open_vault(config_of(path))
+    safe = open_vault(config_of(path))
     made = Place(path, safe)
     yield made
     made.engine.dispose()
@@ -286,14 +287,14 @@ def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
     with place.engine.begin() as connection:
         data = place.safe.keys(connection, 1).data
         asked = (1, 1, data, {"it": standing})
-        assert store.unseal(connection, *asked) == {"it": "value"}  # the control
+        assert unseal(connection, *asked) == {"it": "value"}  # the control
         connection.execute(sa.update(sealed_secrets).values(**there))  # by who has the file
         with pytest.raises(SecretUnreadable, match=re.escape(row[1])):
-            store.unseal(connection, organization_id, assistant_id, data, {"it": at})
+            unseal(connection, organization_id, assistant_id, data, {"it": at})
 
 
 def test_a_reference_is_a_new_one_each_time_and_says_nothing_of_the_value() -> None:
-    references = [store.make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
+    references = [make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
     assert references[0] != references[1]
     for reference in references:
         assert re.fullmatch(r"7\.[0-9a-f]{32}", reference.pop("id"))
@@ -357,7 +358,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
             case ("rollback", version, restore):
                 target = min(version, len(states)) - 1
                 restorable = (
-                    place.do(lambda unit: store.existing(unit.connection, 1, assistant_id))
+                    place.do(lambda unit: existing_secrets(unit.connection, 1, assistant_id))
                     if restore
                     else frozenset()
                 )
@@ -392,7 +393,7 @@ def _agree(place: Place, assistant_id: int, model: dict[str, str | None]) -> Non
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     path = tmp_path_factory.mktemp("vault") / "vault.db"
     make_organizations(path, 1)
-    made = Place(path, store.open_vault(config_of(path)))
+    made = Place(path, open_vault(config_of(path)))
     yield made
     made.engine.dispose()
 
@@ -419,7 +420,7 @@ def test_reveal_agrees_with_a_plain_model_at_length(
 def test_a_master_key_that_is_not_32_bytes_is_refused_without_being_repeated(text: str) -> None:
     config = Config(master_key=text or "x")
     with pytest.raises(ConfigError) as refusal:
-        store.read_master_keys(config)
+        read_master_keys(config)
     assert str(refusal.value) == "BACKSTORY_MASTER_KEY: expected 32 bytes in base64"
 
 
@@ -427,7 +428,7 @@ def test_two_master_keys_may_be_given_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text("\n".join(base64.b64encode(key).decode() for key in (NEW, OLD)) + "\n")
     config = read_config({"BACKSTORY_MASTER_KEY_FILE": str(file)})
-    assert store.read_master_keys(config) == (NEW, OLD)
+    assert read_master_keys(config) == (NEW, OLD)
 
 
 @pytest.mark.sqlite
@@ -436,11 +437,11 @@ def test_the_embedded_master_key_is_made_once_and_only_for_its_owner(tmp_path: P
     config = config_of(path)
     with hold(path):
         migrate(config.url)
-    store.open_vault(config)
+    open_vault(config)
     file = tmp_path / "new.db.key"
     made = file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
-    store.open_vault(config)
+    open_vault(config)
     assert file.read_bytes() == made
 
 
@@ -450,7 +451,7 @@ def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -
     file.unlink()
     config = config_of(place.path)
     with pytest.raises(MasterKeyError):
-        store.open_vault(config)
+        open_vault(config)
     assert not file.exists()
 
 
@@ -460,7 +461,7 @@ def test_a_wrong_master_key_is_refused(place: Place) -> None:
         master_key=base64.b64encode(OLD).decode(),
     )
     with pytest.raises(MasterKeyError):
-        store.open_vault(config)
+        open_vault(config)
 
 
 def test_moments_of_events_never_run_backwards(place: Place) -> None:
