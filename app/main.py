@@ -139,7 +139,7 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
 async def _purge(services: Services, grace: timedelta) -> None:
     organizations = await services.database.read(organization_ids)
     await purging.purge_all(services.database, services.writer, organizations, grace)
-    await services.idempotency.forget(organizations)
+    await services.idempotency.remove_expired(organizations)
 
 
 async def _repeat(work: _Work, seconds: float, stopping: asyncio.Event) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from litestar import Response
+from litestar.status_codes import HTTP_200_OK
+
 from app.api.routing import path_of
-from app.transactions.idempotency import IdempotentRequest, fingerprint
+from app.transactions.idempotency import Answer, IdempotentRequest, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from litestar import Response
 
     from app.api.request import ApiRequest
     from app.transactions.unit_of_work import Caller, UnitOfWork
@@ -37,8 +38,23 @@ async def carry_out(
     keyed = await _idempotent(request, caller)
     if keyed is None:
         return render(await request.services.writer.write(caller.organization_id, work))
-    return await request.services.idempotency.carry_out(
-        caller, keyed, lambda unit: render(work(unit))
+    answer = await request.services.idempotency.run(
+        keyed, caller, work, lambda result: _answer(render(result))
+    )
+    return Response(
+        answer.body,
+        status_code=answer.status,
+        media_type=answer.media_type,
+        headers=answer.headers,
+    )
+
+
+def _answer(response: Response[bytes]) -> Answer:
+    return Answer(
+        status=response.status_code or HTTP_200_OK,
+        media_type=str(response.media_type or ""),
+        headers=dict(response.headers),
+        body=response.content,
     )
 
 

@@ -1,20 +1,18 @@
-"""``Idempotency-Key``: the same request, sent again, gets the answer that it got, and does nothing.
+"""``Idempotency-Key``: a request that is sent again gets its first answer, and changes nothing.
 
-The answer is stored in the transaction of what it answers, so that a crash between the commit and
-the answer cannot make a retry do it twice. Answers are sealed: one may show a new API key.
+The answer is stored in the transaction of the request's own changes, so that a crash after the
+commit cannot make a retry change things twice. Answers are sealed: one may hold a new API key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import sqlalchemy as sa
-from litestar import Response
 from msgspec import Struct
 
 from app.storage.tables import answers
@@ -24,12 +22,12 @@ from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from app.transactions.unit_of_work import Caller, UnitOfWork
     from app.transactions.write_queue import WriteQueue
 
-    Work = Callable[[UnitOfWork], Response[bytes]]
+T = TypeVar("T")
 
 _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
@@ -40,17 +38,20 @@ class IdempotencyKeyReused(Refusal):
 
 
 class RequestRunning(Refusal):
-    """The same request is being carried out at this moment."""
+    """A request with this key is running at this moment."""
 
 
 class IdempotentRequest(Struct, frozen=True, kw_only=True):
-    """A request that must not be carried out twice."""
+    """A request with an idempotency key; it may change things once only."""
 
     key: str
     fingerprint: bytes
+    """``fingerprint`` of the request: the same key with another one is an error."""
 
 
-class _Answer(Struct, frozen=True, kw_only=True):
+class Answer(Struct, frozen=True, kw_only=True):
+    """A rendered answer. Its members are stored: keep their names and types."""
+
     status: int
     media_type: str
     headers: dict[str, str]
@@ -58,92 +59,103 @@ class _Answer(Struct, frozen=True, kw_only=True):
 
 
 def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
-    """What tells one request from another. It is stored only under a key: see ``_keyed``."""
+    """SHA-256 over what makes two requests the same one. Stored only under a key: ``_keyed``."""
     text = msgspec.json.encode([method, target, content_type])
     return hashlib.sha256(text + b"\n" + body).digest()
 
 
 class Idempotency:
-    """Carries requests out, each with a key once."""
+    """Runs requests with a key through the write queue, each once only."""
 
     def __init__(
-        self, writer: WriteQueue, clock: Callable[[], datetime], lifetime: timedelta
+        self, queue: WriteQueue, clock: Callable[[], datetime], lifetime: timedelta
     ) -> None:
-        self._writer = writer
+        self._queue = queue
         self._clock = clock
         self._lifetime = lifetime
         self._running: set[tuple[int, str, str]] = set()
 
-    async def carry_out(
-        self, caller: Caller, once: IdempotentRequest | None, work: Work
-    ) -> Response[bytes]:
-        """The answer of the work, or the one that the same request got before.
+    async def run(
+        self,
+        request: IdempotentRequest,
+        caller: Caller,
+        work: Callable[[UnitOfWork], T],
+        render: Callable[[T], Answer],
+    ) -> Answer:
+        """Run ``work`` in a write transaction: the rendered result, once it is durable.
 
-        Raises ``IdempotencyKeyReused`` and ``RequestRunning``. What is refused is not kept: it
-        changed nothing, and may be granted the next time.
+        A repeated request gets the stored answer instead. ``render`` runs inside the transaction,
+        because its bytes are stored there. Only answers of 2xx are stored: an error changed
+        nothing, and a retry may succeed. Raises ``IdempotencyKeyReused`` and ``RequestRunning``.
         """
-        if once is None:
-            return await self._writer.write(caller.organization_id, work)
-        running = (caller.organization_id, _named(caller), once.key)
+        running = (caller.organization_id, _caller_id(caller), request.key)
         if running in self._running:
             raise RequestRunning
         self._running.add(running)
         try:
-            return await self._writer.write(
-                caller.organization_id, lambda unit: self._once(unit, caller, once, work)
+            return await self._queue.write(
+                caller.organization_id, lambda unit: self._run(unit, request, caller, work, render)
             )
         finally:
             self._running.discard(running)
 
-    async def forget(self, organization_ids: list[int]) -> None:
+    async def remove_expired(self, organization_ids: list[int]) -> None:
         """Remove the answers that are older than their lifetime."""
         for organization_id in organization_ids:
-            await self._writer.write(organization_id, partial(self._forget, organization_id))
+            await self._queue.write(organization_id, partial(self._remove_expired, organization_id))
 
-    def _once(
-        self, unit: UnitOfWork, caller: Caller, once: IdempotentRequest, work: Work
-    ) -> Response[bytes]:
-        unit.counter(caller.organization_id)
-        row = unit.connection.execute(
-            rows_of(answers, caller.organization_id).where(*_is(caller, once))
-        ).one_or_none()
-        if row is not None and row.answered_at > self._oldest(unit, caller.organization_id):
-            # Rows of earlier releases have the bare digest, until they expire.
-            if row.fingerprint not in (_keyed(unit, caller, once), once.fingerprint):
-                raise IdempotencyKeyReused
-            return _replay(unit, caller, once, row.sealed)
-        response = work(unit)
-        if response.status_code in _SUCCESSES:
-            self._keep(unit, caller, once, response)
-        return response
+    def _run(
+        self,
+        unit: UnitOfWork,
+        request: IdempotentRequest,
+        caller: Caller,
+        work: Callable[[UnitOfWork], T],
+        render: Callable[[T], Answer],
+    ) -> Answer:
+        if (stored := self._find(unit, request, caller)) is not None:
+            return stored
+        answer = render(work(unit))
+        if answer.status in _SUCCESSES:
+            self._store(unit, request, caller, answer)
+        return answer
 
-    def _keep(
-        self, unit: UnitOfWork, caller: Caller, once: IdempotentRequest, response: Response[bytes]
+    def _find(self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> Answer | None:
+        """The stored answer; None if there is none, or it has expired."""
+        unit.counter(caller.organization_id)  # locks the organization
+        query = rows_of(answers, caller.organization_id).where(*_matches(request, caller))
+        row = unit.connection.execute(query).one_or_none()
+        if row is None or row.answered_at <= self._oldest(unit, caller.organization_id):
+            return None
+        # Rows of earlier releases have the bare digest, until they expire.
+        if row.fingerprint not in (_keyed(unit, request, caller), request.fingerprint):
+            raise IdempotencyKeyReused
+        keys = unit.keys(caller.organization_id)
+        text = sealing.open_answer(keys, row.sealed, *_bound(request, caller))
+        answer = msgspec.msgpack.decode(text, type=Answer)
+        return msgspec.structs.replace(answer, headers=answer.headers | _REPLAYED)
+
+    def _store(
+        self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller, answer: Answer
     ) -> None:
-        answer = _Answer(
-            status=response.status_code or 200,
-            media_type=str(response.media_type or ""),
-            headers=dict(response.headers),
-            body=response.content,
-        )
-        place = sa.delete(answers).where(
-            answers.c.organization_id == caller.organization_id, *_is(caller, once)
-        )
-        unit.connection.execute(place)
+        organization_id = caller.organization_id
+        text = msgspec.msgpack.encode(answer)
         row = {
-            "organization_id": caller.organization_id,
-            "caller": _named(caller),
-            "idempotency_key": once.key,
-            "fingerprint": _keyed(unit, caller, once),
+            "organization_id": organization_id,
+            "caller": _caller_id(caller),
+            "idempotency_key": request.key,
+            "fingerprint": _keyed(unit, request, caller),
             "sealed": sealing.seal_answer(
-                unit.keys(caller.organization_id), msgspec.msgpack.encode(answer),
-                *_bound(caller, once),
+                unit.keys(organization_id), text, *_bound(request, caller)
             ),
             "answered_at": to_micros(self._clock()),
-        }  # fmt: skip
+        }
+        expired = sa.delete(answers).where(
+            answers.c.organization_id == organization_id, *_matches(request, caller)
+        )
+        unit.connection.execute(expired)
         unit.connection.execute(sa.insert(answers), [row])
 
-    def _forget(self, organization_id: int, unit: UnitOfWork) -> None:
+    def _remove_expired(self, organization_id: int, unit: UnitOfWork) -> None:
         unit.connection.execute(
             sa.delete(answers).where(
                 answers.c.organization_id == organization_id,
@@ -152,40 +164,32 @@ class Idempotency:
         )
 
     def _oldest(self, unit: UnitOfWork, organization_id: int) -> int:
-        """Forgotten, an answer would let a retry run twice: it must be as old as it seems."""
+        """Answers up to this moment have expired. A clock set ahead must not make a retry run."""
         return to_micros(unit.longer_ago(organization_id, self._lifetime))
 
 
-def _keyed(unit: UnitOfWork, caller: Caller, once: IdempotentRequest) -> bytes:
-    """A fingerprint as it is stored: a copy of the database confirms no guess of a body with it.
+def _keyed(unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> bytes:
+    """A fingerprint as it is stored: with a copy of the database, nobody can test guessed bodies.
 
-    The key is made of the pepper, as that of the answers is, and outlives rotation and erasure.
+    Its key is derived from the pepper, as that of the answers is; rotation and erasure keep it.
     """
     pepper = unit.keys(caller.organization_id).pepper
     key = hmac.digest(pepper.secret, b"backstory request fingerprints", "sha256")
-    return hmac.digest(key, once.fingerprint, "sha256")
+    return hmac.digest(key, request.fingerprint, "sha256")
 
 
-def _replay(
-    unit: UnitOfWork, caller: Caller, once: IdempotentRequest, sealed: bytes
-) -> Response[bytes]:
-    text = sealing.open_answer(unit.keys(caller.organization_id), sealed, *_bound(caller, once))
-    answer = msgspec.msgpack.decode(text, type=_Answer)
-    return Response(
-        answer.body,
-        status_code=answer.status,
-        media_type=answer.media_type,
-        headers=answer.headers | _REPLAYED,
+def _matches(request: IdempotentRequest, caller: Caller) -> tuple[sa.ColumnElement[bool], ...]:
+    return (answers.c.caller == _caller_id(caller), answers.c.idempotency_key == request.key)
+
+
+def _bound(request: IdempotentRequest, caller: Caller) -> tuple[str | int, ...]:
+    return (
+        caller.organization_id,
+        _caller_id(caller),
+        request.key,
+        request.fingerprint.hex(),
     )
 
 
-def _is(caller: Caller, once: IdempotentRequest) -> tuple[sa.ColumnElement[bool], ...]:
-    return (answers.c.caller == _named(caller), answers.c.idempotency_key == once.key)
-
-
-def _bound(caller: Caller, once: IdempotentRequest) -> tuple[str | int, ...]:
-    return (caller.organization_id, _named(caller), once.key, once.fingerprint.hex())
-
-
-def _named(caller: Caller) -> str:
+def _caller_id(caller: Caller) -> str:
     return f"{caller.actor.type}:{caller.actor.id}"
