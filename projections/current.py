@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from events.assistant_key import AssistantKey
 from events.changed import State
 from events.secrets import mask
 from events.shape import DIGEST, known
@@ -47,14 +48,12 @@ assistants = sa.Table(
     sa.Column("folded_description", _FOLDED, nullable=False, server_default=""),
     sa.Index("assistants_by_name", "organization_id", "folded_name"),
 )
-
-Key = keyframes.Key
 # A version, and its time in microseconds: a database restored from a backup may give a version
 # number to another event.
 Stamp = tuple[int, int]
 
 
-def project(connection: sa.Connection, states: Mapping[Key, State]) -> None:
+def project(connection: sa.Connection, states: Mapping[AssistantKey, State]) -> None:
     """Write the states, in place of the rows of their assistants."""
     if not states:
         return
@@ -67,7 +66,7 @@ def project(connection: sa.Connection, states: Mapping[Key, State]) -> None:
     connection.execute(sa.insert(assistants), [row_of(*item) for item in states.items()])
 
 
-def row_of(key: Key, state: State) -> dict[str, Any]:
+def row_of(key: AssistantKey, state: State) -> dict[str, Any]:
     """A state as its row; equal states give equal bytes."""
     if state.created_at is None or state.updated_at is None:
         raise ValueError("a state without events has no row")

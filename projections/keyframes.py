@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from events import store
+from events.assistant_key import AssistantKey
 from events.changed import NOTHING, State, evolve
 from events.shape import DIGEST
 from events.tables import metadata, rows_of, to_micros
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from projections.blame import Blame
-
-Key = tuple[int, int]  # organization_id, assistant_id
 
 EVERY = 64  # versions
 
@@ -48,7 +47,7 @@ def is_due(state: State) -> bool:
     return state.version % EVERY == 0
 
 
-def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
+def row_of(key: AssistantKey, state: State, blamed: Blame) -> dict[str, Any]:
     """A state as the row of a keyframe."""
     if state.updated_at is None:
         raise ValueError("a state without events cannot be a keyframe")
@@ -63,7 +62,7 @@ def row_of(key: Key, state: State, blamed: Blame) -> dict[str, Any]:
     }
 
 
-def project(connection: sa.Connection, frames: Iterable[tuple[Key, State]]) -> None:
+def project(connection: sa.Connection, frames: Iterable[tuple[AssistantKey, State]]) -> None:
     """Write keyframes. The events that led to the states must be stored."""
     for key, state in frames:
         blamed = blame.bound(blame_at(connection, *key, state.version), state.settings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from events import store
+from events.assistant_key import AssistantKey
 from events.shape import DIGEST
 from events.tables import rows_of
 from projections import current, foldings, keyframes, policies, views
@@ -17,7 +18,6 @@ from projections import current, foldings, keyframes, policies, views
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from projections.current import Key
 
 _BATCH = 200  # rows, and assistants
 _EVENTS = 5_000  # that one transaction folds
@@ -42,7 +42,7 @@ def fold_stale(
     assistant_ids = _stale(connection, organization_id, after)
     count = 0
     for assistant_id in assistant_ids:
-        count += _fold_again(connection, (organization_id, assistant_id), progress)
+        count += _fold_again(connection, AssistantKey(organization_id, assistant_id), progress)
         if count >= _EVENTS:
             return assistant_id
     if len(assistant_ids) == _BATCH:
@@ -71,7 +71,9 @@ def _is_stale(table: sa.Table) -> sa.ColumnElement[bool]:
     return is_stale
 
 
-def _fold_again(connection: sa.Connection, key: Key, progress: Callable[[int], None]) -> int:
+def _fold_again(
+    connection: sa.Connection, key: AssistantKey, progress: Callable[[int], None]
+) -> int:
     """Write an assistant's rows anew; returns the number of its events."""
     tables = (current.assistants, keyframes.keyframes)
     for table in tables:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from events import store
+from events.assistant_key import AssistantKey
 from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, evolve
 from events.codec import tags_of
 from projections import blame, current, keyframes, labels, policies, reversals
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from events.changed import LogEvent, State
     from projections.blame import Blame
-    from projections.current import Key
 
 TABLES = (
     current.assistants,
@@ -37,8 +37,8 @@ _E = TypeVar("_E", VersionLabelled, PolicyChanged)
 def project(
     connection: sa.Connection,
     events: Iterable[LogEvent],
-    states: Mapping[Key, State],
-    frames: Iterable[tuple[Key, State]],
+    states: Mapping[AssistantKey, State],
+    frames: Iterable[tuple[AssistantKey, State]],
 ) -> None:
     """Write the rows of stored events.
 
@@ -65,14 +65,14 @@ def fold(
     """
     stream = store.read_streams(connection, organization_id)
     for assistant_id, events in groupby(stream, key=lambda event: event.assistant_id):
-        yield from fold_assistant((organization_id, assistant_id), events, progress)
+        yield from fold_assistant(AssistantKey(organization_id, assistant_id), events, progress)
     for row in labels.fold(_events_of(connection, organization_id, VersionLabelled)):
         yield labels.labels, row
     yield from fold_policy(connection, organization_id)
 
 
 def fold_assistant(
-    key: Key, events: Iterable[Event], progress: Callable[[int], None]
+    key: AssistantKey, events: Iterable[Event], progress: Callable[[int], None]
 ) -> Iterator[Row]:
     """The rows of one assistant: keyframes, reversals and the current state."""
     state = NOTHING

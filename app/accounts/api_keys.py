@@ -26,7 +26,8 @@ from events.settings import Moment
 from events.tables import from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from app.vault.keys import Vault
     from events.pointers import Tree
 
@@ -105,8 +106,8 @@ def create(
     name = clean_name(name)
     organization_id = caller.organization_id
     unit.counter(organization_id)
-    key_id, token = add_key(
-        unit.connection,
+    key_id, token = unit.write(
+        add_key,
         unit.vault,
         organization_id=organization_id,
         user_id=user_id,
@@ -115,7 +116,7 @@ def create(
         permissions=narrowed,
         now=unit.clock(),
     )
-    made = find_key(unit.connection, organization_id, key_id)
+    made = unit.read(find_key, organization_id, key_id)
     unit.record(caller, ApiKeyCreated, key_id=key_id, changes=pointers.diff({}, _members(made)))
     return made, token
 
@@ -128,7 +129,7 @@ def change(unit: UnitOfWork, caller: Caller, key_id: int, values: dict[str, Any]
     """
     organization_id = caller.organization_id
     unit.counter(organization_id)
-    before = find_key(unit.connection, organization_id, key_id)
+    before = unit.read(find_key, organization_id, key_id)
     new = dict(values)  # work may run again, after a neighbour's failure
     if "name" in new:
         new["name"] = clean_name(new["name"])
@@ -141,10 +142,10 @@ def change(unit: UnitOfWork, caller: Caller, key_id: int, values: dict[str, Any]
         return before
     if "permissions" in new:
         new["permissions"] = msgspec.json.encode(new["permissions"])
-    change_key(unit.connection, organization_id, key_id, unit.clock(), **new)
+    unit.write(change_key, organization_id, key_id, unit.clock(), **new)
     kind = ApiKeyRevoked if before.is_active and not after.is_active else ApiKeyChanged
     unit.record(caller, kind, key_id=key_id, changes=changes)
-    return find_key(unit.connection, organization_id, key_id)
+    return unit.read(find_key, organization_id, key_id)
 
 
 def _members(key: ApiKey) -> Tree:
@@ -189,7 +190,7 @@ def add_key(
 
 
 def change_key(
-    connection: sa.Connection, organization_id: int, key_id: int, now: datetime, **values: Any
+    connection: sa.Connection, /, organization_id: int, key_id: int, now: datetime, **values: Any
 ) -> None:
     """Rename, narrow, revoke or reactivate a key."""
     connection.execute(

@@ -146,4 +146,4 @@ class Authenticator:
 
 
 def _add_usage(usage: list[api_keys.Usage], unit: UnitOfWork) -> None:
-    api_keys.add_usage(unit.connection, usage)
+    unit.write(api_keys.add_usage, usage)

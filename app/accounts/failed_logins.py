@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct, structs
 
-from app.transactions.unit_of_work import system
+from app.transactions.caller import system
 from events.changed import LoginRefused
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from app.api.preferences import (
 from app.api.vary import varying_lines
 from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest
-from app.transactions.unit_of_work import Caller
+from app.transactions.caller import Caller
 from events import parsing
 from events.errors import FieldError, InvalidSettings, Location
 from events.patch import read_struct

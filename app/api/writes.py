@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from app.api.request import ApiRequest
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 

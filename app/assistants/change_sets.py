@@ -18,6 +18,7 @@ from app.assistants.requests import ChangeRequest, Outcome
 from app.assistants.reversals import undo_command, with_secrets_kept
 from app.assistants.review import check_condition_given, raise_if_blocked, review
 from events import pointers, store
+from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause
 from events.decider import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, Refusal
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.assistants.comparing import DiffEntry
-    from app.transactions.unit_of_work import Caller, Proposed, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import Proposed, UnitOfWork
     from events.changed import State
     from events.decider import Command
     from events.patch import SettingsPatch
@@ -125,7 +127,9 @@ def revert(
     """
     events = unit.read(read, request.organization_id, change_set_id)
     versions = {event.assistant_id: event.version for event in events}
-    deleted = tuple(one for one in versions if unit.state(request.organization_id, one).deleted)
+    deleted = tuple(
+        one for one in versions if unit.state(AssistantKey(request.organization_id, one)).deleted
+    )
     if deleted and on_conflict == "fail":
         raise RefusedFor(deleted[0], AssistantNotFound(deleted[0]))
 
@@ -251,5 +255,5 @@ def _check_condition(
 
 
 def _tag(unit: UnitOfWork, organization_id: int, ids: list[int]) -> str:
-    versions = [(one, unit.state(organization_id, one).version) for one in ids]
+    versions = [(one, unit.state(AssistantKey(organization_id, one)).version) for one in ids]
     return tag_of(organization_id, "change-sets", msgspec.json.encode(versions))

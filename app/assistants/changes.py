@@ -31,7 +31,8 @@ from projections import labels
 
 if TYPE_CHECKING:
     from app.assistants.references import Reference
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from events.pointers import Tree
     from events.secrets import Path
 
@@ -63,7 +64,7 @@ def duplicate(
 
     The outcome lists the secrets as ignored; with ``strict``, they are ``InvalidSettings``.
     """
-    settings = states.existing(unit, (caller.organization_id, assistant_id)).settings
+    settings = states.existing(unit, caller.assistant_key(assistant_id)).settings
     secrets = [place.at for place in places(settings)]
     if secrets and strict:
         raise _secrets_not_copied(secrets)

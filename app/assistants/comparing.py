@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType
 from app.assistants import references
 from app.assistants.current import head
 from events import pointers, store
+from events.assistant_key import AssistantKey
 from events.changed import changes_of
 from events.secrets import mask
 from projections import blame as blaming
@@ -67,7 +68,7 @@ def diff(
 
     ``with_changers`` reads all events between the two.
     """
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     newest = head(connection, *key, include_deleted=include_deleted)
     ends = [references.resolve(connection, *key, newest.version, end) for end in (older, newer)]
     before, after = (keyframes.state_at(connection, *key, end).settings for end in ends)
@@ -99,7 +100,7 @@ def blame(
     include_deleted: bool = False,
 ) -> list[BlameEntry]:
     """Every path that ever changed, and the change that set its value at a version."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     newest = head(connection, *key, include_deleted=include_deleted)
     version = references.resolve(connection, *key, newest.version, reference)
     settings = keyframes.state_at(connection, *key, version).settings
@@ -121,7 +122,7 @@ def changes_of_path(
     include_deleted: bool = False,
 ) -> list[BlameEntry]:
     """The newest ``limit`` changes of a path up to a version, each with what it did there."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     newest = head(connection, *key, include_deleted=include_deleted)
     until = references.resolve(connection, *key, newest.version, reference)
     if before_version is not None:

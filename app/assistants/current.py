@@ -14,6 +14,7 @@ import msgspec
 
 from app.assistants import neighbours, references
 from app.assistants.requests import Assistant
+from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
 from projections import activity as activities
 from projections import current, keyframes
@@ -87,7 +88,7 @@ def at(
     The assistant may be deleted now, but not then. Raises ``AssistantNotFound`` and
     ``VersionNotFound``.
     """
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     newest = head(connection, *key, include_deleted=True)
     if isinstance(target, datetime):
         state = keyframes.state_at_time(connection, *key, target)

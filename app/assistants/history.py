@@ -13,6 +13,7 @@ from app.assistants import references
 from app.assistants.current import head, past
 from app.assistants.requests import Assistant
 from events import store
+from events.assistant_key import AssistantKey
 from events.changed import SecretsErased
 from projections import history, keyframes, labels, reversals
 from projections.history import Links, VersionEntry
@@ -47,7 +48,7 @@ def entries(
     include_deleted: bool = False,
 ) -> list[Entry]:
     """The newest ``limit`` entries of the settings history that match the filter."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     current = head(connection, *key, include_deleted=include_deleted)
     newest = min(current.version, (filter_.before_version or current.version + 1) - 1)
     if newest < 1:
@@ -71,7 +72,7 @@ def versions(
     include_deleted: bool = False,
 ) -> list[VersionEntry]:
     """The newest ``limit`` versions, the creation included."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     current = head(connection, *key, include_deleted=include_deleted)
     until = current.version if before_version is None else before_version - 1
     stream = store.read_stream(connection, *key, newest_first=True, until=until)
@@ -87,7 +88,7 @@ def version(
     include_deleted: bool = False,
 ) -> AssistantVersion:
     """One version, and the assistant after it."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     current = head(connection, *key, include_deleted=include_deleted)
     number = references.resolve(connection, *key, current.version, reference)
     events = list(store.read_stream(connection, *key, after=number - 1, until=number))
@@ -101,7 +102,7 @@ def version(
 def _version_entries(
     connection: sa.Connection, organization_id: int, assistant_id: int, events: Sequence[Event]
 ) -> list[VersionEntry]:
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     emails = organizations.emails(connection, organization_id)
     labelled = labels.load(connection, *key, [event.version for event in events])
     links = _links(connection, *key, events)
@@ -114,7 +115,7 @@ def _links(
     connection: sa.Connection, organization_id: int, assistant_id: int, events: Sequence[Event]
 ) -> Links:
     """Which versions each event took back, and which took it back."""
-    key = (organization_id, assistant_id)
+    key = AssistantKey(organization_id, assistant_id)
     numbers = [event.version for event in events]
     if not numbers:
         return history.NO_LINKS

@@ -16,7 +16,8 @@ from projections import policies
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from events.errors import Refusal
     from events.pointers import Tree
 

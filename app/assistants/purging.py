@@ -9,7 +9,7 @@ import structlog
 from msgspec import Struct
 
 from app.assistants import secrets
-from app.transactions.unit_of_work import system
+from app.transactions.caller import system
 from events.changed import Cause
 from projections import current
 

@@ -15,8 +15,8 @@ from events.policy import Warned
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
-    from app.transactions.unit_of_work import Caller
-    from projections.current import Key
+    from app.transactions.caller import Caller
+    from events.assistant_key import AssistantKey
 
 
 class ChangeRequest(Struct, frozen=True, kw_only=True):
@@ -35,9 +35,9 @@ class ChangeRequest(Struct, frozen=True, kw_only=True):
         return self.caller.organization_id
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AssistantKey:
         """The organization and the assistant."""
-        return self.caller.organization_id, self.assistant_id
+        return self.caller.assistant_key(self.assistant_id)
 
 
 class Clash(Struct, frozen=True, kw_only=True):

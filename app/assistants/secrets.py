@@ -22,7 +22,8 @@ from projections import current
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from events.changed import State
 
 
@@ -50,12 +51,12 @@ def erase_assistant(
     An event is recorded if there were any, or if there is a secret that was never sealed, which
     cannot be revealed afterwards.
     """
-    key = (caller.organization_id, assistant_id)
+    key = caller.assistant_key(assistant_id)
     state = states.existing_or_deleted(unit, key)
     sealed = unit.read(existing_secrets, *key)
     if sealed or _has_readable(state):
         unit.handle(caller, assistant_id, EraseSecrets(cause=cause), reason)
-        destroy_secrets(unit.connection, *key)
+        unit.write(destroy_secrets, *key)
     return len(sealed)
 
 
@@ -69,7 +70,9 @@ def erase_organization(unit: UnitOfWork, caller: Caller, reason: str | None, cau
     )
     unit.renew_keys(
         organization_id,
-        lambda: destroy_all_secrets(unit.connection, unit.vault, organization_id, unit.clock()),
+        lambda connection: destroy_all_secrets(
+            connection, unit.vault, organization_id, unit.clock()
+        ),
     )
     return count
 
@@ -81,10 +84,10 @@ def rotate(unit: UnitOfWork, caller: Caller, *, data_keys: bool) -> None:
     """
     organization_id = caller.organization_id
 
-    def renew() -> None:
-        unit.vault.rewrap(unit.connection, organization_id)
+    def renew(connection: sa.Connection) -> None:
+        unit.vault.rewrap(connection, organization_id)
         if data_keys:
-            renew_data_key(unit.connection, unit.vault, organization_id, unit.clock())
+            renew_data_key(connection, unit.vault, organization_id, unit.clock())
 
     unit.renew_keys(organization_id, renew)
     unit.record(caller, SecretKeysRotated, data_keys=data_keys)

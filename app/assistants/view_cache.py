@@ -23,6 +23,7 @@ from app.assistants import representation
 from app.assistants.preconditions import tag_of
 from app.assistants.requests import Assistant
 from app.lru import LRUCache
+from events.assistant_key import AssistantKey
 from projections import current
 from projections.current import Selection
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.storage.database import Database
-    from projections.current import Key, Stamp
+    from projections.current import Stamp
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
@@ -92,10 +93,10 @@ class ViewCache:
         self._database = database
         self._is_alone = is_alone
         self._staleness = staleness.total_seconds()
-        self._views: LRUCache[Key, View] = LRUCache(most_bytes)
+        self._views: LRUCache[AssistantKey, View] = LRUCache(most_bytes)
         self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
-        self._loading: dict[Key, asyncio.Task[View]] = {}
-        self._changing: frozenset[Key] = frozenset()
+        self._loading: dict[AssistantKey, asyncio.Task[View]] = {}
+        self._changing: frozenset[AssistantKey] = frozenset()
         # For each organization: how often the commit of a change began or ended.
         self._changes: Counter[int] = Counter()
 
@@ -106,7 +107,7 @@ class ViewCache:
 
     async def view(self, organization_id: int, assistant_id: int) -> View:
         """The view as it is now; raises ``AssistantNotFound``."""
-        key = (organization_id, assistant_id)
+        key = AssistantKey(organization_id, assistant_id)
         cached = self._views.get(key)
         if cached is not None and (self._is_good(cached) or await self._is_current(key, cached)):
             return cached
@@ -142,7 +143,7 @@ class ViewCache:
         result = listed(organization_id, bodies, selection, skip, limit)
         if self._is_unchanged(organization_id, changes):
             for assistant_id, view in loaded.items():
-                self._keep((organization_id, assistant_id), view)
+                self._keep(AssistantKey(organization_id, assistant_id), view)
             if self._is_alone:
                 self._lists.put(list_key, result, len(result.body) + _OVERHEAD)
         return result
@@ -160,14 +161,14 @@ class ViewCache:
         stamps = current.select_stamps(
             connection, organization_id, selection, skip=skip, limit=limit
         )
-        views = {one: self._views.peek((organization_id, one)) for one in stamps}
+        views = {one: self._views.peek(AssistantKey(organization_id, one)) for one in stamps}
         missing = [one for one, view in views.items() if view is None or view.stamp != stamps[one]]
         loaded = _load_views(connection, organization_id, missing)
         return [view for view in (views | loaded).values() if view is not None], loaded
 
     def cached(self, organization_id: int, assistant_id: int) -> View | None:
         """The cached view, if it is good without a look at the database."""
-        view = self._views.get((organization_id, assistant_id))
+        view = self._views.get(AssistantKey(organization_id, assistant_id))
         return view if view is not None and self._is_good(view) else None
 
     def age(self, view: View) -> int | None:
@@ -176,7 +177,7 @@ class ViewCache:
             return None
         return int(time.monotonic() - view.checked_at)
 
-    def before_commit(self, keys: Iterable[Key]) -> None:
+    def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Drop the views that the commit changes."""
         self._changing = frozenset(keys)
         self._changes.update(self._organizations_changing())
@@ -197,13 +198,13 @@ class ViewCache:
     def _organizations_changing(self) -> set[int]:
         return {organization_id for organization_id, _ in self._changing}
 
-    async def _load(self, key: Key) -> View:
+    async def _load(self, key: AssistantKey) -> View:
         began = time.monotonic()
         view = view_of(await self._database.read(assistants.get, *key))
         view.checked_at = began
         return view
 
-    async def _load_and_keep(self, key: Key) -> View:
+    async def _load_and_keep(self, key: AssistantKey) -> View:
         try:
             view = await self._load(key)
         finally:
@@ -218,14 +219,14 @@ class ViewCache:
     def _is_good(self, view: View) -> bool:
         return self._is_alone or time.monotonic() - view.checked_at < self._staleness
 
-    async def _is_current(self, key: Key, view: View) -> bool:
+    async def _is_current(self, key: AssistantKey, view: View) -> bool:
         began = time.monotonic()
         if view.stamp != await self._database.read(current.existing_stamp, *key):
             return False
         view.checked_at = began
         return True
 
-    def _keep(self, key: Key, view: View) -> None:
+    def _keep(self, key: AssistantKey, view: View) -> None:
         self._views.put(key, view, len(view.body) + _OVERHEAD)
 
 

@@ -24,7 +24,7 @@ from msgspec import Struct, structs
 from app.accounts import organizations
 from app.audit.signing import VerifierKey
 from app.storage import private_files
-from app.transactions.unit_of_work import system
+from app.transactions.caller import system
 from events import codec, merkle, store
 from events.changed import AuditExported, CheckpointRecorded
 from events.errors import Refusal
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
     from app.audit.signing import Signer
     from app.storage.database import Database
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
 
 _log = structlog.get_logger(__name__)
@@ -245,8 +246,7 @@ def record_export(unit: UnitOfWork, caller: Caller, export: Export) -> None:
     Else whoever polls the log would never see its end.
     """
     rest = Sought(after=export.after, until=export.until)
-    unit.flush()
-    if store.holds_others(unit.connection, export.organization_id, rest, _UPKEEP):
+    if unit.read(store.holds_others, export.organization_id, rest, _UPKEEP):
         unit.record(
             caller,
             AuditExported,
@@ -466,7 +466,7 @@ def record_checkpoint(
 ) -> RecordedCheckpoint | None:
     """Sign the tree as it is, and keep it as an event; None where the log has not grown."""
     counter = unit.counter(organization_id)
-    unit.flush()
+    unit.flush()  # the frontier covers the events that were written
     if counter.sequence == counter.checkpoint_sequence:
         return None
     note = signer.checkpoint(counter.origin, counter.sequence, merkle.root(counter.frontier))

@@ -20,7 +20,7 @@ from app.cli import context, terminal
 from app.storage import private_files
 from app.storage.engines import engines
 from app.storage.lock_file import DatabaseHeld
-from app.transactions.unit_of_work import system
+from app.transactions.caller import system
 from events import store
 from events.errors import InvalidSettings
 from projections.event_types import EVENT_TYPES

@@ -13,7 +13,7 @@ from app.accounts.principals import Role
 from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.services import open_services
-from app.transactions.unit_of_work import Caller, system
+from app.transactions.caller import Caller, system
 from events.changed import Cause
 from events.patch import read_create, read_patch
 
@@ -189,8 +189,8 @@ def _interleaved() -> list[tuple[str, Change]]:
 
 
 def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
-    organization_id = organizations.ensure_organization(
-        unit.connection, unit.vault, ORGANIZATION, unit.clock()
+    organization_id = unit.write(
+        organizations.ensure_organization, unit.vault, ORGANIZATION, unit.clock()
     )
     callers = {}
     tokens = []
@@ -198,12 +198,12 @@ def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
         key, token = api_keys.create(
             unit,
             system(organization_id, "backstory demo"),
-            user_id=organizations.ensure_user(unit.connection, organization_id, name, email),
+            user_id=unit.write(organizations.ensure_user, organization_id, name, email),
             name=name,
             role=role,
             narrowed={},
         )
-        who = principals.principal_of(unit.connection, organization_id, key.id)
+        who = unit.read(principals.principal_of, organization_id, key.id)
         callers[name] = Caller(organization_id=organization_id, actor=who.actor)
         tokens.append(token)
     return callers, tokens[0]

@@ -49,8 +49,8 @@ from app.storage.schema import (
     prepare,
 )
 from app.storage.sqlite import SQLite
+from app.transactions.caller import system
 from app.transactions.clock import ForwardClock
-from app.transactions.unit_of_work import system
 from app.vault.keys import MasterKeyError, open_vault
 from events import store
 from events.changed import Cause
@@ -288,11 +288,11 @@ def create_key(
     clean_email(email)
     config = operating.configure(database_url=database)
     with operating.writing(config, f"POST {_KEYS}", make=True) as unit:
-        organization_id = organizations.ensure_organization(
-            unit.connection, unit.vault, organization, utc_now()
+        organization_id = unit.write(
+            organizations.ensure_organization, unit.vault, organization, utc_now()
         )
         unit.lock([organization_id])
-        user_id = organizations.ensure_user(unit.connection, organization_id, name or role, email)
+        user_id = unit.write(organizations.ensure_user, organization_id, name or role, email)
         _, token = api_keys.create(
             unit,
             system(organization_id, "backstory keys create"),
@@ -326,8 +326,8 @@ def revoke_key(prefix: str, database: str | None) -> None:
     with operating.writing(operating.configure(database_url=database), instead) as unit:
         found = [
             (organization_id, key)
-            for organization_id in store.organization_ids(unit.connection)
-            for key in api_keys.list_keys(unit.connection, organization_id)
+            for organization_id in unit.read(store.organization_ids)
+            for key in unit.read(api_keys.list_keys, organization_id)
             if key.is_active and _starts(key.key_prefix, prefix)
         ]
         if len(found) != 1:
@@ -354,7 +354,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
     instead = "POST /api/v1/vault/rotate for data keys; stop it first to change the master key"
     config = operating.configure(database_url=database)
     with operating.writing(config, instead, destroys=True) as unit:
-        ids = store.organization_ids(unit.connection)
+        ids = unit.read(store.organization_ids)
         for organization_id in ids:
             secrets.rotate(
                 unit, system(organization_id, "backstory vault rotate"), data_keys=data_keys
@@ -377,7 +377,7 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
     config = operating.configure(database_url=database)
     instead = "the server purges by itself; stop it first to confirm the clock"
     with operating.writing(config, instead, destroys=True) as unit:
-        ids = store.organization_ids(unit.connection)
+        ids = unit.read(store.organization_ids)
         unit.lock(ids)
         if confirm_clock:
             for one in ids:
@@ -428,7 +428,7 @@ def erase(
         terminal.confirm(question)
     config = operating.configure(database_url=database)
     with operating.writing(config, instead, destroys=True) as unit:
-        organization_id = operating.find_organization(unit.connection, organization)
+        organization_id = unit.read(operating.find_organization, organization)
         caller = system(organization_id, "backstory erase")
         cause = Cause(type="erase")
         if assistant is None:
@@ -445,13 +445,12 @@ def rebuild(database: str | None) -> None:
     """Drop the views, fold the log again, and say whether the result equals what was there."""
     config = operating.configure(database_url=database)
     with operating.writing(config, None) as unit:
-        connection = unit.connection
-        unit.lock(store.organization_ids(connection))  # a server may be writing beside
-        total = operating.count_all(connection)
+        unit.lock(unit.read(store.organization_ids))  # a server may be writing beside
+        total = unit.read(operating.count_all)
         with operating.progress("checking", total, "events") as advance:
-            found = sum(1 for _ in differences(connection, advance))
+            found = sum(1 for _ in unit.read(differences, advance))
         with operating.progress("folding", total, "events") as advance:
-            rebuild_views(connection, advance)
+            unit.write(rebuild_views, advance)
     terminal.say("equal to what was there" if not found else f"{found} differences were repaired")
     if found and not engines(config.url).is_embedded:
         terminal.say("restart the servers: they may remember what was there", err=True)

@@ -72,8 +72,8 @@ class Visitor(ApiClient):
         def work(unit: UnitOfWork) -> None:
             long_ago = unit.longer_ago(organization_id, sessions.SESSIONS_KEPT)
             unit.save_time(organization_id)
-            sessions.end_session(
-                unit.connection, organization_id, session.digest, session.expires_at, long_ago
+            unit.write(
+                sessions.end_session, organization_id, session.digest, session.expires_at, long_ago
             )
 
         await self._request.services.writer.write(organization_id, work)

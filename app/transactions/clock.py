@@ -1,9 +1,8 @@
-"""Which time is believed: the rule for everything that cannot be taken back.
+"""Plausible time, for irreversible work that depends on age.
 
-A clock that is set weeks ahead must not purge secrets or forget answers. So each organization
-keeps its observed time (``organizations.observed_at``): it follows the clock only as fast as the
-monotonic clock of a running server vouches for. What is irreversible asks
-``UnitOfWork.longer_ago``, never the clock.
+A clock that is set weeks ahead must not purge secrets or stored answers. So each organization has
+an observed time (``organizations.observed_at``), which follows the clock only as fast as time has
+passed on a running server. Irreversible work uses ``UnitOfWork.longer_ago``, never the clock.
 """
 
 from __future__ import annotations
@@ -15,31 +14,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-TOLERANCE = timedelta(minutes=5)  # how far clocks differ anyway; it never adds up
-# Faster than time, so that a server that was down for a week is on time again a month later.
+TOLERANCE = timedelta(minutes=5)  # clocks differ so far anyway; it does not add up
+# Faster than time: after a week of downtime, the observed time catches up in a month.
 FASTEST = 1.25
 
 
 def observe(last: datetime, elapsed: float, now: datetime) -> datetime:
-    """The observed time, ``elapsed`` seconds after it was ``last``; it never runs backwards."""
-    vouched = last + timedelta(seconds=elapsed * FASTEST)
-    return max(last, min(now, vouched))
+    """The observed time, ``elapsed`` seconds after it was ``last``; never earlier than that."""
+    latest = last + timedelta(seconds=elapsed * FASTEST)
+    return max(last, min(now, latest))
 
 
 def believed(observed: datetime, now: datetime) -> datetime:
-    """What the clock says, as far as it is plausible."""
+    """The clock's time, limited to what is plausible."""
     return min(now, observed + TOLERANCE)
 
 
 class Witness:
-    """What one process has seen of time; it has seen nothing before it first looks."""
+    """How much time one process has seen pass, since it first looked at each organization."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._seen: dict[int, tuple[datetime, float]] = {}
 
     def observe(self, organization_id: int, stored: datetime, now: datetime) -> datetime:
-        """An organization's observed time now; ``stored`` is what was written of it last."""
+        """An organization's observed time now; ``stored`` is the last one in the database."""
         at = self._monotonic()
         last, since = self._seen.get(organization_id, (stored, at))
         observed = max(stored, observe(last, at - since, now))
@@ -48,9 +47,9 @@ class Witness:
 
 
 class ForwardClock:
-    """The clock, except that it goes on from where it was when somebody sets it back.
+    """The clock, except that it goes on when the system's clock is set back.
 
-    What has expired in this process stays expired.
+    Anything that has expired stays expired in this process.
     """
 
     def __init__(self, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> None:
@@ -59,7 +58,7 @@ class ForwardClock:
         self._last = (clock(), monotonic())
 
     def __call__(self) -> datetime:
-        """The moment."""
+        """The time now."""
         last, since = self._last
         at = self._monotonic()
         now = max(self._clock(), last + timedelta(seconds=at - since))

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
 
 T = TypeVar("T")
@@ -123,7 +124,7 @@ class Idempotency:
         """The stored answer; None if there is none, or it has expired."""
         unit.counter(caller.organization_id)  # locks the organization
         query = rows_of(answers, caller.organization_id).where(*_matches(request, caller))
-        row = unit.connection.execute(query).one_or_none()
+        row = unit.execute(query).one_or_none()
         if row is None or row.answered_at <= self._oldest(unit, caller.organization_id):
             return None
         # Rows of earlier releases have the bare digest, until they expire.
@@ -152,11 +153,11 @@ class Idempotency:
         expired = sa.delete(answers).where(
             answers.c.organization_id == organization_id, *_matches(request, caller)
         )
-        unit.connection.execute(expired)
-        unit.connection.execute(sa.insert(answers), [row])
+        unit.execute(expired)
+        unit.execute(sa.insert(answers), row)
 
     def _remove_expired(self, organization_id: int, unit: UnitOfWork) -> None:
-        unit.connection.execute(
+        unit.execute(
             sa.delete(answers).where(
                 answers.c.organization_id == organization_id,
                 answers.c.answered_at <= self._oldest(unit, organization_id),

@@ -1,9 +1,9 @@
-"""The states and policies that the last writes left: the next one need not read them again.
+"""The states and policies after this process's last commits, so that the next need not read them.
 
-A state is what its organization's log says: where the counter row, once it is locked, is not as
-our last commit left it, somebody else wrote, and nothing of that organization is recalled. So this
-holds beside other processes, too, after a commit whose outcome is unknown, and where the database
-was put back to an older copy and went on: the log's frontier tells one history from another.
+An organization's states follow from its log. If its log, once locked, does not end where our last
+commit left it, another process wrote, and nothing cached of that organization is used. This holds
+beside other processes, after a commit with an unknown outcome, and for a database that was put
+back to an older copy and went on: the log's frontier differs then.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from app.lru import LRUCache
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from events.assistant_key import AssistantKey
     from events.changed import State
     from events.policy import Policy
-    from projections.current import Key
 
-Head = tuple[int, bytes]  # a log's last sequence, and the frontier of its tree
+Head = tuple[int, bytes]  # the end of a log: its last sequence and the frontier of its tree
 _MOST_BYTES = 32 * 1024 * 1024
-_EXPANSION = 6  # a decoded text takes so many times the bytes that it had
+_EXPANSION = 6  # bytes in memory for each byte of JSON
 _OVERHEAD = 1024
 
 
 class StateCache:
-    """The states of assistants as the last commit of this process left them."""
+    """The states of assistants after the last commits of this process."""
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        self._states: LRUCache[Key, State] = LRUCache(most_bytes)
+        self._states: LRUCache[AssistantKey, State] = LRUCache(most_bytes)
         self._policies: dict[int, Policy] = {}
         self._heads: dict[int, Head] = {}  # of organizations, after our last commit
 
     @property
     def size(self) -> int:
-        """What is held, in bytes, about."""
+        """Estimated bytes in memory."""
         return self._states.weight
 
-    def state(self, key: Key, head: Head) -> State | None:
-        """An assistant's state, where the organization's log ends as we left it."""
+    def state(self, key: AssistantKey, head: Head) -> State | None:
+        """An assistant's state; None unless cached for a log that ends at ``head``."""
         if self._heads.get(key[0]) != head:
             return None
         return self._states.get(key)
 
     def policy(self, organization_id: int, head: Head) -> Policy | None:
-        """An organization's policy, where its log ends as we left it."""
+        """An organization's policy; None unless cached for a log that ends at ``head``."""
         if self._heads.get(organization_id) != head:
             return None
         return self._policies.get(organization_id)
 
-    def forget(self) -> None:
-        """Recall nothing that was committed so far."""
+    def invalidate(self) -> None:
+        """Use nothing that is cached."""
         self._heads.clear()
 
     def committed(
@@ -61,14 +61,12 @@ class StateCache:
         organization_id: int,
         locked_at: Head,
         head: Head,
-        states: Iterable[tuple[Key, State]],
+        states: Iterable[tuple[AssistantKey, State]],
         policy: Policy | None,
     ) -> None:
-        """What a commit left of an organization that was at ``locked_at`` before."""
+        """Cache what a commit left of an organization whose log ended at ``locked_at`` before."""
         if self._heads.get(organization_id) != locked_at:
-            for key in list(self._states):
-                if key[0] == organization_id:
-                    self._states.drop(key)
+            self._drop_states(organization_id)
         self._policies.pop(organization_id, None)
         if policy is not None:
             self._policies[organization_id] = policy
@@ -76,3 +74,8 @@ class StateCache:
         for key, state in states:
             weight = len(msgspec.json.encode(state.settings)) * _EXPANSION + _OVERHEAD
             self._states.put(key, state, weight)
+
+    def _drop_states(self, organization_id: int) -> None:
+        for key in list(self._states):
+            if key[0] == organization_id:
+                self._states.drop(key)

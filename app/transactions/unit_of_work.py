@@ -1,8 +1,7 @@
-"""The work of one write transaction: what was read under the lock, what will be written.
+"""The work of one write transaction: what was read under the lock, and what will be written.
 
-Many commands share one unit. Each is decided against the state that the one before it left,
-in memory; what they all recorded is written at the end, together. A command that is refused
-has recorded nothing.
+Many commands share one unit of work. Each is decided against the state that the one before it
+left, in memory. ``flush`` writes all their events together. A refused command records nothing.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ import msgspec
 from msgspec import Struct
 
 from app.transactions.clock import Witness, believed
-from app.vault.keys import Keys
-from app.vault.sealing import Sealed, make_reference
-from app.vault.store import add_secrets, existing_secrets, unseal
+from app.transactions.new_secrets import equal_secrets, seal_patch, secret_ids
+from app.vault.store import add_secrets, unseal
 from events import store
-from events.changed import NOTHING, Actor, Event, LogEvent, PolicyChanged, State, changes_of, evolve
+from events.assistant_key import AssistantKey
+from events.changed import NOTHING, Event, LogEvent, PolicyChanged, State, evolve
 from events.decider import (
     ChangeSettings,
     Command,
@@ -30,50 +29,32 @@ from events.decider import (
     reveal,
 )
 from events.meaning import as_meant
-from events.merging import seal
-from events.pointers import MARK, Tree, same
-from events.policy import Policy
-from events.secrets import Path, Plain, place_of, places, revealed
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
     from datetime import datetime, timedelta
 
     import sqlalchemy as sa
 
+    from app.transactions.caller import Caller
     from app.transactions.state_cache import Head, StateCache
-    from app.vault.keys import Vault
+    from app.vault.keys import Keys, Vault
+    from app.vault.sealing import Sealed
+    from events.policy import Policy
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Caller(Struct, frozen=True, kw_only=True):
-    """On whose behalf something happens."""
-
-    organization_id: int
-    actor: Actor
-    is_admin: bool = False
-    may_reveal: bool = False  # secrets: to such a caller alone is it told that two are equal
-    request_id: str | None = None
-    idempotency_key: str | None = None
-
-
 class Proposed(Struct, frozen=True, kw_only=True):
-    """A command that was decided and is not recorded yet, with the secrets that it brings."""
+    """A decided command that is not recorded yet, with its new secrets."""
 
     assistant_id: int
     state: State  # before it
     after: State  # once it is recorded
     proposal: Proposal
-    sealed: dict[str, Sealed]
-
-
-def system(organization_id: int, name: str) -> Caller:
-    """The server or its operator, as events name them."""
-    actor = Actor(type="system", id=0, name=name, user_id=0)
-    return Caller(organization_id=organization_id, actor=actor, is_admin=True)
+    sealed: dict[str, Sealed]  # by secret id
 
 
 class UnitOfWork:
@@ -84,50 +65,103 @@ class UnitOfWork:
         connection: sa.Connection,
         vault: Vault,
         clock: Callable[[], datetime],
-        recalled: StateCache | None = None,
+        cache: StateCache | None = None,
         witness: Witness | None = None,
         *,
         is_preview: bool = False,
     ) -> None:
-        self.connection = connection
-        self._is_preview = is_preview  # it locks nothing, and may record nothing
+        self._connection = connection
+        self._is_preview = is_preview  # takes no locks, and must record nothing
         self.vault = vault
         self.clock = clock
-        self._recalled = recalled
-        self._witness = witness or Witness(lambda: 0.0)  # a command has seen no time pass
+        self._cache = cache
+        self._witness = witness or Witness(lambda: 0.0)  # a command sees no time pass
         self._counters: dict[int, store.Counter] = {}
-        self._locked_at: dict[int, Head] = {}  # how an organization's log ended before
-        self._states: dict[current.Key, State] = {}
-        self._touched: dict[current.Key, State] = {}
-        self._frames: list[tuple[current.Key, State]] = []
+        self._locked_at: dict[int, Head] = {}  # the end of each log when it was locked
+        self._states: dict[AssistantKey, State] = {}
+        self._policies: dict[int, Policy] = {}
+        self._keys: dict[int, Keys] = {}
+        self._unsaved_times: set[int] = set()
+        # What the next flush writes:
         self._events: dict[int, list[LogEvent]] = {}
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
-        self._keys: dict[int, Keys] = {}
-        self._policies: dict[int, Policy] = {}
-        self._unsaved_times: set[int] = set()
-        self.count = 0  # of events that were recorded
-        self.changed: set[current.Key] = set()  # the assistants whose view is another one now
+        self._touched: dict[AssistantKey, State] = {}
+        self._frames: list[tuple[AssistantKey, State]] = []
+        self.count = 0  # of recorded events
+        self.changed: set[AssistantKey] = set()  # assistants with recorded events
+
+    # -- reading and writing rows
+
+    def read(
+        self,
+        function: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function of the connection that reads. It sees all events recorded so far."""
+        self.flush()
+        return function(self._connection, *args, **kwargs)
+
+    def write(
+        self,
+        function: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a function of the connection that writes other rows than events and views.
+
+        The events recorded so far are written before it.
+        """
+        self.flush()
+        return function(self._connection, *args, **kwargs)
+
+    def execute(self, statement: sa.Executable, *rows: dict[str, Any]) -> sa.CursorResult[Any]:
+        """Run a statement on rows that no flush writes, such as stored answers.
+
+        Does not flush, so that the events of a batch are still written together.
+        """
+        return self._connection.execute(statement, rows or None)
+
+    def flush(self) -> None:
+        """Write everything that was recorded since the last flush."""
+        if not self._events:
+            return
+        for organization_id, recorded in self._events.items():
+            store.append(self._connection, self.counter(organization_id), recorded)
+            store.save_counter(self._connection, self.counter(organization_id))
+        for organization_id, secrets in self._secrets.items():
+            if secrets:
+                data = self.keys(organization_id).data
+                add_secrets(self._connection, organization_id, data, secrets)
+        recorded = [event for events in self._events.values() for event in events]
+        views.project(self._connection, recorded, self._touched, self._frames)
+        self._events.clear()
+        self._frames.clear()
+        self._secrets.clear()
+        self._touched.clear()
+
+    # -- locks and state
 
     def lock(self, organization_ids: Iterable[int], *, waits: bool = True) -> set[int]:
-        """Lock organizations, in the order in which everybody does: none waits in a ring.
+        """Lock organizations by ascending id, so that no two transactions deadlock.
 
-        Without ``waits``, those that others hold are left out, and returned. One that is not
-        there is not locked: its work will say so.
+        Without ``waits``, returns those that others hold, unlocked. Skips an organization that
+        does not exist: its work fails later.
         """
         held = set()
         for organization_id in sorted(organization_ids):
-            counter = store.lock(self.connection, organization_id, waits=waits)
+            counter = store.lock(self._connection, organization_id, waits=waits)
             if counter is not None:
                 self._keep(counter)
-            elif not waits and store.read_counter(self.connection, organization_id) is not None:
+            elif not waits and store.read_counter(self._connection, organization_id) is not None:
                 held.add(organization_id)
         return held
 
     def counter(self, organization_id: int) -> store.Counter:
-        """The organization's counters, its row locked, as the work before this left them."""
+        """The organization's counters, its row locked, after the work so far."""
         if organization_id not in self._counters:
             take = store.read_counter if self._is_preview else store.lock
-            counter = take(self.connection, organization_id)
+            counter = take(self._connection, organization_id)
             if counter is None:
                 raise LookupError(f"no organization {organization_id}")
             self._keep(counter)
@@ -137,41 +171,45 @@ class UnitOfWork:
         self._counters[counter.organization_id] = counter
         self._locked_at[counter.organization_id] = _head(counter)
 
-    def state(self, organization_id: int, assistant_id: int) -> State:
-        """An assistant's state as the commands before this one left it."""
-        self.counter(organization_id)
-        key = (organization_id, assistant_id)
+    def next_id(self, organization_id: int) -> int:
+        """The id of the organization's next new assistant."""
+        return self.counter(organization_id).last_assistant_id + 1
+
+    def state(self, key: AssistantKey) -> State:
+        """An assistant's state after the commands so far."""
+        self.counter(key.organization_id)
         if key not in self._states:
-            self._states[key] = self._recall(key) or self._load(key)
+            self._states[key] = self._cached_state(key) or self._load_state(key)
         return self._states[key]
 
-    def _recall(self, key: current.Key) -> State | None:
-        if self._recalled is None:
+    def _cached_state(self, key: AssistantKey) -> State | None:
+        if self._cache is None:
             return None
-        return self._recalled.state(key, self._locked_at[key[0]])
+        return self._cache.state(key, self._locked_at[key.organization_id])
 
-    def _load(self, key: current.Key) -> State:
-        return current.load(self.connection, *key) or NOTHING
+    def _load_state(self, key: AssistantKey) -> State:
+        return current.load(self._connection, *key) or NOTHING
 
     def policy(self, organization_id: int) -> Policy:
-        """What the organization demands of changes, as the work before this left it."""
+        """The organization's policy for changes, after the work so far."""
         if organization_id not in self._policies:
-            known = self._recall_policy(organization_id)
-            self._policies[organization_id] = known or self._load_policy(organization_id)
+            cached = self._cached_policy(organization_id)
+            self._policies[organization_id] = cached or self._load_policy(organization_id)
         return self._policies[organization_id]
 
-    def _recall_policy(self, organization_id: int) -> Policy | None:
-        if self._recalled is None:
+    def _cached_policy(self, organization_id: int) -> Policy | None:
+        if self._cache is None:
             return None
         counter = self.counter(organization_id)
         locked_at = self._locked_at[organization_id]
         if counter.sequence != locked_at[0]:
-            return None  # what was recorded since may be another policy
-        return self._recalled.policy(organization_id, locked_at)
+            return None  # an event recorded since may have changed the policy
+        return self._cache.policy(organization_id, locked_at)
 
     def _load_policy(self, organization_id: int) -> Policy:
-        self.flush()
-        return policies.load(self.connection, organization_id)[1]
+        return self.read(policies.load, organization_id)[1]
+
+    # -- deciding and recording
 
     def handle(
         self,
@@ -180,31 +218,31 @@ class UnitOfWork:
         command: Command,
         reason: str | None = None,
     ) -> tuple[int, State]:
-        """Decide a command and record its event, if any: the assistant and its state now.
+        """Decide a command and record its event, if any: the assistant's id and its new state.
 
-        ``assistant_id`` None takes the next free one.
+        ``assistant_id`` None takes the next free id.
         """
-        target = assistant_id
-        if target is None:
-            target = self.next_id(caller.organization_id)
-        proposed = self.propose(caller, target, command, reason)
+        if assistant_id is None:
+            assistant_id = self.next_id(caller.organization_id)
+        proposed = self.propose(caller, assistant_id, command, reason)
         refuse(command, proposed.proposal)
-        return target, self.accept(proposed)
+        return assistant_id, self.accept(proposed)
 
     def propose(
         self, caller: Caller, assistant_id: int, command: Command, reason: str | None
     ) -> Proposed:
-        """Decide a command, and record nothing."""
-        state = self.state(caller.organization_id, assistant_id)
+        """Decide a command without recording its event."""
+        state = self.state(caller.assistant_key(assistant_id))
         sealed: dict[str, Sealed] = {}
         if isinstance(command, CreateAssistant | ChangeSettings):
             command = as_meant(command, state, self.policy(caller.organization_id))
-            patch = self._seal(command.patch, state.version + 1, sealed)
+            patch, sealed = seal_patch(command.patch, state.version + 1)
             command = msgspec.structs.replace(command, patch=patch)
             if caller.may_reveal and sealed and isinstance(command, ChangeSettings):
-                key = (caller.organization_id, assistant_id)
-                read = (state.settings, command.base or state.settings)
-                equal = self._equal_secrets(key, read, sealed)
+                settings = (state.settings, command.base or state.settings)
+                key = caller.assistant_key(assistant_id)
+                data = self.keys(caller.organization_id).data
+                equal = self.read(equal_secrets, key, data, sealed, settings)
                 command = msgspec.structs.replace(command, equal=equal)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)
@@ -218,7 +256,7 @@ class UnitOfWork:
         )
 
     def accept(self, proposed: Proposed) -> State:
-        """Record what was proposed, if it is anything: the state now."""
+        """Record the event of a proposal, if it has one: the new state."""
         event, after = proposed.proposal.event, proposed.after
         if event is None:
             return after
@@ -238,46 +276,17 @@ class UnitOfWork:
                 after = evolve(proposed.state, event)
         return self._record(event, after, proposed.sealed)
 
-    def longer_ago(self, organization_id: int, age: timedelta) -> datetime:
-        """What was before this moment is older than ``age``, as far as time is believed.
-
-        What is done for its age and cannot be taken back asks this, never the clock.
-        """
-        now = self.clock()
-        counter = self.counter(organization_id)
-        observed = self._witness.observe(organization_id, counter.observed_at, now)
-        if observed != counter.observed_at:
-            counter.observed_at = observed
-            self._unsaved_times.add(organization_id)
-        return now if not age else believed(observed, now) - age
-
-    def save_time(self, organization_id: int) -> None:
-        """Keep the time that was observed, also where nothing is recorded."""
-        if organization_id in self._unsaved_times:
-            store.save_counter(self.connection, self.counter(organization_id))
-
-    def confirm_time(self, organization_id: int) -> None:
-        """Believe the clock, because the operator does."""
-        self.counter(organization_id).observed_at = self.clock()
-        store.save_counter(self.connection, self.counter(organization_id))
-
-    def next_id(self, organization_id: int) -> int:
-        """The id that the next assistant of an organization gets."""
-        return self.counter(organization_id).last_assistant_id + 1
-
     def reveal(
         self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
     ) -> dict[str, str | int | float]:
-        """The secrets at or below the paths, recorded as read."""
-        state = self.state(caller.organization_id, assistant_id)
-        revelation = reveal(paths, state, self._envelope(caller, assistant_id, reason))
-        self.flush()  # a secret that was set in this batch is not sealed before
+        """The secrets at or below the paths; records that they were read."""
+        key = caller.assistant_key(assistant_id)
+        envelope = self._envelope(caller, assistant_id, reason)
+        revelation = reveal(paths, self.state(key), envelope)
         data = self.keys(caller.organization_id).data
-        revealed = unseal(
-            self.connection, caller.organization_id, assistant_id, data, revelation.places
-        )
+        values = self.read(unseal, *key, data, revelation.places)
         self._append(revelation.event)
-        return revealed
+        return values
 
     def record(
         self,
@@ -286,55 +295,9 @@ class UnitOfWork:
         reason: str | None = None,
         **members: Any,
     ) -> None:
-        """Record an event of the organization's log that is in no assistant's stream."""
-        said = msgspec.structs.asdict(self._envelope(caller, 0, reason)) | {"assistant_id": None}
-        self._append(kind(**said | members))
-
-    def read(
-        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Run a read in this transaction. What was recorded is written first, so it sees it."""
-        self.flush()
-        return work(self.connection, *args, **kwargs)
-
-    def flush(self) -> None:
-        """Write everything that was recorded since the last time."""
-        for organization_id, recorded in self._events.items():
-            store.append(self.connection, self.counter(organization_id), recorded)
-            store.save_counter(self.connection, self.counter(organization_id))
-        sealed = {one: secrets for one, secrets in self._secrets.items() if secrets}
-        for organization_id, secrets in sealed.items():
-            data = self.keys(organization_id).data
-            add_secrets(self.connection, organization_id, data, secrets)
-        recorded = [event for one in self._events.values() for event in one]
-        views.project(self.connection, recorded, self._touched, self._frames)
-        self._events.clear()
-        self._frames.clear()
-        self._secrets.clear()
-        self._touched.clear()
-
-    def committed(self) -> None:
-        """What was written is: the next unit may recall it."""
-        if self._recalled is None:
-            return
-        for organization_id, counter in self._counters.items():
-            states = ((k, s) for k, s in self._states.items() if k[0] == organization_id)
-            locked_at = self._locked_at[organization_id]
-            policy = self._policies.get(organization_id)
-            self._recalled.committed(organization_id, locked_at, _head(counter), states, policy)
-
-    def keys(self, organization_id: int) -> Keys:
-        """An organization's keys, as this transaction has them."""
-        if organization_id not in self._keys:
-            self._keys[organization_id] = self.vault.keys(self.connection, organization_id)
-        return self._keys[organization_id]
-
-    def renew_keys(self, organization_id: int, renew: Callable[[], None]) -> None:
-        """Change an organization's keys, and what they seal, between two flushes."""
-        self.counter(organization_id)
-        self.flush()
-        renew()
-        self._keys.pop(organization_id, None)
+        """Record an event of the organization, which belongs to no assistant."""
+        envelope = msgspec.structs.asdict(self._envelope(caller, 0, reason))
+        self._append(kind(**envelope | {"assistant_id": None} | members))
 
     def _envelope(self, caller: Caller, assistant_id: int, reason: str | None) -> Envelope:
         counter = self.counter(caller.organization_id)
@@ -351,45 +314,8 @@ class UnitOfWork:
             clock_time=clock_time,
         )
 
-    def _seal(self, patch: Tree, version: int, sealed: dict[str, Sealed]) -> Tree:
-        def reference_to(plain: Plain, path: Path) -> Tree:
-            reference = make_reference(plain, version)
-            sealed[reference[MARK]["id"]] = Sealed(plain, path)
-            return reference
-
-        tree: Tree = seal(patch, reference_to)
-        return tree
-
-    def _equal_secrets(
-        self, key: current.Key, read: Iterable[Tree], sealed: dict[str, Sealed]
-    ) -> dict[str, frozenset[str]]:
-        """For each new secret, the ids of those in settings that have its place and its value.
-
-        Only for a caller who may read them: to any other one, this confirms a guess.
-        """
-        self.flush()  # a secret that was set in this batch is not sealed before
-        places_of_new = {one.path for one in sealed.values()}
-        there = existing_secrets(self.connection, *key)
-        standing = {
-            place.reference[MARK]["id"]: place
-            for settings in read
-            for place in places(settings)
-            if place.bound in places_of_new and place.reference[MARK]["id"] in there
-        }
-        data = self.keys(key[0]).data
-        values = unseal(self.connection, *key, data, standing)
-        return {
-            secret_id: frozenset(
-                old
-                for old, place in standing.items()
-                if place.bound == new.path
-                and same(values[old], revealed(place_of(new.plain), new.plain.value))
-            )
-            for secret_id, new in sealed.items()
-        }
-
     def _record(self, event: Event, after: State, sealed: dict[str, Sealed]) -> State:
-        key = (event.organization_id, event.assistant_id)
+        key = AssistantKey(event.organization_id, event.assistant_id)
         counter = self._counters[event.organization_id]
         counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
         self._append(event)
@@ -398,8 +324,8 @@ class UnitOfWork:
         if keyframes.is_due(after):
             self._frames.append((key, after))
         secrets = self._secrets.setdefault(event.organization_id, [])
-        for secret_id in _new_secret_ids(event):
-            if secret_id in sealed:  # an equal secret keeps the reference that it had
+        for secret_id in secret_ids(event):
+            if secret_id in sealed:  # an equal secret keeps its old reference
                 secrets.append((event.assistant_id, secret_id, sealed[secret_id]))
         return after
 
@@ -412,12 +338,53 @@ class UnitOfWork:
             self._policies.pop(event.organization_id, None)
         self.count += 1
 
+    # -- keys, time, the commit
+
+    def keys(self, organization_id: int) -> Keys:
+        """An organization's keys, as this transaction has them."""
+        if organization_id not in self._keys:
+            self._keys[organization_id] = self.vault.keys(self._connection, organization_id)
+        return self._keys[organization_id]
+
+    def renew_keys(self, organization_id: int, renew: Callable[[sa.Connection], None]) -> None:
+        """Change an organization's keys, and the rows sealed under them."""
+        self.counter(organization_id)
+        self.write(renew)
+        self._keys.pop(organization_id, None)
+
+    def longer_ago(self, organization_id: int, age: timedelta) -> datetime:
+        """The moment before which everything is older than ``age``, by plausible time.
+
+        Irreversible work that depends on age must use this, not the clock.
+        """
+        now = self.clock()
+        counter = self.counter(organization_id)
+        observed = self._witness.observe(organization_id, counter.observed_at, now)
+        if observed != counter.observed_at:
+            counter.observed_at = observed
+            self._unsaved_times.add(organization_id)
+        return now if not age else believed(observed, now) - age
+
+    def save_time(self, organization_id: int) -> None:
+        """Store the observed time, even if no event is recorded."""
+        if organization_id in self._unsaved_times:
+            store.save_counter(self._connection, self.counter(organization_id))
+
+    def confirm_time(self, organization_id: int) -> None:
+        """Set the observed time to the clock's, on the operator's order."""
+        self.counter(organization_id).observed_at = self.clock()
+        store.save_counter(self._connection, self.counter(organization_id))
+
+    def committed(self) -> None:
+        """Cache the states that were committed, for the next unit of work."""
+        if self._cache is None:
+            return
+        for organization_id, counter in self._counters.items():
+            states = (pair for pair in self._states.items() if pair[0][0] == organization_id)
+            locked_at = self._locked_at[organization_id]
+            policy = self._policies.get(organization_id)
+            self._cache.committed(organization_id, locked_at, _head(counter), states, policy)
+
 
 def _head(counter: store.Counter) -> Head:
     return counter.sequence, counter.frontier
-
-
-def _new_secret_ids(event: Event) -> Iterator[str]:
-    for change in changes_of(event).values():
-        for place in places(change.after):
-            yield place.reference[MARK]["id"]

@@ -1,8 +1,8 @@
-"""The write queue: one writer for each process, one transaction for all who wait.
+"""The write queue: one writer in each process, and one transaction for all waiting work.
 
-Nobody is answered before the commit. Work that is refused, or that fails, leaves its batch
-alone: the others commit as if it had never waited beside them. So does work whose organization
-somebody else has locked: it waits for a later batch, and the others go on.
+Nobody gets an answer before the commit. Work that is refused or fails does not affect the rest of
+its batch, which commits without it. Work whose organization another process has locked waits for
+a later batch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from app.storage.database import Database
     from app.transactions.clock import Witness
     from app.vault.keys import Vault
-    from projections.current import Key
+    from events.assistant_key import AssistantKey
 
 T = TypeVar("T")
 
 _LARGEST_BATCH = 64
-_ATTEMPTS = 5  # where somebody was in the way, or the database was away
-_PATIENCE = 5.0  # seconds that work waits for an organization that somebody else has locked
+_ATTEMPTS = 5  # for work in a transaction that found the database locked or unavailable
+_PATIENCE = 5.0  # seconds that work waits for an organization that another process has locked
 _log = structlog.get_logger(__name__)
 
 
@@ -43,20 +43,22 @@ class WriterStopped(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """The connection was lost while a commit was under way: it may be done or not."""
+    """The connection was lost during a commit, which may or may not have happened."""
 
 
 class CommitListener(Protocol):
-    """What must know of commits, such as a cache of what they change."""
+    """Told of each commit, such as a cache of what commits change."""
 
-    def before_commit(self, keys: Iterable[Key]) -> None:
-        """Called with the assistants that the commit changes, in the database's thread."""
+    def before_commit(self, keys: Iterable[AssistantKey]) -> None:
+        """Called in the database's thread, with the assistants that the commit changes."""
 
     def after_commit(self) -> None:
-        """Called when the commit is done, or failed."""
+        """Called when the commit has succeeded or failed."""
 
 
 class _Waiting(Generic[T]):
+    """Work in the queue."""
+
     def __init__(
         self,
         organization_id: int | None,
@@ -68,7 +70,7 @@ class _Waiting(Generic[T]):
         self.answer = answer
         self.outcome: T | BaseException | None = None
         self.attempts = 0
-        self.waits_since: float | None = None  # for its organization's lock, ``time.monotonic``
+        self.waits_since: float | None = None  # for its organization's lock; ``time.monotonic``
 
     def run(self, unit: UnitOfWork) -> None:
         before = unit.count
@@ -79,13 +81,13 @@ class _Waiting(Generic[T]):
                 raise RuntimeError("work was refused after it had recorded") from refusal
             self.outcome = refusal
 
-    def fulfil(self, outcome: T | BaseException | None) -> None:
+    def resolve(self, outcome: T | BaseException | None) -> None:
         if self.answer.done():  # the client went away while it waited
             return
         if isinstance(outcome, BaseException):
             self.answer.set_exception(outcome)
         else:
-            self.answer.set_result(outcome)  # type: ignore[arg-type]  # None is a T where it occurs
+            self.answer.set_result(outcome)  # type: ignore[arg-type]  # None is a T if work returns it
 
 
 class WriteQueue:
@@ -104,7 +106,7 @@ class WriteQueue:
         self._clock = clock
         self._listener = listener
         self._witness = witness
-        self._recalled = StateCache()
+        self._cache = StateCache()
         self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
@@ -119,16 +121,16 @@ class WriteQueue:
         self._task = asyncio.create_task(self._serve(), name="writer")
 
     async def drain(self) -> None:
-        """Finish what waits, then end."""
+        """Finish the waiting work, then end."""
         await self._queue.put(None)
         if self._task is not None:
             await self._task
 
     async def write(self, organization_id: int | None, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work`` in a transaction with whoever else waits; returns once it is durable.
+        """Run ``work`` in a transaction with other waiting work; returns once it is durable.
 
-        The organization is the one that it is about; None for one that is being made. Raises the
-        ``Refusal`` that ``work`` raised, ``Busy``, ``OutcomeUnknown`` or ``WriterStopped``.
+        ``organization_id`` is the organization it changes; None for one that it creates. Raises
+        the ``Refusal`` of ``work``, ``Busy``, ``OutcomeUnknown`` or ``WriterStopped``.
         """
         self.check()
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -136,7 +138,7 @@ class WriteQueue:
         return await answer
 
     async def preview(self, work: Callable[[UnitOfWork], T]) -> T:
-        """Run ``work``, which records nothing, on a snapshot: nobody waits for it."""
+        """Run ``work``, which records nothing, on a snapshot. Takes no lock and no place here."""
         return await self._database.snapshot(
             lambda connection: work(
                 UnitOfWork(connection, self._vault, self._clock, is_preview=True)
@@ -144,84 +146,50 @@ class WriteQueue:
         )
 
     async def _serve(self) -> None:
-        ends = False
-        while not (ends and self._queue.empty()):  # what is put off at the end is done, too
-            taken = [await self._queue.get()]
-            while len(taken) < _LARGEST_BATCH and not self._queue.empty():
-                taken.append(self._queue.get_nowait())
-            ends = ends or None in taken
-            await self._commit([w for w in taken if w is not None and not w.answer.done()])
+        is_draining = False
+        while not (is_draining and self._queue.empty()):  # postponed work is done too
+            batch = [await self._queue.get()]
+            while len(batch) < _LARGEST_BATCH and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            is_draining = is_draining or None in batch
+            await self._commit([w for w in batch if w is not None and not w.answer.done()])
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
         if not batch:
             return
         if self._failure is not None:
-            self._fail(batch, WriterStopped(str(self._failure)))
+            _fail(batch, WriterStopped(str(self._failure)))
             return
         try:
-            done = await self._written(batch)
+            done = await self._write(batch)
         except CommitFailed as error:
-            self._fail(batch, self._lost(error))
+            _fail(batch, self._explain(error))
         except Busy as error:
-            await self._try_again(batch, error)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to one caller
-            if len(batch) == 1:
-                self._fail(batch, error)
-                return
-            for waiting in batch:
-                await self._commit([waiting])
+            await self._retry(batch, error)
+        except Exception as error:  # noqa: BLE001  # any error belongs to the work that raised it
+            await self._isolate(batch, error)
         else:
             for waiting in done:
-                waiting.fulfil(waiting.outcome)
-            await self._put_off([waiting for waiting in batch if waiting not in done])
+                waiting.resolve(waiting.outcome)
+            await self._postpone([waiting for waiting in batch if waiting not in done])
 
-    def _lost(self, error: CommitFailed) -> Exception:
-        """What a failed commit means: after it, a file is not to be trusted; a server is."""
-        if not self._database.is_embedded:
-            _log.error("commit_outcome_unknown", error=str(error))
-            return OutcomeUnknown(str(error))
-        self._failure = error
-        _log.critical("writer_stopped", error=str(error))
-        return WriterStopped(str(error))
-
-    async def _try_again(self, batch: list[_Waiting[Any]], error: Busy) -> None:
-        for waiting in batch:
-            waiting.attempts += 1
-            if waiting.attempts < _ATTEMPTS:
-                self._queue.put_nowait(waiting)
-            else:
-                waiting.fulfil(error)
-        await asyncio.sleep(random.uniform(0.005, 0.05) * batch[0].attempts)  # noqa: S311  # jitter
-
-    async def _put_off(self, batch: list[_Waiting[Any]]) -> None:
-        """Leave work whose organization is locked to a later batch, for so long."""
-        now = time.monotonic()
-        for waiting in batch:
-            waiting.waits_since = waiting.waits_since or now
-            if now - waiting.waits_since < _PATIENCE:
-                self._queue.put_nowait(waiting)
-            else:
-                waiting.fulfil(Busy("somebody else holds the organization's lock"))
-        if batch and self._queue.qsize() == len(batch):  # there is nothing else to do meanwhile
-            await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
-
-    async def _written(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
-        """Those of the batch whose work was done, and committed."""
+    async def _write(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
+        """Run and commit a batch, except for locked organizations: the work that was done."""
         try:
-            unit, done = await self._database.write(lambda one: self._run(batch, one))
+            unit, done = await self._database.write(lambda connection: self._run(batch, connection))
         finally:
             self._listener.after_commit()
         try:
             unit.committed()
-        except Exception:  # noqa: BLE001  # whatever it is: what is committed is committed
-            self._recalled.forget()
+        except Exception:  # noqa: BLE001  # an error of the cache must not undo a commit
+            self._cache.invalidate()
             _log.exception("recall_failed")
         return done
 
     def _run(
         self, batch: list[_Waiting[Any]], connection: sa.Connection
     ) -> tuple[UnitOfWork, list[_Waiting[Any]]]:
-        unit = UnitOfWork(connection, self._vault, self._clock, self._recalled, self._witness)
+        unit = UnitOfWork(connection, self._vault, self._clock, self._cache, self._witness)
         needed = {w.organization_id for w in batch if w.organization_id is not None}
         held = unit.lock(needed, waits=len(needed) == 1)
         free = [waiting for waiting in batch if waiting.organization_id not in held]
@@ -231,6 +199,45 @@ class WriteQueue:
         self._listener.before_commit(unit.changed)
         return unit, free
 
-    def _fail(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+    def _explain(self, error: CommitFailed) -> Exception:
+        """The error for callers. After a failed commit a file is not used again; a server is."""
+        if not self._database.is_embedded:
+            _log.error("commit_outcome_unknown", error=str(error))
+            return OutcomeUnknown(str(error))
+        self._failure = error
+        _log.critical("writer_stopped", error=str(error))
+        return WriterStopped(str(error))
+
+    async def _retry(self, batch: list[_Waiting[Any]], error: Busy) -> None:
         for waiting in batch:
-            waiting.fulfil(error)
+            waiting.attempts += 1
+            if waiting.attempts < _ATTEMPTS:
+                self._queue.put_nowait(waiting)
+            else:
+                waiting.resolve(error)
+        await asyncio.sleep(random.uniform(0.005, 0.05) * batch[0].attempts)  # noqa: S311  # jitter
+
+    async def _isolate(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+        """Run each work of a failed batch alone, so that only the cause fails."""
+        if len(batch) == 1:
+            _fail(batch, error)
+            return
+        for waiting in batch:
+            await self._commit([waiting])
+
+    async def _postpone(self, batch: list[_Waiting[Any]]) -> None:
+        """Leave work whose organization is locked to a later batch, up to the patience."""
+        now = time.monotonic()
+        for waiting in batch:
+            waiting.waits_since = waiting.waits_since or now
+            if now - waiting.waits_since < _PATIENCE:
+                self._queue.put_nowait(waiting)
+            else:
+                waiting.resolve(Busy("somebody else holds the organization's lock"))
+        if batch and self._queue.qsize() == len(batch):  # no other work to do meanwhile
+            await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
+
+
+def _fail(batch: list[_Waiting[Any]], error: Exception) -> None:
+    for waiting in batch:
+        waiting.resolve(error)

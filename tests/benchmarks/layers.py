@@ -17,6 +17,7 @@ from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Key
 from app.vault.sealing import Sealed, make_reference, seal_row
 from events import codec, merkle, parsing
+from events.assistant_key import AssistantKey
 from events.changed import Cause, State, evolve
 from events.decider import ChangeSettings, Envelope, decide
 from events.patch import read_patch
@@ -68,7 +69,7 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
         raise RuntimeError("the change changes nothing")
     text = codec.encode(event)
     frontier = bytes(32) * envelope.sequence.bit_count()
-    key, row = Key("bench", bytes(32)), (1, 1)
+    key, assistant = Key("bench", bytes(32)), AssistantKey(1, 1)
     shown = Assistant(organization_id=1, id=1, state=state)
 
     def seal() -> None:
@@ -83,7 +84,7 @@ def _layers(place: Place) -> dict[str, Callable[[], Any]]:
         "evolution of the state": lambda: evolve(state, event),
         "encoding of the event": lambda: codec.encode(event),
         "hashing of the event": lambda: merkle.add(frontier, envelope.sequence - 1, text),
-        "row of the view": lambda: current.row_of(row, state),
+        "row of the view": lambda: current.row_of(assistant, state),
         "answer, masked and encoded": lambda: responses.encode(shown),
         "sealing, for each secret that is new": seal,
     }

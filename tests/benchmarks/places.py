@@ -20,8 +20,9 @@ from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.config import Config
 from app.storage.database import Database
+from app.transactions.caller import Caller
 from app.transactions.state_cache import StateCache
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch

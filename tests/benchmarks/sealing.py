@@ -14,7 +14,8 @@ from itertools import count
 from pathlib import Path
 
 from app.services import utc_now
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Key, open_vault
 from app.vault.sealing import Sealed, make_reference, seal_row
 from events.changed import Actor, Cause

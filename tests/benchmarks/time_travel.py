@@ -21,7 +21,8 @@ import httpx
 
 from app.assistants import changes
 from app.assistants.requests import ChangeRequest
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.changed import Actor, Cause
 from events.patch import read_create, read_patch

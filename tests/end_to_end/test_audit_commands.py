@@ -34,7 +34,8 @@ from app.assistants.requests import ChangeRequest
 from app.audit import verify
 from app.cli.main import cli
 from app.services import open_services
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from events.tables import organizations

@@ -28,7 +28,8 @@ from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.cli.main import cli
 from app.services import open_services
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from events.changed import Actor, Cause
 from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations

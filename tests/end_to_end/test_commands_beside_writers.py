@@ -16,7 +16,8 @@ import pytest
 from app.assistants import changes, reversals
 from app.assistants.requests import ChangeRequest
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from app.vault.sealing import SecretUnreadable
 from events.changed import Cause, SecretsErased

@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 from app.assistants import changes as service
 from app.assistants import current
 from app.services import Services, open_services, utc_now
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings
@@ -339,7 +340,7 @@ def unconfirmable(unit: UnitOfWork) -> int:
         "CREATE TABLE children (parent INTEGER REFERENCES parents DEFERRABLE INITIALLY DEFERRED)",
         "INSERT INTO children VALUES (1)",
     ):
-        unit.connection.exec_driver_sql(statement)
+        unit.execute(sa.text(statement))
     return 0
 
 

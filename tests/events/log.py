@@ -14,9 +14,11 @@ from msgspec import Struct
 from app.assistants import changes, policy, reversals
 from app.assistants.references import Reference
 from app.assistants.requests import ChangeRequest
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events import store
+from events.assistant_key import AssistantKey
 from events.changed import State
 from events.decider import (
     ChangeSettings,
@@ -106,7 +108,7 @@ class Desk:
 
     def restore(self, organization_id: int, assistant_id: int, number: int) -> State:
         """Restore one of the states that there were; the number chooses."""
-        version = number % self._unit.state(organization_id, assistant_id).version + 1
+        version = number % self._unit.state(AssistantKey(organization_id, assistant_id)).version + 1
         settings = self.settings_after(organization_id, assistant_id, version)
         command = RestoreSettings(settings=settings, to_version=version)
         return self._handle(organization_id, assistant_id, command)[1]
@@ -119,7 +121,7 @@ class Desk:
 
     def end_or_revive(self, organization_id: int, assistant_id: int) -> None:
         """Delete an assistant that lives, and restore one that doesn't."""
-        if self._unit.state(organization_id, assistant_id).deleted:
+        if self._unit.state(AssistantKey(organization_id, assistant_id)).deleted:
             self.revive(organization_id, assistant_id)
         else:
             self.delete(organization_id, assistant_id)
@@ -147,7 +149,7 @@ class Desk:
         policy.change(self._unit, _caller(organization_id), members, None)
 
     def _version(self, wish: ChangeRequest, number: int, first: int = 1) -> Reference:
-        state = self._unit.state(wish.caller.organization_id, wish.assistant_id)
+        state = self._unit.state(wish.caller.assistant_key(wish.assistant_id))
         version = number % max(state.version - first + 1, 1) + first
         return Reference(text=str(version), number=version)
 
@@ -156,10 +158,9 @@ class Desk:
 
     def settings_after(self, organization_id: int, assistant_id: int, version: int) -> Tree:
         """The settings after a version, from today's backwards."""
-        self._unit.flush()
-        key = (organization_id, assistant_id)
-        state = self._unit.state(*key)
-        for event in store.read_stream(self._unit.connection, *key, newest_first=True):
+        key = AssistantKey(organization_id, assistant_id)
+        state = self._unit.state(key)
+        for event in self._unit.read(store.read_stream, *key, newest_first=True):
             if event.version == version:
                 break
             state = history.before(event, state)

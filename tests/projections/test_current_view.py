@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from events.assistant_key import AssistantKey
 from events.changed import NOTHING
 from events.credentials import MASK
 from events.settings import SETTING_NAMES
@@ -87,16 +88,18 @@ def test_a_state_is_stored_and_loaded_unchanged(log: Log) -> None:
     body = {"custom_settings": {"a/b": [1, 1.0, True, None, {}]}, "api_keys": {"a": secret("1")}}
     for story in (given(created(body)), given(created(body), deleted())):
         with log.undone() as connection:
-            current.project(connection, {(1, 9): story.state})
+            current.project(connection, {AssistantKey(1, 9): story.state})
             current.project(connection, {})
             loaded = current.load(connection, 1, 9)
             assert loaded == story.state
-            assert current.row_of((1, 9), story.state) == current.row_of((1, 9), loaded)
+            assert current.row_of(AssistantKey(1, 9), story.state) == current.row_of(
+                AssistantKey(1, 9), loaded
+            )
 
 
 def test_what_never_happened_has_no_row() -> None:
     with pytest.raises(ValueError, match="without events"):
-        current.row_of((1, 9), NOTHING)
+        current.row_of(AssistantKey(1, 9), NOTHING)
 
 
 def test_what_is_shown_has_every_member_and_no_secret() -> None:

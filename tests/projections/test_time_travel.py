@@ -16,7 +16,8 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, Struct, field
 
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from events import codec
 from events.changed import NOTHING, Cause, State
 from events.decider import (

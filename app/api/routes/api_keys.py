@@ -29,7 +29,8 @@ from events.patch import read_struct
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -257,7 +257,7 @@ def _chosen(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> l
     chosen = body.filter or ChangeSetFilter()
     selection = Selection(active=chosen.is_active, search=chosen.search)
     _check_count(
-        current.count(unit.connection, organization_id, selection),
+        unit.read(current.count, organization_id, selection),
         MOST_COMPARED if chosen.settings else MOST,
         "filter",
     )

@@ -28,7 +28,8 @@ from events.settings import Reason
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from app.transactions.unit_of_work import Caller, UnitOfWork
+    from app.transactions.caller import Caller
+    from app.transactions.unit_of_work import UnitOfWork
 
 
 T = TypeVar("T")

@@ -17,7 +17,8 @@ from app.api import exception_handlers
 from app.assistants import secrets
 from app.main import create_app
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import MasterKeyError, Vault, read_master_keys
 from tests.app.route_table import routes_of
 from tests.conftest import ASSISTANTS, Organization, make_organizations

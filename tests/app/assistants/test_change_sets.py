@@ -13,7 +13,8 @@ import pytest
 from app.assistants import change_sets
 from app.assistants.change_sets import SetChangeRequest
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from events.patch import read_patch

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from tests.app import stored

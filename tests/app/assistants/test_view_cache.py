@@ -18,8 +18,10 @@ from app.assistants.requests import ChangeRequest
 from app.assistants.view_cache import Listed, ViewCache, listed
 from app.services import utc_now
 from app.storage.database import Database
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
+from events.assistant_key import AssistantKey
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
@@ -314,7 +316,7 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             if is_guarded:
-                views.before_commit([(1, 1)])
+                views.before_commit([AssistantKey(1, 1)])
             writer.change(1, "Night desk")
             views.after_commit()
             slow.may_go.set()
@@ -329,7 +331,7 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
             writer.create()
             views = ViewCache(writer.database, is_alone=True)
             assert (await views.view(1, 1)).version == 1
-            views.before_commit([(1, 1)])
+            views.before_commit([AssistantKey(1, 1)])
             assert views.cached(1, 1) is None
             assert (await views.view(1, 1)).version == 1
             writer.change(1, "Night desk")
@@ -356,7 +358,7 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
             async def slow(work: Any, *args: Any, **named: Any) -> Any:
                 found = await reading(work, *args, **named)
                 if is_guarded:
-                    views.before_commit([(1, 2)])
+                    views.before_commit([AssistantKey(1, 2)])
                 writer.change(2, "Night desk")
                 views.after_commit()
                 return found
@@ -384,7 +386,7 @@ def test_a_list_that_is_read_while_a_commit_runs_is_not_remembered(
             writer.create()
             views = ViewCache(writer.database, is_alone=True)
             if is_guarded:
-                views.before_commit([(1, 1)])
+                views.before_commit([AssistantKey(1, 1)])
             assert versions(await views.select(1, Selection(), skip=0, limit=2)) == [1]
             writer.change(1, "Night desk")
             views.after_commit()
@@ -406,7 +408,7 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
             assert first == listed(1, bodies, Selection(), 0, 9)
             assert first.body == b"[" + b",".join(bodies) + b"]"
             assert await views.select(1, Selection(), skip=0, limit=9) is first
-            views.before_commit([(1, 2)])
+            views.before_commit([AssistantKey(1, 2)])
             writer.change(2, "Night desk")
             views.after_commit()
             second = await views.select(1, Selection(), skip=0, limit=9)
@@ -539,7 +541,7 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
             early = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             slow.has_read.clear()
-            views.before_commit([(1, 1)])
+            views.before_commit([AssistantKey(1, 1)])
             meanwhile = asyncio.create_task(views.view(1, 1))
             await slow.has_read.wait()
             writer.change(1, "Night desk")

@@ -28,7 +28,8 @@ from pyarrow import parquet
 from app.api.streaming import compressed
 from app.audit.verify import Failed, read_keys, read_note, verify
 from app.services import utc_now
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant

@@ -20,7 +20,8 @@ from app.accounts import tokens
 from app.audit import exporting, signing
 from app.main import create_app
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.decider import CreateAssistant
 from events.patch import read_create

@@ -14,7 +14,8 @@ from app.assistants.requests import ChangeRequest
 from app.cli import copy
 from app.cli.copy import NotACopy
 from app.services import utc_now
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.caller import system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events.changed import Cause
 from events.patch import read_create, read_patch

@@ -663,7 +663,7 @@ def test_the_answer_that_shows_an_api_key_is_nowhere_in_clear(tmp_path: Path) ->
     unsealed = (
         "from app.vault import sealing; sealing.seal_answer = lambda keys, text, *bound: text\n"
     )
-    unsealed += "vault.open_answer = lambda keys, sealed, *bound: sealed"
+    unsealed += "sealing.open_answer = lambda keys, sealed, *bound: sealed"
     with serving_process(database, waiting, preamble=unsealed) as server:
         token = _make_key(server, server.organization())
         assert token[12:].encode() in contents(database)

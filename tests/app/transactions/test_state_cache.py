@@ -14,10 +14,12 @@ from app.assistants import changes, policy
 from app.assistants.requests import ChangeRequest, PreconditionRequired
 from app.lru import LRUCache
 from app.services import utc_now
+from app.transactions.caller import system
 from app.transactions.state_cache import Head, StateCache
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events import store
+from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
 from events.patch import read_create, read_patch
@@ -129,7 +131,7 @@ def test_what_another_process_wrote_in_between_is_what_is_changed(
 def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
     two: tuple[Process, Process], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forgetful(self: StateCache, key: current.Key, _: Head) -> State | None:
+    def forgetful(self: StateCache, key: AssistantKey, _: Head) -> State | None:
         return self._states.get(key)
 
     monkeypatch.setattr(StateCache, "state", forgetful)
@@ -146,7 +148,7 @@ def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
 ) -> None:
     """It went on from an older copy, and is as long as the one that was there."""
 
-    def by_length(self: StateCache, key: current.Key, head: Head) -> State | None:
+    def by_length(self: StateCache, key: AssistantKey, head: Head) -> State | None:
         known = self._heads.get(key[0])
         return self._states.get(key) if known and known[0] == head[0] else None
 

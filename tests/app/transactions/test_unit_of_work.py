@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given as for_all
 
 from app.storage.tables import sealed_secrets
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.caller import Caller
+from app.transactions.unit_of_work import UnitOfWork
 from events import store
 from events.changed import Cause, Versioned
 from events.decider import ChangeSettings, CreateAssistant

@@ -17,10 +17,12 @@ from app.services import utc_now
 from app.storage import postgresql
 from app.storage.database import Busy, Database
 from app.transactions import write_queue
+from app.transactions.caller import system
 from app.transactions.state_cache import StateCache
-from app.transactions.unit_of_work import UnitOfWork, system
+from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.write_queue import WriteQueue
 from app.vault.keys import open_vault
+from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound, Refusal
 from events.patch import read_create
 from events.tables import organizations, rows_of
@@ -282,11 +284,11 @@ def test_after_a_failure_to_recall_the_next_write_reads(
         async with writer_of(database) as writing:
             writing.start()
             await writing.write(1, create(1))
-            await writing.write(1, lambda unit: unit.state(1, 1))
+            await writing.write(1, lambda unit: unit.state(AssistantKey(1, 1)))
             with monkeypatch.context() as patched:
                 patched.setattr(StateCache, "committed", failing)
                 await writing.write(1, create(1))
-            await writing.write(1, lambda unit: unit.state(1, 1))
+            await writing.write(1, lambda unit: unit.state(AssistantKey(1, 1)))
             await writing.drain()
 
     monkeypatch.setattr(StateCache, "state", noted)

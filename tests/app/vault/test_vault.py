@@ -20,11 +20,13 @@ from app.config import Config, ConfigError, read_config
 from app.services import utc_now
 from app.storage.schema import migrate
 from app.storage.tables import sealed_secrets, vault_keys
+from app.transactions.caller import Caller
 from app.transactions.clock import Witness
-from app.transactions.unit_of_work import Caller, UnitOfWork
+from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import MasterKeyError, Vault, open_vault, read_master_keys
 from app.vault.sealing import SecretUnreadable, make_reference
 from app.vault.store import existing_secrets, unseal
+from events.assistant_key import AssistantKey
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.patch import read_create, read_patch
@@ -280,7 +282,7 @@ def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
     place: Place, moved: dict[str, Any], organization_id: int, assistant_id: int
 ) -> None:
     place.create({"api_keys": {"a": "value"}})
-    (standing,) = place.do(lambda unit: list(places(unit.state(1, 1).settings)))
+    (standing,) = place.do(lambda unit: list(places(unit.state(AssistantKey(1, 1)).settings)))
     (row,) = place.rows(sealed_secrets)
     there = {"organization_id": organization_id, "assistant_id": assistant_id}
     at = structs.replace(standing, **moved)
@@ -334,7 +336,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
     assistant_id = place.create({"api_keys": {}})
     model: dict[str, str | None] = {}  # None: erased
     states = [dict(model)]  # after version 1, 2, ...
-    snapshots = [place.do(lambda unit: unit.state(1, assistant_id).settings)]
+    snapshots = [place.do(lambda unit: unit.state(AssistantKey(1, assistant_id)).settings)]
     for step in steps:
         match step:
             case ("set", name, value):
@@ -358,7 +360,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
             case ("rollback", version, restore):
                 target = min(version, len(states)) - 1
                 restorable = (
-                    place.do(lambda unit: existing_secrets(unit.connection, 1, assistant_id))
+                    place.do(lambda unit: unit.read(existing_secrets, 1, assistant_id))
                     if restore
                     else frozenset()
                 )
@@ -370,7 +372,7 @@ def check_interleaving(place: Place, steps: list[tuple[Any, ...]]) -> None:
                     back = {n: v for n, v in states[target].items() if v is not None}
                     model = model | back
         states.append(dict(model))
-        snapshots.append(place.do(lambda unit: unit.state(1, assistant_id).settings))
+        snapshots.append(place.do(lambda unit: unit.state(AssistantKey(1, assistant_id)).settings))
         _agree(place, assistant_id, model)
     assert place.differences() == []
 
@@ -468,5 +470,5 @@ def test_moments_of_events_never_run_backwards(place: Place) -> None:
     assistant_id = place.create({})
     place.now = datetime(2001, 1, 1, tzinfo=UTC)
     place.change(assistant_id, {"name": "y"})
-    state = place.do(lambda unit: unit.state(1, assistant_id))
+    state = place.do(lambda unit: unit.state(AssistantKey(1, assistant_id)))
     assert state.updated_at >= state.created_at
