@@ -139,7 +139,7 @@ def upgrade(path: Path, target: str, engine: sa.Engine | None = None) -> None:
 
 def make_old(path: Path) -> None:
     upgrade(empty_database(path), "0001")
-    safe = open_vault(config_of(path))
+    vault = open_vault(config_of(path))
     engine = writing_engine(path)
     with engine.begin() as connection:
         for organization_id, log in LOGS.items():
@@ -158,7 +158,7 @@ def make_old(path: Path) -> None:
                     "moment": log[-1]["occurred_at"] if log else CREATED_AT,
                 },
             )
-            safe.make_keys(connection, organization_id, from_micros(CREATED_AT))
+            vault.make_keys(connection, organization_id, from_micros(CREATED_AT))
             names = ", ".join(log[0]) if log else ""
             values = ", ".join(f":{name}" for name in log[0]) if log else ""
             if log:

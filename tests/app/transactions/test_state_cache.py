@@ -1,4 +1,4 @@
-"""A write that recalls a state decides as one that reads it: also beside other writers."""
+"""A write that uses a cached state decides as one that reads it: also beside other writers."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ WISH = ChangeRequest(caller=CALLER, assistant_id=1)
 class Process:
     """One that writes the database, with a memory of its own."""
 
-    def __init__(self, engine: sa.Engine, safe: Vault) -> None:
-        self._engine, self._safe = engine, safe
-        self.recalled = StateCache()
+    def __init__(self, engine: sa.Engine, vault: Vault) -> None:
+        self._engine, self._vault = engine, vault
+        self.cache = StateCache()
 
     def write(self, *work: Callable[[UnitOfWork], Any]) -> None:
         with self._engine.begin() as connection:
-            unit = UnitOfWork(connection, self._safe, utc_now, self.recalled)
+            unit = UnitOfWork(connection, self._vault, utc_now, self.cache)
             for one in work:
                 one(unit)
             unit.flush()
@@ -50,7 +50,7 @@ class Process:
 
     def fail(self, *work: Callable[[UnitOfWork], Any]) -> None:
         with self._engine.connect() as connection, connection.begin() as transaction:
-            unit = UnitOfWork(connection, self._safe, utc_now, self.recalled)
+            unit = UnitOfWork(connection, self._vault, utc_now, self.cache)
             for one in work:
                 one(unit)
             unit.flush()
@@ -76,9 +76,9 @@ class Process:
 def two(tmp_path: Path) -> Iterator[tuple[Process, Process]]:
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
-    safe = open_vault(config_of(path))
+    vault = open_vault(config_of(path))
     engine = writing_engine(path)
-    yield Process(engine, safe), Process(engine, safe)
+    yield Process(engine, vault), Process(engine, vault)
     engine.dispose()
 
 
@@ -96,7 +96,7 @@ def delete(unit: UnitOfWork) -> None:
 
 @contextmanager
 def readings() -> Iterator[list[str]]:
-    """The statements that read what may be recalled."""
+    """The statements that read what may be cached."""
     found: list[str] = []
     with stored.statements() as seen:
         yield found
@@ -110,7 +110,7 @@ def test_the_second_write_reads_the_counter_alone(two: tuple[Process, Process]) 
     with readings() as read:
         one.write(patch(description="b"))
     assert read == ["organizations"]
-    with readings() as read:  # the control: who recalls nothing reads
+    with readings() as read:  # the control: without a cache it is read
         other.write(patch(description="c"))
     assert set(read) == {"organizations", "assistants", "policies"}
 
@@ -143,7 +143,7 @@ def test_the_control_that_does_not_look_at_the_sequence_loses_a_change(
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
-def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
+def test_what_a_database_lost_that_was_put_back_is_not_cached_from_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
 ) -> None:
     """It went on from an older copy, and is as long as the one that was there."""
@@ -156,14 +156,14 @@ def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
         monkeypatch.setattr(StateCache, "state", by_length)
     path = tmp_path / "backstory.db"
     make_organizations(path, 1)
-    safe = open_vault(config_of(path))
+    vault = open_vault(config_of(path))
     engine = writing_engine(path)
-    one = Process(engine, safe)
+    one = Process(engine, vault)
     one.write(create)
     engine.dispose()
     older = writing_engine(copy_database(path, tmp_path / "older.db"))
     one.write(patch(description="lost"))
-    Process(older, safe).write(patch(description="kept"))
+    Process(older, vault).write(patch(description="kept"))
     one.moves_to(older)
     one.write(patch(description="next"))
     change = one.last_change("/description")
@@ -173,7 +173,7 @@ def test_what_a_database_lost_that_was_put_back_is_not_recalled_from_before(
     assert change.after == "next"
 
 
-def test_what_was_rolled_back_is_not_recalled(two: tuple[Process, Process]) -> None:
+def test_what_was_rolled_back_is_not_cached(two: tuple[Process, Process]) -> None:
     one, _ = two
     one.write(create)
     one.fail(patch(description="never"))

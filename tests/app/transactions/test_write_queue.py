@@ -232,7 +232,7 @@ def test_work_that_was_put_off_is_done_before_the_writer_ends(
 class Unguarded(WriteQueue):
     """One that takes a failure after the commit for one before it."""
 
-    async def _written(self, batch: list[Any]) -> list[Any]:
+    async def _write(self, batch: list[Any]) -> list[Any]:
         unit, done = await self._database.write(lambda one: self._run(batch, one))
         self._listener.after_commit()
         unit.committed()
@@ -247,8 +247,8 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
     committed = StateCache.committed
     failures: list[Exception] = [RuntimeError("out of memory")]
 
-    def failing(recalled: StateCache, *args: Any) -> None:
-        committed(recalled, *args)
+    def failing(cache: StateCache, *args: Any) -> None:
+        committed(cache, *args)
         if failures:
             raise failures.pop()
 
@@ -266,15 +266,15 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
     assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
 
 
-def test_after_a_failure_to_recall_the_next_write_reads(
+def test_after_a_failure_to_cache_the_next_write_reads(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_organizations(database, 1)
     known: list[Any] = []
     state = StateCache.state
 
-    def noted(recalled: StateCache, *args: Any) -> Any:
-        known.append(state(recalled, *args))
+    def noted(cache: StateCache, *args: Any) -> Any:
+        known.append(state(cache, *args))
         return known[-1]
 
     def failing(*_: Any) -> None:
@@ -294,7 +294,7 @@ def test_after_a_failure_to_recall_the_next_write_reads(
     monkeypatch.setattr(StateCache, "state", noted)
     in_time(story())
     assert known[-1] is None
-    assert any(known)  # the control: before the failure it was recalled
+    assert any(known)  # the control: before the failure it was cached
 
 
 # -- work that is refused has recorded nothing

@@ -45,15 +45,15 @@ CALLER = Caller(
 class Place:
     """One database, and transactions on it."""
 
-    def __init__(self, path: Path, safe: Vault) -> None:
+    def __init__(self, path: Path, vault: Vault) -> None:
         self.path = path
-        self.safe = safe
+        self.vault = vault
         self.now = utc_now()
         self.engine = writing_engine(path)
 
     def do(self, work: Any, witness: Witness | None = None) -> Any:
         with self.engine.begin() as connection:
-            unit = UnitOfWork(connection, self.safe, lambda: self.now, witness=witness)
+            unit = UnitOfWork(connection, self.vault, lambda: self.now, witness=witness)
             result = work(unit)
             unit.flush()
         return result
@@ -86,8 +86,8 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     path = tmp_path / "vault.db"
     make_organizations(path, 1)
-    safe = open_vault(config_of(path))
-    made = Place(path, safe)
+    vault = open_vault(config_of(path))
+    made = Place(path, vault)
     yield made
     made.engine.dispose()
 
@@ -100,9 +100,9 @@ def test_rotating_the_master_key_touches_no_event_and_no_ciphertext(place: Place
     file = place.path.with_name(place.path.name + ".key")
     old = base64.b64decode(file.read_text())
 
-    place.safe = Vault((NEW, old))
+    place.vault = Vault((NEW, old))
     place.do(lambda unit: secrets.rotate(unit, CALLER, data_keys=False))
-    place.safe = Vault((NEW,))
+    place.vault = Vault((NEW,))
 
     assert place.rows(sealed_secrets) == before
     now = query(place.path, "SELECT * FROM events ORDER BY sequence")
@@ -210,7 +210,7 @@ def test_without_secure_delete_the_bytes_would_stay(place: Place) -> None:
     ciphertexts = [row[5] for row in place.rows(sealed_secrets)]
     with place.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA secure_delete=OFF")
-        unit = UnitOfWork(connection, place.safe, utc_now)
+        unit = UnitOfWork(connection, place.vault, utc_now)
         secrets.erase_assistant(unit, CALLER, assistant_id, None, Cause(type="erase"))
         unit.flush()
         connection.commit()
@@ -287,7 +287,7 @@ def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
     there = {"organization_id": organization_id, "assistant_id": assistant_id}
     at = structs.replace(standing, **moved)
     with place.engine.begin() as connection:
-        data = place.safe.keys(connection, 1).data
+        data = place.vault.keys(connection, 1).data
         asked = (1, 1, data, {"it": standing})
         assert unseal(connection, *asked) == {"it": "value"}  # the control
         connection.execute(sa.update(sealed_secrets).values(**there))  # by who has the file
