@@ -1,6 +1,6 @@
-"""A real browser at the console: Debian's Chromium, driven by Playwright.
+"""A real browser for the console: Debian's Chromium, driven by Playwright.
 
-The table of pages is what the laws about all pages go through. A new page is a line in it.
+Tests of all pages go through the table of pages. Add a line to it for a new page.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from events import shape
 from events.shape import FreeForm, Listing, Mapping, Record, Scalar, Shape
 from tests.conftest import ASSISTANTS, Organization, Server
 
-NEEDED = "BACKSTORY_TEST_BROWSER"  # set where a missing browser is an error, as in CI
+NEEDED = "BACKSTORY_TEST_BROWSER"  # set in CI, where a missing browser is an error
 _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -31,7 +31,7 @@ _FLAGS = (
     "--no-first-run",
     "--no-sandbox",
 )
-_SECONDS = 30  # of patience: other tests keep the machine busy
+_SECONDS = 30  # before a step times out: other tests keep the machine busy
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
 TEMPERATURE = "/llm_settings/temperature"
@@ -39,12 +39,12 @@ TEMPERATURE = "/llm_settings/temperature"
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """A browser; the test is skipped where there is none, but where one is needed."""
+    """A browser; without Chromium the test is skipped, or fails where a browser is needed."""
     executable = shutil.which("chromium")
     if executable is None:
         if NEEDED in os.environ:
-            pytest.fail(f"there is no chromium, and {NEEDED} is set")
-        pytest.skip("there is no chromium on this machine: apt-get install chromium")
+            pytest.fail(f"Chromium is missing, and {NEEDED} is set")
+        pytest.skip("Chromium is missing: apt-get install chromium")
     expect.set_options(timeout=_SECONDS * 1000)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=_FLAGS)
@@ -56,7 +56,7 @@ def browsing() -> Iterator[Browser]:
 
 @contextmanager
 def visiting(browser: Browser, url: str, key: str | None, **options: Any) -> Iterator[Page]:
-    """A page of a window of its own, signed in with a key; addresses may be relative."""
+    """A page in a new window, signed in with a key; addresses may be relative."""
     context = browser.new_context(base_url=url, **options)
     context.set_default_timeout(_SECONDS * 1000)
     try:
@@ -68,7 +68,7 @@ def visiting(browser: Browser, url: str, key: str | None, **options: Any) -> Ite
 
 
 def sign_in(context: BrowserContext, key: str) -> None:
-    """Get a session as the form would, without opening a page."""
+    """Sign in as the form does, without opening a page."""
     answer = context.request.post("/sign-in", form={"key": key}, max_redirects=0)
     assert answer.status == 303
 
@@ -77,7 +77,7 @@ def sign_in(context: BrowserContext, key: str) -> None:
 
 
 def _conflict(page: Page) -> None:
-    """Save over what was changed meanwhile."""
+    """Save a setting that was changed meanwhile."""
     page.goto("/assistants/1")
     now = control(page, TEMPERATURE).input_value()
     _meanwhile(page, TEMPERATURE, "0.13" if now == "0.11" else "0.11")
@@ -87,7 +87,7 @@ def _conflict(page: Page) -> None:
 
 
 def _meanwhile(page: Page, path: str, text: str) -> None:
-    """Save a setting as another window of the same session would, while a page shows it."""
+    """Save a setting as another window of the session would, while a page shows it."""
     form = page.locator("form", has=control(page, path))
     names = ("form_token", "base_version")
     kept = {name: form.locator(f'[name="{name}"]').input_value() for name in names}
@@ -97,7 +97,7 @@ def _meanwhile(page: Page, path: str, text: str) -> None:
 
 
 def _warned(page: Page) -> None:
-    """Save what the policy finds suspicious."""
+    """Save a value that the policy warns of."""
     page.goto("/assistants/1")
     path = "/tools_settings/transfer_call/transfer_numbers"
     version = page.locator('[name="base_version"]').first.input_value()
@@ -107,7 +107,7 @@ def _warned(page: Page) -> None:
 
 
 def _refused(page: Page) -> None:
-    """Save what the API refuses."""
+    """Save a value that the API refuses."""
     page.goto("/assistants/1")
     control(page, "/webhook_headers").fill("{")
     save(page, "/webhook_headers")
@@ -115,7 +115,7 @@ def _refused(page: Page) -> None:
 
 
 def _made(page: Page) -> None:
-    """Make a key, which is shown once."""
+    """Create a key, which is shown once."""
     page.goto("/keys")
     page.get_by_label("Name", exact=True).last.fill("Runtime")
     page.get_by_role("button", name="Create key").click()
@@ -123,7 +123,7 @@ def _made(page: Page) -> None:
 
 
 Steps = Callable[[Page], None]
-# What each page is called here, and its address, or the steps that lead to it.
+# The name of each page, with its address or the steps that lead to it.
 PAGES: dict[str, str | Steps] = {
     "sign in": "/sign-in",
     "assistants": "/",
@@ -171,26 +171,23 @@ def control(page: Page, path: str) -> Locator:
 
 
 def save(page: Page, path: str, reason: str = "") -> None:
-    """Press the button of the form that a setting is in."""
+    """Save the form that a setting is in."""
     form = page.locator("form", has=control(page, path))
     if reason:
         form.get_by_label("Reason").fill(reason)
     form.get_by_role("button", name="Save").click()
 
 
-# -- what they show
+# -- the data that they show
 
 
 def as_name(text: str) -> str:
-    """The text as the name of a key may be: nothing in it turns the direction around."""
+    """The text as a key's name: short, and without the character that turns the direction."""
     return text.replace("\u202e", "")[:100]
 
 
-def told(server: Server, text: str) -> Organization:
-    """An organization whose pages are full: an assistant that has a text wherever it takes one.
-
-    Whoever did it has that text for a name, too, and gave it as the reason.
-    """
+def organization_full_of(server: Server, text: str) -> Organization:
+    """An organization with a text in all its settings, names, reasons and labels."""
     organization = server.organization()
     with server.client(organization.admin) as admin:
         body = {"name": as_name(text), "role": "admin"}
@@ -198,11 +195,11 @@ def told(server: Server, text: str) -> Organization:
         assert made.is_success, made.text
         key = made.json()["key"]
     with server.client(key) as client:
-        _tell(client, text)
+        _fill(client, text)
     return structs.replace(organization, admin=key)
 
 
-def _tell(client: httpx.Client, text: str) -> None:
+def _fill(client: httpx.Client, text: str) -> None:
     at = f"{ASSISTANTS}/1"
     reason = {"change_description": text[:500]}
     steps = (
@@ -219,23 +216,23 @@ def _tell(client: httpx.Client, text: str) -> None:
         assert answer.is_success, answer.text
     answer = client.delete(f"{ASSISTANTS}/2", params=reason)
     assert answer.is_success, answer.text
-    label = "".join(one for one in text if one.isprintable() and one != "/")[:80]
+    label = "".join(letter for letter in text if letter.isprintable() and letter != "/")[:80]
     answer = client.put(f"{at}/versions/2/label", json={"label": label})
     assert answer.is_success, answer.text
 
 
 def every_text(text: str) -> dict[str, Any]:
-    """A patch that puts a text wherever the settings take one, in names of members, too."""
-    found: dict[str, Any] = _filled(shape.SETTINGS, text)
-    del found["bypass_numbers"]  # takes phone numbers alone
-    return found
+    """A patch with a text in every setting that takes one, and in names of members."""
+    patch: dict[str, Any] = _filled(shape.SETTINGS, text)
+    del patch["bypass_numbers"]  # takes only phone numbers
+    return patch
 
 
-def _filled(one: Shape, text: str) -> Any:
-    match one:
+def _filled(place: Shape, text: str) -> Any:
+    match place:
         case Record(members=members):
-            found = {name: _filled(member.shape, text) for name, member in members.items()}
-            return {name: value for name, value in found.items() if value is not UNSET}
+            values = {name: _filled(member.shape, text) for name, member in members.items()}
+            return {name: value for name, value in values.items() if value is not UNSET}
         case Listing(item=item):
             return [_filled(item, text)]
         case Mapping(value=value):

@@ -1,4 +1,4 @@
-"""A browser as far as HTTP goes: it keeps cookies, and follows no redirect by itself."""
+"""A browser without rendering: it keeps cookies, and follows no redirects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Fields = dict[str, Any]
 
 
 class Browser:
-    """Visits the console of a server."""
+    """A browser at the console of a server."""
 
     def __init__(self, url: str) -> None:
         self.client = httpx.Client(base_url=url, timeout=30, verify=NO_TLS)
@@ -37,14 +37,14 @@ class Browser:
     def post(
         self, address: str, fields: Fields, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Send a form as it is given."""
+        """Send a form with these fields alone."""
         sent = {"content-type": "application/x-www-form-urlencoded"} | dict(headers or {})
         return self.client.post(address, content=urlencode(fields, doseq=True), headers=sent)
 
     def submit(
         self, address: str, fields: Fields, headers: Mapping[str, str] | None = None
     ) -> httpx.Response:
-        """Send a form of this session, with its token."""
+        """Send a form with the token of the session."""
         token = field(self.get("/").text, "form_token")
         return self.post(address, {"form_token": token} | fields, headers)
 
@@ -56,9 +56,9 @@ class Browser:
 
 def field(page: str, name: str) -> str:
     """The value of a page's input."""
-    for found in _INPUT.findall(page):
-        if f'name="{name}"' in found:
-            value = re.search(r'value="([^"]*)"', found)
+    for tag in _INPUT.findall(page):
+        if f'name="{name}"' in tag:
+            value = re.search(r'value="([^"]*)"', tag)
             return html.unescape(value[1]) if value else ""
     raise LookupError(name)
 

@@ -1,8 +1,8 @@
-"""What is wrong with a page's HTML, as the Nu checker would say it, without Java.
+"""The faults of a page's HTML, as the Nu checker reports them, without Java.
 
-Errors of parsing are the parser's. The other rules are those that the console's elements can
-break: where an element may stand, which attributes it takes, and what these refer to. An element
-or an attribute that is not in the tables is a fault: put it there as the HTML standard has it.
+The parser reports syntax errors. The other rules are those that the console's elements can break:
+where an element may stand, which attributes it has, and which elements these refer to. An element
+or attribute that is not in the tables is a fault: add it there, as the HTML standard has it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _EVERYWHERE = frozenset(
         "autofocus",
     ]
 )
-# What each element takes beside those; data-* is taken everywhere.
+# The other attributes of each element; data-* is allowed everywhere.
 _ATTRIBUTES = {
     name: frozenset(own.split())
     for name, own in {
@@ -56,7 +56,7 @@ _ATTRIBUTES = {
 }  # fmt: skip
 _LINE = frozenset(("text", "search", "tel", "url", "email", "password"))
 _RANGE = frozenset(("number", "range", "date", "datetime-local"))
-# Attributes of inputs of some types alone.
+# Attributes that only inputs of some types have.
 _OF_TYPES = {
     "placeholder": _LINE | {"number"}, "maxlength": _LINE, "size": _LINE,
     "list": (_LINE - {"password"}) | _RANGE, "min": _RANGE, "max": _RANGE, "step": _RANGE,
@@ -132,136 +132,138 @@ _HEADINGS = ("h1", "h2", "h3", "h4")
 
 
 class _Document:
-    """The elements of a page, those above each, and those that have an id."""
+    """The elements of a page, with their ancestors and their ids."""
 
     def __init__(self, root: Any) -> None:
-        self.all = [one for one in root.iter() if isinstance(one.tag, str)]
-        self._parents = {inner: one for one in self.all for inner in one}
+        self.all = [element for element in root.iter() if isinstance(element.tag, str)]
+        self._parents = {inner: element for element in self.all for inner in element}
 
-    def above(self, one: Any) -> Iterator[Any]:
-        """The elements that an element is in, from the nearest on."""
-        while (one := self._parents.get(one)) is not None:
-            yield one
+    def above(self, element: Any) -> Iterator[Any]:
+        """The ancestors of an element, the nearest first."""
+        while (element := self._parents.get(element)) is not None:
+            yield element
 
     @cached_property
     def ids(self) -> dict[str, list[Any]]:
-        """The elements with each id."""
-        found: dict[str, list[Any]] = {}
-        for one in self.all:
-            if "id" in one.attrib:
-                found.setdefault(one.attrib["id"], []).append(one)
-        return found
+        """The elements by id."""
+        by_id: dict[str, list[Any]] = {}
+        for element in self.all:
+            if "id" in element.attrib:
+                by_id.setdefault(element.attrib["id"], []).append(element)
+        return by_id
 
 
 def faults(page: str, *, is_part: bool = False) -> list[str]:
-    """All that is wrong with a page, or with a part of one."""
+    """All faults of a page, or of a part of one."""
     parser = html5lib.HTMLParser(namespaceHTMLElements=False)
     root = parser.parseFragment(page) if is_part else parser.parse(page)
-    found = [f"line {line}: {code}" for (line, _), code, _ in parser.errors]
+    problems = [f"line {line}: {code}" for (line, _), code, _ in parser.errors]
     document = _Document(root)
-    found += [f"id {name} is there twice" for name, all_of in document.ids.items() if all_of[1:]]
+    problems += [
+        f"id {name} is used twice" for name, elements in document.ids.items() if elements[1:]
+    ]
     if not is_part:
-        found += _of_document(document)
-    return found + [
-        f"{one.tag} {one.attrib.get('id', '')}: {fault}"
-        for one in document.all
-        if one.tag != "DOCUMENT_FRAGMENT"
+        problems += _of_document(document)
+    return problems + [
+        f"{element.tag} {element.attrib.get('id', '')}: {fault}"
+        for element in document.all
+        if element.tag != "DOCUMENT_FRAGMENT"
         for rule in _RULES
-        for fault in rule(one, document)
+        for fault in rule(element, document)
     ]
 
 
 def _of_document(document: _Document) -> Iterator[str]:
-    count = Counter(one.tag for one in document.all)
+    count = Counter(element.tag for element in document.all)
     if not document.all[0].attrib.get("lang"):
         yield "html has no lang"
-    if not any(one.tag == "title" and (one.text or "").strip() for one in document.all):
+    if not any(element.tag == "title" and (element.text or "").strip() for element in document.all):
         yield "no title"
     if count["main"] > 1:
         yield "two main elements"
-    if sum("autofocus" in one.attrib for one in document.all) > 1:
+    if sum("autofocus" in element.attrib for element in document.all) > 1:
         yield "two controls have the focus"
 
 
-def _attributes(one: Any, _: _Document) -> Iterator[str]:
-    tag = _name(one)
+def _attributes(element: Any, _: _Document) -> Iterator[str]:
+    tag = _name(element)
     if tag not in _ATTRIBUTES:
         yield "unknown element"
         return
-    for name, value in one.attrib.items():
+    for name, value in element.attrib.items():
         known = name in _EVERYWHERE or name in _ATTRIBUTES[tag] or name.startswith("data-")
         if not known:
-            yield f"takes no {name}"
+            yield f"has no attribute {name}"
         if name == "id" and (not value or re.search(r"\s", value)):
-            yield f"{value!r} is no id"
+            yield f"{value!r} is not an id"
         if name == "href" and re.search(r'[\s<>"\\^`{|}]', value):
-            yield f"{value!r} is no address"
-    if "aria-label" in one.attrib and tag in _NAMELESS and "role" not in one.attrib:
+            yield f"{value!r} is not an address"
+    if "aria-label" in element.attrib and tag in _NAMELESS and "role" not in element.attrib:
         yield "aria-label without a role"
 
 
-def _name(one: Any) -> str:
-    """The name of an element, of a drawing too."""
-    return str(one.tag).rpartition("}")[2]
+def _name(element: Any) -> str:
+    """The name of an element, also of an SVG element."""
+    return str(element.tag).rpartition("}")[2]
 
 
-def _input(one: Any, _: _Document) -> Iterator[str]:
-    if one.tag != "input":
+def _input(element: Any, _: _Document) -> Iterator[str]:
+    if element.tag != "input":
         return
-    kind, text = one.attrib.get("type", "text"), one.attrib.get("value", "")
+    kind, text = element.attrib.get("type", "text"), element.attrib.get("value", "")
     for name, kinds in _OF_TYPES.items():
-        if name in one.attrib and kind not in kinds:
+        if name in element.attrib and kind not in kinds:
             yield f"{name} on type {kind}"
     if text and kind in _VALUES and not _VALUES[kind].fullmatch(text):
-        yield f"{text!r} is no {kind}"
+        yield f"{text!r} is not a {kind}"
 
 
-def _time(one: Any, _: _Document) -> Iterator[str]:
-    if one.tag == "time" and not _MOMENT.fullmatch(one.attrib.get("datetime", "")):
-        yield f"{one.attrib.get('datetime')!r} is no moment"
+def _time(element: Any, _: _Document) -> Iterator[str]:
+    if element.tag == "time" and not _MOMENT.fullmatch(element.attrib.get("datetime", "")):
+        yield f"{element.attrib.get('datetime')!r} is not a moment"
 
 
-def _references(one: Any, document: _Document) -> Iterator[str]:
+def _references(element: Any, document: _Document) -> Iterator[str]:
     for name in _REFERENCES:
-        for target in one.attrib.get(name, "").split():
-            found = document.ids.get(target)
-            if not found:
-                yield f"{name} refers to {target!r}, which is not there"
-            elif name == "for" and one.tag == "label" and found[0].tag not in _LABELABLE:
-                yield f"a label for {found[0].tag}"
-    if one.tag == "label" and sum(inner.tag in _LABELABLE for inner in one.iter()) > 1:
+        for target in element.attrib.get(name, "").split():
+            targets = document.ids.get(target)
+            if not targets:
+                yield f"{name} refers to {target!r}, which does not exist"
+            elif name == "for" and element.tag == "label" and targets[0].tag not in _LABELABLE:
+                yield f"a label for {targets[0].tag}"
+    if element.tag == "label" and sum(inner.tag in _LABELABLE for inner in element.iter()) > 1:
         yield "a label of two controls"
 
 
-def _nesting(one: Any, document: _Document) -> Iterator[str]:
-    for outer in document.above(one):
-        if outer.tag in ("a", "button") and one.tag in _INTERACTIVE:
+def _nesting(element: Any, document: _Document) -> Iterator[str]:
+    for outer in document.above(element):
+        if outer.tag in ("a", "button") and element.tag in _INTERACTIVE:
             yield f"inside {outer.tag}"
-        if outer.tag in _PHRASING and one.tag in _BLOCKS:
+        if outer.tag in _PHRASING and element.tag in _BLOCKS:
             yield f"inside {outer.tag}"
-        if outer.tag == one.tag in ("form", "label"):
+        if outer.tag == element.tag in ("form", "label"):
             yield "inside itself"
-    if one.tag == "section" and not any(inner.tag in _HEADINGS for inner in one.iter()):
+    if element.tag == "section" and not any(inner.tag in _HEADINGS for inner in element.iter()):
         yield "no heading"
 
 
-def _place(one: Any, document: _Document) -> Iterator[str]:
-    parent = next(document.above(one), None)
+def _place(element: Any, document: _Document) -> Iterator[str]:
+    parent = next(document.above(element), None)
     if parent is None:
         return
-    tag, above = _name(one), _name(parent)
+    tag, above = _name(element), _name(parent)
     if tag in _CHILDREN and above not in _CHILDREN[tag]:
         yield f"a child of {above}"
     if above in _ONLY and tag not in _ONLY[above]:
         yield f"a child of {above}"
-    if tag in _FIRST and parent[0] is not one:
+    if tag in _FIRST and parent[0] is not element:
         yield "not the first child"
 
 
-def _columns(one: Any, _: _Document) -> Iterator[str]:
+def _columns(element: Any, _: _Document) -> Iterator[str]:
     widths = {
         sum(int(cell.attrib.get("colspan", 1)) for cell in row)
-        for row in (one.iter("tr") if one.tag == "table" else ())
+        for row in (element.iter("tr") if element.tag == "table" else ())
     }
     if len(widths) > 1:
         yield f"rows of {sorted(widths)} cells"

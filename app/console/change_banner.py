@@ -1,4 +1,4 @@
-"""The banner on an assistant's pages that tells of changes by others while a page is open.
+"""The banner on an assistant's pages that reports changes by others while a page is open.
 
 The page polls with the version that it shows and the last one that it knows; the answer is 204
 until there is a newer one.

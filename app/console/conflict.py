@@ -53,14 +53,14 @@ def _kept(
     form: Form, paths: list[str], secrets: list[Field], conflicts: list[dict[str, Any]]
 ) -> dict[str, str]:
     """The fields that the page sends again: no secrets, and no choices that it asks for."""
-    asked = {_CHOICE + encode_path(conflict["path"]) for conflict in conflicts}
+    open_choices = {_CHOICE + encode_path(conflict["path"]) for conflict in conflicts}
     edited = {*paths, REASON}.difference(field.path for field in secrets)
     return {
         name: "on" if name.startswith(CLEAR) else first(form, name)
         for name in form
         if name in edited
         or name.startswith(CLEAR)
-        or (name.startswith(_CHOICE) and name not in asked)
+        or (name.startswith(_CHOICE) and name not in open_choices)
     }
 
 

@@ -94,11 +94,11 @@ def sign_in_address(back: str) -> str:
 
 async def principal_of(request: ApiRequest, key: str) -> Principal | None:
     """The principal of an API key; None for a rejected key, which is logged as the API logs it."""
-    found = await request.services.authenticator.principal(key)
-    if isinstance(found, RejectedKey):
-        request.services.refusals.note(attempt(request.scope, key, found))
+    owner = await request.services.authenticator.principal(key)
+    if isinstance(owner, RejectedKey):
+        request.services.refusals.note(attempt(request.scope, key, owner))
         return None
-    return found
+    return owner
 
 
 def is_from_elsewhere(request: AnyRequest) -> bool:

@@ -69,7 +69,7 @@ def _operation(path: str, change: Change) -> Tree:
 
 
 def resolved(shown: Tree, edited: Tree, theirs: Tree, choices: Mapping[str, Tree | None]) -> Tree:
-    """The assistant as others left it (``theirs``), with one's own edit and the choices.
+    """The assistant as others left it (``theirs``), with the edit and the choices.
 
     ``choices`` has, for each path in conflict, the tree whose value it gets; None for the edit's.
     """

@@ -34,7 +34,7 @@ _CROSS_SITE = "This form is not from a page of your session. Reload the page and
 def sentences(problem: Mapping[str, Any]) -> list[str]:
     """The errors of an API problem, each as a sentence."""
     detail = problem.get("detail", "")
-    errors = [detail] if isinstance(detail, str) else [formatting.error(one) for one in detail]
+    errors = [detail] if isinstance(detail, str) else [formatting.error(rule) for rule in detail]
     return [formatting.text(error) for error in errors]
 
 

@@ -22,7 +22,7 @@ from app.console import (
     visitor,
 )
 
-IS_PAGE = "is_page"  # the ``opt`` by which pages are told from the API's routes
+IS_PAGE = "is_page"  # the ``opt`` that marks the routes of pages
 _MAX_BYTES = 4 * 1024 * 1024  # of a form, where one byte of a text can take three
 
 ROUTER = Router(

@@ -28,8 +28,8 @@ async def show_version(
     visitor = request.visitor
     at = f"/assistants/{segment(assistant_id)}"
     today = (await visitor.get(at)).or_raise()
-    asked = await _version_at(visitor, at, as_of) if as_of else version or today["version"]
-    entry = (await visitor.get(f"{at}/versions/{segment(asked)}")).or_raise()
+    chosen = await _version_at(visitor, at, as_of) if as_of else version or today["version"]
+    entry = (await visitor.get(f"{at}/versions/{segment(chosen)}")).or_raise()
     differs = await _differs(visitor, at, entry["version"], today["version"])
     shown = groups(entry["assistant"])
     return page(

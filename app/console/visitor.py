@@ -33,7 +33,7 @@ class PageRequest(ApiRequest):
 
     @property
     def visitor(self) -> Visitor:
-        """Who visits; only where the route needs a role."""
+        """The signed-in visitor; only on routes that need a role."""
         visitor: Visitor = self.state.visitor
         return visitor
 

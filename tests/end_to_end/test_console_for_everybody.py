@@ -1,4 +1,4 @@
-"""All pages, for whoever reads them: by axe's rules, light and dark, on narrow and wide screens."""
+"""All pages are accessible: by axe's rules, light and dark, on narrow and wide screens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.app import route_table
-from tests.browsers import AXE, NEEDED, PAGES, browsing, open_page, told, visiting
+from tests.browsers import AXE, NEEDED, PAGES, browsing, open_page, organization_full_of, visiting
 from tests.conftest import Server
 
 _NAMES = list(PAGES)
@@ -39,7 +39,9 @@ def test_a_missing_browser_is_an_error_where_one_is_needed(
 def window(chromium: Browser, server: Server) -> Iterator[Page]:
     """An admin's window, where all pages are full."""
     options = {"viewport": {"width": 1280, "height": 800}, "color_scheme": "light"}
-    with visiting(chromium, server.url, told(server, _LONG).admin, **options) as page:
+    with visiting(
+        chromium, server.url, organization_full_of(server, _LONG).admin, **options
+    ) as page:
         yield page
 
 
@@ -73,7 +75,7 @@ def overflow(page: Page, width: int) -> list[str]:
     return found
 
 
-def test_every_page_that_is_served_is_looked_at() -> None:
+def test_every_served_page_is_tested() -> None:
     served = {path for verb, path in route_table.PAGES if verb == "GET"}
     addresses = [way.partition("?")[0] for way in PAGES.values() if isinstance(way, str)]
     looked_at = {path_of(address, served) for address in addresses}

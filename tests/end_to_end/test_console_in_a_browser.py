@@ -36,7 +36,7 @@ def change(client: httpx.Client, body: dict[str, Any], why: str = "") -> None:
     assert answer.is_success
 
 
-def test_one_signs_in_with_a_key_is_where_one_wanted_to_be_and_signs_out(
+def test_signing_in_leads_to_the_requested_page_and_signing_out_ends_it(
     chromium: Browser, server: Server, organization: Organization
 ) -> None:
     with visiting(chromium, server.url, None) as page:
@@ -82,7 +82,7 @@ def changes(client: httpx.Client) -> list[Any]:
     return found
 
 
-def test_a_browser_sends_what_was_edited_and_nothing_beside_it(
+def test_a_browser_sends_the_edited_values_and_nothing_else(
     page: Page, editor: httpx.Client, admin: httpx.Client
 ) -> None:
     prompt = "One\r\n\r\ntwo \rthree\n  four\t\r\n"
@@ -123,7 +123,7 @@ def test_a_browser_sends_what_was_edited_and_nothing_beside_it(
     assert kept["description"] == body["description"]
 
 
-def test_a_form_that_nobody_typed_into_changes_nothing(page: Page, editor: httpx.Client) -> None:
+def test_an_unedited_form_changes_nothing(page: Page, editor: httpx.Client) -> None:
     texts = {"system_prompt": "a\rb\r\n\nc ", "stop_sequences": ["", " ", "x\r"]}
     body = {"llm_settings": texts, "webhook_url": "https://example.com/\r", "bypass_numbers": []}
     change(editor, body | {"custom_settings": {"a\r\nb": None, "": [[], {}]}})
@@ -139,7 +139,7 @@ def test_a_form_that_nobody_typed_into_changes_nothing(page: Page, editor: httpx
     assert changes(editor) == [{"path": "/name", "before": "Front desk", "after": "Night desk"}]
 
 
-def test_a_choice_is_for_a_member_whose_name_has_a_line_end(
+def test_a_choice_works_for_a_member_whose_name_has_a_line_end(
     page: Page, editor: httpx.Client, admin: httpx.Client
 ) -> None:
     change(editor, {"custom_settings": {"a\r\nb%": 1, "c": 1}})
@@ -157,7 +157,7 @@ def test_a_choice_is_for_a_member_whose_name_has_a_line_end(
     expect(page.get_by_role("checkbox")).to_have_count(1)
 
 
-def test_two_windows_that_change_one_field_are_asked_and_nothing_is_overwritten(
+def test_two_windows_that_change_one_field_get_a_choice_and_overwrite_nothing(
     chromium: Browser, server: Server, organization: Organization, page: Page, viewer: httpx.Client
 ) -> None:
     with visiting(chromium, server.url, organization.admin) as other:
@@ -199,7 +199,9 @@ def test_one_change_is_undone_and_later_ones_are_kept(
     assert (found["idle_timeout"], found["max_idle_messages"]) == (None, 4)
 
 
-def test_some_fields_alone_go_back(page: Page, admin: httpx.Client, viewer: httpx.Client) -> None:
+def test_a_rollback_reverts_the_chosen_settings_alone(
+    page: Page, admin: httpx.Client, viewer: httpx.Client
+) -> None:
     change(admin, {"idle_timeout": 30, "max_idle_messages": 4}, "A trial")
     page.goto(f"{AT}/rollback/1")
     expect(page.get_by_role("heading", name="2 settings will change")).to_be_visible()
@@ -210,7 +212,7 @@ def test_some_fields_alone_go_back(page: Page, admin: httpx.Client, viewer: http
     assert (found["idle_timeout"], found["max_idle_messages"]) == (30, None)
 
 
-def test_an_assistant_is_made_copied_switched_off_and_deleted(
+def test_an_assistant_is_created_copied_switched_off_and_deleted(
     page: Page, server: Server, viewer: httpx.Client
 ) -> None:
     page.goto("/")
@@ -231,7 +233,7 @@ def test_an_assistant_is_made_copied_switched_off_and_deleted(
 
 
 @pytest.mark.parametrize("role", ["viewer", "editor"])
-def test_a_viewer_sees_nothing_that_they_may_not_use(
+def test_a_viewer_sees_no_control_that_needs_another_role(
     chromium: Browser, server: Server, organization: Organization, admin: httpx.Client, role: str
 ) -> None:
     change(admin, {"idle_timeout": 30})
@@ -285,7 +287,7 @@ def focused(page: Page, attribute: str) -> str | None:
     return found
 
 
-def test_the_first_key_press_leads_past_the_bar_to_the_content(page: Page) -> None:
+def test_the_first_tab_stop_skips_to_the_content(page: Page) -> None:
     page.goto(AT)
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
@@ -317,7 +319,7 @@ def test_everything_works_without_script(
 
 
 @pytest.mark.parametrize(("zone", "hours"), [("Asia/Kolkata", 5.5), ("Pacific/Honolulu", -10)])
-def test_times_are_in_the_readers_zone_and_utc_beside_them(
+def test_times_are_in_the_readers_zone_with_utc_in_the_title(
     chromium: Browser, server: Server, organization: Organization, zone: str, hours: float
 ) -> None:
     options = {"timezone_id": zone, "locale": "ja-JP"}  # a language that writes months as numbers

@@ -1,4 +1,4 @@
-"""What somebody wrote is shown as text on all pages, and never does anything."""
+"""Stored markup and script are shown as text on all pages, and never run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 from app.console.rendering import templates
 from app.escaping import printable
-from tests.browsers import PAGES, control, open_page, told, visiting
+from tests.browsers import PAGES, control, open_page, organization_full_of, visiting
 from tests.conftest import ASSISTANTS, Organization, Server
 
 # Script as an address, as an element, as what goes on after the end of one, as an event, and a
@@ -108,8 +108,8 @@ def watching(chromium: Browser, server: Server, key: str, **options: Any) -> Ite
         yield seen
 
 
-def test_a_text_in_all_places_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
-    with watching(chromium, server, told(server, _TEXT).admin) as seen:
+def test_a_script_in_any_text_runs_on_no_page(chromium: Browser, server: Server) -> None:
+    with watching(chromium, server, organization_full_of(server, _TEXT).admin) as seen:
         for name in PAGES:
             open_page(seen.page, name)
             assert seen.wrongs() == [], name
@@ -119,7 +119,7 @@ def test_a_text_in_all_places_does_nothing_on_any_page(chromium: Browser, server
 
 
 def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server) -> None:
-    with visiting(chromium, server.url, told(server, _TEXT).admin) as page:
+    with visiting(chromium, server.url, organization_full_of(server, _TEXT).admin) as page:
         page.goto("/assistants/1")
         assert page.locator("h1").text_content() == printable(_TEXT[:100])
         assert control(page, "/llm_settings/system_prompt").input_value() == _TEXT
@@ -130,9 +130,11 @@ def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server) -> None:
 
 
 @pytest.mark.long
-def test_a_prompt_of_a_megabyte_does_nothing_on_any_page(chromium: Browser, server: Server) -> None:
+def test_a_script_in_a_prompt_of_a_megabyte_runs_on_no_page(
+    chromium: Browser, server: Server
+) -> None:
     """``pytest -m long tests/end_to_end/test_console_stored_script.py``."""
-    organization = told(server, "Usual")
+    organization = organization_full_of(server, "Usual")
     prompt = _TEXT * (1_000_000 // len(_TEXT))
     with server.client(organization.admin) as client:
         for text in (prompt, prompt.replace("=x", "=y", 1000)):
@@ -151,7 +153,7 @@ def test_control_without_escaping_the_policy_reports_it_and_without_both_it_runs
 ) -> None:
     monkeypatch.setattr(templates, "autoescape", False)
     monkeypatch.setattr(templates, "cache", None)  # of what was compiled with it
-    key = told(server, _TEXT).admin
+    key = organization_full_of(server, _TEXT).admin
     with watching(chromium, server, key) as seen:
         seen.page.goto("/")
         assert any(one.startswith("policy: script-src") for one in seen.wrongs())
@@ -170,10 +172,10 @@ def test_control_an_address_that_is_script_is_found(
         assert seen.wrongs() == ["javascript:alert(1)"]
 
 
-def test_control_a_name_that_turns_around_what_is_beside_it_is_found(
+def test_control_a_name_that_turns_the_text_beside_it_is_found(
     chromium: Browser, server: Server
 ) -> None:
-    with watching(chromium, server, told(server, _TEXT).admin) as seen:
+    with watching(chromium, server, organization_full_of(server, _TEXT).admin) as seen:
         seen.page.goto("/")
         seen.page.evaluate("document.querySelector('bdi').outerHTML = 'turned \\u202e around'")
         assert any("\u202e" in one for one in seen.wrongs())

@@ -35,7 +35,7 @@ def change(client: httpx.Client, body: dict[str, Any], why: str = "") -> None:
 # -- exports
 
 
-def test_an_export_says_how_far_it_came_and_is_saved_whole(
+def test_an_export_shows_its_progress_and_is_saved_whole(
     page: Page, editor: httpx.Client, admin: httpx.Client
 ) -> None:
     for number in range(20):
@@ -52,7 +52,7 @@ def test_an_export_says_how_far_it_came_and_is_saved_whole(
     expect(page.locator("[data-progress]")).to_be_hidden()
 
 
-def test_an_export_that_breaks_off_says_so_and_saves_nothing(page: Page) -> None:
+def test_a_broken_export_shows_an_error_and_saves_nothing(page: Page) -> None:
     page.goto("/audit")
     page.route("**/audit/export*", lambda route: route.abort("connectionreset"))
     page.on("download", lambda _: pytest.fail("half an export was saved"))
@@ -61,7 +61,7 @@ def test_an_export_that_breaks_off_says_so_and_saves_nothing(page: Page) -> None
     expect(page.get_by_role("button", name="Export all events")).to_be_enabled()
 
 
-def test_the_command_that_verifies_is_there_to_be_copied(page: Page) -> None:
+def test_the_command_that_verifies_can_be_copied(page: Page) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.goto("/audit")
     page.get_by_role("button", name="Copy").click()
@@ -73,14 +73,14 @@ def test_the_command_that_verifies_is_there_to_be_copied(page: Page) -> None:
 # -- what others do meanwhile
 
 
-def test_a_bar_tells_what_others_change_and_leaves_the_page_as_it_is(
+def test_a_banner_reports_changes_by_others_and_leaves_the_page_as_it_is(
     page: Page, editor: httpx.Client
 ) -> None:
     page.clock.install()
     page.goto(AT)
     control(page, TEMPERATURE).fill("0.25")
     page.clock.fast_forward(_POLL)
-    expect(page.locator("[data-live-message]")).to_have_count(0)  # nobody did anything
+    expect(page.locator("[data-live-message]")).to_have_count(0)  # there was no change
     change(editor, {"idle_timeout": 9}, "Silent lines stayed open")
     page.clock.fast_forward(_POLL)
     said = page.locator("[data-live-message='2']")
@@ -93,7 +93,7 @@ def test_a_bar_tells_what_others_change_and_leaves_the_page_as_it_is(
     expect(page.locator("[data-live-message='deleted']")).to_be_visible()
 
 
-def test_no_bar_tells_what_one_did_oneself_on_this_page(page: Page) -> None:
+def test_no_banner_reports_an_own_change(page: Page) -> None:
     page.clock.install()
     page.goto(AT)
     control(page, TEMPERATURE).fill("0.25")
@@ -105,7 +105,7 @@ def test_no_bar_tells_what_one_did_oneself_on_this_page(page: Page) -> None:
     expect(page.locator("[data-live-message]")).to_have_count(0)
 
 
-def test_the_bar_says_that_a_session_has_ended(page: Page, admin: httpx.Client) -> None:
+def test_the_banner_reports_that_the_session_has_ended(page: Page, admin: httpx.Client) -> None:
     page.clock.install()
     page.goto(AT)
     (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "admin key"]
@@ -117,9 +117,7 @@ def test_the_bar_says_that_a_session_has_ended(page: Page, admin: httpx.Client) 
 # -- a long past
 
 
-def test_older_changes_come_into_the_history_as_one_reads_on(
-    page: Page, editor: httpx.Client
-) -> None:
+def test_older_changes_load_while_scrolling_the_history(page: Page, editor: httpx.Client) -> None:
     for number in range(60):
         change(editor, {"idle_timeout": number})
     page.goto(f"{AT}/history")
@@ -150,7 +148,7 @@ def test_the_slider_shows_each_version_as_it_is_moved(page: Page, editor: httpx.
 # -- single keys
 
 
-def test_single_keys_lead_where_their_list_says_and_never_while_one_types(page: Page) -> None:
+def test_single_keys_do_what_their_list_says_and_nothing_while_typing(page: Page) -> None:
     page.goto(AT)
     control(page, "/name").press("h")
     expect(page).to_have_url(re.compile(f"{AT}$"))

@@ -42,7 +42,7 @@ def test_no_page_reaches_another_organizations_assistant(
 
 @pytest.mark.usefixtures("assistant")
 @pytest.mark.parametrize(("verb", "path"), _WITH_AN_ID)
-def test_an_address_whose_id_is_none_is_not_found(
+def test_an_address_with_an_invalid_id_is_not_found(
     administrator: Browser, server: Server, organization: Organization, verb: str, path: str
 ) -> None:
     """Also where the API has a route of that name."""
@@ -69,15 +69,15 @@ def test_control_without_the_check_an_id_names_another_route(
 @pytest.mark.parametrize(
     "path", [path for verb, path in PAGES if verb == "GET" and "{version}" in path]
 )
-def test_a_version_that_is_none_is_a_refusal(administrator: Browser, path: str) -> None:
+def test_an_invalid_version_in_an_address_is_refused(administrator: Browser, path: str) -> None:
     for text in _NO_ID:
         answer = administrator.get(path.format(assistant_id=1, version=text))
         assert answer.status_code in (404, 422), text
 
 
-def test_a_part_with_a_slash_in_it_does_not_lead_to_another_path() -> None:
-    nobody: Any = None  # who is not asked for
-    client = api_client.ApiClient(nobody, nobody)
+def test_a_segment_with_a_slash_does_not_name_another_path() -> None:
+    unused: Any = None  # the answer needs neither a request nor a principal
+    client = api_client.ApiClient(unused, unused)
     answer = asyncio.run(client.get(f"/assistants/{api_client.segment('1/versions')}"))
     assert answer.status == 404
 
@@ -96,7 +96,7 @@ def test_what_a_page_reads_stays_in_the_organization(
     assert any(str(organization.id) in one.bound for one in ours)
 
 
-def test_a_change_made_at_the_console_is_the_keys_own(
+def test_a_change_in_the_console_is_recorded_as_the_keys(
     operator: Browser, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     at = f"/assistants/{assistant['id']}"

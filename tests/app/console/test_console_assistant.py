@@ -58,7 +58,7 @@ def test_a_viewer_reads_and_may_not_change(
 
 
 @pytest.mark.parametrize("below", ["", "/status", "/duplicate", "/delete"])
-def test_another_organizations_assistant_is_missing(
+def test_another_organizations_assistant_is_not_found(
     stranger: Browser, operator: Browser, at: str, below: str
 ) -> None:
     form = {"base_version": 1, "is_active": "false", "/description": "Ours", "etag": '"1"'}
@@ -68,13 +68,13 @@ def test_another_organizations_assistant_is_missing(
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "99999999999", "%00"])
-def test_what_is_no_assistant_is_said_on_a_page(operator: Browser, number: str) -> None:
+def test_an_invalid_assistant_id_shows_an_error(operator: Browser, number: str) -> None:
     answer = operator.get(f"/assistants/{number}")
     assert answer.status_code in (404, 422)
     assert "message bad" in answer.text
 
 
-def test_what_somebody_wrote_into_any_text_is_shown_as_text(
+def test_markup_in_any_text_is_shown_as_text(
     reader: Browser, operator: Browser, editor: httpx.Client
 ) -> None:
     script = "</textarea></title><script>alert(1)</script>\u202e"
@@ -92,7 +92,7 @@ def test_what_somebody_wrote_into_any_text_is_shown_as_text(
 
 
 @pytest.mark.parametrize("below", ["/status", "/delete"])
-def test_what_was_changed_since_it_was_seen_is_neither_switched_nor_deleted(
+def test_an_assistant_that_was_changed_meanwhile_is_neither_switched_nor_deleted(
     operator: Browser, editor: httpx.Client, at: str, below: str
 ) -> None:
     form = {"is_active": "false", "etag": field(operator.get(at).text, "etag")}
@@ -105,7 +105,7 @@ def test_what_was_changed_since_it_was_seen_is_neither_switched_nor_deleted(
     assert operator.submit(at + below, form).status_code == 303
 
 
-def test_a_policy_that_wants_conditions_is_met_by_every_form(
+def test_every_form_meets_a_policy_that_requires_conditions(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     admin.put(POLICY, json={"require_condition": True})

@@ -18,7 +18,7 @@ def names(answer: httpx.Response) -> list[str]:
     return [html.unescape(name) for _, name in _ROW.findall(answer.text)]
 
 
-def test_the_list_says_who_changed_what_last_when_and_why(
+def test_the_list_shows_each_last_change_with_its_author_time_and_reason(
     editor: httpx.Client, reader: Browser
 ) -> None:
     made = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
@@ -54,13 +54,15 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
 @pytest.mark.parametrize(
     "query", [{"skip": "-1"}, {"skip": "x"}, {"sort": "size"}, {"search": "x" * 201}]
 )
-def test_what_cannot_be_listed_is_said_on_a_page(reader: Browser, query: dict[str, str]) -> None:
+def test_an_invalid_query_of_the_list_shows_an_error(
+    reader: Browser, query: dict[str, str]
+) -> None:
     answer = reader.get("/", params=query)
     assert answer.status_code == 422
     assert re.search(r"class=\"message bad\">\w+: \w+ should ", answer.text)
 
 
-def test_an_operator_makes_an_assistant_once_however_often_they_click(operator: Browser) -> None:
+def test_a_double_click_creates_one_assistant(operator: Browser) -> None:
     form = operator.get("/assistants/new").text
     fields = {
         "name": "Recall", "description": "", "once": field(form, "once"),
@@ -72,14 +74,14 @@ def test_an_operator_makes_an_assistant_once_however_often_they_click(operator: 
     assert names(operator.get("/")) == ["Recall"]
 
 
-def test_a_name_that_is_too_long_is_said_beside_what_was_typed(operator: Browser) -> None:
+def test_a_name_that_is_too_long_shows_an_error_and_keeps_the_form(operator: Browser) -> None:
     answer = operator.submit("/assistants/new", {"name": "x" * 101, "description": "Kept"})
     assert answer.status_code == 422
     assert 'role="alert">Name: ' in answer.text
     assert field(answer.text, "description") == "Kept"
 
 
-def test_a_viewer_sees_no_button_and_may_not_do_what_it_does(
+def test_a_viewer_is_offered_no_new_assistant_and_cannot_create_one(
     reader: Browser, operator: Browser
 ) -> None:
     assert "/assistants/new" not in reader.get("/").text
@@ -91,7 +93,7 @@ def test_a_viewer_sees_no_button_and_may_not_do_what_it_does(
     assert operator.submit("/assistants/new", {"name": "Mine"}).status_code == 303
 
 
-def test_a_deleted_assistant_is_found_among_the_deleted_and_brought_back(
+def test_a_deleted_assistant_is_listed_as_deleted_and_can_be_restored(
     operator: Browser, reader: Browser, editor: httpx.Client, admin: httpx.Client
 ) -> None:
     made = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
@@ -113,7 +115,9 @@ def test_a_deleted_assistant_is_found_among_the_deleted_and_brought_back(
     assert (last["action"], last["details"]["reason"]) == ("restore", "Not moved")
 
 
-def test_what_somebody_wrote_is_shown_as_text(editor: httpx.Client, reader: Browser) -> None:
+def test_markup_in_a_name_is_shown_as_text_in_the_list(
+    editor: httpx.Client, reader: Browser
+) -> None:
     script = "<script>alert(1)</script>"
     editor.post(ASSISTANTS, json={"name": script, "description": f'"{script}'})
     answer = reader.get("/")
@@ -121,7 +125,7 @@ def test_what_somebody_wrote_is_shown_as_text(editor: httpx.Client, reader: Brow
     assert script not in answer.text
 
 
-def test_a_sparkline_is_drawn_to_scale_and_said_in_words() -> None:
+def test_a_sparkline_is_drawn_to_scale_and_described_in_words() -> None:
     days = [{"day": "2026-03-01", "changes": 4}, {"day": "2026-03-03", "changes": 1}]
     line = draw("2026-02-28", "2026-03-04", days)
     assert line.width == 10

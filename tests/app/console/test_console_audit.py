@@ -35,7 +35,7 @@ def logged(client: httpx.Client, **query: Any) -> list[int]:
 
 
 @pytest.mark.parametrize("address", _ADDRESSES)
-def test_only_admins_are_led_to_their_pages_and_only_they_get_there(
+def test_only_admins_see_the_links_to_admin_pages_and_can_open_them(
     administrator: Browser, operator: Browser, address: str
 ) -> None:
     link = f'href="{address}"'
@@ -57,7 +57,7 @@ def test_an_editor_gets_no_export_key_or_checkpoint(
         assert administrator.get(f"/audit/{name}").status_code == 200
 
 
-def test_the_log_tells_who_did_what_when_and_why(
+def test_the_log_shows_each_event_with_its_author_and_reason(
     administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     at = f"{ASSISTANTS}/{assistant['id']}"
@@ -74,7 +74,7 @@ def test_the_log_tells_who_did_what_when_and_why(
     assert "sk-secret" not in text
 
 
-def test_the_log_is_filtered_by_what_the_address_says_and_paged(
+def test_the_log_is_filtered_by_the_address_and_paged(
     administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     for number in range(60):
@@ -95,7 +95,7 @@ def test_the_log_is_filtered_by_what_the_address_says_and_paged(
     ("name", "value"),
     [("start_date", "yesterday"), ("user_id", "Ada"), ("cursor", "x"), ("resource_id", "x" * 201)],
 )
-def test_what_cannot_be_sought_is_said_on_a_page(
+def test_an_invalid_filter_of_the_log_shows_an_error(
     administrator: Browser, name: str, value: str
 ) -> None:
     answer = administrator.get("/audit", params={name: value})
@@ -103,7 +103,7 @@ def test_what_cannot_be_sought_is_said_on_a_page(
     assert 'class="message bad"' in answer.text
 
 
-def test_the_page_exports_what_the_api_exports_by_the_pages_filters(
+def test_the_page_exports_the_same_bytes_as_the_api(
     administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     editor.patch(f"{ASSISTANTS}/{assistant['id']}", json={"idle_timeout": 7})
@@ -138,16 +138,14 @@ def test_an_export_is_compressed_once(administrator: Browser, coding: str, opene
     assert b'"sequence":1,' in opened(body)
 
 
-def test_an_export_that_cannot_be_made_is_said_on_a_page(administrator: Browser) -> None:
+def test_an_unknown_export_format_shows_an_error(administrator: Browser) -> None:
     answer = administrator.get("/audit/export", params={"format": "pdf"})
     assert (answer.status_code, answer.headers["content-type"][:9]) == (422, "text/html")
     assert "content-disposition" not in answer.headers
 
 
 @pytest.mark.usefixtures("assistant")
-def test_what_the_page_gives_away_is_verified_offline(
-    administrator: Browser, tmp_path: Path
-) -> None:
+def test_the_downloads_of_the_page_verify_offline(administrator: Browser, tmp_path: Path) -> None:
     for name, address in (
         ("checkpoint.txt", "/audit/checkpoint.txt"), ("audit.ndjson", "/audit/export"),
         ("audit-key.json", "/audit/audit-key.json"),
@@ -167,7 +165,7 @@ def test_what_the_page_gives_away_is_verified_offline(
     [({"resource_type": "api_key"}, "Resource type"), ({"resource_id": "1"}, "Resource ID"),
      ({"user_id": "1"}, "User ID")],
 )  # fmt: skip
-def test_an_export_that_holds_more_than_the_page_says_so(
+def test_the_page_names_the_filters_that_an_export_ignores(
     administrator: Browser, query: dict[str, str], said: str
 ) -> None:
     page = administrator.get("/audit", params=query).text

@@ -26,60 +26,60 @@ def ask(browser: Browser, page: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("below", PAGES)
-def test_every_page_of_an_assistant_is_told_of_the_next_change_and_of_none_before(
+def test_every_page_of_an_assistant_reports_the_next_change_and_no_earlier_one(
     operator: Browser, admin: httpx.Client, at: str, below: str
 ) -> None:
     page = operator.get(at + below).text
     quiet = ask(operator, page)
     assert (quiet.status_code, quiet.content) == (204, b"")
     change(admin, at, {"idle_timeout": 9}, "Slower")
-    told = ask(operator, page)
-    assert (told.status_code, "etag" in told.headers) == (200, False)  # a page has none
+    message = ask(operator, page)
+    assert (message.status_code, "etag" in message.headers) == (200, False)  # a page has none
     for said in ("<b><bdi>admin key</bdi></b>", "<bdi>Slower</bdi>", f'href="{at}/versions/3"'):
-        assert said in told.text
+        assert said in message.text
     assert ask(operator, operator.get(at + below).text).status_code == 204  # the control: reloaded
 
 
-def test_a_page_that_shows_no_assistant_has_no_bar(operator: Browser, at: str) -> None:
+def test_a_page_without_an_assistant_has_no_banner(operator: Browser, at: str) -> None:
     for address in ("/", "/assistants/new", "/assistants/99999"):
         assert not _BAR.findall(operator.get(address).text)
     assert _BAR.findall(operator.get(at).text)  # the control
 
 
-def test_ones_own_change_is_on_the_page_that_comes_after_it(operator: Browser, at: str) -> None:
+def test_the_page_after_an_own_change_shows_it_without_a_banner(operator: Browser, at: str) -> None:
     before = operator.get(at).text
     assert operator.submit(at, {"base_version": 2, "/idle_timeout": "8"}).status_code == 303
     assert ask(operator, operator.get(at).text).status_code == 204
-    assert ask(operator, before).status_code == 200  # the control: the page before it is told
+    assert ask(operator, before).status_code == 200  # the control: the earlier page
 
 
-def test_more_changes_than_one_are_counted_and_compared(
+def test_several_changes_are_counted_and_can_be_compared(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     page = operator.get(at).text
     for number in range(10, 13):
         change(admin, at, {"idle_timeout": number}, f"To {number}")
-    told = ask(operator, page).text
-    assert f'href="{at}/compare?from=2&amp;to=5">3 changes</a>' in told
-    assert "<bdi>To 12</bdi>" in told
-    assert "To 11" not in told
+    message = ask(operator, page).text
+    assert f'href="{at}/compare?from=2&amp;to=5">3 changes</a>' in message
+    assert "<bdi>To 12</bdi>" in message
+    assert "To 11" not in message
 
 
-def test_what_others_wrote_is_text_in_the_bar(
+def test_markup_in_a_reason_is_text_in_the_banner(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     page = operator.get(at).text
     change(admin, at, {"idle_timeout": 9}, "<script>alert(1)</script>\u202e")
-    told = ask(operator, page).text
-    assert r"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in told
-    assert "<script" not in told
+    message = ask(operator, page).text
+    assert r"<bdi>&lt;script&gt;alert(1)&lt;/script&gt;\u202e</bdi>" in message
+    assert "<script" not in message
     # The control: as the template would have it, were nothing escaped.
     last = admin.get(f"/api/v1{at}/versions/3").json()
     raw = templates.overlay(autoescape=False).get_template("live.html")
     assert "<script>alert(1)" in raw.render(assistant={"id": 1}, last=last, since=0)
 
 
-def test_an_undo_by_somebody_else_is_called_what_it_is(
+def test_an_undo_by_another_is_reported_as_an_undo(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     page = operator.get(at).text
@@ -87,7 +87,7 @@ def test_an_undo_by_somebody_else_is_called_what_it_is(
     assert "(undid version 2)" in ask(operator, page).text
 
 
-def test_an_assistant_that_was_deleted_is_said_to_be_and_told_of_again_when_restored(
+def test_a_deletion_and_then_a_restoration_are_reported(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     page = operator.get(at).text
@@ -99,7 +99,7 @@ def test_an_assistant_that_was_deleted_is_said_to_be_and_told_of_again_when_rest
     assert 'data-live-message="4"' in ask(operator, page).text
 
 
-def test_the_bar_of_a_session_that_has_ended_is_led_to_sign_in(
+def test_the_banner_of_an_ended_session_leads_to_sign_in(
     server: Server, admin: httpx.Client, at: str
 ) -> None:
     made = admin.post("/api/v1/users/me/api-keys", json={"name": "short-lived"}).json()
@@ -115,6 +115,6 @@ def test_the_bar_of_a_session_that_has_ended_is_led_to_sign_in(
 
 
 @pytest.mark.parametrize("known", ["-1", "x"])
-def test_a_version_that_is_none_is_refused(operator: Browser, at: str, known: str) -> None:
+def test_an_invalid_known_version_is_refused(operator: Browser, at: str, known: str) -> None:
     assert operator.get(f"{at}/live", params={"known": known}).status_code == 422
     assert operator.get(f"{at}/live").status_code == 200  # the control: without one

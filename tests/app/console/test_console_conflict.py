@@ -26,7 +26,7 @@ def sent_back(page: str) -> dict[str, Any]:
     return {name: html.unescape(text) for name, text in kept} | versions
 
 
-def test_two_who_change_one_field_are_asked_and_never_overwrite(
+def test_two_edits_of_one_field_ask_for_a_choice_and_overwrite_nothing(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     theirs = {"llm_settings": {"temperature": 0.9}, "change_description": "Livelier"}
@@ -69,7 +69,7 @@ def test_a_second_conflict_keeps_what_was_chosen_on_the_first(
     assert (found["idle_timeout"], found["max_idle_messages"]) == (value, 5)
 
 
-def test_a_secret_that_was_is_not_offered_and_not_taken(
+def test_the_original_of_a_secret_is_neither_offered_nor_accepted(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     path = "/llm_provider_config/api_key"
@@ -81,7 +81,7 @@ def test_a_secret_that_was_is_not_offered_and_not_taken(
     offered = re.findall(rf'name="choice:{path}" value="(\w+)"', clashed.text)
     assert offered == ["theirs", "yours"]
     (again,) = re.findall(rf'<input type="password" name="{path}"[^>]*>', clashed.text)
-    assert "required" not in again  # or nobody could choose theirs
+    assert "required" not in again  # or theirs could not be chosen
     assert 'autocomplete="new-password"' in again
     over = form | {"over_version": 3}
     refused = operator.submit(at, over | {f"choice:{path}": "base"})
@@ -95,7 +95,7 @@ def test_a_secret_that_was_is_not_offered_and_not_taken(
     assert now(admin, at)["version"] == 4
 
 
-def test_theirs_leaves_a_record_away_that_others_took_away(
+def test_theirs_keeps_a_record_removed_that_others_removed(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     path = "/stt_settings/flux_config/eot_threshold"
@@ -116,7 +116,7 @@ def test_theirs_leaves_a_record_away_that_others_took_away(
 
 @pytest.mark.parametrize("choice", ["theirs", "base"])
 @pytest.mark.parametrize("path", ["", "x", "/idle_timeout/x", "/id", "/webhook_headers/x/y", "//"])
-def test_a_choice_for_what_is_no_field_is_none(
+def test_a_choice_for_a_path_that_is_no_field_is_ignored(
     operator: Browser, admin: httpx.Client, at: str, path: str, choice: str
 ) -> None:
     form = {"base_version": 1, "/idle_timeout": "9", f"choice:{path}": choice}
@@ -125,7 +125,7 @@ def test_a_choice_for_what_is_no_field_is_none(
     assert now(admin, at)["idle_timeout"] == (9 if status == 303 else None)
 
 
-def test_yours_needs_a_secret_to_be_typed_again(
+def test_choosing_your_secret_requires_typing_it_again(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     path = "/llm_provider_config/api_key"

@@ -106,11 +106,11 @@ def saved(story: Given, form: Form, read: Given | None = None) -> Changes:
 @st.composite
 def stories(draw: st.DrawFn) -> Given:
     """An assistant with settings of any kind, secrets among them, and texts of many lines."""
-    told = given().after(create(draw(bodies())))
+    story = given().after(create(draw(bodies())))
     for body in (draw(secret_bodies()), {"llm_settings": {"system_prompt": draw(_TEXTS_OF_LINES)}}):
         with suppress(InvalidSettings):
-            told = told.after(patch(body))
-    return told
+            story = story.after(patch(body))
+    return story
 
 
 def _replaced_line(draw: st.DrawFn, text: str) -> str:
@@ -121,8 +121,8 @@ def _replaced_line(draw: st.DrawFn, text: str) -> str:
 
 
 @st.composite
-def made_of(draw: st.DrawFn, one: Field, stored: Any, other: Any) -> tuple[str, Any]:
-    """What somebody types into a field, and the value that they mean by it."""
+def edits_of(draw: st.DrawFn, one: Field, stored: Any, other: Any) -> tuple[str, Any]:
+    """A text to type into a field, and the value that it stands for."""
     match one.kind:
         case "long" if isinstance(stored, str) and draw(st.booleans()):
             value: Any = _replaced_line(draw, stored)
@@ -183,7 +183,7 @@ def _one_field_alone(story: Given, other: Tree, data: st.DataObject) -> None:
     ]
     one = data.draw(st.sampled_from(differing * 5 + found), label="field")
     stored, another = (_value_at(tree, one.path) for tree in (settings, others))
-    text, value = data.draw(made_of(one, stored, another), label="typed")
+    text, value = data.draw(edits_of(one, stored, another), label="typed")
     assume(one.kind != "text" or not _END.search(text))  # it has one line
     assume(value is not None or one.nullable)
     assume(one.kind != "lines" or (all(value or ()) and not any(map(_END.search, value or ()))))
@@ -218,9 +218,7 @@ _FREE = {"one": 1, "none": 0, "real": 1.0, "text": " x\r\n ", "list": [1, "b "],
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/custom_settings", "/llm_provider_config/custom_config"])
-def test_a_member_that_is_edited_is_the_change_and_its_siblings_stay(
-    path: str, member: str, value: Any
-) -> None:
+def test_an_edited_member_is_the_only_change(path: str, member: str, value: Any) -> None:
     story = given().after(create(pointers.put({}, path, _FREE)))
     shown = shown_of(story)
     _, form = opened(shown, path)
@@ -232,7 +230,7 @@ def test_a_member_that_is_edited_is_the_change_and_its_siblings_stay(
     assert same(msgspec.to_builtins(saved(story, form)), msgspec.to_builtins(tree))
 
 
-def test_a_member_that_is_taken_out_is_gone_and_its_siblings_stay() -> None:
+def test_a_removed_member_is_the_only_change() -> None:
     story = given().after(create({"custom_settings": _FREE}))
     shown = shown_of(story)
     _, form = opened(shown, "/custom_settings")
@@ -242,7 +240,7 @@ def test_a_member_that_is_taken_out_is_gone_and_its_siblings_stay() -> None:
 
 @configured(max_examples=25, deadline=None)
 @for_all(st.dictionaries(PLAIN_NAMES, FREE_VALUES, min_size=2), FREE_VALUES, FREE_VALUES)
-def test_what_others_made_of_a_sibling_meanwhile_stays(free: Tree, mine: Any, theirs: Any) -> None:
+def test_a_change_by_others_of_a_sibling_is_kept(free: Tree, mine: Any, theirs: Any) -> None:
     path = "/llm_provider_config/custom_config"
     one, other, *_ = free
     read = given().after(create(pointers.put({}, path, free)))
@@ -273,7 +271,7 @@ def _setting(story: Given, path: str, value: Any) -> ChangeSettings:
 
 @configured(max_examples=30, deadline=None)
 @for_all(pairs_of_trees(), pairs_of_trees(), st.data())
-def test_each_path_gets_the_value_that_was_chosen_for_it(
+def test_each_path_gets_its_chosen_value(
     one: tuple[Tree, Tree], two: tuple[Tree, Tree], data: st.DataObject
 ) -> None:
     (shown, mine), (_, theirs) = one, two
@@ -311,7 +309,9 @@ def test_each_path_gets_the_value_that_was_chosen_for_it(
         ("/webhook_url", "https://example.com/\r\n", "long"),
     ],
 )
-def test_what_no_rule_of_today_allows_is_shown_and_stays(path: str, value: Any, kind: str) -> None:
+def test_a_value_that_todays_rules_refuse_is_shown_and_kept(
+    path: str, value: Any, kind: str
+) -> None:
     shown = pointers.put(shown_of(given().after(create({}))), path, value)
     found, form = opened(shown, path)
     (one,) = (field for field in found if field.path == path)
@@ -334,13 +334,13 @@ def test_what_no_rule_of_today_allows_is_shown_and_stays(path: str, value: Any, 
         ("/custom_settings", "{}", {}), ("/llm_settings/welcome_message", " ", " "),
     ],
 )  # fmt: skip
-def test_a_text_is_the_value_that_it_writes(path: str, text: str, value: Any) -> None:
+def test_a_text_is_read_as_its_value(path: str, text: str, value: Any) -> None:
     shown = shown_of(given().after(create({})))
     (one,) = (field for field in fields.all_fields(shown) if field.path == path)
     assert same(edited_value(one, {path: [text]}), value)
 
 
-def test_a_form_with_more_edits_than_operations_is_sent_by_settings() -> None:
+def test_a_form_with_more_edits_than_operations_is_sent_as_whole_settings() -> None:
     many = {f"name {number}": number for number in range(1200)}
     story = given().after(create({"custom_settings": many | {"stays": [1.0]}}))
     shown = shown_of(story)

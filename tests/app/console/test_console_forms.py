@@ -20,7 +20,7 @@ _WRITING = [(verb, path) for verb, path in PAGES if verb == "POST" and path != "
 
 @pytest.mark.usefixtures("assistant")
 @pytest.mark.parametrize(("verb", "path"), _WRITING)
-def test_every_form_needs_the_sessions_token_and_this_site(
+def test_every_form_must_carry_the_sessions_token_and_come_from_this_site(
     server: Server, organization: Organization, administrator: Browser, verb: str, path: str
 ) -> None:
     assert verb == "POST"
@@ -34,7 +34,7 @@ def test_every_form_needs_the_sessions_token_and_this_site(
 
 
 @pytest.mark.parametrize(("size", "where"), [(100, "loop"), (100_000, "thread")])
-def test_a_long_form_is_read_beside_the_loop(
+def test_a_long_form_is_read_in_a_thread(
     operator: Browser, monkeypatch: pytest.MonkeyPatch, size: int, where: str
 ) -> None:
     readers = []
@@ -101,7 +101,7 @@ def test_a_form_of_another_site_is_refused(
 @pytest.mark.parametrize(
     "body", [b"key=%ff", b"\xff", b"&".join([b"a=1"] * 3000)], ids=["utf-8", "ascii", "many"]
 )
-def test_a_form_that_cannot_be_read_is_said_so(browser: Browser, body: bytes) -> None:
+def test_an_unreadable_form_shows_an_error(browser: Browser, body: bytes) -> None:
     answer = browser.client.post(
         "/sign-in", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
     )
@@ -109,12 +109,12 @@ def test_a_form_that_cannot_be_read_is_said_so(browser: Browser, body: bytes) ->
     assert "Input should be a form" in answer.text
 
 
-def test_a_form_that_is_too_long_is_said_so(browser: Browser) -> None:
+def test_a_form_that_is_too_long_shows_an_error(browser: Browser) -> None:
     answer = browser.post("/sign-in", {"key": "x" * 5_000_000})
     assert answer.status_code == 413
     assert "<h1>" in answer.text
 
 
-def test_somebody_who_is_not_signed_in_may_send_little(browser: Browser) -> None:
+def test_a_form_without_a_session_must_be_short(browser: Browser) -> None:
     assert browser.post("/sign-in", {"key": "x" * 17_000}).status_code == 413
     assert browser.post("/sign-in", {"key": "x" * 16_000}).status_code == 401  # the control

@@ -9,7 +9,7 @@ from tests.conftest import Organization, Server
 from tests.console import Browser
 
 
-def test_every_answer_has_the_headers_that_keep_a_page_to_itself(
+def test_every_answer_has_the_security_headers(
     browser: Browser, organization: Organization
 ) -> None:
     browser.sign_in(organization.viewer)
@@ -27,7 +27,7 @@ def test_every_answer_has_the_headers_that_keep_a_page_to_itself(
     assert browser.get(style).headers["content-type"] == "text/css; charset=utf-8"
 
 
-def test_pages_are_compressed_and_the_api_is_as_it_was(
+def test_pages_are_compressed_and_the_api_is_not(
     server: Server, browser: Browser, organization: Organization
 ) -> None:
     browser.sign_in(organization.viewer)
@@ -36,7 +36,7 @@ def test_pages_are_compressed_and_the_api_is_as_it_was(
         assert "content-encoding" not in client.get("/api/v1/assistants/providers").headers
 
 
-def test_pages_are_compressed_the_fastest_way_that_there_is(browser: Browser) -> None:
+def test_pages_are_compressed_at_the_fastest_level(browser: Browser) -> None:
     with browser.client.stream("GET", "/sign-in") as answer:
         compressed = b"".join(answer.iter_raw())
     assert gzip.decompress(compressed).startswith(b"<!doctype html>")

@@ -22,7 +22,7 @@ def versions(answer: httpx.Response) -> list[int]:
     return [int(number) for number in _VERSIONS.findall(answer.text)]
 
 
-def test_the_timeline_tells_who_when_why_and_where_newest_first(
+def test_the_timeline_shows_each_change_newest_first(
     reader: Browser, viewer: httpx.Client, at: str
 ) -> None:
     answer = reader.get(f"{at}/history")
@@ -34,7 +34,7 @@ def test_the_timeline_tells_who_when_why_and_where_newest_first(
     assert "sk-" not in answer.text
 
 
-def test_the_timeline_is_filtered_by_what_the_address_says(reader: Browser, at: str) -> None:
+def test_the_timeline_is_filtered_by_the_address(reader: Browser, at: str) -> None:
     history = f"{at}/history"
     assert versions(reader.get(history, params={"path": "/llm_settings"})) == [5, 4, 2]
     assert versions(reader.get(history, params={"actor": "admin key"})) == [5, 3]
@@ -45,7 +45,7 @@ def test_the_timeline_is_filtered_by_what_the_address_says(reader: Browser, at: 
     assert "RFC 3339" in refused.text
 
 
-def test_names_and_reasons_turn_nothing_around_them(
+def test_names_and_reasons_cannot_turn_the_text_around_them(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
     turned, shown = "\u202eboth", r"\u202eboth"
@@ -59,7 +59,7 @@ def test_names_and_reasons_turn_nothing_around_them(
     assert f"<bdi>{shown}</bdi></a>" in reader.get("/").text
 
 
-def test_older_changes_are_a_page_away_without_script(
+def test_older_changes_are_on_the_next_page_without_script(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
     for number in range(30):
@@ -81,7 +81,7 @@ def test_a_text_is_compared_by_words_and_a_number_as_before_and_after(
     assert "<del>1.0</del> → <ins>1.5</ins>" in plain(reader.get(f"{at}/versions/3"))
 
 
-def test_an_object_is_shown_with_what_it_holds(
+def test_an_object_is_shown_with_its_members(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
     holds: list[dict[str, Any]] = [{"a": {"b": 1}}, {"a": None, "c": {}}]
@@ -133,7 +133,7 @@ def test_another_organizations_history_is_missing(
 
 @pytest.mark.parametrize("version", ["0", "x", "99", "latest", "1e9", "-1"])
 @pytest.mark.parametrize("kind", ["undo", "rollback", "versions"])
-def test_what_is_no_version_is_said_on_a_page(
+def test_an_invalid_version_shows_an_error(
     operator: Browser, at: str, kind: str, version: str
 ) -> None:
     answer = operator.get(f"{at}/{kind}/{version}")
@@ -152,7 +152,7 @@ def columns(answer: httpx.Response) -> dict[str, str]:
     return dict(plain_texts)
 
 
-def test_side_by_side_the_left_has_what_went_and_the_right_what_came(
+def test_side_by_side_the_left_shows_deletions_and_the_right_insertions(
     reader: Browser, at: str
 ) -> None:
     by_words = columns(reader.get(f"{at}/versions/5", params={"view": "side"}))
@@ -165,14 +165,14 @@ def test_side_by_side_the_left_has_what_went_and_the_right_what_came(
     assert numbers == {"before": "Before <del>1.0</del>", "after": "After <ins>1.5</ins>"}
 
 
-def test_side_by_side_a_rotated_secret_is_as_hidden(reader: Browser, at: str) -> None:
+def test_side_by_side_a_rotated_secret_stays_hidden(reader: Browser, at: str) -> None:
     answer = reader.get(f"{at}/versions/7", params={"view": "side"})
     assert not columns(answer)
     assert "Replaced by another secret" in plain(answer)
     assert "sk-" not in answer.text
 
 
-def test_the_view_stays_while_one_goes_from_change_to_change(reader: Browser, at: str) -> None:
+def test_the_view_is_kept_from_change_to_change(reader: Browser, at: str) -> None:
     side = reader.get(f"{at}/versions/5", params={"view": "side"}).text
     assert f'href="{at}/versions/4?view=side"' in side
     assert f'href="{at}/versions/6?view=side"' in side
@@ -185,7 +185,7 @@ def test_the_view_stays_while_one_goes_from_change_to_change(reader: Browser, at
 
 
 @pytest.mark.parametrize("view", ["", "?view=", "?view=inline", "?view=SIDE"])
-def test_changes_are_shown_inline_but_where_the_address_says_otherwise(
+def test_changes_are_shown_inline_unless_the_address_says_otherwise(
     reader: Browser, at: str, view: str
 ) -> None:
     answer = reader.get(f"{at}/versions/5{view}")
@@ -194,7 +194,7 @@ def test_changes_are_shown_inline_but_where_the_address_says_otherwise(
     assert columns(reader.get(f"{at}/versions/5?view=side"))  # the control
 
 
-def test_what_the_script_appends_is_marked_on_every_page_of_the_timeline(
+def test_every_page_of_the_timeline_marks_the_entries_for_the_script(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
     for number in range(30):

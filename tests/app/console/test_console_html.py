@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.browsers import PAGES, TEMPERATURE, told
+from tests.browsers import PAGES, TEMPERATURE, organization_full_of
 from tests.conftest import ASSISTANTS, Server
 from tests.console import Browser, field
 from tests.html_rules import faults
@@ -18,13 +18,13 @@ _AT = "/assistants/1"
 @pytest.fixture(scope="module")
 def pages(server: Server) -> dict[str, str]:
     """All pages as an admin gets them, and some as a viewer does, over settings full of text."""
-    organization = told(server, _TEXT)
+    organization = organization_full_of(server, _TEXT)
     found = {}
-    with Browser(server.url) as nobody:
-        found["sign in, refused"] = nobody.post("/sign-in", {"key": "bks_wrong"}).text
-        found["sign in"] = nobody.get("/sign-in").text
+    with Browser(server.url) as visitor:
+        found["sign in, refused"] = visitor.post("/sign-in", {"key": "bks_wrong"}).text
+        found["sign in"] = visitor.get("/sign-in").text
         elsewhere = {"sec-fetch-site": "cross-site"}
-        found["go on"] = nobody.get(_AT, headers=elsewhere).text
+        found["continue"] = visitor.get(_AT, headers=elsewhere).text
     with Browser(server.url) as viewer:
         viewer.sign_in(organization.viewer)
         for name in ("assistant", "assistants, deleted", "change", "keys", "policy"):

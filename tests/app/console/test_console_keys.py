@@ -32,7 +32,7 @@ def test_a_new_key_is_shown_once_and_works_as_it_was_made(
         assert client.post(ASSISTANTS, json={"name": "x"}).status_code == 403
 
 
-def test_a_key_is_renamed_revoked_and_switched_on_again(
+def test_a_key_is_renamed_revoked_and_activated(
     server: Server, administrator: Browser, admin: httpx.Client, organization: Organization
 ) -> None:
     (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "viewer key"]
@@ -45,7 +45,7 @@ def test_a_key_is_renamed_revoked_and_switched_on_again(
             assert viewer.get(ASSISTANTS).status_code == status
 
 
-def test_who_revokes_the_key_of_their_session_is_signed_out(
+def test_revoking_the_key_of_the_session_signs_out(
     administrator: Browser, admin: httpx.Client
 ) -> None:
     (key,) = [k for k in admin.get("/api/v1/users/me/api-keys").json() if k["name"] == "admin key"]
@@ -60,7 +60,7 @@ def test_who_revokes_the_key_of_their_session_is_signed_out(
     [({"name": "", "role": "viewer"}, "Name: "), ({"name": "x", "role": "owner"}, "Role: "),
      ({"name": "x" * 101, "role": "viewer"}, "Name: ")],
 )  # fmt: skip
-def test_a_key_that_cannot_be_made_is_said_beside_the_form(
+def test_an_invalid_new_key_shows_an_error(
     administrator: Browser, fields: dict[str, str], said: str
 ) -> None:
     answer = administrator.submit("/keys", fields)
@@ -69,6 +69,6 @@ def test_a_key_that_cannot_be_made_is_said_beside_the_form(
     assert not _KEY.search(answer.text)
 
 
-def test_a_key_that_is_not_there_is_not_found(administrator: Browser) -> None:
+def test_an_unknown_key_is_not_found(administrator: Browser) -> None:
     assert administrator.submit("/keys/999", {"name": "x"}).status_code == 404
     assert administrator.submit("/keys/1", {"name": ""}).status_code == 422

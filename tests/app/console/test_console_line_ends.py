@@ -22,7 +22,7 @@ _TEXTS_OF_LINES = st.lists(st.tuples(_CALM, _ENDS), max_size=6).map(
 
 @configured(max_examples=50, deadline=None)
 @for_all(_TEXTS_OF_LINES, _TEXTS_OF_LINES.map(as_typed) | st.text("ab\n", max_size=8))
-def test_a_text_is_what_was_typed_whatever_its_line_ends_were(before: str, typed: str) -> None:
+def test_a_text_is_the_typed_one_apart_from_its_line_ends(before: str, typed: str) -> None:
     assert as_typed(with_line_ends(before, typed)) == typed
     assert with_line_ends(before, as_typed(before)) == before
 

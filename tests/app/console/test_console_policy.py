@@ -10,15 +10,15 @@ from tests.conftest import ASSISTANTS
 from tests.console import Browser, field
 
 
-def demanded(administrator: Browser, **fields: str) -> httpx.Response:
+def save_policy(administrator: Browser, **fields: str) -> httpx.Response:
     form = administrator.get("/policy").text
     return administrator.submit("/policy", {"etag": field(form, "etag")} | fields)
 
 
-def test_what_the_form_demands_is_demanded_and_shown(
+def test_a_saved_policy_applies_and_is_shown(
     administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
-    answer = demanded(
+    answer = save_policy(
         administrator,
         require_reason="on",
         admin_paths="/tts_settings\n/llm_settings/system_prompt\n",
@@ -52,7 +52,7 @@ def test_a_policy_that_a_colleague_changed_meanwhile_is_not_overwritten(
     assert admin.get("/api/v1/policy").json()["require_condition"] is False
 
 
-def test_a_slip_of_the_pen_loses_no_colleagues_policy(
+def test_a_mistyped_path_overwrites_no_colleagues_policy(
     administrator: Browser, admin: httpx.Client
 ) -> None:
     first = field(administrator.get("/policy").text, "etag")
@@ -69,17 +69,19 @@ def test_a_slip_of_the_pen_loses_no_colleagues_policy(
     assert admin.get("/api/v1/policy").json()["admin_paths"] == ["/llm_settings/system_prompt"]
 
 
-def test_a_path_that_is_no_setting_is_said_and_kept_in_the_form(
+def test_an_unknown_path_shows_an_error_and_stays_in_the_form(
     administrator: Browser, admin: httpx.Client
 ) -> None:
-    answer = demanded(administrator, admin_paths="/no_such")
+    answer = save_policy(administrator, admin_paths="/no_such")
     assert answer.status_code == 422
     assert "No such setting" in answer.text
     assert "/no_such</textarea>" in answer.text
     assert admin.get("/api/v1/policy").json()["admin_paths"] == []
 
 
-def test_who_may_not_change_the_policy_reads_it(administrator: Browser, reader: Browser) -> None:
+def test_a_viewer_reads_the_policy_and_cannot_change_it(
+    administrator: Browser, reader: Browser
+) -> None:
     page = reader.get("/policy").text
     assert "<fieldset disabled>" in page
     assert '<button class="primary">' not in page
@@ -90,7 +92,7 @@ def test_who_may_not_change_the_policy_reads_it(administrator: Browser, reader: 
     assert administrator.submit("/policy", form).status_code == 303
 
 
-def test_a_form_offers_no_setting_that_only_admins_change_and_says_where_a_reason_is_needed(
+def test_a_form_marks_the_settings_that_only_admins_change_or_that_require_a_reason(
     administrator: Browser, operator: Browser, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     demands = {
@@ -108,15 +110,15 @@ def test_a_form_offers_no_setting_that_only_admins_change_and_says_where_a_reaso
     assert operator.submit(at, {"base_version": 1, "/idle_timeout": "9"}).status_code == 303
 
 
-def test_a_list_of_the_policy_that_was_left_alone_stays_as_it_is(
+def test_an_unedited_list_of_the_policy_stays_exactly_the_same(
     administrator: Browser, admin: httpx.Client
 ) -> None:
     secret = ["/custom_settings/two words", "/custom_settings/ends \r\nhere"]
     admin.put("/api/v1/policy", json={"secret_paths": secret})
     shown = "\r\n".join(secret)
-    demanded(administrator, secret_paths=shown, admin_paths="/custom_settings/a b")
+    save_policy(administrator, secret_paths=shown, admin_paths="/custom_settings/a b")
     policy = admin.get("/api/v1/policy").json()
     assert policy["secret_paths"] == secret
     assert policy["admin_paths"] == ["/custom_settings/a b"]
-    demanded(administrator, secret_paths=secret[0])  # the control
+    save_policy(administrator, secret_paths=secret[0])  # the control
     assert admin.get("/api/v1/policy").json()["secret_paths"] == secret[:1]

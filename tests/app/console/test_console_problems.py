@@ -7,7 +7,7 @@ import httpx
 from tests.conftest import Server
 
 
-def test_an_address_that_is_none_is_a_page_for_who_reads_pages(server: Server) -> None:
+def test_an_unknown_address_is_answered_with_a_page_to_browsers_alone(server: Server) -> None:
     pages = {"accept": "text/html,application/xhtml+xml"}
     shown = httpx.get(f"{server.url}/no/such", headers=pages)
     assert (shown.status_code, shown.headers["content-type"][:9]) == (404, "text/html")

@@ -14,21 +14,21 @@ from tests.console import Browser, field, plain
 pytestmark = pytest.mark.usefixtures("past")
 
 
-def of_plan(page: str) -> dict[str, Any]:
+def plan_form(page: str) -> dict[str, Any]:
     """The form of a plan, as it is sent where nothing was left out."""
     names = ("etag", "once", "on_conflict", "planned")
     boxes = [html.unescape(path) for path in re.findall(r'name="path" value="([^"]*)"', page)]
     return {name: field(page, name) for name in names} | {"path": boxes}
 
 
-def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
+def test_undo_shows_its_plan_and_then_reverts_one_change_alone(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
     before = viewer.get(f"/api/v1{at}").json()
     planned = operator.get(f"{at}/undo/3")
     assert "<del>1.5</del> → <ins>1.0</ins>" in plain(planned)
     assert viewer.get(f"/api/v1{at}").json() == before  # a plan changes nothing
-    form = of_plan(planned.text)
+    form = plan_form(planned.text)
     answers = [
         operator.submit(f"{at}/undo/3", form | {"change_description": "Too fast"}) for _ in range(2)
     ]
@@ -39,12 +39,12 @@ def test_undo_shows_its_plan_and_then_takes_back_one_change_alone(
     assert "reverted by v8" in operator.get(f"{at}/history").text
 
 
-def test_an_undo_takes_the_chosen_fields_alone(
+def test_an_undo_reverts_the_chosen_settings_alone(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     body = {"idle_timeout": 9, "llm_settings": {"temperature": 0.9}}
     assert editor.patch(f"/api/v1{at}", json=body).is_success
-    form = of_plan(operator.get(f"{at}/undo/8").text)
+    form = plan_form(operator.get(f"{at}/undo/8").text)
     assert sorted(form["path"]) == ["/idle_timeout", "/llm_settings/temperature"]
     none = operator.submit(f"{at}/undo/8", form | {"path": []})
     assert none.status_code == 422
@@ -54,26 +54,26 @@ def test_an_undo_takes_the_chosen_fields_alone(
     assert (found["idle_timeout"], found["llm_settings"]["temperature"]) == (9, 0.2)
 
 
-def test_an_undo_of_what_was_changed_again_asks_what_becomes_of_it(
+def test_an_undo_of_a_setting_that_was_changed_again_asks_for_a_choice(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
     asked = operator.get(f"{at}/undo/4")
     assert "Changed again since" in asked.text
     assert "admin key" in asked.text
     forced = operator.get(f"{at}/undo/4", params={"on_conflict": "force"})
-    form = of_plan(forced.text)
+    form = plan_form(forced.text)
     assert operator.submit(f"{at}/undo/4", form).status_code == 303
     assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
 
 
-def test_a_plan_tells_a_text_by_words(operator: Browser, at: str) -> None:
+def test_a_plan_compares_texts_by_words(operator: Browser, at: str) -> None:
     back, there = plain(operator.get(f"{at}/undo/5")), plain(operator.get(f"{at}/versions/5"))
     for one, other in ((back, "<del>now"), (there, "<del>today")):
         assert other in one
         assert "<del>Greet" not in one
 
 
-def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
+def test_a_rollback_names_the_changes_it_reverts_and_reverts_the_chosen_settings_alone(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
     planned = operator.get(f"{at}/rollback/1")
@@ -89,11 +89,11 @@ def test_going_back_names_whose_work_is_lost_and_takes_the_chosen_fields_alone(
     assert found["llm_provider_config"]["api_key"] == "********"
 
 
-def test_what_only_admins_set_back_stays_and_the_rest_can_be_chosen(
+def test_settings_that_only_admins_change_cannot_be_chosen_in_a_rollback(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     admin.put("/api/v1/policy", json={"admin_paths": ["/tts_settings"]})
-    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    form = plan_form(operator.get(f"{at}/rollback/1").text)
     assert "/tts_settings/speed" not in form["path"]
     assert operator.submit(f"{at}/rollback/1", form).headers["location"] == f"{at}/versions/8"
     found = admin.get(f"/api/v1{at}").json()
@@ -102,10 +102,10 @@ def test_what_only_admins_set_back_stays_and_the_rest_can_be_chosen(
     assert '<button class="primary">' not in operator.get(f"{at}/rollback/1").text
 
 
-def test_a_plan_shown_anew_has_the_choices_that_were_made_and_none_of_what_is_new_in_it(
+def test_a_renewed_plan_keeps_the_choices_and_selects_nothing_new(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
-    form = of_plan(operator.get(f"{at}/rollback/1").text)
+    form = plan_form(operator.get(f"{at}/rollback/1").text)
     form["path"] = ["/llm_settings/temperature"]
     editor.patch(f"/api/v1{at}", json={"idle_timeout": 9})
     again = operator.submit(f"{at}/rollback/1", form)
@@ -114,7 +114,7 @@ def test_a_plan_shown_anew_has_the_choices_that_were_made_and_none_of_what_is_ne
     assert re.findall(r'value="([^"]*)" checked', again.text) == form["path"]
 
 
-def test_a_plan_that_is_out_of_date_is_shown_anew_and_not_applied(
+def test_an_outdated_plan_is_renewed_and_not_applied(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     planned = operator.get(f"{at}/rollback/1")
@@ -150,7 +150,7 @@ def test_a_plan_too_long_for_a_form_is_applied_whole(
 
 
 @pytest.mark.parametrize("name", ["label:stable", "latest", "-1"])
-def test_a_plan_that_was_asked_for_by_a_name_is_of_the_version_it_had_then(
+def test_a_plan_by_a_label_stays_with_the_version_when_the_label_moves(
     operator: Browser, viewer: httpx.Client, editor: httpx.Client, at: str, name: str
 ) -> None:
     def label(version: int) -> None:
@@ -175,7 +175,7 @@ def test_a_plan_that_was_asked_for_by_a_name_is_of_the_version_it_had_then(
 
 @pytest.mark.parametrize(("etag", "status"), [('"ключ"', 422), ('"é"', 412), ("", 422)])
 @pytest.mark.parametrize("kind", ["undo", "rollback"])
-def test_a_tag_that_is_none_takes_nothing_back(
+def test_an_invalid_tag_reverts_nothing(
     operator: Browser, viewer: httpx.Client, at: str, kind: str, etag: str, status: int
 ) -> None:
     form = {"etag": etag, "planned": "1", "path": "/idle_timeout"}
@@ -183,20 +183,20 @@ def test_a_tag_that_is_none_takes_nothing_back(
     assert viewer.get(f"/api/v1{at}").json()["version"] == 7
 
 
-def test_a_reason_that_the_policy_wants_is_asked_for_on_the_plan(
+def test_a_plan_asks_for_the_reason_that_the_policy_requires(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     admin.put("/api/v1/policy", json={"require_reason": True})
     planned = operator.get(f"{at}/undo/3").text
     assert "(required by your policy)" in planned
-    form = of_plan(planned)
+    form = plan_form(planned)
     answer = operator.submit(f"{at}/undo/3", form)
     assert answer.status_code == 422
     assert "wants a reason" in answer.text
     assert operator.submit(f"{at}/undo/3", form | {"change_description": "x"}).status_code == 303
 
 
-def test_a_viewer_reads_the_history_and_may_take_nothing_back(
+def test_a_viewer_reads_the_history_and_cannot_revert(
     reader: Browser, operator: Browser, at: str
 ) -> None:
     for kind in ("undo", "rollback"):

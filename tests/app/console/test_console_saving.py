@@ -53,7 +53,7 @@ def test_a_form_sent_as_it_was_shown_changes_nothing(
     }  # fmt: skip
 
 
-def test_line_ends_of_any_kind_stay_while_a_text_is_left_as_it_was(
+def test_line_ends_of_any_kind_stay_in_an_unedited_text(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     body = {
@@ -91,7 +91,7 @@ def test_a_number_needs_no_digit_before_its_point(
         ("/tools_settings/custom_tools", '"none"', "valid list"),
     ],
 )
-def test_what_the_server_refuses_is_said_beside_the_field_and_what_was_typed_is_kept(
+def test_a_refused_value_shows_an_error_at_its_field_and_keeps_the_form(
     operator: Browser, editor: httpx.Client, at: str, path: str, text: str, said: str
 ) -> None:
     form = {"base_version": 1, path: text, "/description": "Kept <b>", "change_description": "Why"}
@@ -106,7 +106,7 @@ def test_what_the_server_refuses_is_said_beside_the_field_and_what_was_typed_is_
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"a": 1, "a": 2}', "NaN", "9" * 5000])
-def test_json_that_the_api_would_not_read_is_said_beside_its_field(
+def test_json_that_the_api_cannot_read_shows_an_error_at_its_field(
     operator: Browser, editor: httpx.Client, at: str, text: str
 ) -> None:
     answer = operator.submit(at, {"base_version": 1, "/custom_settings": text})
@@ -115,7 +115,7 @@ def test_json_that_the_api_would_not_read_is_said_beside_its_field(
     assert now(editor, at)["version"] == 1
 
 
-def test_a_reason_is_wanted_where_the_policy_wants_one(
+def test_a_form_requires_the_reason_that_the_policy_requires(
     server: Server, organization: Organization, admin: httpx.Client, at: str, operator: Browser
 ) -> None:
     form = {"base_version": 1, TEMPERATURE: "0.3"}
@@ -136,7 +136,7 @@ def test_a_warning_of_the_policy_is_shown(operator: Browser, at: str) -> None:
     assert 'role="alert"' in answer.text
 
 
-def test_a_setting_that_was_kept_for_admins_meanwhile_is_said_beside_what_was_typed(
+def test_a_setting_locked_meanwhile_shows_an_error_and_keeps_the_form(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     admin.put(POLICY, json={"admin_paths": [TEMPERATURE]})
@@ -146,7 +146,7 @@ def test_a_setting_that_was_kept_for_admins_meanwhile_is_said_beside_what_was_ty
     assert field(answer.text, "/idle_timeout") == "9"
 
 
-def test_what_nobody_knows_is_said_instead_of_dropped(
+def test_an_unknown_member_shows_an_error_instead_of_being_ignored(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     form = {"base_version": 1, "/stt_settings/keywords": '[{"keyword": "a", "intensitty": 2}]'}
@@ -156,7 +156,7 @@ def test_what_nobody_knows_is_said_instead_of_dropped(
     assert now(editor, at)["version"] == 1
 
 
-def test_a_setting_that_is_there_no_longer_is_said_instead_of_dropped(
+def test_a_setting_that_no_longer_exists_shows_an_error_instead_of_being_ignored(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     """As when a page was opened before an upgrade."""

@@ -37,7 +37,7 @@ _GUARDED = [(verb, path) for verb, path in PAGES if path not in _OPEN]
 _AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 
 
-def test_a_good_key_signs_in_and_leads_back_to_where_one_was_going(
+def test_a_valid_key_signs_in_and_leads_on_to_the_requested_page(
     browser: Browser, organization: Organization
 ) -> None:
     asked = browser.get("/?search=front")
@@ -65,7 +65,7 @@ def test_the_cookie_is_sealed_and_for_this_site_alone(
 
 
 @pytest.mark.parametrize("host", ["localhost:abc", "localhost:99999", "[", "[::1", ""])
-def test_a_host_that_is_none_breaks_nothing(
+def test_an_invalid_host_breaks_nothing(
     server: Server, browser: Browser, organization: Organization, host: str
 ) -> None:
     sent = [(b"host", host.encode())]
@@ -75,7 +75,7 @@ def test_a_host_that_is_none_breaks_nothing(
     assert httpx.get(server.url, headers=sent, cookies=browser.client.cookies).status_code == 200
 
 
-def test_the_cookie_is_secure_but_where_nothing_leaves_this_machine(
+def test_the_cookie_is_secure_except_on_this_machine(
     server: Server, organization: Organization
 ) -> None:
     with Browser(server.url) as browser:
@@ -98,7 +98,7 @@ def test_there_are_pages_to_guard() -> None:
 
 
 @pytest.mark.parametrize("key", ["", "bks_junk", "ключ", "x" * 5000])
-def test_what_is_no_key_does_not_sign_in(browser: Browser, key: str) -> None:
+def test_an_invalid_key_does_not_sign_in(browser: Browser, key: str) -> None:
     answer = browser.post("/sign-in", {"key": key})
     assert answer.status_code == 401
     assert "unknown" in answer.text
@@ -130,7 +130,7 @@ def test_revoking_the_key_ends_the_session_at_its_next_request(
     assert COOKIE not in browser.client.cookies
 
 
-def test_a_link_of_another_site_leaves_the_session_as_it_is_and_asks_again(
+def test_a_link_on_another_site_keeps_the_session(
     browser: Browser, organization: Organization
 ) -> None:
     browser.sign_in(organization.viewer)
@@ -144,7 +144,7 @@ def test_a_link_of_another_site_leaves_the_session_as_it_is_and_asks_again(
     assert html.unescape(address) == "/?search=%22front%22&sort=name"
     browser.client.cookies.update(cookies)
     assert browser.get(html.unescape(address)).status_code == 200
-    # The controls: nobody goes round in circles, and a cookie that has ended is taken away.
+    # The controls: there is no loop, and a cookie that has ended is removed.
     browser.client.cookies.clear()
     asked = browser.get("/", headers={"sec-fetch-site": "same-origin"})
     assert (asked.status_code, "set-cookie" in asked.headers) == (303, False)
@@ -165,7 +165,7 @@ def opens(url: str, cookie: str) -> bool:
     return httpx.get(url, cookies={COOKIE: cookie}).status_code == 200
 
 
-def test_a_copied_cookie_opens_nothing_after_signing_out(
+def test_a_copied_cookie_opens_nothing_after_sign_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = tmp_path / "backstory.db"
@@ -239,7 +239,7 @@ def test_a_forged_cookie_is_no_session(server: Server, cookie: str) -> None:
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
 
 
-def test_a_session_of_another_installations_key_is_none(
+def test_a_session_of_another_installation_is_not_accepted(
     server: Server, browser: Browser, organization: Organization, tmp_path: Path
 ) -> None:
     browser.sign_in(organization.viewer)
@@ -287,7 +287,7 @@ def test_a_code_signs_in_once(tmp_path: Path) -> None:
     asyncio.run(visit())
 
 
-def test_a_code_is_no_good_after_ten_minutes() -> None:
+def test_a_code_expires_after_ten_minutes() -> None:
     now = [_AT]
     codes = Codes(lambda: now[0])
     kept, late = codes.issue("one"), codes.issue("other")
@@ -311,7 +311,7 @@ def test_a_session_ends_after_twelve_hours_and_opens_under_an_older_master_key()
     assert rotated.unseal(sealed) is None
 
 
-def test_a_session_that_began_by_a_clock_that_was_ahead_is_none_once_it_is_set_back() -> None:
+def test_a_session_from_a_clock_that_was_ahead_ends_when_the_clock_is_set_back() -> None:
     now = [_AT]
     sessions = Sessions([bytes(32)], lambda: now[0])
     sealed = sessions.seal("bks_key")

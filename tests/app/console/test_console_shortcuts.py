@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("past")
     ["", "/history", "/versions/3", "/versions/3?view=side", "/compare", "/life?version=3",
      "/undo/3", "/rollback/3"],
 )  # fmt: skip
-def test_a_key_presses_one_thing_on_a_page_and_is_no_key_of_every_page(
+def test_a_shortcut_has_one_target_on_a_page_and_no_global_key(
     operator: Browser, at: str, below: str
 ) -> None:
     page = operator.get(at + below).text
@@ -30,11 +30,9 @@ def test_a_key_presses_one_thing_on_a_page_and_is_no_key_of_every_page(
     assert all(len(key) == 1 for key in keys)
 
 
-def test_the_button_of_the_shortcuts_is_there_for_script_alone(
-    operator: Browser, server: Server
-) -> None:
+def test_the_shortcuts_button_is_hidden_without_script(operator: Browser, server: Server) -> None:
     page = operator.get("/").text
     assert re.search(r"<button[^>]* data-keys-open hidden>", page)
     assert "<dialog" in page
-    with Browser(server.url) as nobody:
-        assert "<dialog" not in nobody.get("/sign-in").text
+    with Browser(server.url) as visitor:
+        assert "<dialog" not in visitor.get("/sign-in").text

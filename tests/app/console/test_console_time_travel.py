@@ -47,7 +47,7 @@ def test_every_setting_is_shown_as_it_was_at_each_version_and_none_can_be_change
 
 
 @pytest.mark.parametrize("version", range(1, 6))
-def test_what_differs_from_today_is_marked_and_nothing_else(
+def test_settings_that_differ_from_the_current_version_are_marked_and_no_others(
     operator: Browser, at: str, version: int
 ) -> None:
     expected = {
@@ -66,7 +66,7 @@ def test_what_differs_from_today_is_marked_and_nothing_else(
     assert ("another value (hidden)" in answer.text) == (version == 4)
 
 
-def test_todays_value_stands_beside_what_it_was(operator: Browser, at: str) -> None:
+def test_the_current_value_is_shown_beside_the_old_one(operator: Browser, at: str) -> None:
     answer = operator.get(f"{at}/life", params={"version": 1})
     assert "&lt;b&gt;Hello&lt;/b&gt;" in answer.text
     assert "<b>Hello" not in answer.text
@@ -75,7 +75,7 @@ def test_todays_value_stands_beside_what_it_was(operator: Browser, at: str) -> N
     assert ">0.2<" in beside
 
 
-def test_a_version_is_told_by_who_made_it_when_and_why_with_the_ones_beside_it(
+def test_a_version_is_shown_with_its_author_time_reason_and_neighbours(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
     answer = operator.get(f"{at}/life", params={"version": 3})
@@ -90,12 +90,14 @@ def test_a_version_is_told_by_who_made_it_when_and_why_with_the_ones_beside_it(
     assert "version=6" not in operator.get(f"{at}/life").text
 
 
-def test_the_page_begins_with_today(operator: Browser, at: str) -> None:
+def test_the_page_begins_with_the_current_version(operator: Browser, at: str) -> None:
     assert version_of(operator.get(f"{at}/life")) == "5"
     assert f'href="{at}/life" data-key="t" aria-current="page"' in operator.get(f"{at}/life").text
 
 
-def test_a_moment_is_as_good_as_a_version(operator: Browser, viewer: httpx.Client, at: str) -> None:
+def test_a_moment_selects_the_version_of_that_time(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
     for version in (1, 3, 5):
         moment = viewer.get(f"/api/v1{at}/versions/{version}").json()["created_at"]
         assert version_of(operator.get(f"{at}/life", params={"as_of": moment})) == str(version)
@@ -110,7 +112,7 @@ def test_a_moment_is_as_good_as_a_version(operator: Browser, viewer: httpx.Clien
 
 
 @pytest.mark.parametrize(("name", "version"), [("-1", 4), ("latest", 5), ("label:calm", 2)])
-def test_a_version_can_be_named_as_everywhere(
+def test_a_version_can_be_given_by_name(
     operator: Browser, editor: httpx.Client, at: str, name: str, version: int
 ) -> None:
     assert editor.put(f"/api/v1{at}/versions/2/label", json={"label": "calm"}).is_success
@@ -120,24 +122,20 @@ def test_a_version_can_be_named_as_everywhere(
 
 
 @pytest.mark.parametrize("version", ["0", "99", "x", "1/2", "label:none"])
-def test_what_is_no_version_is_said_on_a_page_of_its_own(
-    operator: Browser, at: str, version: str
-) -> None:
+def test_an_invalid_version_shows_an_error_page(operator: Browser, at: str, version: str) -> None:
     answer = operator.get(f"{at}/life", params={"version": version})
     assert answer.status_code in (404, 422)
     assert "<h1>" in answer.text
 
 
-def test_only_who_may_change_it_is_offered_to_go_back(
-    reader: Browser, operator: Browser, at: str
-) -> None:
+def test_only_editors_are_offered_a_rollback(reader: Browser, operator: Browser, at: str) -> None:
     link = f'href="{at}/rollback/2"'
     assert link in operator.get(f"{at}/life", params={"version": 2}).text
     assert link not in reader.get(f"{at}/life", params={"version": 2}).text
     assert "/rollback/" not in operator.get(f"{at}/life").text  # there is nowhere to go
 
 
-def test_a_version_that_deleted_it_can_be_looked_at_but_not_gone_back_to(
+def test_a_version_of_a_deletion_can_be_viewed_but_not_rolled_back_to(
     operator: Browser, admin: httpx.Client, at: str
 ) -> None:
     assert admin.delete(f"/api/v1{at}").is_success

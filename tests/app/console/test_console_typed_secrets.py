@@ -30,7 +30,7 @@ def test_a_secret_is_never_shown_and_kept_unless_it_is_changed(
     assert now(editor, at)["llm_provider_config"]["api_key"] is None
 
 
-def test_a_secret_that_was_typed_is_in_no_page_that_asks_again(
+def test_a_typed_secret_is_in_no_page_that_asks_again(
     operator: Browser, admin: httpx.Client, runtime: httpx.Client, at: str
 ) -> None:
     path = "/llm_provider_config/api_key"
@@ -59,7 +59,7 @@ def test_a_secret_that_was_typed_is_in_no_page_that_asks_again(
         ("/webhook_headers", '{"x": "sk-typed"}'),
     ],
 )
-def test_a_secret_that_was_typed_into_an_ordinary_field_is_in_no_page_that_asks_again(
+def test_a_secret_typed_into_an_ordinary_field_is_in_no_page_that_asks_again(
     operator: Browser, admin: httpx.Client, at: str, path: str, text: str
 ) -> None:
     before = {"webhook_headers": {"x": "********"}} if '"x"' in text else {}
@@ -83,7 +83,7 @@ def test_a_secret_that_was_typed_into_an_ordinary_field_is_in_no_page_that_asks_
 
 
 @pytest.mark.parametrize("text", ['{"account": "4711"}', '{"account": "4711",}'])
-def test_what_the_policy_makes_secret_is_in_no_page_that_asks_again(
+def test_a_value_that_the_policy_makes_secret_is_in_no_page_that_asks_again(
     admin: httpx.Client, at: str, text: str
 ) -> None:
     found = [one for group in fields.groups(now(admin, at)) for one in group.fields]
@@ -93,7 +93,7 @@ def test_what_the_policy_makes_secret_is_in_no_page_that_asks_again(
     assert not typed_secrets(found, form, Policy()), "the control"
 
 
-def test_a_slip_in_json_does_not_hide_what_was_typed_beside_a_name_that_stood(
+def test_a_json_error_does_not_hide_text_beside_a_name_that_was_shown(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     free = {"key": "blue", "pin": 4, "size": 1}
@@ -112,7 +112,7 @@ def test_a_slip_in_json_does_not_hide_what_was_typed_beside_a_name_that_stood(
     assert "hunter2" not in answer.text
 
 
-def test_a_secret_that_was_to_be_taken_away_is_so_in_the_form_that_asks_again(
+def test_the_removal_of_a_secret_stays_checked_in_the_form_that_asks_again(
     operator: Browser, editor: httpx.Client, at: str
 ) -> None:
     path = "/llm_provider_config/api_key"

@@ -1,6 +1,6 @@
-"""On every page all that is shown is seen: no name passes for another one, or for a text of ours.
+"""No page shows invisible characters: no name imitates another name, or a text of the page.
 
-What a form sends back is left as it is: there, nobody reads it but the field that edits it.
+The fields of a form hold the text as it is, since they send it back.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BDI = re.compile(r"<bdi[^>]*>\{\{ (.*?) \}\}")
 
 
 def unseen_on(answer: httpx.Response) -> set[str]:
-    """The characters that a page shows and nobody sees."""
+    """The invisible characters that a page shows."""
     assert answer.status_code == 200
     shown = html.unescape(_FIELDS.sub("", answer.text))
     return {
@@ -64,14 +64,16 @@ def visitor(admin: httpx.Client, administrator: Browser) -> Browser:
     return administrator
 
 
-def test_no_page_shows_what_nobody_sees(visitor: Browser) -> None:
+def test_no_page_shows_invisible_characters(visitor: Browser) -> None:
     found = {page: unseen_on(visitor.get(page)) for page in PAGES}
     assert {page: shown for page, shown in found.items() if shown} == {}
     shown = html.unescape(visitor.get("/").text)
     assert r"Front\u202e\u200b\u3164\ufe0f\xad\u2066desk\x7f\x1b[2J\u2028Deleted by ada" in shown
 
 
-def test_without_escaping_pages_show_it(visitor: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_without_escaping_pages_show_them(
+    visitor: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The control."""
     for name in ("name", "text", "printable", "printable_lines"):
         monkeypatch.setattr(formatting, name, str)
@@ -79,7 +81,7 @@ def test_without_escaping_pages_show_it(visitor: Browser, monkeypatch: pytest.Mo
         assert "\u202e" in unseen_on(visitor.get(page)), page
 
 
-def test_what_a_form_sends_back_is_as_it_was(visitor: Browser) -> None:
+def test_fields_of_a_form_hold_the_text_unescaped(visitor: Browser) -> None:
     page = html.unescape(visitor.get("/assistants/1").text)
     assert f'value="{NAME}"' in page
     assert f"Other lines of {NASTY}</textarea>" in page
