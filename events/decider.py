@@ -12,7 +12,8 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from events import pointers
-from events.addresses import moved_secrets
+from events.bodies.parsing import count
+from events.bodies.settings_reader import COMPUTED, NotAccepted, derive, not_accepted
 from events.changed import (
     NOTHING,
     Actor,
@@ -35,11 +36,10 @@ from events.errors import (
     SecretsGone,
 )
 from events.merging import Conflict, MergeConflict, merge, three_way
-from events.parsing import count
-from events.patch import COMPUTED, NotAccepted, derive, not_accepted
 from events.pointers import MARK, Change, Tree, is_reference
-from events.secret_merge import settle, with_secrets_of
-from events.secrets import Standing, is_erased, places
+from events.secrets.destinations import moved_secrets
+from events.secrets.merge import settle, with_secrets_of
+from events.secrets.references import Standing, is_erased, places
 from events.settings import LARGEST, MOST_VALUES
 from events.shape import SETTINGS, with_defaults
 from events.unknown import kept

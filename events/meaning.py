@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from events.bodies.settings_reader import MOST_ERRORS
+from events.bodies.untouched import broken_by, untouched
 from events.decider import ChangeSettings, CreateAssistant
 from events.errors import InvalidSettings
 from events.merging import still_secret
-from events.patch import MOST_ERRORS
 from events.secret_paths import under_policy
 from events.shape import known
-from events.untouched import broken_by, untouched
 
 if TYPE_CHECKING:
     from events.changed import State

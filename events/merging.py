@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
-from events.credentials import NAMING, is_mask
 from events.errors import Refusal
 from events.pointers import Change, Changes, Paths, Tree, is_reference
-from events.secrets import KEPT, URL, Path, Plain
+from events.secrets.credential_names import NAMING, is_mask
+from events.secrets.references import KEPT, URL, Path, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct, field
 
 from events.errors import Location, Refusal
 from events.pointers import POINTER_BELOW, Paths, Tree, at, is_reference, same
-from events.secrets import URL
+from events.secrets.references import URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from events import shape
-from events.credentials import is_mask
 from events.merging import Replace
 from events.pointers import is_reference, split
-from events.secrets import Kept, Plain, read_text
+from events.secrets.credential_names import is_mask
+from events.secrets.references import Kept, Plain, read_text
 
 if TYPE_CHECKING:
     from events.pointers import Tree

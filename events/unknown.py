@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from events.secret_merge import counterparts
+from events.secrets.merge import counterparts
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape, known
 
 

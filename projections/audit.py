@@ -30,7 +30,7 @@ from events.changed import (
     VersionLabelled,
 )
 from events.codec import tag_of, tags_of
-from events.secrets import mask
+from events.secrets.references import mask
 from events.settings import Moment
 from projections.exports import event_type
 

@@ -38,7 +38,7 @@ from app.api import access
 from app.api.memento import HTTP_DATE
 from app.api.problems import Problem
 from app.api.published import Published
-from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
+from events.bodies.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
 from events.pointers import POINTER
 from events.settings import MAX_REASON, MOST_VALUES, VERSION_NAME
 

@@ -11,8 +11,8 @@ from litestar.params import PathParameter, QueryParameter
 
 from app.storage.tables import MAX_ID
 from events import pointers
+from events.bodies.settings_reader import REASON, describe
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
-from events.patch import REASON, describe
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:

@@ -33,6 +33,8 @@ from app.storage.database import Busy
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.store import MasterKeyError, SecretUnreadable
+from events.bodies.json_patch import PatchTestFailed
+from events.bodies.settings_reader import describe
 from events.errors import (
     AssistantNotFound,
     FieldError,
@@ -44,8 +46,6 @@ from events.errors import (
     SecretsGone,
     VersionNotFound,
 )
-from events.json_patch import PatchTestFailed
-from events.patch import describe
 from events.policy import PathProtected, ReasonRequired
 
 if TYPE_CHECKING:

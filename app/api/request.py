@@ -25,9 +25,9 @@ from app.api.problems import UnsupportedMediaType
 from app.assistants.changes import ChangeRequest
 from app.assistants.preconditions import Condition, read_condition
 from app.transactions.unit_of_work import Caller
-from events import parsing
+from events.bodies import parsing
+from events.bodies.settings_reader import read_struct
 from events.errors import FieldError, InvalidSettings, Location
-from events.patch import read_struct
 from events.policy import REASON_AT
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from app.assistants.policy import rule_of
 from app.assistants.preconditions import etag
 from events.changed import changes_of
 from events.policy import Warned
-from events.secrets import mask
+from events.secrets.references import mask
 from events.settings import AssistantResponse
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 

@@ -18,6 +18,7 @@ from app.assistants import references, representation
 from app.assistants.preconditions import NONE, Condition, version_in
 from app.vault.store import existing
 from events import codec, pointers, policy, store
+from events.bodies.settings_reader import COMPUTED, MOST_ERRORS, NotAccepted, SettingsPatch
 from events.changed import (
     AssistantDeleted,
     AssistantSettingsChanged,
@@ -49,10 +50,9 @@ from events.errors import (
     VersionNotFound,
 )
 from events.merging import Conflict, MergeConflict
-from events.patch import COMPUTED, MOST_ERRORS, NotAccepted, SettingsPatch
 from events.policy import PathProtected, ReasonRequired, Warned
-from events.secret_merge import with_secrets_of
-from events.secrets import differing, mask, places
+from events.secrets.merge import with_secrets_of
+from events.secrets.references import differing, mask, places
 from projections import history, keyframes, labels
 from projections.blame import newest_at
 from projections.exports import event_type

@@ -18,7 +18,7 @@ from app.assistants.changes import Assistant
 from events import pointers, store
 from events.changed import Event, SecretsErased, State, changes_of
 from events.errors import AssistantNotFound
-from events.secrets import mask
+from events.secrets.references import mask
 from projections import activity, blame, current, history, keyframes, labels, reversals, words
 from projections.history import ChangedPath, ChangeSummary, Links, VersionEntry
 

@@ -16,17 +16,17 @@ from msgspec.structs import replace
 from app.console.formatting import labels
 from app.console.line_ends import as_typed, with_line_ends
 from events import shape
-from events.credentials import Verdict, is_mask, verdict
+from events.bodies.parsing import parse
+from events.bodies.settings_reader import COMPUTED, read_patch
+from events.bodies.untouched import untouched
 from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
-from events.parsing import parse
-from events.patch import COMPUTED, read_patch
 from events.pointers import covers, join, overlaps, put, same, split
 from events.secret_paths import under_policy
-from events.secrets import Kept, Plain, read_text
+from events.secrets.credential_names import Verdict, is_mask, verdict
+from events.secrets.references import Kept, Plain, read_text
 from events.settings import GROUPS
 from events.shape import Listing, Record, Scalar, Shape, takes_text
-from events.untouched import untouched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -32,7 +32,8 @@ from events.meaning import as_meant
 from events.merging import seal
 from events.pointers import MARK, Tree, same
 from events.policy import Policy
-from events.secrets import Path, Plain, place_of, places, revealed
+from events.secrets import Path
+from events.secrets.references import Plain, place_of, places, revealed
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:

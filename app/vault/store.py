@@ -31,9 +31,10 @@ from app.storage.engines import MASTER_KEY, engines, mark_for_scrub
 from app.storage.tables import sealed_secrets, vault_keys
 from app.vault import key_files
 from events import codec
-from events.addresses import looks_like_address
 from events.pointers import MARK, join
-from events.secrets import ADDRESS, Path, Plain, Standing, place_of, revealed
+from events.secrets import Path
+from events.secrets.destinations import looks_like_address
+from events.secrets.references import ADDRESS, Plain, Standing, place_of, revealed
 from events.store import organization_ids, read_body
 from events.tables import rows_of, to_micros
 from events.upcasters import former

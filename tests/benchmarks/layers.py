@@ -16,11 +16,12 @@ from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
-from events import codec, merkle, parsing
+from events import codec, merkle
+from events.bodies import parsing
+from events.bodies.settings_reader import read_patch
 from events.changed import Cause, State, evolve
 from events.decider import ChangeSettings, Envelope, decide
-from events.patch import read_patch
-from events.secrets import Plain
+from events.secrets.references import Plain
 from projections import current
 from tests.benchmarks import places
 from tests.benchmarks.load import Row

@@ -17,10 +17,10 @@ from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import Actor, Cause
 from events.decider import ChangeSettings, CreateAssistant
-from events.patch import read_create, read_patch
-from events.secrets import Plain
+from events.secrets.references import Plain
 from tests.conftest import make_organizations
 from tests.databases import config_of, writing_engine
 

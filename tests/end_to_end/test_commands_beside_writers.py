@@ -18,9 +18,9 @@ from app.assistants.changes import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
-from events.patch import read_create, read_patch
 from tests.conftest import make_organizations
 from tests.databases import (
     chosen,

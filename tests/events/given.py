@@ -16,6 +16,7 @@ import pytest
 from msgspec import UNSET, Struct
 
 from events import codec, pointers
+from events.bodies.settings_reader import SettingsPatch, read_create, read_patch
 from events.changed import (
     Actor,
     AssistantCreated,
@@ -30,10 +31,9 @@ from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, d
 from events.errors import InvalidSettings, Refusal
 from events.meaning import as_meant
 from events.merging import seal
-from events.patch import SettingsPatch, read_create, read_patch
 from events.pointers import Change, Tree
 from events.policy import Policy
-from events.secrets import Path, Plain, place_of
+from events.secrets.references import Path, Plain, place_of
 from events.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from app.assistants.references import Reference
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault.store import Vault, open_vault
 from events import store
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import State
 from events.decider import (
     ChangeSettings,
@@ -27,7 +28,6 @@ from events.decider import (
     RestoreSettings,
 )
 from events.errors import Refusal
-from events.patch import read_create, read_patch
 from events.pointers import Tree
 from events.tables import organizations
 from projections import current, history

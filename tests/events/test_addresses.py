@@ -13,15 +13,15 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from events import pointers, shape
-from events.addresses import origin
+from events.bodies.json_patch import read_json_patch
 from events.changed import Cause
-from events.credentials import MASK
 from events.decider import ChangeSettings, Command, RestoreSettings, UndoChange, decide
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
 from events.merging import MergeConflict
 from events.pointers import MARK, Tree, split
-from events.secrets import places
+from events.secrets.credential_names import MASK
+from events.secrets.destinations import origin
+from events.secrets.references import places
 from events.settings import SECRET_RECORDS
 from tests.events.given import PATCH, Given, create, created, envelope, given, patch, sealed, secret
 from tests.events.strategies import many, modest

@@ -11,12 +11,12 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, inspect
 
+from events.bodies.json_patch import read_json_patch
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.parsing import parse
+from events.bodies.settings_reader import read_create, read_edit
 from events.conversions import Conversion, conversions, table
 from events.decider import CreateAssistant
-from events.json_patch import read_json_patch
-from events.merge_patch import read_merge_patch
-from events.parsing import parse
-from events.patch import read_create, read_edit
 from events.pointers import Tree, at, diff, flatten, join, same
 from events.settings import Settings
 from tests.events.given import DEFAULTS, NAME, Given, create, given, sent_to

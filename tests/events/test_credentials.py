@@ -16,8 +16,15 @@ from hypothesis import assume, example, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from events import credentials
-from events.credentials import (
+from events.bodies.settings_reader import read_patch
+from events.bodies.untouched import untouched
+from events.decider import ChangeSettings
+from events.errors import InvalidSettings
+from events.pointers import Tree, is_reference
+from events.policy import Policy
+from events.secret_paths import fault_of_plain, fault_of_secret
+from events.secrets import credential_names as credentials
+from events.secrets.credential_names import (
     _PUBLISHED,
     MASK,
     has_credential_form,
@@ -26,15 +33,8 @@ from events.credentials import (
     read_url,
     speaks_of_credential,
 )
-from events.decider import ChangeSettings
-from events.errors import InvalidSettings
-from events.patch import read_patch
-from events.pointers import Tree, is_reference
-from events.policy import Policy
-from events.secret_merge import with_secrets_of
-from events.secret_paths import fault_of_plain, fault_of_secret
-from events.secrets import AT, URL, mask, places, revealed
-from events.untouched import untouched
+from events.secrets.merge import with_secrets_of
+from events.secrets.references import AT, URL, mask, places, revealed
 from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret, sent_to
 from tests.events.strategies import modest
 

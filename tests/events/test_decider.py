@@ -9,6 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from events import codec
+from events.bodies.settings_reader import read_create
 from events.changed import NOTHING, AssistantCreated, Cause, State, evolve, fold
 from events.decider import (
     ChangeSettings,
@@ -18,7 +19,6 @@ from events.decider import (
     decide,
 )
 from events.errors import AssistantNotFound, InvalidSettings
-from events.patch import read_create
 from events.pointers import Tree, flatten, same
 from events.shape import with_defaults
 from tests.events.given import (

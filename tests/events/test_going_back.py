@@ -12,11 +12,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, inspect
 
+from events.bodies.settings_reader import COMPUTED, NotAccepted, derive
 from events.changed import AssistantSettingsChanged, Cause, changes_of, fold
 from events.decider import OnConflict, Proposal, RestoreSettings, UndoChange, propose
 from events.errors import AssistantNotFound, InvalidSettings
 from events.merging import MergeConflict
-from events.patch import COMPUTED, NotAccepted, derive
 from events.pointers import (
     MARK,
     Paths,
@@ -33,7 +33,7 @@ from events.pointers import (
     split,
     unapply,
 )
-from events.secrets import places
+from events.secrets.references import places
 from events.settings import Settings
 from tests.events.given import (
     DEFAULTS,

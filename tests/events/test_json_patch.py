@@ -14,16 +14,17 @@ from hypothesis import example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from events import documents, parsing, pointers
+from events import pointers
+from events.bodies import documents, parsing
+from events.bodies.json_patch import PatchTestFailed, read_json_patch
+from events.bodies.settings_reader import SettingsPatch, read_patch
 from events.changed import AssistantSettingsChanged
-from events.credentials import MASK
 from events.decider import ChangeSettings
 from events.errors import InvalidSettings
-from events.json_patch import PatchTestFailed, read_json_patch
 from events.merging import merge, seal
-from events.patch import SettingsPatch, read_patch
 from events.pointers import MARK, Tree, diff, same
-from events.secrets import URL, Path, Plain, Standing, mask, place_of, places
+from events.secrets.credential_names import MASK
+from events.secrets.references import URL, Path, Plain, Standing, mask, place_of, places
 from events.settings import SETTING_NAMES
 from events.unknown import kept
 from tests.events.given import (

@@ -11,9 +11,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import Struct
 
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.settings_reader import read_edit
 from events.errors import InvalidSettings
-from events.merge_patch import read_merge_patch
-from events.patch import read_edit
 from events.pointers import Tree, at, same
 from tests.events.given import DEFAULTS, Given, changed, create, created, given, merged, sent_to
 from tests.events.strategies import bodies, few, modest

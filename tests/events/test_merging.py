@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from events.merging import Replace, merge, seal
 from events.pointers import Tree, same
-from events.secrets import KEPT, Path, Plain
+from events.secrets.references import KEPT, Path, Plain
 from tests.events.given import merged, secret
 from tests.events.strategies import TREES, VALUES, modest
 

@@ -9,8 +9,8 @@ from hypothesis import example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
+from events.bodies.parsing import MAX_DEPTH, MAX_SAFE_INTEGER, parse
 from events.errors import MalformedJSON
-from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER, parse
 from events.pointers import same
 from tests.events.strategies import VALUES, modest
 

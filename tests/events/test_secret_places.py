@@ -11,11 +11,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from events.credentials import ERASED, MASK, speaks_of_credential
 from events.errors import InvalidSettings
 from events.pointers import MARK, Tree, is_reference, same
-from events.secret_merge import counterparts, settle, with_secrets_of
-from events.secrets import (
+from events.secrets.credential_names import ERASED, MASK, speaks_of_credential
+from events.secrets.merge import counterparts, settle, with_secrets_of
+from events.secrets.references import (
     KEPT,
     URL,
     Kept,

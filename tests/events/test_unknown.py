@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events import decider
+from events.bodies.json_patch import read_json_patch
+from events.bodies.settings_reader import SettingsPatch, read_patch
 from events.changed import Cause, State, changes_of, evolve
 from events.decider import ChangeSettings, Command, RestoreSettings, propose
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
-from events.patch import SettingsPatch, read_patch
 from events.pointers import Tree, at, is_reference, same
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape, known
 from tests.events.given import PATCH, create, envelope, given, patch, sealed, secret

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from events import meaning
+from events.bodies.json_patch import read_json_patch
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.settings_reader import COMPUTED, read_create, read_edit
 from events.decider import CreateAssistant
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
-from events.merge_patch import read_merge_patch
-from events.patch import COMPUTED, read_create, read_edit
 from events.pointers import Tree, ancestors, at, diff, flatten, join, put, same
-from events.secrets import mask, places
+from events.secrets.references import mask, places
 from tests.events.given import (
     DEFAULTS,
     NAME,
@@ -36,7 +36,7 @@ from tests.events.given import (
 from tests.events.strategies import PLAIN_NAMES, VALUES, bodies, few, many, secret_bodies
 
 if TYPE_CHECKING:
-    from events.patch import SettingsPatch
+    from events.bodies.settings_reader import SettingsPatch
 
 MASK = "********"
 brief = hypothesis.settings(max_examples=8, deadline=None)  # each builds a story with secrets

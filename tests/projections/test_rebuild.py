@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from app.storage.tables import sealed_secrets
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import store
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import AssistantCreated, AssistantSettingsChanged, Cause, Versioned, fold
 from events.decider import ChangeSettings, CreateAssistant
-from events.patch import read_create, read_patch
 from events.pointers import MARK, Tree
-from events.secrets import places
+from events.secrets.references import places
 from projections import current, keyframes, labels, policies, reversals
 from projections.rebuild import Difference, differences, rebuild
 from projections.views import TABLES

@@ -18,6 +18,7 @@ from msgspec import UNSET, Struct, field
 
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import codec
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import NOTHING, Cause, State
 from events.decider import (
     ChangeSettings,
@@ -28,7 +29,6 @@ from events.decider import (
     RestoreAssistant,
     RestoreSettings,
 )
-from events.patch import read_create, read_patch
 from events.pointers import Tree, ancestors, at, covers, diff, flatten, overlaps, same
 from projections import blame, keyframes
 from projections.rebuild import differences, rebuild

@@ -44,13 +44,9 @@ from app.assistants.changes import Assistant
 from app.assistants.references import read_reference
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
+from events.bodies.settings_reader import clean_reason, describe, read_create
 from events.errors import FieldError, InvalidSettings
-from events.patch import (
-    clean_reason,
-    describe,
-    read_create,
-)
-from events.secrets import mask
+from events.secrets.references import mask
 from events.settings import (
     AssistantCreate,
     AssistantResponse,

@@ -25,12 +25,12 @@ from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
 from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
-from events import parsing
+from events.bodies import parsing
+from events.bodies.json_patch import read_json_patch
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.settings_reader import SettingsPatch, clean_reason, read_edit, read_struct
 from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
-from events.json_patch import read_json_patch
-from events.merge_patch import read_merge_patch
-from events.patch import SettingsPatch, clean_reason, read_edit, read_struct
 from events.pointers import POINTER
 from events.policy import REASON_AT
 from events.settings import AssistantPatch, AssistantUpdate, VersionName

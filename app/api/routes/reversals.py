@@ -25,8 +25,8 @@ from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import LABEL, Reference, read_reference
 from app.naming import MOST_OF_LABEL
+from events.bodies.settings_reader import clean_reason
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason
 from events.pointers import POINTER
 from events.settings import Reason, VersionName
 

@@ -17,8 +17,8 @@ from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
 from app.assistants import changes, secrets
 from events import policy
+from events.bodies.settings_reader import clean_reason
 from events.changed import Cause
-from events.patch import clean_reason
 from events.pointers import POINTER_BELOW
 from events.settings import Reason
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from app.api.routes import changes
-from events import patch
+from events.bodies import patch
 from tests.app.route_table import KEYS, application
 from tests.conftest import ASSISTANTS
 

@@ -25,14 +25,15 @@ from app.console import api_client, edits, fields
 from app.console.fields import Field
 from app.console.line_ends import as_typed, with_line_ends
 from app.console.rendering import templates
-from events import parsing, pointers, shape
+from events import pointers, shape
+from events.bodies import parsing
+from events.bodies.json_patch import read_json_patch
+from events.bodies.settings_reader import derive
 from events.changed import AssistantSettingsChanged
 from events.decider import ChangeSettings, decide
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
-from events.patch import derive
 from events.pointers import Changes, Tree, same
-from events.secrets import mask
+from events.secrets.references import mask
 from events.shape import with_defaults
 from tests.events.given import (
     ASSISTANT,

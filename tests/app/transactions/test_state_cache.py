@@ -19,9 +19,9 @@ from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store as vault
 from app.vault.store import Vault
 from events import store
+from events.bodies.settings_reader import read_create, read_patch
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
-from events.patch import read_create, read_patch
 from events.pointers import Change
 from projections import current
 from tests.app import stored

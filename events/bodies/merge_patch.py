@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
-from events.documents import Document
+from events.bodies.documents import Document
+from events.bodies.settings_reader import REASON, SettingsPatch, read_reason, rename
 from events.errors import FieldError, InvalidSettings
 from events.merging import merge
-from events.patch import REASON, SettingsPatch, read_reason, rename
 from events.shape import SETTINGS, Record
 
 if TYPE_CHECKING:

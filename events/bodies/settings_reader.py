@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args, get_ori
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from events import parsing, pointers, shape
-from events.credentials import (
+from events import pointers, shape
+from events.bodies import parsing
+from events.bodies.parsing import MAX_SAFE_INTEGER
+from events.bodies.value_schemas import Within, holds_schema, is_schema, within_schema
+from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
+from events.merging import Replace
+from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join
+from events.secrets.credential_names import (
     MASK,
     Verdict,
     is_ambiguous,
@@ -28,14 +34,18 @@ from events.credentials import (
     speaks_of_credential,
     verdict,
 )
-from events.errors import FieldError, InvalidSettings, Location, MalformedJSON
-from events.merging import Replace
-from events.parsing import MAX_SAFE_INTEGER
-from events.pointers import MARK, POINTER, POINTER_BELOW, Paths, Tree, is_reference, join
-from events.secrets import AT, KEPT, URL, Kept, Plain, place_of, read_text, shown_reference
+from events.secrets.references import (
+    AT,
+    KEPT,
+    URL,
+    Kept,
+    Plain,
+    place_of,
+    read_text,
+    shown_reference,
+)
 from events.settings import READ_ONLY, Reason
 from events.shape import SETTINGS
-from events.value_schemas import Within, holds_schema, is_schema, within_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -85,7 +95,7 @@ class SettingsPatch(Struct, frozen=True, kw_only=True):
     """A body, understood. ``ignored`` are the pointers of members that nobody knows.
 
     ``sent`` is what ``tree`` was read of, and ``broken`` the rules that it breaks: neither counts
-    where it came back as it was shown (``events.untouched``).
+    where it came back as it was shown (``events.bodies.untouched``).
     """
 
     tree: Tree

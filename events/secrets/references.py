@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from events.credentials import (
+from events.pointers import MARK, Tree, is_reference, join
+from events.secrets.credential_names import (
     ERASED,
     MASK,
     Address,
@@ -24,7 +25,6 @@ from events.credentials import (
     labels,
     read_url,
 )
-from events.pointers import MARK, Tree, is_reference, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

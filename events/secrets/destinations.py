@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct, structs
 
-from events.credentials import NAMING
 from events.errors import FieldError
 from events.pointers import MARK, Changes, Tree, apply, is_reference, join, overlaps, split
-from events.secrets import ADDRESS, URL, Path, Place, holds_secret, is_erased, places
+from events.secrets.credential_names import NAMING
+from events.secrets.references import ADDRESS, URL, Path, Place, holds_secret, is_erased, places
 from events.settings import SECRET_RECORDS, SETTING_NAMES, SecretRecord
 
 if TYPE_CHECKING:

@@ -14,15 +14,15 @@ import jsonpatch
 from msgspec import UNSET
 
 from events import pointers
-from events.documents import Document, size
+from events.bodies.documents import Document, size
+from events.bodies.parsing import MAX_DEPTH, count
 from events.errors import FieldError, InvalidSettings, Location, Refusal
-from events.parsing import MAX_DEPTH, count
 from events.settings import LARGEST, MOST_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from events.patch import SettingsPatch
+    from events.bodies.settings_reader import SettingsPatch
     from events.pointers import Tree
 
 _MOST_OPERATIONS = 1000
@@ -52,7 +52,7 @@ def read_json_patch(
 ) -> SettingsPatch:
     """What the operations make of stored settings, as a patch of the members that they change.
 
-    ``body`` is JSON as ``events.parsing`` lets it in; neither it nor ``settings`` is changed.
+    ``body`` is parsed JSON. Neither it nor ``settings`` is changed.
     Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
     ``("body", 2, "path")``, or those of the settings that would result.
     """

@@ -1,6 +1,6 @@
 """What becomes of secrets when settings are merged, restored or copied: kept, moved or dropped.
 
-Where a kept secret may stand is another question: ``events.addresses`` answers it.
+Where a kept secret may stand is another question: ``events.secrets.destinations`` answers it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
-from events.addresses import origin
-from events.credentials import is_mask
 from events.errors import FieldError, InvalidSettings
 from events.pointers import MARK, Tree, is_reference
-from events.secrets import KEPT, URL, Kept, Place, Plain, place_of, same_parts
+from events.secrets.credential_names import is_mask
+from events.secrets.destinations import origin
+from events.secrets.references import KEPT, URL, Kept, Place, Plain, place_of, same_parts
 from events.shape import find, known, natural_keys
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def settle(value: Any, current: Any, at: Place = (), equal: EqualSecrets = _NONE
 
 
 def _kept(kept: Kept, current: Any, at: Place) -> Any:
-    """What a mask stands for; ``events.addresses`` says whether it may stay where it is."""
+    """What a mask stands for; another module says whether it may stay."""
     if kept.url is None:
         nothing = UNSET if kept.sent is None else kept.sent
         return current if is_reference(current) else nothing

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, json
 
-from events.credentials import is_mask
 from events.merging import Replace
 from events.pointers import Tree, is_reference, same
-from events.secrets import Kept, mask
+from events.secrets.credential_names import is_mask
+from events.secrets.references import Kept, mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

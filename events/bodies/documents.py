@@ -13,15 +13,15 @@ import msgspec
 from msgspec import UNSET
 
 from events import pointers
+from events.bodies.settings_reader import MOST_ERRORS, SettingsPatch, Shown, read_whole
+from events.bodies.untouched import broken_by, untouched
 from events.errors import FieldError, InvalidSettings, Location
 from events.merging import merge
-from events.patch import MOST_ERRORS, SettingsPatch, Shown, read_whole
 from events.pointers import MARK, Tree, is_reference
-from events.secret_merge import settle
-from events.secrets import mask
+from events.secrets.merge import settle
+from events.secrets.references import mask
 from events.settings import LARGEST
 from events.shape import known
-from events.untouched import broken_by, untouched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
