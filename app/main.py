@@ -32,7 +32,7 @@ from app.console.rendering import TEMPLATES, on_no_route
 from app.console.router import ROUTER
 from app.services import Services, open_services, utc_now
 from app.transactions.clock import ForwardClock
-from events.store import organization_ids
+from events.log_head import organization_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from events.bodies.settings_reader import MOST_ERRORS
 from events.bodies.untouched import broken_by, untouched
-from events.decider import ChangeSettings, CreateAssistant
+from events.bodies.validation import MOST_ERRORS
+from events.commands import ChangeSettings, CreateAssistant
 from events.errors import InvalidSettings
 from events.merging import still_secret
 from events.secret_paths import under_policy

@@ -11,9 +11,11 @@ from msgspec import UNSET, Struct
 
 from events import pointers
 from events.errors import Refusal
-from events.pointers import Change, Changes, Paths, Tree, is_reference
-from events.secrets.credential_names import NAMING, is_mask
-from events.secrets.references import KEPT, URL, Path, Plain
+from events.pointers import Change, Changes, Path, Paths, Tree, is_reference
+from events.secrets.masks import is_mask
+from events.secrets.pairs import NAMING
+from events.secrets.references import URL
+from events.secrets.values import KEPT, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

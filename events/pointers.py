@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 Tree = dict[str, Any]
+Path = tuple[str, ...]  # the tokens of a JSON Pointer
+Place = tuple[str | int, ...]  # a path whose list positions are integers
 MARK = "$secret"
 # RFC 6901 as a pattern: the first also takes the pointer to the whole, the second does not. Both
 # say the same to Python, whose ``$`` alone lets a line break pass, and to every other reader.

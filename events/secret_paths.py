@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from events import shape
 from events.merging import Replace
-from events.pointers import is_reference, split
-from events.secrets.credential_names import is_mask
-from events.secrets.references import Kept, Plain, read_text
+from events.pointers import Path, is_reference, split
+from events.secrets.masks import is_mask
+from events.secrets.values import Kept, Plain, read_text
 
 if TYPE_CHECKING:
     from events.pointers import Tree
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
 ANY: Final = "*"
 _NEVER_SECRET = frozenset(("bypass_numbers", "name"))  # lists and searches go by these
 
-Place = tuple[str, ...]
-
 
 class Paths(Struct, frozen=True):
     """What is left of some patterns below a place: an empty one covers all that stands there."""
 
-    patterns: tuple[Place, ...] = ()
+    patterns: tuple[Path, ...] = ()
 
     @property
     def cover(self) -> bool:
@@ -63,7 +61,7 @@ def under_policy(patch: Tree, policy: Policy) -> Tree:
     return ruled
 
 
-def _ruled(value: Any, secret: Paths, plain: Paths, at: Place) -> Any:
+def _ruled(value: Any, secret: Paths, plain: Paths, at: Path) -> Any:
     if not secret.patterns and not plain.patterns:
         return value
     if isinstance(value, Replace):
@@ -86,13 +84,13 @@ def _ruled(value: Any, secret: Paths, plain: Paths, at: Place) -> Any:
     return value
 
 
-def _sealed(value: Any, at: Place) -> Any:
+def _sealed(value: Any, at: Path) -> Any:
     if not isinstance(value, str) or not value or not can_be_secret(at):
         return value
     return Kept(sent=value) if is_mask(value) else Plain(value, sent=value)
 
 
-def can_be_secret(at: Place) -> bool:
+def can_be_secret(at: Path) -> bool:
     """Whether a value at a place can be sealed: readers must be able to take its mask."""
     if at and at[0] in _NEVER_SECRET:
         return False
@@ -100,7 +98,7 @@ def can_be_secret(at: Place) -> bool:
     return kind is None or (isinstance(kind, shape.Scalar) and shape.takes_text(kind))
 
 
-def fault_of_secret(pattern: Place) -> str | None:
+def fault_of_secret(pattern: Path) -> str | None:
     """What is wrong with a path of ``secret_paths``, as a type of error; None for nothing."""
     found = shape.matching(pattern)
     if not found:
@@ -110,7 +108,7 @@ def fault_of_secret(pattern: Place) -> str | None:
     return None if any(map(_may_hold_secret, found)) else "cannot_be_secret"
 
 
-def fault_of_plain(pattern: Place) -> str | None:
+def fault_of_plain(pattern: Path) -> str | None:
     """What is wrong with a path of ``plain_paths``, as a type of error; None for nothing."""
     found = shape.matching(pattern)
     if not found:

@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
-from events.pointers import MARK, Change, Tree, covers, is_reference, join, split
+from events.pointers import MARK, Change, Path, Tree, covers, is_reference, join, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Convert = Callable[[Any], Any]
     Changes = dict[str, dict[str, Any]]  # by path, ``before`` and ``after``: each where it has one
-    Path = tuple[str, ...]
     Steps = dict[Path, dict[Path, Convert | None]]  # old places, each with the new ones
 
 # The events that name settings, without the generation in their tags.

@@ -31,7 +31,7 @@ from events.changed import (
 )
 from events.codec import tag_of, tags_of
 from events.secrets.references import mask
-from events.settings import Moment
+from events.setting_types import Moment
 from projections.exports import event_type
 
 if TYPE_CHECKING:

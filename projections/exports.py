@@ -44,7 +44,7 @@ from projections.history import is_by
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
     from projections.spreadsheets import Cell
 
 OCSF_VERSION = "1.7.0"

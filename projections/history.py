@@ -29,7 +29,7 @@ from events.changed import (
 )
 from events.pointers import Changes, Tree
 from events.secrets.references import mask
-from events.settings import Moment
+from events.setting_types import Moment
 from events.shape import known
 from projections.casefolding import casefolded
 

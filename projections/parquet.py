@@ -20,7 +20,7 @@ except ImportError as missing:
     raise ParquetMissing from missing
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
 
 # A row group ends with the event that reaches one of the two.
 ROWS = 5_000

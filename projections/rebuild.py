@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events import store
+from events import log_head, store
 from events.changed import NOTHING, PolicyChanged, VersionLabelled, evolve
 from events.codec import tags_of
 from events.policy import Policy
@@ -204,7 +204,7 @@ def _gathered(rows: Iterator[Row]) -> Iterator[tuple[sa.Table, list[dict[str, An
 def _organization_ids(connection: sa.Connection) -> list[int]:
     """Also those that only a view's row speaks of: it must not be there."""
     shown = (connection.scalars(sa.select(table.c.organization_id).distinct()) for table in TABLES)
-    return sorted({*store.organization_ids(connection), *(one for ids in shown for one in ids)})
+    return sorted({*log_head.organization_ids(connection), *(one for ids in shown for one in ids)})
 
 
 def _stored_keys(

@@ -22,7 +22,7 @@ from app.vault import store
 from events import pointers
 from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
 from events.errors import Refusal
-from events.settings import Moment
+from events.setting_types import Moment
 from events.tables import from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:

@@ -39,8 +39,9 @@ from app.api.memento import HTTP_DATE
 from app.api.problems import Problem
 from app.api.published import Published
 from events.bodies.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
+from events.limits import MAX_REASON, MOST_VALUES
 from events.pointers import POINTER
-from events.settings import MAX_REASON, MOST_VALUES, VERSION_NAME
+from events.setting_types import VERSION_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from litestar.params import PathParameter, QueryParameter
 
 from app.storage.tables import MAX_ID
 from events import pointers
-from events.bodies.settings_reader import REASON, describe
+from events.bodies.reasons import REASON
+from events.bodies.validation import describe
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
 from projections.spreadsheets import Table
 

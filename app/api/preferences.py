@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.api.parameters import invalid_query
 from events.bodies import parsing
-from events.bodies.settings_reader import describe
+from events.bodies.validation import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

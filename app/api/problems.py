@@ -34,7 +34,7 @@ from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.store import MasterKeyError, SecretUnreadable
 from events.bodies.json_patch import PatchTestFailed
-from events.bodies.settings_reader import describe
+from events.bodies.validation import describe
 from events.errors import (
     AssistantNotFound,
     FieldError,

@@ -26,7 +26,7 @@ from app.assistants.changes import ChangeRequest
 from app.assistants.preconditions import Condition, read_condition
 from app.transactions.unit_of_work import Caller
 from events.bodies import parsing
-from events.bodies.settings_reader import read_struct
+from events.bodies.validation import read_struct
 from events.errors import FieldError, InvalidSettings, Location
 from events.policy import REASON_AT
 

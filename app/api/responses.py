@@ -15,10 +15,10 @@ from app.assistants import representation
 from app.assistants.changes import Clash, Outcome
 from app.assistants.policy import rule_of
 from app.assistants.preconditions import etag
+from events.assistant_bodies import AssistantResponse
 from events.changed import changes_of
 from events.policy import Warned
 from events.secrets.references import mask
-from events.settings import AssistantResponse
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 if TYPE_CHECKING:

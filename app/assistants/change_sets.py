@@ -17,7 +17,7 @@ from app.assistants.changes import ChangeRequest, Outcome
 from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
-from events.decider import ChangeSettings, OnConflict, UndoChange
+from events.commands import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, Refusal
 from events.secrets.references import mask
 from events.shape import known
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.transactions.unit_of_work import Caller, Proposed, UnitOfWork
-    from events.bodies.settings_reader import SettingsPatch
-    from events.decider import Command
+    from events.bodies.patch import SettingsPatch
+    from events.commands import Command
 
 MOST = 500  # assistants of one set
 MOST_LOOKED_AT = 2000  # assistants whose settings are compared with a filter

@@ -18,7 +18,9 @@ from app.assistants import references, representation
 from app.assistants.preconditions import NONE, Condition, version_in
 from app.vault.store import existing
 from events import codec, pointers, policy, store
-from events.bodies.settings_reader import COMPUTED, MOST_ERRORS, NotAccepted, SettingsPatch
+from events.bodies.acceptance import NotAccepted
+from events.bodies.patch import SettingsPatch
+from events.bodies.validation import MOST_ERRORS
 from events.changed import (
     AssistantDeleted,
     AssistantSettingsChanged,
@@ -30,7 +32,7 @@ from events.changed import (
     evolve,
     taken_back,
 )
-from events.decider import (
+from events.commands import (
     ChangeSettings,
     Command,
     CreateAssistant,
@@ -39,8 +41,9 @@ from events.decider import (
     RestoreAssistant,
     RestoreSettings,
     UndoChange,
-    refuse,
 )
+from events.decider import raise_if_blocked
+from events.derived import COMPUTED
 from events.errors import (
     AssistantNotFound,
     FieldError,
@@ -51,8 +54,8 @@ from events.errors import (
 )
 from events.merging import Conflict, MergeConflict
 from events.policy import PathProtected, ReasonRequired, Warned
-from events.secrets.merge import with_secrets_of
-from events.secrets.references import differing, mask, places
+from events.secrets.references import changed_secrets, mask, places
+from events.secrets.restore import with_secrets_of
 from projections import history, keyframes, labels
 from projections.blame import newest_at
 from projections.exports import event_type
@@ -269,7 +272,7 @@ def roll_back(
     wanted = [""] if paths is None else paths
     kept = [
         path
-        for path in differing(then.settings, outcome.state.settings)
+        for path in changed_secrets(then.settings, outcome.state.settings)
         if any(pointers.overlaps(path, one) for one in wanted)
     ]
     lost = _lost(unit, wish, version, outcome) if wish.dry_run else ()
@@ -297,11 +300,11 @@ def undo(
 
 def undone(command: UndoChange, outcome: Outcome) -> Outcome:
     """What came of an undo, with the secrets of the change that are not as they were before it."""
-    still = differing(command.before, outcome.state.settings)
+    still = changed_secrets(command.before, outcome.state.settings)
     wanted = pointers.Paths([""] if command.paths is None else command.paths)
     kept = [
         path
-        for path in differing(command.before, command.after)
+        for path in changed_secrets(command.before, command.after)
         if path in still and wanted.overlap(path)
     ]
     return msgspec.structs.replace(outcome, secrets_kept=tuple(kept))
@@ -472,7 +475,7 @@ def _carry_out(
 def stop(command: Command, proposed: Proposed, outcome: Outcome) -> None:
     """Raise whatever stands against what was proposed."""
     try:
-        refuse(command, proposed.proposal)
+        raise_if_blocked(command, proposed.proposal)
     except MergeConflict as conflict:
         count = len(conflict.conflicts)
         before = outcome.before

@@ -16,7 +16,7 @@ from app.assistants import changes
 from app.transactions.unit_of_work import system
 from app.vault import store
 from events.changed import NOTHING, Cause, SecretKeysRotated
-from events.decider import EraseSecrets
+from events.commands import EraseSecrets
 from events.secrets.references import is_erased, places
 from events.upcasters import UPCASTERS
 from projections import current

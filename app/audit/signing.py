@@ -18,7 +18,7 @@ from msgspec import Struct
 from app.config import PREFIX, ConfigError
 from app.storage.engines import AUDIT_KEY, engines
 from app.vault import key_files
-from events import store
+from events import log_head
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -114,7 +114,7 @@ def _has_signed(config: Config) -> bool:
     engine = engines(config.url).snapshots()
     try:
         with engine.connect() as connection:
-            return store.holds_checkpoints(connection)
+            return log_head.holds_checkpoints(connection)
     finally:
         engine.dispose()
 

@@ -14,14 +14,14 @@ from app.assistants import changes as service
 from app.assistants.changes import ChangeRequest
 from app.services import open_services
 from app.transactions.unit_of_work import Caller, system
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
 
 if TYPE_CHECKING:
     from app.assistants.changes import Outcome
     from app.config import Config
     from app.transactions.unit_of_work import UnitOfWork
-    from events.bodies.settings_reader import SettingsPatch
+    from events.bodies.patch import SettingsPatch
 
 ORGANIZATION = "Northwind Dental"
 _PEOPLE = {

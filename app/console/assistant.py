@@ -17,7 +17,7 @@ from app.console import edits, fields, formatting
 from app.console.api_client import Answer, Form, Visitor, first, once, part, signed_in, submitted
 from app.console.rendering import errors_of, go, page
 from events import pointers
-from events.bodies.settings_reader import REASON
+from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
 from events.pointers import Paths, ancestors, join, overlaps, split
 from events.policy import Policy

@@ -15,7 +15,7 @@ from app.console import sparkline
 from app.console.api_client import Visitor, first, once, signed_in, submitted
 from app.console.rendering import errors_of, go, page
 from app.storage.tables import MAX_ID
-from events.secrets.references import Plain, read_text
+from events.secrets.values import Plain, read_text
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -17,14 +17,16 @@ from app.console.formatting import labels
 from app.console.line_ends import as_typed, with_line_ends
 from events import shape
 from events.bodies.parsing import parse
-from events.bodies.settings_reader import COMPUTED, read_patch
+from events.bodies.patch import read_patch
 from events.bodies.untouched import untouched
+from events.derived import COMPUTED
 from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
 from events.pointers import covers, join, overlaps, put, same, split
 from events.secret_paths import under_policy
-from events.secrets.credential_names import Verdict, is_mask, verdict
-from events.secrets.references import Kept, Plain, read_text
+from events.secrets.credential_names import Verdict, verdict
+from events.secrets.masks import is_mask
+from events.secrets.values import Kept, Plain, read_text
 from events.settings import GROUPS
 from events.shape import Listing, Record, Scalar, Shape, takes_text
 

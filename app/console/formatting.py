@@ -12,7 +12,7 @@ import msgspec
 
 from app.escaping import printable, printable_lines
 from events.pointers import same, split
-from events.secrets.credential_names import MASK
+from events.secrets.masks import MASK
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape
 
 if TYPE_CHECKING:

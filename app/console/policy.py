@@ -12,7 +12,7 @@ from app.api.access import ADMIN, VIEWER
 from app.console.api_client import Form, Visitor, first, once, signed_in, submitted
 from app.console.line_ends import as_typed
 from app.console.rendering import errors_of, go, page
-from events.bodies.settings_reader import REASON
+from events.bodies.reasons import REASON
 
 AnyRequest = Request[Any, Any, Any]
 

@@ -25,7 +25,7 @@ from app.console.api_client import (
 )
 from app.console.formatting import brought
 from app.console.rendering import errors_of, go, page
-from events.bodies.settings_reader import REASON
+from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
 from events.pointers import Paths
 from projections import words

@@ -15,25 +15,17 @@ from msgspec import Struct
 from app.transactions.clock import Witness, believed
 from app.vault import store as vault
 from app.vault.store import Keys, Sealed, make_reference
-from events import store
+from events import log_head, store
 from events.changed import NOTHING, Actor, Event, LogEvent, PolicyChanged, State, changes_of, evolve
-from events.decider import (
-    ChangeSettings,
-    Command,
-    CreateAssistant,
-    Envelope,
-    Proposal,
-    moment,
-    propose,
-    refuse,
-    reveal,
-)
+from events.commands import ChangeSettings, Command, CreateAssistant, Envelope, moment
+from events.decider import Proposal, propose, raise_if_blocked
 from events.meaning import as_meant
 from events.merging import seal
-from events.pointers import MARK, Tree, same
+from events.pointers import MARK, Path, Tree, same
 from events.policy import Policy
-from events.secrets import Path
-from events.secrets.references import Plain, place_of, places, revealed
+from events.revelation import reveal
+from events.secrets.references import places, revealed
+from events.secrets.values import Plain, url_members
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
@@ -91,7 +83,7 @@ class UnitOfWork:
         self.clock = clock
         self._recalled = recalled
         self._witness = witness or Witness(lambda: 0.0)  # a command has seen no time pass
-        self._counters: dict[int, store.Counter] = {}
+        self._counters: dict[int, log_head.LogHead] = {}
         self._locked_at: dict[int, Head] = {}  # how an organization's log ended before
         self._states: dict[current.Key, State] = {}
         self._touched: dict[current.Key, State] = {}
@@ -112,24 +104,24 @@ class UnitOfWork:
         """
         held = set()
         for organization_id in sorted(organization_ids):
-            counter = store.lock(self.connection, organization_id, waits=waits)
+            counter = log_head.lock(self.connection, organization_id, waits=waits)
             if counter is not None:
                 self._keep(counter)
-            elif not waits and store.read_counter(self.connection, organization_id) is not None:
+            elif not waits and log_head.read_head(self.connection, organization_id) is not None:
                 held.add(organization_id)
         return held
 
-    def counter(self, organization_id: int) -> store.Counter:
+    def counter(self, organization_id: int) -> log_head.LogHead:
         """The organization's counters, its row locked, as the work before this left them."""
         if organization_id not in self._counters:
-            take = store.read_counter if self._is_preview else store.lock
+            take = log_head.read_head if self._is_preview else log_head.lock
             counter = take(self.connection, organization_id)
             if counter is None:
                 raise LookupError(f"no organization {organization_id}")
             self._keep(counter)
         return self._counters[organization_id]
 
-    def _keep(self, counter: store.Counter) -> None:
+    def _keep(self, counter: log_head.LogHead) -> None:
         self._counters[counter.organization_id] = counter
         self._locked_at[counter.organization_id] = _head(counter)
 
@@ -184,7 +176,7 @@ class UnitOfWork:
         if target is None:
             target = self.next_id(caller.organization_id)
         proposed = self.propose(caller, target, command, reason)
-        refuse(command, proposed.proposal)
+        raise_if_blocked(command, proposed.proposal)
         return target, self.accept(proposed)
 
     def propose(
@@ -239,12 +231,12 @@ class UnitOfWork:
     def save_time(self, organization_id: int) -> None:
         """Keep the time that was observed, also where nothing is recorded."""
         if organization_id in self._unsaved_times:
-            store.save_counter(self.connection, self.counter(organization_id))
+            log_head.save_head(self.connection, self.counter(organization_id))
 
     def confirm_time(self, organization_id: int) -> None:
         """Believe the clock, because the operator does."""
         self.counter(organization_id).observed_at = self.clock()
-        store.save_counter(self.connection, self.counter(organization_id))
+        log_head.save_head(self.connection, self.counter(organization_id))
 
     def next_id(self, organization_id: int) -> int:
         """The id that the next assistant of an organization gets."""
@@ -279,7 +271,7 @@ class UnitOfWork:
         """Write everything that was recorded since the last time."""
         for organization_id, recorded in self._events.items():
             store.append(self.connection, self.counter(organization_id), recorded)
-            store.save_counter(self.connection, self.counter(organization_id))
+            log_head.save_head(self.connection, self.counter(organization_id))
         sealed = {one: secrets for one, secrets in self._secrets.items() if secrets}
         for organization_id, secrets in sealed.items():
             data = self.keys(organization_id).data
@@ -361,7 +353,7 @@ class UnitOfWork:
                 old
                 for old, place in standing.items()
                 if place.bound == new.path
-                and same(values[old], revealed(place_of(new.plain), new.plain.value))
+                and same(values[old], revealed(url_members(new.plain), new.plain.value))
             )
             for secret_id, new in sealed.items()
         }
@@ -391,7 +383,7 @@ class UnitOfWork:
         self.count += 1
 
 
-def _head(counter: store.Counter) -> Head:
+def _head(counter: log_head.LogHead) -> Head:
     return counter.sequence, counter.frontier
 
 

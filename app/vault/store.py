@@ -31,11 +31,12 @@ from app.storage.engines import MASTER_KEY, engines, mark_for_scrub
 from app.storage.tables import sealed_secrets, vault_keys
 from app.vault import key_files
 from events import codec
-from events.pointers import MARK, join
-from events.secrets import Path
-from events.secrets.destinations import looks_like_address
-from events.secrets.references import ADDRESS, Plain, Standing, place_of, revealed
-from events.store import organization_ids, read_body
+from events.log_head import organization_ids
+from events.pointers import MARK, Path, join
+from events.secrets.addresses import looks_like_address
+from events.secrets.references import ADDRESS, SecretPlacement, revealed
+from events.secrets.values import Plain, url_members
+from events.store import read_body
 from events.tables import rows_of, to_micros
 from events.upcasters import former
 
@@ -316,7 +317,7 @@ def make_reference(plain: Plain, version: int) -> Tree:
     said: Tree = {"id": f"{version}.{entropy.token_hex(16)}"}
     if plain.url is None and looks_like_address(plain.value):
         said[ADDRESS] = True
-    return {MARK: said} | place_of(plain)
+    return {MARK: said} | url_members(plain)
 
 
 def store(
@@ -336,7 +337,7 @@ def unseal(
     organization_id: int,
     assistant_id: int,
     data: Key,
-    standing: dict[str, Standing],
+    standing: dict[str, SecretPlacement],
 ) -> dict[str, str | int | float]:
     """The values that references stand for, each as it stands at its place.
 
@@ -357,7 +358,7 @@ def unseal(
 
 
 def _unseal_one(
-    row: sa.Row[Any], organization_id: int, assistant_id: int, data: Key, one: Standing
+    row: sa.Row[Any], organization_id: int, assistant_id: int, data: Key, one: SecretPlacement
 ) -> Any:
     path = join(one.bound)
     # Bound to what was asked for, not to what the row says of itself.
@@ -371,7 +372,7 @@ def _unseal_one(
 
 
 def _never_sealed(
-    connection: sa.Connection, organization_id: int, assistant_id: int, one: Standing
+    connection: sa.Connection, organization_id: int, assistant_id: int, one: SecretPlacement
 ) -> Any:
     """A value that its event holds, because it was no secret then."""
     secret_id = one.reference[MARK]["id"]

@@ -13,14 +13,16 @@ import msgspec
 from msgspec import UNSET
 
 from events import pointers
-from events.bodies.settings_reader import MOST_ERRORS, SettingsPatch, Shown, read_whole
+from events.bodies.patch import SettingsPatch, read_whole
 from events.bodies.untouched import broken_by, untouched
+from events.bodies.validation import MOST_ERRORS
 from events.errors import FieldError, InvalidSettings, Location
+from events.limits import LARGEST
 from events.merging import merge
 from events.pointers import MARK, Tree, is_reference
-from events.secrets.merge import settle
+from events.secrets.merge import resolve_masks
 from events.secrets.references import mask
-from events.settings import LARGEST
+from events.secrets.values import Shown
 from events.shape import known
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ def _shown(value: Any, erased_version: int) -> Any:
 def _result(settings: Tree, tree: Tree) -> Tree:
     """The settings as a patch would leave them, without what the server adds."""
     current = {name: settings[name] for name in tree}
-    settled: Tree = settle(merge(current, tree), current)
+    settled: Tree = resolve_masks(merge(current, tree), current)
     return settings | settled
 
 

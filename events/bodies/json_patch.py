@@ -17,12 +17,12 @@ from events import pointers
 from events.bodies.documents import Document, size
 from events.bodies.parsing import MAX_DEPTH, count
 from events.errors import FieldError, InvalidSettings, Location, Refusal
-from events.settings import LARGEST, MOST_VALUES
+from events.limits import LARGEST, MOST_VALUES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from events.bodies.settings_reader import SettingsPatch
+    from events.bodies.patch import SettingsPatch
     from events.pointers import Tree
 
 _MOST_OPERATIONS = 1000

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET
 
+from events.bodies.aliases import resolve_aliases
 from events.bodies.documents import Document
-from events.bodies.settings_reader import REASON, SettingsPatch, read_reason, rename
+from events.bodies.patch import SettingsPatch, read_reason
+from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
 from events.merging import merge
 from events.shape import SETTINGS, Record
@@ -35,7 +37,7 @@ def read_merge_patch(
         message = "Input should be a valid object"
         error = FieldError(loc=("body",), msg=message, type="model_attributes_type")
         raise InvalidSettings((error,))
-    members = rename(body)
+    members = resolve_aliases(body)
     reason = read_reason(members.pop(REASON, None))
     document = Document(settings, erased_version)
     before = document.copy()

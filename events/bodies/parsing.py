@@ -12,7 +12,7 @@ import re
 from typing import Any, NoReturn
 
 from events.errors import MalformedJSON
-from events.settings import MOST_VALUES
+from events.limits import MOST_VALUES
 
 MAX_DEPTH = 32
 MAX_SAFE_INTEGER = 2**53  # beyond it, a JavaScript client reads another number

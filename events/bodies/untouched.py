@@ -13,8 +13,9 @@ from msgspec import UNSET, json
 
 from events.merging import Replace
 from events.pointers import Tree, is_reference, same
-from events.secrets.credential_names import is_mask
-from events.secrets.references import Kept, mask
+from events.secrets.masks import is_mask
+from events.secrets.references import mask
+from events.secrets.values import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

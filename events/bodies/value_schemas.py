@@ -10,22 +10,19 @@ import re
 from enum import Enum
 from typing import Any, Final
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
+from events.secrets.name_words import word_set
 
 _JSON_TYPES = frozenset(("array", "boolean", "integer", "null", "number", "object", "string"))
 SCHEMA_VALUES: Final = frozenset(("const", "default", "enum", "example", "examples"))
 _SCHEMAS_BY_NAME = frozenset(
     ("$defs", "definitions", "dependentSchemas", "patternProperties", "properties")
 )
-_SCHEMAS = _names(
+_SCHEMAS = word_set(
     "additionalItems additionalProperties allOf anyOf contains else if items not oneOf prefixItems"
     " propertyNames then unevaluatedItems unevaluatedProperties"
 )
 # Assertions and annotations of JSON Schema 2020-12 and OpenAPI 3.1, whose values are no secrets.
-_KEYWORDS = _names(
+_KEYWORDS = word_set(
     "$anchor $comment $dynamicAnchor $dynamicRef $id $ref $schema $vocabulary"
     " additionalProperties contentEncoding contentMediaType dependentRequired deprecated"
     " description exclusiveMaximum exclusiveMinimum format maxContains maxItems maxLength"

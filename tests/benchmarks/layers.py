@@ -18,10 +18,11 @@ from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
 from events import codec, merkle
 from events.bodies import parsing
-from events.bodies.settings_reader import read_patch
+from events.bodies.patch import read_patch
 from events.changed import Cause, State, evolve
-from events.decider import ChangeSettings, Envelope, decide
-from events.secrets.references import Plain
+from events.commands import ChangeSettings, Envelope
+from events.decider import decide
+from events.secrets.values import Plain
 from projections import current
 from tests.benchmarks import places
 from tests.benchmarks.load import Row

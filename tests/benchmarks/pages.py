@@ -10,7 +10,7 @@ from statistics import median
 from app.assistants import changes
 from app.assistants.changes import ChangeRequest
 from app.transactions.unit_of_work import UnitOfWork
-from events.bodies.settings_reader import read_patch
+from events.bodies.patch import read_patch
 from events.changed import Cause
 from tests.benchmarks import load, places
 from tests.benchmarks.load import Row

@@ -24,7 +24,7 @@ from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import Vault
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
 from tests import databases
 from tests.conftest import Organization, make_organizations

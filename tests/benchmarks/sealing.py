@@ -17,10 +17,10 @@ from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import Key, Sealed, make_reference
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings, CreateAssistant
-from events.secrets.references import Plain
+from events.commands import ChangeSettings, CreateAssistant
+from events.secrets.values import Plain
 from tests.conftest import make_organizations
 from tests.databases import config_of, writing_engine
 

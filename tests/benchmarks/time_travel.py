@@ -23,7 +23,7 @@ from app.assistants import changes
 from app.assistants.changes import ChangeRequest
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
 from projections import keyframes
 from tests.conftest import Organization, make_organizations

@@ -29,7 +29,7 @@ from app.assistants.changes import ChangeRequest
 from app.cli.main import cli
 from app.services import open_services
 from app.transactions.unit_of_work import Caller, UnitOfWork
-from events.bodies.settings_reader import SettingsPatch, read_create, read_patch
+from events.bodies.patch import SettingsPatch, read_create, read_patch
 from events.changed import Actor, Cause
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import (

@@ -18,7 +18,7 @@ from app.assistants.changes import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
 from tests.conftest import make_organizations

@@ -18,9 +18,9 @@ from app.assistants import changes as service
 from app.services import Services, open_services, utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings
+from events.commands import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings
 from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
 from tests.databases import chosen, config_of, copy_database, edited, execute, unguarded

@@ -16,7 +16,7 @@ import pytest
 from msgspec import UNSET, Struct
 
 from events import codec, pointers
-from events.bodies.settings_reader import SettingsPatch, read_create, read_patch
+from events.bodies.patch import SettingsPatch, read_create, read_patch
 from events.changed import (
     Actor,
     AssistantCreated,
@@ -27,13 +27,14 @@ from events.changed import (
     State,
     fold,
 )
-from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide
+from events.commands import ChangeSettings, Command, CreateAssistant, Envelope
+from events.decider import decide
 from events.errors import InvalidSettings, Refusal
 from events.meaning import as_meant
 from events.merging import seal
-from events.pointers import Change, Tree
+from events.pointers import Change, Path, Tree
 from events.policy import Policy
-from events.secrets.references import Path, Plain, place_of
+from events.secrets.values import Plain, url_members
 from events.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def sealed(tree: Tree, ids: Iterator[int] | None = None) -> Tree:
     numbers = ids or itertools.count()
 
     def reference_to(plain: Plain, _: Path) -> Tree:
-        return secret(f"id-{next(numbers)}") | place_of(plain)
+        return secret(f"id-{next(numbers)}") | url_members(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references

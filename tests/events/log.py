@@ -17,9 +17,9 @@ from app.assistants.references import Reference
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault.store import Vault, open_vault
 from events import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import State
-from events.decider import (
+from events.commands import (
     ChangeSettings,
     Command,
     CreateAssistant,

@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from events import pointers, shape
 from events.bodies.json_patch import read_json_patch
 from events.changed import Cause
-from events.decider import ChangeSettings, Command, RestoreSettings, UndoChange, decide
+from events.commands import ChangeSettings, Command, RestoreSettings, UndoChange
+from events.decider import decide
 from events.errors import InvalidSettings
 from events.merging import MergeConflict
 from events.pointers import MARK, Tree, split
-from events.secrets.credential_names import MASK
-from events.secrets.destinations import origin
+from events.secrets.addresses import origin
+from events.secrets.masks import MASK
 from events.secrets.references import places
 from events.settings import SECRET_RECORDS
 from tests.events.given import PATCH, Given, create, created, envelope, given, patch, sealed, secret

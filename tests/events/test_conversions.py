@@ -14,9 +14,9 @@ from msgspec import UNSET, inspect
 from events.bodies.json_patch import read_json_patch
 from events.bodies.merge_patch import read_merge_patch
 from events.bodies.parsing import parse
-from events.bodies.settings_reader import read_create, read_edit
+from events.bodies.patch import read_create, read_edit
+from events.commands import CreateAssistant
 from events.conversions import Conversion, conversions, table
-from events.decider import CreateAssistant
 from events.pointers import Tree, at, diff, flatten, join, same
 from events.settings import Settings
 from tests.events.given import DEFAULTS, NAME, Given, create, given, sent_to

@@ -16,25 +16,21 @@ from hypothesis import assume, example, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from events.bodies.settings_reader import read_patch
+from events.bodies.patch import read_patch
 from events.bodies.untouched import untouched
-from events.decider import ChangeSettings
+from events.commands import ChangeSettings
 from events.errors import InvalidSettings
 from events.pointers import Tree, is_reference
 from events.policy import Policy
 from events.secret_paths import fault_of_plain, fault_of_secret
-from events.secrets import credential_names as credentials
-from events.secrets.credential_names import (
-    _PUBLISHED,
-    MASK,
-    has_credential_form,
-    in_url,
-    looks_random,
-    read_url,
-    speaks_of_credential,
-)
-from events.secrets.merge import with_secrets_of
+from events.secrets import credential_forms
+from events.secrets.credential_forms import _PUBLISHED, has_credential_form
+from events.secrets.credential_names import speaks_of_credential
+from events.secrets.credential_urls import in_url, read_url
+from events.secrets.masks import MASK
+from events.secrets.randomness import looks_random
 from events.secrets.references import AT, URL, mask, places, revealed
+from events.secrets.restore import with_secrets_of
 from tests.events.given import PATCH, Given, create, created, given, patch, sealed, secret, sent_to
 from tests.events.strategies import modest
 
@@ -294,7 +290,7 @@ def test_control_a_form_that_the_shortcut_lacks_is_not_known(
 ) -> None:
     key = f"dp.pt.{RANDOM[:22]}"
     assert has_credential_form(key)
-    monkeypatch.setattr(credentials, "_KEY_STARTS", credentials._KEY_STARTS - {"dp."})  # noqa: SLF001
+    monkeypatch.setattr(credential_forms, "_KEY_STARTS", credential_forms._KEY_STARTS - {"dp."})  # noqa: SLF001
     assert not has_credential_form(key)
 
 

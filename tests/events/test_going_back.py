@@ -12,9 +12,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, inspect
 
-from events.bodies.settings_reader import COMPUTED, NotAccepted, derive
+from events.bodies.acceptance import NotAccepted
 from events.changed import AssistantSettingsChanged, Cause, changes_of, fold
-from events.decider import OnConflict, Proposal, RestoreSettings, UndoChange, propose
+from events.commands import OnConflict, RestoreSettings, UndoChange
+from events.decider import Proposal, propose
+from events.derived import COMPUTED, derive
 from events.errors import AssistantNotFound, InvalidSettings
 from events.merging import MergeConflict
 from events.pointers import (

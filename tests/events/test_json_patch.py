@@ -17,16 +17,17 @@ from hypothesis import strategies as st
 from events import pointers
 from events.bodies import documents, parsing
 from events.bodies.json_patch import PatchTestFailed, read_json_patch
-from events.bodies.settings_reader import SettingsPatch, read_patch
+from events.bodies.patch import SettingsPatch, read_patch
 from events.changed import AssistantSettingsChanged
-from events.decider import ChangeSettings
+from events.commands import ChangeSettings
 from events.errors import InvalidSettings
 from events.merging import merge, seal
-from events.pointers import MARK, Tree, diff, same
-from events.secrets.credential_names import MASK
-from events.secrets.references import URL, Path, Plain, Standing, mask, place_of, places
+from events.pointers import MARK, Path, Tree, diff, same
+from events.secrets.masks import MASK
+from events.secrets.references import URL, SecretPlacement, mask, places
+from events.secrets.values import Plain, url_members
 from events.settings import SETTING_NAMES
-from events.unknown import kept
+from events.unknown import with_unknown_members
 from tests.events.given import (
     DEFAULTS,
     PATCH,
@@ -68,7 +69,7 @@ def sealed(tree: Tree, ids: Iterator[int]) -> Tree:
     """The tree with references as the vault makes them, those in a URL too."""
 
     def reference_to(plain: Plain, _: Path) -> Tree:
-        return secret(f"id-{next(ids)}") | place_of(plain)
+        return secret(f"id-{next(ids)}") | url_members(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references
@@ -278,8 +279,8 @@ def test_a_secret_that_is_removed_is_gone() -> None:
         op("remove", "/custom_settings/auth"),
         op("remove", "/custom_settings/api_keys/1"),
     )
-    kept = [place.at for place in places(settings)]
-    assert kept == [("webhook_headers", "B"), ("custom_settings", "api_keys", "0")]
+    with_unknown_members = [place.at for place in places(settings)]
+    assert with_unknown_members == [("webhook_headers", "B"), ("custom_settings", "api_keys", "0")]
     assert settings["llm_provider_config"]["api_key"] is None
 
 
@@ -735,10 +736,10 @@ def test_a_mask_that_stays_at_its_place_keeps_its_secret() -> None:
         op("add", "/custom_settings/auth/user", "x"),
         op("replace", f"{FALLBACKS}/1/model", "large"),
     )
-    kept = {place.at: place.reference for place in places(told.state.settings)}
+    with_unknown_members = {place.at: place.reference for place in places(told.state.settings)}
     now = {place.at: place.reference for place in places(settings)}
-    assert kept.items() <= now.items()
-    assert now.keys() - kept.keys() == {("webhook_headers", "B")}
+    assert with_unknown_members.items() <= now.items()
+    assert now.keys() - with_unknown_members.keys() == {("webhook_headers", "B")}
     assert fallbacks_of(settings)[1]["model"] == "large"
 
 
@@ -855,7 +856,7 @@ def elsewhere(told: Given, result: Tree) -> set[int]:
     return {secret_id for _, secret_id in stands - stood if secret_id < NEW}
 
 
-def id_of(place: Standing) -> int:
+def id_of(place: SecretPlacement) -> int:
     return int(place.reference[MARK]["id"].removeprefix("id-"))
 
 
@@ -1239,7 +1240,7 @@ def test_what_stands_beside_a_change_is_neither_rewritten_nor_held_against_the_r
         op("replace", "/rag_settings/search_limit", value=4),
     ]
     read = read_json_patch(operations, settings, strict=True)
-    after = kept(merge(settings, read.tree), settings)
+    after = with_unknown_members(merge(settings, read.tree), settings)
     assert diff(settings, after).keys() == {one["path"] for one in operations}
     # The control: who changes it is held to the rules.
     wrong = [op("replace", "/tts_settings/background_sound/volume", value=7.25)]

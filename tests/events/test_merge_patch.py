@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from events.bodies.merge_patch import read_merge_patch
-from events.bodies.settings_reader import read_edit
+from events.bodies.patch import read_edit
 from events.errors import InvalidSettings
 from events.pointers import Tree, at, same
 from tests.events.given import DEFAULTS, Given, changed, create, created, given, merged, sent_to

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from events import codec
 from events.changed import fold
-from events.decider import DeleteAssistant, RestoreAssistant, RestoreSettings
+from events.commands import DeleteAssistant, RestoreAssistant, RestoreSettings
 from events.errors import AssistantNotFound, InvalidSettings, NotDeleted
 from events.pointers import MARK, Tree, diff, is_reference
 from events.secrets.references import places

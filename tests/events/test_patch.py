@@ -8,18 +8,14 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from events.bodies.settings_reader import (
-    SettingsPatch,
-    clean_reason,
-    read_create,
-    read_patch,
-    read_struct,
-)
+from events.bodies.patch import SettingsPatch, read_create, read_patch
+from events.bodies.reasons import clean_reason
+from events.bodies.validation import read_struct
 from events.changed import Cause
 from events.errors import FieldError, InvalidSettings
 from events.pointers import Tree, same
-from events.secrets.credential_names import is_mask
-from events.secrets.references import KEPT, Plain
+from events.secrets.masks import is_mask
+from events.secrets.values import KEPT, Plain
 from events.settings import SETTING_NAMES, Settings
 from tests.events.given import DEFAULTS, at_path, created, given, patch, settings_after
 from tests.events.strategies import PLAIN_NAMES, VALUES, bodies, modest, secret_bodies

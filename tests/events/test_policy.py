@@ -9,7 +9,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from events.bodies.settings_reader import read_struct
+from events.bodies.validation import read_struct
 from events.errors import InvalidSettings
 from events.pointers import Tree, diff, join, overlaps, put, split
 from events.policy import PathProtected, Policy, ReasonRequired, Warned, check, warnings

@@ -13,9 +13,9 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from events.bodies.settings_reader import COMPUTED
 from events.changed import Cause, fold
-from events.decider import ChangeSettings, OnConflict, UndoChange
+from events.commands import ChangeSettings, OnConflict, UndoChange
+from events.derived import COMPUTED
 from events.errors import InvalidSettings
 from events.merging import Conflict, MergeConflict, three_way
 from events.pointers import MARK, Tree, apply, at, diff, flatten, overlaps, put, same

@@ -14,9 +14,10 @@ from msgspec.structs import replace
 
 from events import decider
 from events.bodies.json_patch import read_json_patch
-from events.bodies.settings_reader import SettingsPatch, read_patch
+from events.bodies.patch import SettingsPatch, read_patch
 from events.changed import Cause, State, changes_of, evolve
-from events.decider import ChangeSettings, Command, RestoreSettings, propose
+from events.commands import ChangeSettings, Command, RestoreSettings
+from events.decider import propose
 from events.errors import InvalidSettings
 from events.pointers import Tree, at, is_reference, same
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape, known

@@ -16,8 +16,9 @@ from msgspec import UNSET
 from events import meaning
 from events.bodies.json_patch import read_json_patch
 from events.bodies.merge_patch import read_merge_patch
-from events.bodies.settings_reader import COMPUTED, read_create, read_edit
-from events.decider import CreateAssistant
+from events.bodies.patch import read_create, read_edit
+from events.commands import CreateAssistant
+from events.derived import COMPUTED
 from events.errors import InvalidSettings
 from events.pointers import Tree, ancestors, at, diff, flatten, join, put, same
 from events.secrets.references import mask, places
@@ -36,7 +37,7 @@ from tests.events.given import (
 from tests.events.strategies import PLAIN_NAMES, VALUES, bodies, few, many, secret_bodies
 
 if TYPE_CHECKING:
-    from events.bodies.settings_reader import SettingsPatch
+    from events.bodies.patch import SettingsPatch
 
 MASK = "********"
 brief = hypothesis.settings(max_examples=8, deadline=None)  # each builds a story with secrets

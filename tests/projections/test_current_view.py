@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from events.changed import NOTHING
-from events.secrets.credential_names import MASK
+from events.secrets.masks import MASK
 from events.settings import SETTING_NAMES
 from projections import current
 from projections.current import Selection

@@ -42,8 +42,8 @@ from events.changed import (
     SecretsRevealed,
     VersionLabelled,
 )
+from events.log_search import Stored
 from events.pointers import Change, Changes
-from events.store import Stored
 from projections.exports import (
     COLUMNS,
     FORMATS,

@@ -17,7 +17,7 @@ from pyarrow import parquet as pq
 
 from events import codec, merkle
 from events.changed import SecretsRevealed
-from events.store import Stored
+from events.log_search import Stored
 from projections import parquet
 from projections.exports import ParquetMissing
 from projections.parquet import PARQUET

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from app.storage.tables import sealed_secrets
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import AssistantCreated, AssistantSettingsChanged, Cause, Versioned, fold
-from events.decider import ChangeSettings, CreateAssistant
+from events.commands import ChangeSettings, CreateAssistant
 from events.pointers import MARK, Tree
 from events.secrets.references import places
 from projections import current, keyframes, labels, policies, reversals

@@ -18,9 +18,9 @@ from msgspec import UNSET, Struct, field
 
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from events import codec
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import NOTHING, Cause, State
-from events.decider import (
+from events.commands import (
     ChangeSettings,
     Command,
     CreateAssistant,

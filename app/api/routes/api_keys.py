@@ -21,7 +21,7 @@ from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
 from app.naming import Name, name_error
 from app.storage.tables import MAX_ID
-from events.bodies.settings_reader import read_struct
+from events.bodies.validation import read_struct
 from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:

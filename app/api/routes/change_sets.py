@@ -31,13 +31,14 @@ from app.assistants.history import DiffEntry, operation
 from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
-from events.bodies.settings_reader import clean_reason, read_patch
+from events.bodies.patch import read_patch
+from events.bodies.reasons import clean_reason
 from events.changed import Actor, changes_of
 from events.errors import FieldError, InvalidSettings, Refusal
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
 from events.secrets.references import mask
-from events.settings import Moment, Reason
+from events.setting_types import Moment, Reason
 from projections import current
 from projections.current import Selection
 from projections.history import ChangedPath, changed_paths
@@ -45,7 +46,7 @@ from projections.history import ChangedPath, changed_paths
 if TYPE_CHECKING:
     from app.assistants.changes import Outcome
     from app.transactions.unit_of_work import UnitOfWork
-    from events.bodies.settings_reader import SettingsPatch
+    from events.bodies.patch import SettingsPatch
     from events.changed import AssistantSettingsChanged
 
 

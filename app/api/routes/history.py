@@ -24,9 +24,9 @@ from app.api.responses import WRITE_ERRORS, ChangedAssistant, Plan
 from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
-from events.bodies.settings_reader import clean_reason
+from events.bodies.reasons import clean_reason
 from events.errors import VersionNotFound
-from events.settings import Reason
+from events.setting_types import Reason
 from projections.history import Entry, Filter
 
 _MAX_VERSION = 2**53

@@ -25,10 +25,10 @@ from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import LABEL, Reference, read_reference
 from app.naming import MOST_OF_LABEL
-from events.bodies.settings_reader import clean_reason
+from events.bodies.reasons import clean_reason
 from events.errors import FieldError, InvalidSettings
 from events.pointers import POINTER
-from events.settings import Reason, VersionName
+from events.setting_types import Reason, VersionName
 
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 

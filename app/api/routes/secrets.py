@@ -17,10 +17,10 @@ from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
 from app.assistants import changes, secrets
 from events import policy
-from events.bodies.settings_reader import clean_reason
+from events.bodies.reasons import clean_reason
 from events.changed import Cause
 from events.pointers import POINTER_BELOW
-from events.settings import Reason
+from events.setting_types import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,8 +15,8 @@ from app.assistants.change_sets import SetChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
-from events.bodies.settings_reader import read_patch
-from events.decider import CreateAssistant
+from events.bodies.patch import read_patch
+from events.commands import CreateAssistant
 from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import (

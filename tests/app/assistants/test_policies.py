@@ -14,7 +14,7 @@ from app.assistants.changes import ChangeRequest
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
 from events.policy import PathProtected, ReasonRequired
 from events.upcasters import tag

@@ -11,7 +11,7 @@ import pytest
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
-from events.decider import CreateAssistant
+from events.commands import CreateAssistant
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,

@@ -21,7 +21,7 @@ from app.services import utc_now
 from app.storage.database import Database
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
 from events.errors import AssistantNotFound
 from projections import current

@@ -30,9 +30,9 @@ from app.audit.verify import Failed, read_keys, read_note, verify
 from app.services import utc_now
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings, CreateAssistant
+from events.commands import ChangeSettings, CreateAssistant
 from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import (

@@ -22,8 +22,8 @@ from app.main import create_app
 from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
-from events.bodies.settings_reader import read_create
-from events.decider import CreateAssistant
+from events.bodies.patch import read_create
+from events.commands import CreateAssistant
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,

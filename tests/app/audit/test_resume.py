@@ -22,8 +22,8 @@ from app.audit.exporting import find_format
 from app.audit.resume import NotAnExport, Resumption
 from events import codec, merkle
 from events.changed import AssistantSettingsChanged, Event
+from events.log_search import Stored
 from events.pointers import Change
-from events.store import Stored
 from projections.exports import FORMATS, closing_line
 from tests.events.given import ACTOR, ASSISTANT, ORGANIZATION, PATCH, at
 from tests.events.strategies import EVENTS, few, modest

@@ -17,7 +17,7 @@ from app.services import utc_now
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store
 from app.vault.store import Vault
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
 from projections import current
 from tests.conftest import make_organizations

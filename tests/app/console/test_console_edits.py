@@ -28,9 +28,10 @@ from app.console.rendering import templates
 from events import pointers, shape
 from events.bodies import parsing
 from events.bodies.json_patch import read_json_patch
-from events.bodies.settings_reader import derive
 from events.changed import AssistantSettingsChanged
-from events.decider import ChangeSettings, decide
+from events.commands import ChangeSettings
+from events.decider import decide
+from events.derived import derive
 from events.errors import InvalidSettings
 from events.pointers import Changes, Tree, same
 from events.secrets.references import mask

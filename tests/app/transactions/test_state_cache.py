@@ -19,7 +19,7 @@ from app.transactions.unit_of_work import UnitOfWork, system
 from app.vault import store as vault
 from app.vault.store import Vault
 from events import store
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
 from events.pointers import Change

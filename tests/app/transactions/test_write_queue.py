@@ -22,7 +22,7 @@ from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork, system
 from app.transactions.write_queue import WriteQueue
 from app.vault import store
-from events.bodies.settings_reader import read_create
+from events.bodies.patch import read_create
 from events.errors import AssistantNotFound, Refusal
 from events.tables import organizations, rows_of
 from tests.app import stored

@@ -24,11 +24,12 @@ from app.transactions.clock import Witness
 from app.transactions.unit_of_work import Caller, UnitOfWork
 from app.vault import store
 from app.vault.store import MasterKeyError, SecretUnreadable, Vault
-from events.bodies.settings_reader import read_create, read_patch
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
+from events.commands import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.pointers import MARK
-from events.secrets.references import Plain, places
+from events.secrets.references import places
+from events.secrets.values import Plain
 from projections import rebuild
 from tests.conftest import make_organizations
 from tests.databases import config_of, hold, query, writing_engine
