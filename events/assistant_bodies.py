@@ -12,7 +12,7 @@ from events.settings import SETTING_NAMES, Settings
 
 
 class AssistantResponse(Settings, frozen=True, kw_only=True):
-    """An assistant as it is answered: always every member, secrets as ``********``."""
+    """An assistant as answers show it: with every member, and secrets as ``********``."""
 
     id: int
     organization_id: int
@@ -32,7 +32,7 @@ class AssistantCreate(Settings, frozen=True, kw_only=True):
 
 
 def _partial(name: str, doc: str) -> type[Struct]:
-    """Every setting as a member that may be absent (keep) or null (clear)."""
+    """A Struct with every setting, which may be absent (it is kept) or null (it is cleared)."""
     members: list[tuple[str, Any, Any]] = [
         (setting.name, setting.type | None | UnsetType, UNSET)
         for setting in msgspec.structs.fields(Settings)
@@ -48,7 +48,7 @@ def _partial(name: str, doc: str) -> type[Struct]:
 
 AssistantPatch = _partial("AssistantPatch", "The settings to change; what is absent is kept.")
 AssistantUpdate = _partial("AssistantUpdate", "As AssistantPatch: both verbs merge.")
-# What the server says of an assistant, and ignores when a client sends it back.
+# Members that the server sets. It ignores them when a client sends them back.
 READ_ONLY = frozenset(
     member.name for member in msgspec.structs.fields(AssistantResponse)
 ).difference(SETTING_NAMES)

@@ -1,4 +1,4 @@
-"""The refusals of the domain. Each carries the data that explains it.
+"""The errors of the domain. Each carries the data that explains it.
 
 The words and the status codes that a client sees are made in ``app.api.problems`` alone.
 """
@@ -23,11 +23,11 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(Exception):
-    """A wish that the domain does not grant. Nothing has been changed."""
+    """A request that the domain refuses. Nothing was changed."""
 
 
 class AssistantNotFound(Refusal):
-    """Missing, deleted, or another organization's: the three answer alike."""
+    """The assistant is missing, deleted, or another organization's: clients see no difference."""
 
     def __init__(self, assistant_id: int) -> None:
         super().__init__(assistant_id)
@@ -35,7 +35,7 @@ class AssistantNotFound(Refusal):
 
 
 class VersionNotFound(Refusal):
-    """The assistant exists, but not this version of it."""
+    """The assistant exists, but this version of it does not."""
 
     def __init__(self, assistant_id: int, version: int | str) -> None:
         super().__init__(assistant_id, version)
@@ -44,7 +44,7 @@ class VersionNotFound(Refusal):
 
 
 class NotDeleted(Refusal):
-    """The assistant lives: there is nothing to restore."""
+    """The assistant is not deleted, so that it cannot be restored."""
 
     def __init__(self, assistant_id: int) -> None:
         super().__init__(assistant_id)
@@ -52,7 +52,7 @@ class NotDeleted(Refusal):
 
 
 class InvalidSettings(Refusal):
-    """A body breaks one or more rules; all that were found are listed."""
+    """A body breaks one or more rules; ``errors`` lists them."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__(errors)
@@ -60,7 +60,10 @@ class InvalidSettings(Refusal):
 
 
 class MalformedJSON(Refusal):
-    """Bytes that are not the JSON we take: broken, ambiguous or unstorable."""
+    """Bytes that are no acceptable JSON: broken, ambiguous or not storable.
+
+    ``position`` is in characters; 0 where the parser does not tell it.
+    """
 
     def __init__(self, rule: str, position: int = 0) -> None:
         super().__init__(rule, position)
@@ -72,7 +75,7 @@ class MalformedJSON(Refusal):
 
 
 class NoSecret(Refusal):
-    """At this position of the paths that were asked for, there is no secret."""
+    """The path at this position of the request leads to no secret."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
@@ -80,7 +83,7 @@ class NoSecret(Refusal):
 
 
 class SecretsGone(Refusal):
-    """The sealed values at these paths were destroyed; nobody can read them again."""
+    """The sealed values at these paths were destroyed, and cannot be read again."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         super().__init__(paths)

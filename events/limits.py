@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-MAX_REASON = 500
+MAX_REASON = 500  # characters
 LARGEST = 2 * 1024 * 1024  # bytes of an assistant's settings as JSON
-MOST_VALUES = 50_000  # in them, or in a body: small ones cost more time than their bytes say
+MOST_VALUES = 50_000  # in the settings or in a body: many small ones take more time than bytes

@@ -1,8 +1,8 @@
-"""What an organization's policy says of secrets: ``secret_paths`` and ``plain_paths``.
+"""The paths of a policy that decide about secrets: ``secret_paths`` and ``plain_paths``.
 
-Both are JSON Pointers, in which ``*`` stands for any member or element; each covers all below it.
-They are held against a patch before it is sealed, so they say what becomes of values that are set
-from then on. What is sealed stays sealed.
+They are JSON Pointers, in which ``*`` stands for any member or element; each covers all below it.
+They decide about a patch before it is sealed, and so about values that are set from now on. What is
+sealed stays sealed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from events.policy import Policy
 
 ANY: Final = "*"
-_NEVER_SECRET = frozenset(("bypass_numbers", "name"))  # lists and searches go by these
+_NEVER_SECRET = frozenset(("bypass_numbers", "name"))  # lists and searches use these
 
 
 class Paths(Struct, frozen=True):
-    """What is left of some patterns below a place: an empty one covers all that stands there."""
+    """The rests of some patterns at a place; an empty rest covers all that is there."""
 
     patterns: tuple[Path, ...] = ()
 
@@ -37,7 +37,7 @@ class Paths(Struct, frozen=True):
         return () in self.patterns
 
     def below(self, name: str) -> Paths:
-        """What is left of them at a member or an element."""
+        """Their rests at a member or an element of this place."""
         if not self.patterns or self.cover:
             return self
         return Paths(tuple(one[1:] for one in self.patterns if one[0] in (ANY, name)))
@@ -49,16 +49,16 @@ def _paths(pointers: tuple[str, ...]) -> Paths:
 
 
 def under_policy(patch: Tree, policy: Policy) -> Tree:
-    """The patch with values sealed, or left readable, as the policy says of their places.
+    """The patch, with texts made secret or plain as the policy says of their places.
 
-    A place that is a secret by definition stays one, and so does a value that is a credential by
-    its form. Where both kinds of paths cover a place, it is secret.
+    A setting that is secret by definition stays secret, and so does a value with the form of a
+    credential. A place under both kinds of paths is secret.
     """
     if not policy.secret_paths and not policy.plain_paths:
         return patch
     secret, plain = _paths(tuple(policy.secret_paths)), _paths(tuple(policy.plain_paths))
-    ruled: Tree = _ruled(patch, secret, plain, ())
-    return ruled
+    changed: Tree = _ruled(patch, secret, plain, ())
+    return changed
 
 
 def _ruled(value: Any, secret: Paths, plain: Paths, at: Path) -> Any:
@@ -79,8 +79,8 @@ def _ruled(value: Any, secret: Paths, plain: Paths, at: Path) -> Any:
     if secret.cover:
         return _sealed(value, at)
     if plain.cover and isinstance(value, Plain) and value.sent is not None:
-        found = read_text(value.sent) if isinstance(value.sent, str) else None
-        return found or value.sent
+        by_form = read_text(value.sent) if isinstance(value.sent, str) else None
+        return by_form or value.sent
     return value
 
 
@@ -91,7 +91,7 @@ def _sealed(value: Any, at: Path) -> Any:
 
 
 def can_be_secret(at: Path) -> bool:
-    """Whether a value at a place can be sealed: readers must be able to take its mask."""
+    """Whether a value at a place can be secret: its type must be text, so that a mask fits."""
     if at and at[0] in _NEVER_SECRET:
         return False
     kind = shape.find(at)
@@ -99,25 +99,25 @@ def can_be_secret(at: Path) -> bool:
 
 
 def fault_of_secret(pattern: Path) -> str | None:
-    """What is wrong with a path of ``secret_paths``, as a type of error; None for nothing."""
-    found = shape.matching(pattern)
-    if not found:
+    """The type of error of a path among ``secret_paths``; None if it is valid."""
+    shapes = shape.matching(pattern)
+    if not shapes:
         return "no_such_path"
     if pattern[0] in _NEVER_SECRET:
         return "never_secret"
-    return None if any(map(_may_hold_secret, found)) else "cannot_be_secret"
+    return None if any(map(_may_hold_secret, shapes)) else "cannot_be_secret"
 
 
 def fault_of_plain(pattern: Path) -> str | None:
-    """What is wrong with a path of ``plain_paths``, as a type of error; None for nothing."""
-    found = shape.matching(pattern)
-    if not found:
+    """The type of error of a path among ``plain_paths``; None if it is valid."""
+    shapes = shape.matching(pattern)
+    if not shapes:
         return "no_such_path"
-    return "secret_by_definition" if all(map(_is_secret, found)) else None
+    return "secret_by_definition" if all(map(_is_secret, shapes)) else None
 
 
 def _is_secret(kind: shape.Shape | None) -> bool:
-    """Whether all that can stand at a place, or below it, is a secret by definition."""
+    """Whether every value of a shape is a secret by definition."""
     match kind:
         case shape.Scalar(secret=secret):
             return secret

@@ -22,14 +22,14 @@ from msgspec import Meta, Struct
 
 from events.limits import MAX_REASON
 
-# What a version may be called, besides by its number (``app.assistants.references`` reads it).
+# A reference to a version other than its number (``app.assistants.references`` reads it).
 VERSION_NAME = "^(?:latest|-?[0-9]+|label:[^/]*)$"
 VersionName = int | Annotated[str, Meta(extra_json_schema={"pattern": VERSION_NAME})]
-# An E.164 number with the separators that people write, which are taken out.
+# An E.164 number, with separators that are removed.
 _SEPARATED = r"[\s\-.()\[\]{}]*"
 _E164 = rf"^{_SEPARATED}\+{_SEPARATED}[1-9](?:{_SEPARATED}[0-9]){{6,14}}{_SEPARATED}$"
 PhoneNumber = Annotated[str, Meta(extra_json_schema={"pattern": _E164})]
-# Something is left of a name without the blanks around it.
+# A name that is not empty without the blanks around it.
 NOT_BLANK = {"pattern": r"[^\s\x00-\x1f\x85]"}
 Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"x-secret": True})]
 FreeForm = Annotated[dict[str, Any], Meta(extra={"free_form": True})]
@@ -40,15 +40,14 @@ Reason = Annotated[str, Meta(max_length=MAX_REASON)]
 
 
 class SecretRecord(Struct, frozen=True, kw_only=True):
-    """Where secrets are sent: a secret is kept only while the addresses there stay the same.
+    """Where secrets are sent. A change keeps a secret only if its addresses stay the same.
 
-    ``secrets`` is a JSON Pointer; its secrets stand at or below it. ``sent_to`` are the pointers
-    at or below which their addresses stand, providers included. ``*`` is a position in a list:
-    in ``sent_to``, the same one.
+    Secrets stand at or below the JSON Pointer ``secrets``, and their addresses at or below the
+    pointers ``sent_to``. There, ``*`` is the same position in a list as in ``secrets``.
     """
 
     secrets: str
     sent_to: tuple[str, ...]
     by_member: bool = False  # each object in the map is a record, with the plain members beside it
     providers: bool = True  # the name of a provider is an address, too
-    may_shrink: bool = False  # what is sent to fewer of them is sent nowhere new
+    may_shrink: bool = False  # a change may remove addresses: then the secret goes nowhere new

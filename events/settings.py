@@ -175,7 +175,7 @@ class RecordingSettings(Struct, frozen=True, kw_only=True):
 
 _ignored = Meta(extra={"null": "ignored"})
 _defaults = Meta(extra={"null": "defaults"})
-# What people look for together. A page has the groups in the order in which they stand here.
+# The groups of settings on a page, in their order.
 GROUPS = (
     "Model and prompt", "Voice", "Transcription", "Calling", "Tools", "Knowledge",
     "After the call", "Safety",
@@ -248,7 +248,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 SETTING_NAMES = tuple(setting.name for setting in msgspec.structs.fields(Settings))
-# A secret belongs to the first record that covers it; without one, to its top-level setting.
+# The first record that covers a secret counts. Without one, its top-level setting is the record.
 SECRET_RECORDS = (
     SecretRecord(secrets="/llm_provider_config", sent_to=("/llm_provider", "/llm_provider_config")),
     SecretRecord(
@@ -276,7 +276,7 @@ SECRET_RECORDS = (
         secrets="/tools_settings/custom_tools/*", sent_to=("/tools_settings/custom_tools/*",)
     ),
     SecretRecord(secrets="/custom_settings", sent_to=("/custom_settings",), by_member=True),
-    # Each key is named for its provider, and is sent wherever that provider is said to be.
+    # Each key is named for its provider, and is sent to the address of that provider.
     SecretRecord(
         secrets="/api_keys",
         sent_to=(

@@ -1,7 +1,7 @@
-"""The settings as a document that a standard's patch is carried out on: as readers see them.
+"""The settings as the document that a JSON Patch or a JSON Merge Patch is applied to.
 
-A JSON Patch and a JSON Merge Patch both make another document of the one that is shown. What they
-changed of it is read as settings; the rest was touched by nobody, and stays.
+It holds what readers see, masks included. The members that the patch changed are read as settings;
+the others stay as they are stored.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Document:
         self._erased_version = erased_version
 
     def copy(self) -> Tree:
-        """One that may be changed in place. Its masks know which secret they are shown for."""
+        """A copy that may be changed in place. Its masks know for which secrets they are shown."""
         tree: Tree = _shown(self._settings, self._erased_version)
         return tree
 
     def became(self, after: Tree, *, strict: bool) -> SettingsPatch:
-        """What was made of it, as a patch of the members that changed.
+        """The members that changed from the document to ``after``, as a patch.
 
-        Raises ``InvalidSettings``; the places are those of the settings that would result.
+        Raises ``InvalidSettings``, with places in the settings that would result.
         """
         before = self.copy()
         if size(after) > max(LARGEST, size(before)):
@@ -67,7 +67,7 @@ class Document:
 
 
 def size(value: Any) -> int:
-    """How many bytes a value takes as JSON."""
+    """The size of a value as JSON, in bytes."""
     return len(msgspec.json.encode(value, enc_hook=str))
 
 
@@ -84,27 +84,27 @@ def _shown(value: Any, erased_version: int) -> Any:
 def _result(settings: Tree, tree: Tree) -> Tree:
     """The settings as a patch would leave them, without what the server adds."""
     current = {name: settings[name] for name in tree}
-    settled: Tree = resolve_masks(merge(current, tree), current)
-    return settings | settled
+    resolved: Tree = resolve_masks(merge(current, tree), current)
+    return settings | resolved
 
 
 def _check_masks(document: Tree, result: Tree) -> None:
-    """Refuse what would leave a mask without its secret, or with another one.
+    """Refuse a document in which a mask would stand for no secret, or for another one.
 
-    A mask keeps the secret of its own place. Operations say which mask they move, copy or remove,
-    but the result does not: of two elements that look alike it cannot tell which one is gone.
+    A mask keeps the secret of its own place. Operations may move, copy or remove masks, and of two
+    elements that look the same, the result alone does not tell which one is gone.
     """
     message = "The mask would not stand for its secret here; send the value"
     strays = itertools.islice(_strays(document, result, ("body",)), MOST_ERRORS)
-    if found := tuple(
-        FieldError(loc=at, msg=message, type="secret_mask_unmatched") for at in strays
-    ):
-        raise InvalidSettings(found)
+    errors = tuple(FieldError(loc=at, msg=message, type="secret_mask_unmatched") for at in strays)
+    if errors:
+        raise InvalidSettings(errors)
 
 
 def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
+    """The places of masks that do not stand for their own secrets."""
     if isinstance(shown, Shown):
-        if not _stand_for_the_same(shown.reference, result):
+        if not _is_same_secret(shown.reference, result):
             yield at
     elif isinstance(shown, dict):
         members = result if isinstance(result, dict) else {}
@@ -116,7 +116,7 @@ def _strays(shown: Any, result: Any, at: Location) -> Iterator[Location]:
             yield from _strays(item, kept, (*at, i))
 
 
-def _stand_for_the_same(reference: Tree, other: Any) -> bool:
+def _is_same_secret(reference: Tree, other: Any) -> bool:
     if not is_reference(other):
         return False
     return bool(reference[MARK]["id"] == other[MARK]["id"])

@@ -1,7 +1,7 @@
-"""JSON Patch (RFC 6902) over the settings as their readers see them: masked.
+"""JSON Patch (RFC 6902) over the settings as readers see them: masked.
 
-The library ``jsonpatch`` carries the operations out. What it leaves open stands here: how much
-they may carry, that an answer names every one that is not well-formed, and what becomes of masks.
+The library ``jsonpatch`` applies the operations. This module limits how much they may put in place,
+and reports every malformed operation. ``events.bodies.documents`` decides about masks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import UNSET
 from events import pointers
 from events.bodies.documents import Document, size
 from events.bodies.parsing import MAX_DEPTH, count
+from events.bodies.validation import MOST_ERRORS
 from events.errors import FieldError, InvalidSettings, Location, Refusal
 from events.limits import LARGEST, MOST_VALUES
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from events.pointers import Tree
 
 _MOST_OPERATIONS = 1000
-_MOST_ERRORS = 100  # one answer names no more
 _MEMBERS = {
     "add": ("path", "value"),
     "remove": ("path",),
@@ -39,7 +39,7 @@ _WRONG_ESCAPE = re.compile("~(?![01])")
 
 
 class PatchTestFailed(Refusal):
-    """The operation at a position tests for a value that its path does not hold."""
+    """The ``test`` operation at a position failed: its path holds another value."""
 
     def __init__(self, position: int, path: str) -> None:
         super().__init__(position, path)
@@ -50,7 +50,7 @@ class PatchTestFailed(Refusal):
 def read_json_patch(
     body: Any, settings: Tree, erased_version: int = 0, *, strict: bool = False
 ) -> SettingsPatch:
-    """What the operations make of stored settings, as a patch of the members that they change.
+    """Apply operations to stored settings; what they change is the patch.
 
     ``body`` is parsed JSON. Neither it nor ``settings`` is changed.
     Raises ``PatchTestFailed``, and ``InvalidSettings``: its places are those of an operation,
@@ -63,7 +63,7 @@ def read_json_patch(
 
 # -- operations
 
-_Rule = tuple[Location, str, str]  # the place where it is broken, its type and its message
+_Rule = tuple[Location, str, str]  # where it is broken, the type and the message of its error
 _TOO_MUCH = ("too_large", f"The operations put more than {LARGEST} bytes in place")
 _TOO_MANY = ("too_many", f"The operations put more than {MOST_VALUES} values in place")
 _TOO_DEEP = ("too_deep", f"The settings would be nested deeper than {MAX_DEPTH} levels")
@@ -78,8 +78,8 @@ def _operations(body: Any) -> list[Tree]:
         message = f"A patch may hold at most {_MOST_OPERATIONS} operations"
         raise _invalid((("body",), "too_long", message))
     broken = (rule for i, sent in enumerate(body) for rule in _broken(sent, ("body", i)))
-    if found := tuple(itertools.islice(broken, _MOST_ERRORS)):
-        raise _invalid(*found)
+    if rules := tuple(itertools.islice(broken, MOST_ERRORS)):
+        raise _invalid(*rules)
     return body
 
 
@@ -111,7 +111,7 @@ def _is_pointer(text: str) -> bool:
 
 
 def _applied(operations: list[Tree], document: Tree) -> Tree:
-    """The document, changed in place, or what an operation put in its place."""
+    """The document after the operations. It is changed in place, or replaced by one of them."""
     room, values = LARGEST, MOST_VALUES
     for position, operation in enumerate(operations):
         at = ("body", position)
@@ -127,7 +127,7 @@ def _applied(operations: list[Tree], document: Tree) -> Tree:
 
 
 def _put(operation: Tree, document: Tree, at: Location) -> Iterator[Any]:
-    """What an operation puts in place: copies must not double what is there time after time."""
+    """The value that an operation puts in place: repeated copies must not grow without end."""
     if operation["op"] == "remove":
         return
     if operation["op"] == "test":
@@ -145,7 +145,7 @@ def _value_at(path: str, document: Tree, at: Location) -> Any:
     try:
         pointer = jsonpatch.JsonPointer(path)
         holder, name = pointer.to_last(document)
-        if name == "-" and isinstance(holder, list):  # the place after the last element
+        if name == "-" and isinstance(holder, list):  # the position after the last element
             raise _invalid((at, *_NO_PLACE))
         return holder if name is None else pointer.walk(holder, name)
     except jsonpatch.JsonPointerException:
@@ -153,8 +153,8 @@ def _value_at(path: str, document: Tree, at: Location) -> Any:
 
 
 def _after(operation: Tree, document: Tree, at: Location) -> Tree:
-    # What the library says of an error holds the document itself: it goes no further.
-    if operation["op"] == "test":  # the library's holds true to be 1
+    # The library's errors hold the document itself, secrets included: they are never passed on.
+    if operation["op"] == "test":  # the library's own test takes true for 1
         if not pointers.alike(_value_at(operation["path"], document, at), operation["value"]):
             raise PatchTestFailed(int(at[-1]), operation["path"])
         return document
@@ -168,7 +168,7 @@ def _after(operation: Tree, document: Tree, at: Location) -> Tree:
 
 
 def _fits(value: Any, levels: int) -> bool:
-    """Whether a value is nested in no more than so many levels."""
+    """Whether a value is nested no deeper than so many levels."""
     if not isinstance(value, dict | list):
         return True
     members: Iterable[Any] = value.values() if isinstance(value, dict) else value

@@ -1,9 +1,8 @@
-"""JSON Merge Patch (RFC 7396) over the settings as their readers see them: masked.
+"""JSON Merge Patch (RFC 7396) over the settings as readers see them: masked.
 
-It is the publication's algorithm, in free-form maps too: objects merge, everything else takes the
-place of what was there, null removes. A setting that was removed is not absent afterwards, because
-settings never are: it is null where it may be, else its default; the name and others that can
-have neither are not removable.
+The algorithm is that of the RFC, in free-form maps, too: objects merge, other values are replaced,
+null removes. A setting is never absent: one that is removed becomes null if it may be null, else
+its default. The name, and others that have neither, cannot be removed.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ if TYPE_CHECKING:
 def read_merge_patch(
     body: Any, settings: Tree, erased_version: int = 0, *, strict: bool = False
 ) -> SettingsPatch:
-    """What a merge patch makes of stored settings, as a patch of the members that it changes.
+    """Apply a merge patch to stored settings; what it changes is the patch that is returned.
 
-    Beside settings it may hold the reason. Raises ``InvalidSettings``; neither argument is changed.
+    The body may also hold a reason. Raises ``InvalidSettings``. No argument is changed.
     """
     if not isinstance(body, dict):
         message = "Input should be a valid object"
@@ -45,22 +44,24 @@ def read_merge_patch(
     return msgspec.structs.replace(document.became(after, strict=strict), reason=reason)
 
 
-def _removing(patch: Any, kind: Shape | None, held: Any) -> Any:
-    """The patch with UNSET for each null that removes; a setting that may be null becomes null."""
+def _removing(patch: Any, kind: Shape | None, stored: Any) -> Any:
+    """The patch with UNSET for each null that removes. A setting that may be null becomes null."""
     if patch is None:
         return UNSET
     if not isinstance(patch, dict):
         return patch
     members = kind.members if isinstance(kind, Record) else {}
-    inside = held if isinstance(held, dict) else {}
+    inside = stored if isinstance(stored, dict) else {}
     return {
         name: None
-        if value is None and name in members and _is_null(members[name], inside.get(name, UNSET))
+        if value is None
+        and name in members
+        and _becomes_null(members[name], inside.get(name, UNSET))
         else _removing(value, members[name].shape if name in members else None, inside.get(name))
         for name, value in patch.items()
     }
 
 
-def _is_null(member: Member, held: Any) -> bool:
-    """Whether a setting is null once it is removed: it may be, or an older rule let it be."""
-    return held is None or (member.shape.nullable and member.null == "")
+def _becomes_null(member: Member, stored: Any) -> bool:
+    """Whether a removed setting becomes null: it may be null, or it is null by an older rule."""
+    return stored is None or (member.shape.nullable and member.null == "")

@@ -1,7 +1,7 @@
-"""JSON as we take it from the outside: one meaning, storable everywhere, or refused.
+"""Parses JSON from clients. It must mean the same to every reader, and be storable everywhere.
 
-RFC 8259 leaves duplicate names, NaN and huge integers to the reader; two readers that
-differ are a hole (and a signature over ambiguous bytes proves nothing).
+RFC 8259 leaves open what duplicate names, NaN and huge integers mean. Where two readers differ, one
+can be tricked, and a signature over the bytes proves nothing. So these are refused.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from events.errors import MalformedJSON
 from events.limits import MOST_VALUES
 
 MAX_DEPTH = 32
-MAX_SAFE_INTEGER = 2**53  # beyond it, a JavaScript client reads another number
+MAX_SAFE_INTEGER = 2**53  # beyond this, a JavaScript client reads another number
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def parse(text: bytes, depth: int = 0) -> Any:
-    """Decode one JSON text, which stands inside ``depth`` objects and lists.
+    """Decode one JSON text in UTF-8; ``depth`` is how many objects and lists are around it.
 
-    Raises ``MalformedJSON`` with the rule that is broken and the character position
-    (0 where the parser does not tell).
+    Raises ``MalformedJSON`` with the broken rule and its position in characters.
     """
     try:
         value = json.loads(
-            text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
+            text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_raise_for_constant
         )
     except UnicodeDecodeError as error:
         raise MalformedJSON("the text is not valid UTF-8", error.start) from None
@@ -44,7 +43,7 @@ def parse(text: bytes, depth: int = 0) -> Any:
 
 
 def count(value: Any) -> int:
-    """How many values a JSON value is and holds; members and elements count, names do not."""
+    """The number of values in a JSON value, itself included; names of members do not count."""
     members = value.values() if isinstance(value, dict) else value
     return 1 + sum(map(count, members)) if isinstance(value, dict | list) else 1
 
@@ -56,7 +55,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _raise_for_constant(name: str) -> NoReturn:
     raise MalformedJSON(f"{name} is not a JSON number")
 
 

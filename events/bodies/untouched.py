@@ -1,7 +1,7 @@
-"""What came back as it was shown: it means what is stored, whatever today's rules make of it.
+"""Values that came back as they were shown: they mean what is stored, and change nothing.
 
-A client may send back all that it read. What stands there as it was shown is no change: it is not
-trimmed, converted, sealed, refused or removed again. Only the rest of a body asks for anything.
+A client may send back everything that it read. A value that it left as it was shown is not trimmed,
+converted, sealed, refused or removed, whatever today's rules are. Only the rest of a body counts.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 
 def untouched(patch: Any, sent: Any, stored: Any, erased_version: int = 0) -> Any:
-    """A patch that was read of ``sent``, without what came back as ``stored`` is shown.
+    """The patch that was read from ``sent``, without the values that came back as shown.
 
-    Members that merge are left out of it; in a value that takes the place of another, what is
-    stored takes their place. A list's element is one value: it came back whole, or it is new.
+    They are those that ``sent`` holds as ``stored`` is shown. Members that merge are left out. In a
+    value that replaces another, they become the stored values. An element of a list is one value:
+    it came back whole, or it is new.
     """
     if isinstance(patch, Replace):
         return Replace(_put_back(patch.value, sent, stored, erased_version))
@@ -45,13 +46,13 @@ def untouched(patch: Any, sent: Any, stored: Any, erased_version: int = 0) -> An
 def broken_by(
     errors: Iterable[FieldError], sent: Any, stored: Any, erased_version: int = 0
 ) -> Iterator[FieldError]:
-    """The errors of a body, except those about what came back as it was shown."""
+    """The errors of a body, without those about values that came back as they were shown."""
     came_back = _CameBack(sent, stored, erased_version)
-    return (one for one in errors if not came_back.at(one.loc[1:]))
+    return (error for error in errors if not came_back.at(error.loc[1:]))
 
 
 def shows(stored: Any, sent: Any, erased_version: int = 0) -> bool:
-    """Whether what was sent is what is shown of a stored value."""
+    """Whether ``sent`` is what is shown of the ``stored`` value."""
     if is_reference(stored):
         return isinstance(sent, str) and sent == mask(stored, erased_version)
     if isinstance(stored, dict):
@@ -74,7 +75,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _put_back(value: Any, sent: Any, stored: Any, erased_version: int) -> Any:
-    """A value that takes the place of a stored one, with what came back of that as it is there."""
+    """A value that replaces a stored one, with the stored parts that came back as shown."""
     if shows(stored, sent, erased_version):
         return stored
     if isinstance(value, dict) and isinstance(sent, dict):
@@ -82,29 +83,29 @@ def _put_back(value: Any, sent: Any, stored: Any, erased_version: int) -> Any:
     if isinstance(value, list) and isinstance(sent, list) and len(value) == len(sent):
         return _elements(value, sent, stored if isinstance(stored, list) else [], erased_version)
     if isinstance(value, Kept) and value.sent is None and isinstance(stored, str):
-        return stored if is_mask(stored) else value  # a mask for what only looks like one
+        return stored if is_mask(stored) else value  # the stored text only looks like a mask
     return value
 
 
 def _members(value: Tree, sent: Tree, stored: Tree, erased_version: int) -> Tree:
     return {
-        name: _put_back(value.get(name, UNSET), one, stored.get(name, UNSET), erased_version)
-        for name, one in sent.items()
-        if name in value or (name in stored and shows(stored[name], one, erased_version))
+        name: _put_back(value.get(name, UNSET), member, stored.get(name, UNSET), erased_version)
+        for name, member in sent.items()
+        if name in value or (name in stored and shows(stored[name], member, erased_version))
     }
 
 
 def _elements(
     values: list[Any], sent: list[Any], stored: list[Any], erased_version: int
 ) -> list[Any]:
-    found = _came_back(sent, stored, erased_version)
-    return [value if old is UNSET else old for value, old in zip(values, found, strict=True)]
+    olds = _came_back(sent, stored, erased_version)
+    return [value if old is UNSET else old for value, old in zip(values, olds, strict=True)]
 
 
 def _came_back(sent: list[Any], stored: list[Any], erased_version: int) -> list[Any]:
-    """For each element that came back, the stored one; UNSET for one that is new.
+    """For each element the stored one that came back; UNSET for a new element.
 
-    It is the one at its position, else another like it. A stored element comes back once.
+    It is the one at the same position, or else an equal one. Each stored element comes back once.
     """
     stayed = {
         i
@@ -116,25 +117,25 @@ def _came_back(sent: list[Any], stored: list[Any], erased_version: int) -> list[
         if i not in stayed:
             moved.setdefault(_key(mask(old, erased_version)), deque()).append(old)
 
-    def found(i: int, new: Any) -> Any:
+    def stored_element(i: int, new: Any) -> Any:
         if i in stayed:
             return stored[i]
-        alike = moved.get(_key(new)) if moved else None
-        return alike.popleft() if alike else UNSET
+        equal = moved.get(_key(new)) if moved else None
+        return equal.popleft() if equal else UNSET
 
-    return [found(i, new) for i, new in enumerate(sent)]
+    return [stored_element(i, new) for i, new in enumerate(sent)]
 
 
 def _key(value: Any) -> bytes:
-    """Bytes that are the same for what ``same`` holds to be the same."""
+    """Bytes that are equal for values that are the ``same``."""
     return json.encode(value, enc_hook=str, order="sorted")
 
 
 class _CameBack:
-    """Which places of a body came back as they were shown.
+    """Tells which places of a body came back as they were shown.
 
-    Each is compared once, however many errors are about what it holds: a body may have as many
-    as it has values, and a list that is stored may be as long.
+    Each place is compared once, however many errors are about it: a body may have an error for each
+    of its values, and the stored list may be as long.
     """
 
     def __init__(self, sent: Any, stored: Any, erased_version: int) -> None:
@@ -145,7 +146,7 @@ class _CameBack:
         self._elements: dict[Location, list[Any]] = {}
 
     def at(self, place: Location) -> bool:
-        """Whether the value at a place, or one that holds it, came back."""
+        """Whether the value at a place, or a value around it, came back."""
         sent, stored = self._sent, self._stored
         for i, token in enumerate(place):
             if isinstance(sent, dict) and token in sent and _is_object(stored):
@@ -153,8 +154,8 @@ class _CameBack:
                 if self._is_shown(place[: i + 1], sent, stored):
                     return True
             elif isinstance(sent, list) and isinstance(token, int) and isinstance(stored, list):
-                found = self._found(place[:i], sent, stored)
-                return token < len(found) and found[token] is not UNSET
+                olds = self._stored_elements(place[:i], sent, stored)
+                return token < len(olds) and olds[token] is not UNSET
             else:
                 return False
         return False
@@ -164,7 +165,7 @@ class _CameBack:
             self._members[place] = shows(stored, sent, self._erased_version)
         return self._members[place]
 
-    def _found(self, place: Location, sent: list[Any], stored: list[Any]) -> list[Any]:
+    def _stored_elements(self, place: Location, sent: list[Any], stored: list[Any]) -> list[Any]:
         if place not in self._elements:
             self._elements[place] = _came_back(sent, stored, self._erased_version)
         return self._elements[place]

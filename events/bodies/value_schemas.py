@@ -1,7 +1,7 @@
-"""JSON Schema among free-form values: it names parameters, and holds few values.
+"""JSON Schema among free-form values: it describes data, and holds few values itself.
 
-A schema says what values look like: the names of its properties are those of data to come. Only
-``default``, ``const``, ``enum`` and the examples hold values, which are looked at by their form.
+The names of its properties are those of parameters, and say nothing of the schema below them. Only
+``default``, ``const``, ``enum`` and the examples hold values: their forms tell which are secrets.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCHEMAS = word_set(
     "additionalItems additionalProperties allOf anyOf contains else if items not oneOf prefixItems"
     " propertyNames then unevaluatedItems unevaluatedProperties"
 )
-# Assertions and annotations of JSON Schema 2020-12 and OpenAPI 3.1, whose values are no secrets.
+# Assertions and annotations of JSON Schema 2020-12 and OpenAPI 3.1, whose values are not secret.
 _KEYWORDS = word_set(
     "$anchor $comment $dynamicAnchor $dynamicRef $id $ref $schema $vocabulary"
     " additionalProperties contentEncoding contentMediaType dependentRequired deprecated"
@@ -54,7 +54,7 @@ def within_schema(name: str) -> Within:
 
 
 def is_schema(value: Any) -> bool:
-    """Whether an object says what values look like, instead of holding some."""
+    """Whether an object is a JSON Schema: it describes values instead of holding them."""
     if not isinstance(value, dict):
         return False
     kind = value.get("type")
@@ -74,17 +74,17 @@ def _is_json_type(name: Any) -> bool:
 
 
 def _may_name_schemas(value: Any) -> bool:
-    """Looks no deeper: each of the members is looked at when its turn comes."""
+    """Whether an object may hold schemas by name. It looks no deeper: members are read later."""
     return isinstance(value, dict) and all(isinstance(one, dict | bool) for one in value.values())
 
 
 def names_schemas(value: dict[str, Any]) -> bool:
-    """Whether every member of an object is a schema, so that its names are those of parameters."""
+    """Whether every member of an object is a schema, so that its names are parameters."""
     return bool(value) and all(map(is_schema, value.values()))
 
 
 def holds_schema(name: str, value: Any) -> Within | None:
-    """What a member called so brings in: a schema, schemas by name, or neither."""
+    """What a member with this name holds: a schema, schemas by name, or neither (None)."""
     if not isinstance(value, dict):
         return None
     if name in _SCHEMAS_BY_NAME or name == "parameters":

@@ -13,7 +13,7 @@ from events.secrets.credential_names import Verdict, speaks_of_credential, verdi
 from events.secrets.name_words import is_too_long, word_set
 from events.secrets.randomness import DIGIT, looks_random
 
-# Prefixes that the providers have published. Sources, read in November 2026: the plugins of
+# Prefixes that providers have published. Sources, read in November 2026: the plugins of
 # detect-secrets 1.5.0 (Apache-2.0), GitHub's "Supported secret scanning patterns", the default
 # rules of gitleaks (MIT), and the providers' own pages. The library itself is not used: its last
 # release is of May 2024, it scans files by lines, and it brings ``requests`` and ``pyyaml`` along.
@@ -104,7 +104,7 @@ def has_credential_form(text: str) -> bool:
     if len(text) < _SHORTEST_WITH_FORM:
         return False
     if "PRIVATE KEY-----" in text and "-----BEGIN " in text:
-        return True  # in PEM, by itself or in a file of a service account
+        return True  # in PEM, alone or in a service account's file
     if len(text) > _LONGEST_PUBLISHED:
         return False
     start = text[:3]
@@ -121,7 +121,7 @@ def has_credential_form(text: str) -> bool:
 def _is_provider_key(text: str) -> bool:
     if " " in text or _PROVIDER_KEY.fullmatch(text) is None:
         return False
-    return DIGIT.search(text) is not None  # words with hyphens have none
+    return DIGIT.search(text) is not None  # words with hyphens have no digit
 
 
 def _is_authorization(text: str) -> bool:
@@ -147,7 +147,7 @@ def _is_basic(token: str) -> bool:
 
 
 def _is_header(text: str) -> bool:
-    """``X-Api-Key: 9f8e...``, as tools for the command line take a header."""
+    """Whether a text is a header line with a credential, such as ``X-Api-Key: 9f8e...``."""
     name, _, value = text.partition(":")
     if is_too_long(name) or not name.replace("-", "").isalnum():
         return False
@@ -162,8 +162,8 @@ def _has_scheme(text: str) -> bool:
 
 
 def _is_connection(text: str) -> bool:
-    """``Server=x;Password=y``: members with names, one of which is a credential's."""
-    members = [one.partition("=") for one in text.split(";") if one.strip()]
+    """Whether a text is a connection string with a credential, such as ``Server=x;Password=y``."""
+    members = [part.partition("=") for part in text.split(";") if part.strip()]
     return all(equals for _, equals, _ in members) and any(
         value.strip() and speaks_of_credential(name, value) for name, _, value in members
     )

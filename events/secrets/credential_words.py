@@ -1,10 +1,10 @@
-"""The words of names that tell whether a value is a credential."""
+"""The words in names that tell whether a value is a credential; all in lower case."""
 
 from __future__ import annotations
 
 from events.secrets.name_words import word_set
 
-# Nouns that are credentials whatever stands before them.
+# Nouns that are always credentials, whatever stands before them.
 ALWAYS = word_set(
     "password passwd passphrase passcode passkey pwd passwort kennwort contraseña contrasena"
     " senha secret credential cred authorization jwt bearer dsn mnemonic otp totp hotp cvv cvc"
@@ -20,7 +20,7 @@ GUARDED = word_set(
     " sign signature signing sso ssh ssl subscription super tls truststore vapid verification"
     " verify webhook wifi wpa write xsrf"
 )
-# Whose keys are called by the provider's name alone: ``deepgram_key``.
+# Providers, whose keys are often named for them alone: ``deepgram_key``.
 PROVIDERS = word_set(
     "airtable algolia anthropic assembly assemblyai aws azure bedrock bing calendly cartesia"
     " cerebras cloudflare cohere daily datadog deepgram deepinfra deepl deepseek elevenlabs eleven"
@@ -33,12 +33,15 @@ PROVIDERS = word_set(
     " tavily telegram telnyx together twilio vapi vercel vonage weaviate xai xi zapier"
     " zendesk"
 )
+# Systems with users and passwords.
 SYSTEMS = word_set(
     "db database ftp git http imap ldap mail mysql pg postgres postgresql sftp sip smtp snmp sql"
     " user vpn"
 )
+# Other words that may run together with these nouns.
 _FILLERS = word_set("my our the x new old prod dev test live main pre function")
 KNOWN = GUARDED | PROVIDERS | SYSTEMS | _FILLERS
+# Words that make the noun after them no credential: ``cache_key``, ``max_tokens``.
 ORDINARY_KEYS = word_set(
     "answer arrow attribute blob bucket cache candidate column composite config correlation"
     " data dedup dedupe dedupl deduplication dict dictionary document dtmf entity escape event"
@@ -56,8 +59,9 @@ ORDINARY_TOKENS = word_set(
 )
 ORDINARY_PINS = word_set("board drop dropped gpio input location map output")
 ORDINARY_SIGNATURES = word_set("call digital email function html key mail method type")
+# Words that make a signature after them a credential.
 SIGNED = word_set("amz body goog hub payload request x")
-# Nouns that are credentials after one of these words alone.
+# By noun, the words that make it a credential; after other words it is none.
 SECRET_AFTER = {
     "code": word_set(
         "access alarm auth authorization backup door entry gate lock login mfa otp pass pin"
@@ -66,8 +70,9 @@ SECRET_AFTER = {
     "phrase": word_set("mnemonic pass recovery secret security seed"),
     "seed": word_set("auth hotp key mfa mnemonic otp secret time token totp wallet"),
 }
+# Words that make ``auth`` after them a credential.
 AUTHENTICATED = word_set("basic bearer digest http proxy")
-# What may follow the noun without making it another one: ``api_key_prod``, ``password_hash``.
+# Words that may follow the noun and leave its meaning: ``api_key_prod``, ``password_hash``.
 TRAILING = word_set(
     "b backup base binary confirm confirmation current default dev development encoded encrypted"
     " fallback hash hashed hex json live material new old pem plain plaintext previous prod"
@@ -75,11 +80,15 @@ TRAILING = word_set(
 )
 PREPOSITIONS = frozenset(("for", "from", "of", "to"))
 DENYING = frozenset(("no", "non", "without"))
-ASKING = frozenset(("has", "is", "needs", "require", "requires"))  # a name that is a question
+ASKING = frozenset(
+    ("has", "is", "needs", "require", "requires")
+)  # a name that is a question: ``has_token``
+# Nouns of two words that are credentials, written as one.
 COMPOUNDS = word_set(
     "accesskey apikey connectionstring connectionstr connstring connstr passcode passkey passphrase"
     " password passwd"
 )
+# Nouns at the end of names that run words together, longest first: ``openaiapikey``.
 NOUNS = (
     "connectionstring", "authorization", "credential", "passphrase", "signature", "passcode",
     "password", "connstr", "secret", "bearer", "cookie", "passwd", "token", "code", "pass", "auth",

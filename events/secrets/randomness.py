@@ -13,7 +13,7 @@ _CASES = (re.compile(r"[a-z]"), re.compile(r"[A-Z]"), DIGIT)
 
 
 def looks_random(text: str) -> bool:
-    """Whether a text looks drawn at random: no words, but letters and digits in long runs."""
+    """Whether a text looks as if it was drawn at random: long runs of letters and digits."""
     if len(text) < 20 or " " in text or "://" in text:  # noqa: PLR2004  # as a run
         return False
     if _UUID.fullmatch(text):

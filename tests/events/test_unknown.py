@@ -148,7 +148,7 @@ def test_an_element_keeps_what_this_release_does_not_know(
 
 def test_without_the_guard_an_element_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control."""
-    monkeypatch.setattr(decider, "kept", lambda value, _: value)
+    monkeypatch.setattr(decider, "with_unknown_members", lambda value, _: value)
     sent, _ = edits()["one edited"]
     settings = after(ChangeSettings(patch=sealed(sent.tree), cause=PATCH), STATE).settings
     assert "younger" not in settings["llm_fallback_providers"]["fallbacks"][0]
