@@ -22,11 +22,11 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     type: str
 
 
-class Refusal(Exception):
+class DomainError(Exception):
     """A request that the domain refuses. Nothing was changed."""
 
 
-class AssistantNotFound(Refusal):
+class AssistantNotFound(DomainError):
     """The assistant is missing, deleted, or another organization's: clients see no difference."""
 
     def __init__(self, assistant_id: int) -> None:
@@ -34,7 +34,7 @@ class AssistantNotFound(Refusal):
         self.assistant_id = assistant_id
 
 
-class VersionNotFound(Refusal):
+class VersionNotFound(DomainError):
     """The assistant exists, but this version of it does not."""
 
     def __init__(self, assistant_id: int, version: int | str) -> None:
@@ -43,7 +43,7 @@ class VersionNotFound(Refusal):
         self.version = version
 
 
-class NotDeleted(Refusal):
+class NotDeleted(DomainError):
     """The assistant is not deleted, so that it cannot be restored."""
 
     def __init__(self, assistant_id: int) -> None:
@@ -51,7 +51,7 @@ class NotDeleted(Refusal):
         self.assistant_id = assistant_id
 
 
-class InvalidSettings(Refusal):
+class InvalidSettings(DomainError):
     """A body breaks one or more rules; ``errors`` lists them."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
@@ -59,7 +59,7 @@ class InvalidSettings(Refusal):
         self.errors = errors
 
 
-class MalformedJSON(Refusal):
+class MalformedJSON(DomainError):
     """Bytes that are no acceptable JSON: broken, ambiguous or not storable.
 
     ``position`` is in characters; 0 where the parser does not tell it.
@@ -74,7 +74,7 @@ class MalformedJSON(Refusal):
         return self.rule
 
 
-class NoSecret(Refusal):
+class NoSecret(DomainError):
     """The path at this position of the request leads to no secret."""
 
     def __init__(self, position: int) -> None:
@@ -82,7 +82,7 @@ class NoSecret(Refusal):
         self.position = position
 
 
-class SecretsGone(Refusal):
+class SecretsGone(DomainError):
     """The sealed values at these paths were destroyed, and cannot be read again."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
-from events.errors import Refusal
+from events.errors import DomainError
 from events.pointers import Change, Changes, Path, Paths, Tree, is_reference
 from events.secrets.masks import is_mask
 from events.secrets.pairs import NAMING
@@ -30,7 +30,7 @@ class Conflict(Struct, frozen=True, kw_only=True):
     yours: Any
 
 
-class MergeConflict(Refusal):
+class MergeConflict(DomainError):
     """Others changed the same paths as an edit, since its author read the settings."""
 
     def __init__(self, conflicts: tuple[Conflict, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from events.errors import Location, Refusal
+from events.errors import DomainError, Location
 from events.pointers import POINTER_BELOW, Paths, Tree, at, is_reference, same
 from events.secrets.references import URL
 
@@ -67,7 +67,7 @@ class Warned(Struct, frozen=True, kw_only=True):
     message: str
 
 
-class ReasonRequired(Refusal):
+class ReasonRequired(DomainError):
     """The policy demands a reason for the change.
 
     ``paths`` are those that the demand is about; empty if it is about every change. ``loc`` is the
@@ -83,7 +83,7 @@ class ReasonRequired(Refusal):
         self.loc = loc
 
 
-class PathProtected(Refusal):
+class PathProtected(DomainError):
     """Only admins may change these paths of the change."""
 
     rule = "admin_paths"

@@ -37,12 +37,12 @@ from events.bodies.json_patch import PatchTestFailed
 from events.bodies.validation import describe
 from events.errors import (
     AssistantNotFound,
+    DomainError,
     FieldError,
     InvalidSettings,
     MalformedJSON,
     NoSecret,
     NotDeleted,
-    Refusal,
     SecretsGone,
     VersionNotFound,
 )
@@ -60,15 +60,15 @@ _LONGEST_NAME = 100
 _log = structlog.get_logger(__name__)
 
 
-class Unauthorized(Refusal):
+class Unauthorized(DomainError):
     """No key, or one that is unknown or revoked."""
 
 
-class CredentialsRepeated(Refusal):
+class CredentialsRepeated(DomainError):
     """The request has more than one ``Authorization`` header, so it names no one caller."""
 
 
-class Forbidden(Refusal):
+class Forbidden(DomainError):
     """The key is good, its role does not reach."""
 
     def __init__(self, *, needed: str, role: str) -> None:
@@ -77,7 +77,7 @@ class Forbidden(Refusal):
         self.role = role
 
 
-class ScopeMissing(Refusal):
+class ScopeMissing(DomainError):
     """The key was made without a scope that this needs."""
 
     def __init__(self, scope: str) -> None:
@@ -85,7 +85,7 @@ class ScopeMissing(Refusal):
         self.scope = scope
 
 
-class UnsupportedMediaType(Refusal):
+class UnsupportedMediaType(DomainError):
     """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
 
     def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
@@ -94,7 +94,7 @@ class UnsupportedMediaType(Refusal):
         self.told_in = told_in
 
 
-class HeaderUnreadable(Refusal):
+class HeaderUnreadable(DomainError):
     """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
 
     def __init__(self, name: str, rule: str) -> None:
@@ -103,7 +103,7 @@ class HeaderUnreadable(Refusal):
         self.rule = rule
 
 
-class PhoneNumberNotAssigned(Refusal):
+class PhoneNumberNotAssigned(DomainError):
     """No assistant of the organization answers this number."""
 
     def __init__(self, number: str) -> None:
@@ -143,7 +143,7 @@ def problem(
 
 
 @singledispatch
-def answer_refusal(refusal: Refusal) -> Response[bytes]:
+def answer_refusal(refusal: DomainError) -> Response[bytes]:
     """Answer a refusal; each kind of it has its function below."""
     raise refusal
 
@@ -362,7 +362,7 @@ def _(refusal: HeaderUnreadable) -> Response[bytes]:
     return problem(HTTPStatus.BAD_REQUEST, "header-unreadable", text)
 
 
-def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+def _on_refusal(_: Request[Any, Any, Any], refusal: DomainError) -> Response[bytes]:
     return answer_refusal(refusal)
 
 
@@ -436,7 +436,7 @@ def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 HANDLERS: ExceptionHandlersMap = {
-    Refusal: _on_refusal,
+    DomainError: _on_refusal,
     ValidationException: _on_parameters,
     HTTPException: _on_http,
     Busy: _on_busy,

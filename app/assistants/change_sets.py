@@ -18,7 +18,7 @@ from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from events import pointers, store
 from events.changed import AssistantSettingsChanged, Cause
 from events.commands import ChangeSettings, OnConflict, UndoChange
-from events.errors import AssistantNotFound, Refusal
+from events.errors import AssistantNotFound, DomainError
 from events.secrets.references import mask
 from events.shape import known
 from projections import current
@@ -38,7 +38,7 @@ MOST_LOOKED_AT = 2000  # assistants whose settings are compared with a filter
 _READ_AT_ONCE = 32
 
 
-class ChangeSetNotFound(Refusal):
+class ChangeSetNotFound(DomainError):
     """The organization has no change set with this id."""
 
     def __init__(self, change_set_id: int) -> None:
@@ -46,10 +46,10 @@ class ChangeSetNotFound(Refusal):
         self.change_set_id = change_set_id
 
 
-class RefusedFor(Refusal):
+class RefusedFor(DomainError):
     """One assistant of several is in the way, so that none was changed."""
 
-    def __init__(self, assistant_id: int, refusal: Refusal) -> None:
+    def __init__(self, assistant_id: int, refusal: DomainError) -> None:
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
         self.refusal = refusal
@@ -192,7 +192,7 @@ def _carry_out(
         base = (bases or {}).get(assistant_id)
         try:
             proposals.append(_propose(unit, one, command_for(one, cause), base))
-        except Refusal as refusal:
+        except DomainError as refusal:
             raise RefusedFor(assistant_id, refusal) from refusal
     outcomes = tuple(outcome for _, outcome in proposals)
     changed = any(outcome.event is not None for outcome in outcomes)

@@ -46,10 +46,10 @@ from events.decider import raise_if_blocked
 from events.derived import COMPUTED
 from events.errors import (
     AssistantNotFound,
+    DomainError,
     FieldError,
     InvalidSettings,
     Location,
-    Refusal,
     VersionNotFound,
 )
 from events.merging import Conflict, MergeConflict
@@ -117,12 +117,12 @@ class Outcome(Assistant, frozen=True, kw_only=True):
     lost: tuple[ChangeSummary, ...] = ()
     not_accepted: tuple[NotAccepted, ...] = ()
     secrets_kept: tuple[str, ...] = ()
-    refused: Refusal | None = None  # by the policy; a dry run tells it
+    refused: DomainError | None = None  # by the policy; a dry run tells it
     applicable: bool = True  # nothing stands against it
     ignored: tuple[str, ...] = ()
 
 
-class PreconditionFailed(Refusal):
+class PreconditionFailed(DomainError):
     """The assistant is not what the caller held it to be."""
 
     def __init__(
@@ -135,13 +135,13 @@ class PreconditionFailed(Refusal):
         self.is_unknown = is_unknown  # nothing changed since: the tag is of something else
 
 
-class PreconditionRequired(Refusal):
+class PreconditionRequired(DomainError):
     """The organization's policy wants every change to be conditional."""
 
     rule = "require_condition"
 
 
-class ChangesConflict(Refusal):
+class ChangesConflict(DomainError):
     """Others changed the same paths since."""
 
     def __init__(self, version: int, tag: str, clashes: tuple[Clash, ...], count: int) -> None:
@@ -152,7 +152,7 @@ class ChangesConflict(Refusal):
         self.count = count
 
 
-class NotUndoable(Refusal):
+class NotUndoable(DomainError):
     """The version was not made by a change of settings."""
 
     def __init__(self, version: int, kind: str) -> None:
@@ -161,7 +161,7 @@ class NotUndoable(Refusal):
         self.kind = kind
 
 
-class LabelTaken(Refusal):
+class LabelTaken(DomainError):
     """Another version of the assistant has this label."""
 
     def __init__(self, label: str, version: int) -> None:
@@ -438,7 +438,7 @@ def judge(
     )
     try:
         stop(command, proposed, outcome)
-    except Refusal:
+    except DomainError:
         return msgspec.structs.replace(outcome, applicable=False)
     return outcome
 
@@ -557,7 +557,7 @@ def _clashes(
         )
 
 
-def _refused(unit: UnitOfWork, wish: ChangeRequest, event: Event) -> Refusal | None:
+def _refused(unit: UnitOfWork, wish: ChangeRequest, event: Event) -> DomainError | None:
     changed = changes_of(event)
     rules = unit.policy(wish.caller.organization_id)
     try:
@@ -590,7 +590,7 @@ def _target(
     return keyframes.state_at_time(unit.connection, *key, target).version
 
 
-def _no_version(wish: ChangeRequest, target: Reference | datetime) -> Refusal:
+def _no_version(wish: ChangeRequest, target: Reference | datetime) -> DomainError:
     text = target.isoformat() if isinstance(target, datetime) else target.text
     return VersionNotFound(wish.assistant_id, text)
 

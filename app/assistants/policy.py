@@ -14,7 +14,7 @@ from projections import policies
 if TYPE_CHECKING:
     from app.storage.database import Database
     from app.transactions.unit_of_work import Caller, UnitOfWork
-    from events.errors import Refusal
+    from events.errors import DomainError
     from events.pointers import Tree
 
 
@@ -34,7 +34,7 @@ async def read(database: Database, organization_id: int) -> Policy:
     return policy
 
 
-def rule_of(refusal: Refusal) -> dict[str, Any]:
+def rule_of(refusal: DomainError) -> dict[str, Any]:
     """Which rule stands against a change, and where."""
     if isinstance(refusal, PathProtected | ReasonRequired):
         return {"rule": refusal.rule, "paths": list(refusal.paths)}

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from events.errors import FieldError, InvalidSettings, Refusal
+from events.errors import DomainError, FieldError, InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -76,7 +76,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 NONE = Condition()
 
 
-class StaleTag(Refusal):
+class StaleTag(DomainError):
     """What has no version of its own is not as the caller holds it to be."""
 
     def __init__(self, tag: str) -> None:

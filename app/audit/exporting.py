@@ -27,7 +27,7 @@ from app.storage import private_files
 from app.transactions.unit_of_work import system
 from events import codec, log_head, log_proofs, log_search, merkle
 from events.changed import AuditExported, CheckpointRecorded
-from events.errors import Refusal
+from events.errors import DomainError
 from events.log_search import EventFilter, Stored
 from events.setting_types import Moment
 from projections import current
@@ -67,7 +67,7 @@ _PLACES = {"assistant": "assistant_id", "api_key": "key_id"}  # where a resource
 _FIRST_WINDOW = 100  # so that the first byte does not wait for a whole page
 
 
-class BeyondLog(Refusal):
+class BeyondLog(DomainError):
     """A place in the log that is not there; ``name`` is the parameter that asked for it."""
 
     def __init__(self, name: str, *, least: int, most: int) -> None:

@@ -24,7 +24,7 @@ from app.api.request import ApiRequest
 from app.console import cookies
 from app.console.cookies import SignedOut
 from app.console.line_ends import as_typed
-from events.errors import FieldError, InvalidSettings, Refusal
+from events.errors import DomainError, FieldError, InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,7 +74,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return self.data
 
 
-class Refused(Refusal):
+class Refused(DomainError):
     """The API refused what a page cannot be without."""
 
     def __init__(self, answer: Answer) -> None:

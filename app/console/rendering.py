@@ -31,7 +31,7 @@ from app.api.routing import path_of
 from app.console import cookies, formatting
 from app.console.api_client import API, Refused, Visitor
 from app.console.cookies import CrossSite, SignedOut
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from litestar.types import (
@@ -242,7 +242,7 @@ HANDLERS: ExceptionHandlersMap = {
     **{kind: _as_page(handler) for kind, handler in _API_HANDLERS.items()},
     # By its own name too, or the application's handler, which is for no route, is nearer.
     NotFoundException: _as_page(_API_HANDLERS[HTTPException]),
-    Refusal: _as_page(_API_HANDLERS[Refusal]),
+    DomainError: _as_page(_API_HANDLERS[DomainError]),
     Refused: _on_refused,
     SignedOut: _on_signed_out,
     CrossSite: _on_cross_site,

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from app.storage.tables import answers
 from app.vault import store
-from events.errors import Refusal
+from events.errors import DomainError
 from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
 
 
-class IdempotencyKeyReused(Refusal):
+class IdempotencyKeyReused(DomainError):
     """The key came with another request before."""
 
 
-class RequestRunning(Refusal):
+class RequestRunning(DomainError):
     """The same request is being carried out at this moment."""
 
 

@@ -17,7 +17,7 @@ from events import pointers
 from events.bodies.documents import Document, size
 from events.bodies.parsing import MAX_DEPTH, count
 from events.bodies.validation import MOST_ERRORS
-from events.errors import FieldError, InvalidSettings, Location, Refusal
+from events.errors import DomainError, FieldError, InvalidSettings, Location
 from events.limits import LARGEST, MOST_VALUES
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _MEMBERS = {
 _WRONG_ESCAPE = re.compile("~(?![01])")
 
 
-class PatchTestFailed(Refusal):
+class PatchTestFailed(DomainError):
     """The ``test`` operation at a position failed: its path holds another value."""
 
     def __init__(self, position: int, path: str) -> None:

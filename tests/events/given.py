@@ -29,7 +29,7 @@ from events.changed import (
 )
 from events.commands import ChangeSettings, Command, CreateAssistant, Envelope
 from events.decider import decide
-from events.errors import InvalidSettings, Refusal
+from events.errors import DomainError, InvalidSettings
 from events.meaning import as_meant
 from events.merging import seal
 from events.pointers import Change, Path, Tree
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     Fact = Callable[[int], Event]
-    R = TypeVar("R", bound=Refusal)
+    R = TypeVar("R", bound=DomainError)
 
 ACTOR = Actor(type="api_key", id=7, name="Front office", user_id=3)
 ORGANIZATION, ASSISTANT = 1, 4

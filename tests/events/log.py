@@ -27,7 +27,7 @@ from events.commands import (
     OnConflict,
     RestoreSettings,
 )
-from events.errors import Refusal
+from events.errors import DomainError
 from events.pointers import Tree
 from events.tables import organizations
 from projections import current, history
@@ -213,7 +213,7 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
                     desk.restore(organization_id, assistant_id, step)
                 case _:
                     desk.patch(organization_id, assistant_id, step)
-        except Refusal:  # a refused wish leaves no trace: that is what is being shown
+        except DomainError:  # a refused wish leaves no trace: that is what is being shown
             continue
     desk.rest()
 

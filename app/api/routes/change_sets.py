@@ -34,7 +34,7 @@ from events import pointers
 from events.bodies.patch import read_patch
 from events.bodies.reasons import clean_reason
 from events.changed import Actor, changes_of
-from events.errors import FieldError, InvalidSettings, Refusal
+from events.errors import DomainError, FieldError, InvalidSettings
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
 from events.secrets.references import mask
@@ -234,7 +234,7 @@ def _read(body: dict[str, Any], *, strict: bool) -> SettingsPatch:
     return msgspec.structs.replace(patch, ignored=ignored)
 
 
-def _in_patch(refusal: Refusal) -> Refusal:
+def _in_patch(refusal: DomainError) -> DomainError:
     """The places of what is wrong with a patch: in this body it is a member."""
     if not isinstance(refusal, InvalidSettings):
         return refusal
