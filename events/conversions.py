@@ -205,8 +205,8 @@ CONVERSIONS = (
 def table() -> str:
     """The list as a table in Markdown."""
     rows = [
-        f"| {one.where} | {one.how}{_ONLY[one.doors]} | `{one.sent}` |"
-        f" {f'`{one.kept}`' if one.kept else 'the defaults'} |"
-        for one in CONVERSIONS
+        f"| {row.where} | {row.how}{_ONLY[row.doors]} | `{row.sent}` |"
+        f" {f'`{row.kept}`' if row.kept else 'the defaults'} |"
+        for row in CONVERSIONS
     ]
     return "\n".join(["| where | how it is stored | sent | stored |", "|---|---|---|---|", *rows])

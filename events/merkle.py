@@ -96,7 +96,7 @@ def _largest_power_below(count: int) -> int:
 
 def keepers(ranges: Iterable[Range]) -> set[int]:
     """The sequences of the events whose hashes make those of the ranges."""
-    return {last for one in ranges for _, last in _subtrees(one)}
+    return {last for leaves in ranges for _, last in _subtrees(leaves)}
 
 
 def range_hash(leaves: Range, kept: Mapping[int, bytes]) -> bytes:

@@ -98,40 +98,46 @@ def ancestors(path: str) -> Iterator[str]:
         yield path
 
 
-def same(one: Any, other: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     """Whether two JSON values are the same, so that setting one for the other changes nothing.
 
     1, 1.0 and true are different values, and so are 0.0 and -0.0, though Python holds them equal.
     Members have no order, elements have one. Texts are not normalized.
     """
-    if isinstance(one, dict):
+    if isinstance(first, dict):
         return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(same(value, other[name]) for name, value in one.items())
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(same(value, second[name]) for name, value in first.items())
         )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
-    if type(one) is not type(other) or one != other:
+    if isinstance(first, list):
+        return (
+            isinstance(second, list) and len(first) == len(second) and all(map(same, first, second))
+        )
+    if type(first) is not type(second) or first != second:
         return False
-    return one != 0 or type(one) is not float or copysign(1, one) == copysign(1, other)
+    return first != 0 or type(first) is not float or copysign(1, first) == copysign(1, second)
 
 
-def alike(one: Any, other: Any) -> bool:
+def alike(first: Any, second: Any) -> bool:
     """As ``same``, but numbers are compared by value alone: 1 is 1.0.
 
     It compares stored values with those that a client expects: RFC 6902 demands it for ``test``,
     and JavaScript cannot send 1.0.
     """
-    if isinstance(one, dict):
+    if isinstance(first, dict):
         return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(alike(value, other[name]) for name, value in one.items())
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(alike(value, second[name]) for name, value in first.items())
         )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(alike, one, other))
-    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+    if isinstance(first, list):
+        return (
+            isinstance(second, list)
+            and len(first) == len(second)
+            and all(map(alike, first, second))
+        )
+    return isinstance(first, bool) is isinstance(second, bool) and bool(first == second)
 
 
 def at(tree: Any, path: str) -> Any:

@@ -40,7 +40,7 @@ class Paths(Struct, frozen=True):
         """Their rests at a member or an element of this place."""
         if not self.patterns or self.cover:
             return self
-        return Paths(tuple(one[1:] for one in self.patterns if one[0] in (ANY, name)))
+        return Paths(tuple(rest[1:] for rest in self.patterns if rest[0] in (ANY, name)))
 
 
 @lru_cache(256)
@@ -68,13 +68,13 @@ def _ruled(value: Any, secret: Paths, plain: Paths, at: Path) -> Any:
         return Replace(_ruled(value.value, secret, plain, at))
     if isinstance(value, dict) and not is_reference(value):
         return {
-            name: _ruled(one, secret.below(name), plain.below(name), (*at, name))
-            for name, one in value.items()
+            name: _ruled(member, secret.below(name), plain.below(name), (*at, name))
+            for name, member in value.items()
         }
     if isinstance(value, list):
         return [
-            _ruled(one, secret.below(str(i)), plain.below(str(i)), (*at, str(i)))
-            for i, one in enumerate(value)
+            _ruled(element, secret.below(str(i)), plain.below(str(i)), (*at, str(i)))
+            for i, element in enumerate(value)
         ]
     if secret.cover:
         return _sealed(value, at)

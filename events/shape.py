@@ -43,7 +43,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def inner(self) -> dict[str, Shape]:
         """The members that are typed objects, or hold typed objects."""
         shapes = {name: member.shape for name, member in self.members.items()}
-        return {name: one for name, one in shapes.items() if _holds_records(one)}
+        return {name: shape for name, shape in shapes.items() if _holds_records(shape)}
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -176,14 +176,14 @@ def _described(part: Any) -> Any:
         case Scalar(type=kind):
             choices = get_args(kind) if get_origin(kind) is Literal else None
             plain = "" if choices else getattr(kind, "__origin__", kind).__name__
-            bounds = [dict(one.__rich_repr__()) for one in getattr(kind, "__metadata__", ())]
+            bounds = [dict(meta.__rich_repr__()) for meta in getattr(kind, "__metadata__", ())]
             return ["Scalar", plain, choices, bounds, part.nullable, part.secret]
         case Struct():
             members = msgspec.structs.asdict(part)
             about = {name: _described(members[name]) for name in members.keys() - _SHOWN_WITH}
             return [type(part).__name__, sorted(about.items())]
         case dict():
-            return [[name, _described(one)] for name, one in part.items()]
+            return [[name, _described(member)] for name, member in part.items()]
         case _:
             return part
 
@@ -201,24 +201,24 @@ def natural_keys(
         return {at: shape.natural_key} if shape.natural_key else {}
     if not isinstance(shape, Record):
         return {}
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    keys: dict[tuple[str, ...], tuple[str, ...]] = {}
     for name, member in shape.members.items():
-        found |= natural_keys(member.shape, (*at, name))
-    return found
+        keys |= natural_keys(member.shape, (*at, name))
+    return keys
 
 
 def find(place: tuple[str | int, ...]) -> Shape | None:
     """The shape of the value at a place of the settings; None inside free-form values."""
-    found: Shape | None = SETTINGS
+    shape: Shape | None = SETTINGS
     for token in place:
-        match found:
+        match shape:
             case Record(members=members):
-                found = members[str(token)].shape if token in members else None
+                shape = members[str(token)].shape if token in members else None
             case Listing(item=inner) | Mapping(value=inner):
-                found = inner
+                shape = inner
             case _:
                 return None
-    return found
+    return shape
 
 
 def has(place: Iterable[str]) -> bool:
@@ -228,10 +228,10 @@ def has(place: Iterable[str]) -> bool:
 
 def matching(place: Iterable[str], any_member: str | None = "*") -> list[Shape | None]:
     """The shapes at a place, in which ``*`` is any member; None for a free-form value."""
-    found: list[Shape | None] = [SETTINGS]
+    shapes: list[Shape | None] = [SETTINGS]
     for token in place:
-        found = [inner for one in found for inner in _inside(one, token, any_member)]
-    return found
+        shapes = [inner for shape in shapes for inner in _inside(shape, token, any_member)]
+    return shapes
 
 
 def _inside(shape: Shape | None, token: str, any_member: str | None) -> list[Shape | None]:
@@ -302,7 +302,7 @@ def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
         case Listing(item=item) if isinstance(value, list):
             return [with_defaults(element, item) for element in value]
         case Mapping(value=inner) if isinstance(value, dict):
-            return {name: with_defaults(one, inner) for name, one in value.items()}
+            return {name: with_defaults(member, inner) for name, member in value.items()}
         case _:
             return value
 
@@ -312,16 +312,16 @@ def known(value: Any, shape: Shape | None = SETTINGS) -> Any:
     match shape:
         case Record(members=members) if isinstance(value, dict):
             if not shape.open and not value.keys() <= members.keys():  # rare
-                value = {name: one for name, one in value.items() if name in members}
+                value = {name: member for name, member in value.items() if name in members}
             for name, inner in shape.inner.items():
                 old = value.get(name)
                 if old and (new := known(old, inner)) is not old:
                     value = value | {name: new}
             return value
         case Listing(item=item) if isinstance(value, list):
-            news = [known(one, item) for one in value]
+            news = [known(element, item) for element in value]
             return value if all(map(is_, value, news)) else news
         case Mapping(value=of) if isinstance(value, dict):
-            return {name: known(one, of) for name, one in value.items()}
+            return {name: known(member, of) for name, member in value.items()}
         case _:
             return value

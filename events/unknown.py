@@ -38,8 +38,8 @@ def with_unknown_members(
             return [with_unknown_members(new, old, item, (*at, "*")) for new, old in pairs]
         case Mapping(value=of) if _are_both(dict, value, current):
             return {
-                name: with_unknown_members(one, current.get(name), of, at)
-                for name, one in value.items()
+                name: with_unknown_members(member, current.get(name), of, at)
+                for name, member in value.items()
             }
         case _:
             return value

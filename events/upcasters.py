@@ -99,7 +99,7 @@ def former(path: str) -> Iterator[str]:
     """The paths that a value had before it was moved to a path, newest first."""
     for upcaster in reversed(UPCASTERS):
         moved = upcaster.moved.items()
-        for old, new in sorted(moved, key=lambda one: len(split(one[1])), reverse=True):
+        for old, new in sorted(moved, key=lambda places: len(split(places[1])), reverse=True):
             if covers(new, path):  # a place before the object around it
                 path = old + path[len(new) :]
                 yield path
@@ -170,9 +170,9 @@ def _changes(
         changes = _first(after) if is_first else _between(before, after)
     changes = _edited(changes, upcaster.filled.items(), _fill)
     if is_first:
-        above = {one for path in changes for one in pointers.ancestors(path)}
+        above = {parent for path in changes for parent in pointers.ancestors(path)}
         for path, value in upcaster.filled.items():
-            is_given = any(one in changes for one in (path, *pointers.ancestors(path)))
+            is_given = any(around in changes for around in (path, *pointers.ancestors(path)))
             if not is_given and path not in above and _ANY not in split(path):
                 changes[path] = {"after": value}
     given = (event["version"], {} if made_secret is None else made_secret)
@@ -251,7 +251,7 @@ def _together(sides: list[Tree], steps: Steps) -> list[Tree]:
         sides = [pointers.put(side, path, UNSET) for side in sides]
         for new, convert in steps[old].items():
             moved.append((new, [_converted(value, convert) for value in values]))
-    for new, values in sorted(moved, key=lambda one: len(one[0])):
+    for new, values in sorted(moved, key=lambda move: len(move[0])):
         sides = [_put(*pair, join(new)) for pair in zip(sides, values, strict=True)]
     return sides
 
@@ -292,7 +292,7 @@ def _at(value: Any, place: Path, edit: Callable[[Any, str], Any], origin: str = 
     }
     if isinstance(value, list):
         return list(edited.values())
-    return {name: one for name, one in (value | edited).items() if one is not UNSET}
+    return {name: part for name, part in (value | edited).items() if part is not UNSET}
 
 
 def _edited(
@@ -321,9 +321,9 @@ def _seal(given: tuple[int, dict[str, Any]], value: Any, origin: str) -> Any:
     if value is UNSET or value is None or value == "" or is_reference(value):
         return value
     if isinstance(value, dict):
-        return {name: _seal(given, one, origin + join((name,))) for name, one in value.items()}
+        return {n: _seal(given, member, origin + join((n,))) for n, member in value.items()}
     if isinstance(value, list):
-        return [_seal(given, one, f"{origin}/{i}") for i, one in enumerate(value)]
+        return [_seal(given, element, f"{origin}/{i}") for i, element in enumerate(value)]
     version, made_secret = given
     secret_id = f"{version}.{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
     made_secret[secret_id] = value

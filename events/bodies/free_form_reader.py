@@ -163,7 +163,7 @@ class FreeFormReader:
             case Within.SCHEMA if isinstance(value, dict):
                 return self._schema(value, loc, merging=merging)
             case Within.SCHEMA if isinstance(value, list):
-                return [self._schema_in_list(one, (*loc, i)) for i, one in enumerate(value)]
+                return [self._schema_in_list(schema, (*loc, i)) for i, schema in enumerate(value)]
             case Within.VALUE:
                 return self.by_form(value, loc, merging=merging, secret=secret)
             case Within.OTHER:
@@ -177,7 +177,7 @@ class FreeFormReader:
         return self.value("", value, loc, merging=False)
 
     def by_form(self, value: Any, loc: Location, *, merging: bool, secret: bool = False) -> Any:
-        """A value that stands under names of somebody's data, such as a default: forms decide.
+        """A value under names that say nothing, such as a schema's default: its form decides.
 
         With ``secret``, it is of a parameter with a secret name: random-looking text is secret too.
         """

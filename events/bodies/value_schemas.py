@@ -75,7 +75,9 @@ def _is_json_type(name: Any) -> bool:
 
 def _may_name_schemas(value: Any) -> bool:
     """Whether an object may hold schemas by name. It looks no deeper: members are read later."""
-    return isinstance(value, dict) and all(isinstance(one, dict | bool) for one in value.values())
+    return isinstance(value, dict) and all(
+        isinstance(member, dict | bool) for member in value.values()
+    )
 
 
 def names_schemas(value: dict[str, Any]) -> bool:

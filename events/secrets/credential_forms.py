@@ -128,10 +128,10 @@ def _is_authorization(text: str) -> bool:
     """Whether a text is a scheme of HTTP authentication (RFC 9110, 11.4) with a value."""
     if _SIGNED_SCHEME.match(text):
         return True
-    found = _SCHEME_AND_TOKEN.fullmatch(text)
-    if found is None:
+    parts = _SCHEME_AND_TOKEN.fullmatch(text)
+    if parts is None:
         return False
-    scheme, token = found[1].lower(), found[2]
+    scheme, token = parts[1].lower(), parts[2]
     if scheme == "basic":
         return _is_basic(token)
     if scheme == "bearer":

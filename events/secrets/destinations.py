@@ -102,10 +102,12 @@ class Destinations:
                 return False  # it is inside of another member
             return all(_is_beside(place, element) for element in own)
 
-        addresses = [one for part in parts for one in part.addresses if is_seen(one.place)]
+        addresses = [a for part in parts for a in part.addresses if is_seen(a.place)]
         yield from addresses
-        if any(may_hold_placeholder(one.text) for one in addresses):  # any value may fill it
-            yield from (one for part in parts for one in part.plain if is_seen(one.place))
+        if any(
+            may_hold_placeholder(address.text) for address in addresses
+        ):  # any value may fill it
+            yield from (text for part in parts for text in part.plain if is_seen(text.place))
 
     def _part(self, place: Place, *, providers: bool) -> _Part:
         key = (place, providers)

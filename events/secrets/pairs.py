@@ -27,7 +27,7 @@ def named_value(pair: dict[str, Any]) -> tuple[str, str, str] | None:
         for naming in NAMING
         if naming in members and isinstance(pair[members[naming]], str)
     ]
-    credentials = (one for one in candidates if verdict(one[2]) is not Verdict.NO)
+    credentials = (names for names in candidates if verdict(names[2]) is not Verdict.NO)
     return next(credentials, candidates[0] if candidates else None)
 
 
@@ -44,5 +44,5 @@ def name_of_pair(pair: dict[str, Any]) -> str | None:
         return None
     members = {name.lower(): member for name, member in pair.items()}
     candidates = (members.get(naming) for naming in NAMING)
-    name = next((one for one in candidates if isinstance(one, str)), None)
+    name = next((text for text in candidates if isinstance(text, str)), None)
     return name if "value" in members else None
