@@ -21,9 +21,9 @@ from tests.events.strategies import bodies, few, modest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SUITE = Path(__file__).parents[1] / "suites" / "rfc7396" / "examples.json"
+SUITE = Path(__file__).parents[2] / "suites" / "rfc7396" / "examples.json"
 EXAMPLES: list[dict[str, Any]] = json.loads(SUITE.read_text("utf-8"))
-PAGE = Path(__file__).parents[2] / "events" / "README.md"
+PAGE = Path(__file__).parents[3] / "events" / "README.md"
 FREE = [  # every map that takes any member, as the path of what holds it
     "/custom_settings",
     "/llm_provider_config/custom_config",

@@ -104,7 +104,7 @@ def test_all_that_is_shown_can_be_sent_back_and_changes_nothing(story: Given) ->
 @many
 @for_all(odd_stories())
 def test_all_that_is_shown_can_be_sent_back_often_and_changes_nothing(story: Given) -> None:
-    """Run it with: pytest -m long tests/events/test_untouched.py."""
+    """Run it with: pytest -m long tests/events/bodies/test_untouched.py."""
     comes_back(story)
 
 
