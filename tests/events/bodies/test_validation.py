@@ -17,7 +17,7 @@ from events.settings import SETTING_NAMES
 from tests.events.sent import HUNTER, body_at, read_or_errors
 from tests.events.strategies import modest
 
-# -- small bodies of other wishes
+# -- small bodies
 
 
 class Key(msgspec.Struct, kw_only=True):
