@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from app.escaping import printable, printable_lines
-from events.credentials import Verdict, has_credential_form, speaks_of_credential, verdict
+from events.secrets.credential_forms import has_credential_form
+from events.secrets.credential_names import Verdict, speaks_of_credential, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

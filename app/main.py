@@ -35,7 +35,7 @@ from app.console.rendering import TEMPLATES
 from app.console.router import ROUTER
 from app.services import Services, open_services, utc_now
 from app.transactions.clock import ForwardClock
-from events.store import organization_ids
+from events.log_head import organization_ids
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The events, and the state that folding them gives.
+"""The events, and the state of an assistant that they fold to.
 
 Event names are storage contracts: an explicit tag, never a class path. A tag's shape never
 changes; a new shape is a new tag, and the old one is upcast on read (``events.codec``). Events that
@@ -26,7 +26,7 @@ ActorType = Literal["user", "api_key", "system"]
 
 
 class Actor(Struct, frozen=True, kw_only=True):
-    """Who did it, as the credential says. An e-mail address is never part of an event."""
+    """Who caused an event, as the API key or session says. No event holds an e-mail address."""
 
     type: ActorType
     id: int
@@ -35,22 +35,22 @@ class Actor(Struct, frozen=True, kw_only=True):
 
 
 class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """By which wish a change came about, and what that wish referred to."""
+    """The kind of request that caused a change, and what it referred to."""
 
     type: Literal[
         "create", "duplicate", "patch", "put", "status", "change_set", "rollback", "undo", "delete",
         "restore", "erase", "purge",
     ]  # fmt: skip
-    to_version: int | UnsetType = UNSET  # rollback: the state after this version is restored
-    paths: list[str] | UnsetType = UNSET  # rollback: at or below these alone
-    undoes: int | UnsetType = UNSET  # undo, restore: the version whose change is taken back
-    base_version: int | UnsetType = UNSET  # a three-way merge: what its author had read
-    change_set_id: int | UnsetType = UNSET  # one change of several assistants in one transaction
+    to_version: int | UnsetType = UNSET  # rollback: restores the state after this version
+    paths: list[str] | UnsetType = UNSET  # rollback: only what lies at or below these
+    undoes: int | UnsetType = UNSET  # undo, restore: takes back the change of this version
+    base_version: int | UnsetType = UNSET  # a three-way merge: the version that its author had read
+    change_set_id: int | UnsetType = UNSET  # one of several changes in one transaction
     assistant_id: int | UnsetType = UNSET  # duplicate: the assistant that was copied
 
 
 class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
-    """What every event says: where it stands, when, by whom, why and in which request."""
+    """The members of every event: its place in the log, when, who, why and in which request."""
 
     organization_id: int
     sequence: int  # the organization's count, without gaps
@@ -60,12 +60,12 @@ class Recorded(Struct, frozen=True, kw_only=True, tag_field="type"):
     reason: str | None
     request_id: str | None
     idempotency_key: str | None = None
-    # What the server's clock said, where it was behind the event before; ``occurred_at`` is its.
+    # The server's clock, if it was behind the event before: then ``occurred_at`` is that event's.
     clock_time: datetime | UnsetType = UNSET
 
 
 class Versioned(Recorded, frozen=True, kw_only=True):
-    """An event of an assistant's stream: it has a version, and folding it changes the state."""
+    """An event of an assistant's stream: it has a version, and changes the folded state."""
 
     assistant_id: int
     version: int  # the assistant's count, without gaps
@@ -73,7 +73,7 @@ class Versioned(Recorded, frozen=True, kw_only=True):
 
 
 class AssistantCreated(Versioned, frozen=True, kw_only=True, tag=tag("assistant_created")):
-    """The first event of a stream: every field is a change that had nothing before it."""
+    """The first event of a stream: every setting is a change without ``before``."""
 
     changes: Changes
 
@@ -81,32 +81,32 @@ class AssistantCreated(Versioned, frozen=True, kw_only=True, tag=tag("assistant_
 class AssistantSettingsChanged(
     Versioned, frozen=True, kw_only=True, tag=tag("assistant_settings_changed")
 ):
-    """One accepted change: by path, what was there and what is there now."""
+    """One accepted change of settings: by JSON Pointer, the values before and after."""
 
     changes: Changes
 
 
 class AssistantDeleted(Versioned, frozen=True, kw_only=True, tag="assistant_deleted.v1"):
-    """Closes a stream. The settings stay readable in its history."""
+    """Closes a stream. Its history keeps the settings readable."""
 
 
 class AssistantRestored(Versioned, frozen=True, kw_only=True, tag="assistant_restored.v1"):
-    """Opens a closed stream again; the settings are those that it closed with."""
+    """Reopens a closed stream, with the settings that it was closed with."""
 
 
 class SecretsErased(Versioned, frozen=True, kw_only=True, tag="secrets_erased.v1"):
-    """The sealed values of every secret up to here were destroyed; references stay."""
+    """The sealed values of all secrets up to this version were destroyed; references stay."""
 
 
 class SecretsRevealed(Recorded, frozen=True, kw_only=True, tag=tag("secrets_revealed")):
-    """Somebody read secrets back: which paths, never values. It changes no state."""
+    """Secrets were read back: their paths, never their values. It changes no state."""
 
     assistant_id: int
     paths: list[str]
 
 
 class VersionLabelled(Recorded, frozen=True, kw_only=True, tag="version_labelled.v1"):
-    """Somebody named a version, or took its name away. It changes no state."""
+    """A version was named, or its name (None) was removed. It changes no state."""
 
     assistant_id: int
     labelled_version: int
@@ -114,52 +114,52 @@ class VersionLabelled(Recorded, frozen=True, kw_only=True, tag="version_labelled
 
 
 class PolicyChanged(Recorded, frozen=True, kw_only=True, tag=tag("policy_changed")):
-    """Somebody changed what the organization demands of changes."""
+    """The organization's policy for changes was changed."""
 
     changes: Changes
 
 
 class ApiKeyCreated(Recorded, frozen=True, kw_only=True, tag="api_key_created.v1"):
-    """Somebody made an API key. The key itself is nowhere; its prefix is what lists show."""
+    """An API key was made. The key itself is stored nowhere; lists show its prefix."""
 
     key_id: int
-    changes: Changes  # every member had nothing before it
+    changes: Changes  # every member is a change without ``before``
 
 
 class ApiKeyChanged(Recorded, frozen=True, kw_only=True, tag="api_key_changed.v1"):
-    """Somebody renamed or narrowed an API key, or switched it on again."""
+    """An API key was renamed, got fewer rights, or was switched on again."""
 
     key_id: int
     changes: Changes
 
 
 class ApiKeyRevoked(Recorded, frozen=True, kw_only=True, tag="api_key_revoked.v1"):
-    """Somebody switched an API key off."""
+    """An API key was switched off."""
 
     key_id: int
     changes: Changes
 
 
 class LoginRefused(Recorded, frozen=True, kw_only=True, tag="login_refused.v1"):
-    """A caller came with a key of this organization that is unknown or revoked.
+    """A request came with a key of this organization that is unknown or revoked.
 
-    A flood is not recorded one by one: ``unrecorded`` counts those since the last event.
+    Of a flood, only some are recorded: ``unrecorded`` counts the others since the last event.
     """
 
-    key_id: int | None  # of a revoked key; None for one that never was
+    key_id: int | None  # of a revoked key; None for a key that never existed
     key_prefix: str
     ip_address: str | None
     unrecorded: int
 
 
 class SecretKeysRotated(Recorded, frozen=True, kw_only=True, tag="secret_keys_rotated.v1"):
-    """The keys that seal the organization's secrets were wrapped anew."""
+    """The keys that seal the organization's secrets were wrapped again."""
 
-    data_keys: bool  # whether the secrets were sealed anew, too
+    data_keys: bool  # whether the secrets were sealed again, too
 
 
 class AuditExported(Recorded, frozen=True, kw_only=True, tag="audit_exported.v1"):
-    """Somebody exported this log: which part of it, and as what."""
+    """The log was exported: which part of it, in which format."""
 
     format: str
     after: int
@@ -195,19 +195,19 @@ LogEvent = (  # what an organization's log holds
 
 
 def changes_of(event: Event | None) -> Changes:
-    """What an event changed: nothing, for none and for one that closes, opens or erases."""
+    """The changes of an event; none for no event, and for one that changes no settings."""
     if isinstance(event, AssistantCreated | AssistantSettingsChanged):
         return event.changes
     return {}
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """What the events of one stream say so far; ``version`` 0 is before the first."""
+    """The state of an assistant after some of its events; ``version`` 0 is before the first."""
 
     version: int = 0
     settings: Tree = field(default_factory=dict)
     deleted: bool = False
-    erased_version: int = 0  # secrets set up to this version were destroyed
+    erased_version: int = 0  # the secrets up to this version were destroyed
     user_id: int = 0  # the creator
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -222,7 +222,7 @@ def evolve(state: State, event: Event) -> State:
         case AssistantCreated():
             return State(
                 version=event.version,
-                # Members that are younger than the event have their defaults.
+                # Settings that are newer than the event get their defaults.
                 settings=with_defaults(pointers.apply(event.changes, {})),
                 user_id=event.actor.user_id,
                 created_at=event.occurred_at,
@@ -255,20 +255,20 @@ def evolve(state: State, event: Event) -> State:
 
 
 def applied(changes: Changes, settings: Tree) -> Tree:
-    """The settings after changes."""
+    """The settings after ``changes`` to them."""
     values = {path: change.after for path, change in changes.items()}
     return _completed(pointers.apply(changes, settings), values, settings)
 
 
 def taken_back(changes: Changes, settings: Tree) -> Tree:
-    """The settings before changes."""
+    """The settings before the ``changes`` that led to them."""
     values = {path: change.before for path, change in changes.items()}
     return _completed(pointers.unapply(changes, settings), values, settings)
 
 
 def _completed(settings: Tree, values: dict[str, Any], before: Tree) -> Tree:
-    """The settings with the defaults of members that are younger than the values set in them."""
-    # Most changes set one value in an object that was complete, and need not be looked through.
+    """The settings with the defaults of members that are newer than the values around them."""
+    # Most changes set one value in a complete object: they need no second look.
     whole = (path for path, value in values.items() if not _is_in_place(path, value, before))
     touched = {path.split("/", 2)[1] for path in whole}  # no name of a setting is escaped
     if not touched <= settings.keys():

@@ -1,7 +1,7 @@
 """Events to bytes and back. The bytes are stored as they were made, and never made again.
 
-Reading knows every tag that was ever written: an old one is turned, step by step, into
-today's shape by its upcaster.
+Every tag that was ever written can be read: upcasters turn an old event, step by step, into
+today's shape.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _decoder: msgspec.json.Decoder[LogEvent] = msgspec.json.Decoder(LogEvent)
 
 _OPENING = b'{"type":"'
 
-# tag -> the function that turns an event of this tag into one of the next.
+# By tag, the function that turns an event with this tag into one with the next.
 UPCASTERS: Mapping[str, Upcaster] = {
     f"{name}.v{generation}": partial(upcasters.upcast, upcaster=upcaster)
     for name in upcasters.NAMES_SETTINGS
     for generation, upcaster in enumerate(upcasters.UPCASTERS, 1)
 }
-# The tags that events get today; ``UPCASTERS`` has those that they had before.
+# The tags of new events; ``UPCASTERS`` has the tags of older ones.
 TODAY = frozenset(str(kind.__struct_config__.tag) for kind in get_args(LogEvent))
 
 
 class NewerEvent(Exception):
-    """The log holds an event that a newer release wrote, and this one cannot read."""
+    """The log holds an event that a newer release wrote, and that this one cannot read."""
 
     def __init__(self, tag: str) -> None:
         super().__init__(f"the log holds {tag}, which only a newer release reads: use that release")
@@ -43,14 +43,14 @@ class NewerEvent(Exception):
 
 
 def tags_of(kind: type[LogEvent]) -> tuple[str, ...]:
-    """Every tag that events of a kind ever had, the oldest first."""
+    """Every tag that events of a kind ever had, oldest first."""
     today = str(kind.__struct_config__.tag)
     older = (tag for tag in UPCASTERS if tag.partition(".")[0] == today.partition(".")[0])
     return (*older, today)
 
 
 def tag_of(event: LogEvent) -> str:
-    """The stored name of an event's shape, such as ``assistant_settings_changed.v1``."""
+    """The tag of an event, which names its shape: ``assistant_settings_changed.v1``."""
     return str(event.__struct_config__.tag)
 
 
@@ -60,7 +60,7 @@ def tag_in(body: bytes) -> str:
 
 
 def encode(event: LogEvent) -> bytes:
-    """The canonical bytes: UTF-8 JSON, members in their declared order."""
+    """The canonical bytes: JSON in UTF-8, with members in their declared order."""
     return _encoder.encode(event)
 
 
@@ -78,9 +78,9 @@ def decode(body: bytes, tag: str, upcasters: Mapping[str, Upcaster] = UPCASTERS)
 
 
 def plain_secrets(body: bytes) -> dict[str, Any]:
-    """The values of an older event that were plain when it was stored, and are secret: by id."""
-    found: dict[str, Any] = {}
+    """By id, the values of an older event that are secret now, and were plain in its bytes."""
+    values: dict[str, Any] = {}
     members = msgspec.json.decode(body)
     while upcaster := UPCASTERS.get(members["type"]):
-        members = upcaster(members, found=found)
-    return found
+        members = upcaster(members, made_secret=values)
+    return values

@@ -1,4 +1,4 @@
-"""The refusals of the domain. Each carries the data that explains it.
+"""The errors of the domain. Each carries the data that explains it.
 
 The words and the status codes that a client sees are made in ``app.api.problems`` alone.
 """
@@ -22,20 +22,20 @@ class FieldError(msgspec.Struct, frozen=True, kw_only=True):
     type: str
 
 
-class Refusal(Exception):
-    """A wish that the domain does not grant. Nothing has been changed."""
+class DomainError(Exception):
+    """A request that the domain refuses. Nothing was changed."""
 
 
-class AssistantNotFound(Refusal):
-    """Missing, deleted, or another organization's: the three answer alike."""
+class AssistantNotFound(DomainError):
+    """The assistant is missing, deleted, or another organization's: clients see no difference."""
 
     def __init__(self, assistant_id: int) -> None:
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
 
 
-class VersionNotFound(Refusal):
-    """The assistant exists, but not this version of it."""
+class VersionNotFound(DomainError):
+    """The assistant exists, but this version of it does not."""
 
     def __init__(self, assistant_id: int, version: int | str) -> None:
         super().__init__(assistant_id, version)
@@ -43,24 +43,27 @@ class VersionNotFound(Refusal):
         self.version = version
 
 
-class NotDeleted(Refusal):
-    """The assistant lives: there is nothing to restore."""
+class NotDeleted(DomainError):
+    """The assistant is not deleted, so that it cannot be restored."""
 
     def __init__(self, assistant_id: int) -> None:
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
 
 
-class InvalidSettings(Refusal):
-    """A body breaks one or more rules; all that were found are listed."""
+class InvalidSettings(DomainError):
+    """A body breaks one or more rules; ``errors`` lists them."""
 
     def __init__(self, errors: tuple[FieldError, ...]) -> None:
         super().__init__(errors)
         self.errors = errors
 
 
-class MalformedJSON(Refusal):
-    """Bytes that are not the JSON we take: broken, ambiguous or unstorable."""
+class MalformedJSON(DomainError):
+    """Bytes that are no acceptable JSON: broken, ambiguous or not storable.
+
+    ``position`` is in characters; 0 where the parser does not tell it.
+    """
 
     def __init__(self, rule: str, position: int = 0) -> None:
         super().__init__(rule, position)
@@ -71,16 +74,16 @@ class MalformedJSON(Refusal):
         return self.rule
 
 
-class NoSecret(Refusal):
-    """At this position of the paths that were asked for, there is no secret."""
+class NoSecret(DomainError):
+    """The path at this position of the request leads to no secret."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)
         self.position = position
 
 
-class SecretsGone(Refusal):
-    """The sealed values at these paths were destroyed; nobody can read them again."""
+class SecretsGone(DomainError):
+    """The sealed values at these paths were destroyed, and cannot be read again."""
 
     def __init__(self, paths: tuple[str, ...]) -> None:
         super().__init__(paths)

@@ -1,4 +1,4 @@
-"""What a patch means beside the settings that it is about, before it is sealed and decided."""
+"""What a patch means for the stored settings, worked out before it is sealed and decided."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from events.decider import ChangeSettings, CreateAssistant
+from events.bodies.untouched import broken_by, untouched
+from events.bodies.validation import MOST_ERRORS
+from events.commands import ChangeSettings, CreateAssistant
 from events.errors import InvalidSettings
 from events.merging import still_secret
-from events.patch import MOST_ERRORS
 from events.secret_paths import under_policy
 from events.shape import known
-from events.untouched import broken_by, untouched
 
 if TYPE_CHECKING:
     from events.changed import State
@@ -22,14 +22,16 @@ C = TypeVar("C", bound=CreateAssistant | ChangeSettings)
 
 
 def as_meant(command: C, state: State, policy: Policy) -> C:
-    """The command, its patch read beside the state: what is a secret there, and what came back.
+    """The command, with its patch compared with the state.
 
-    Raises ``InvalidSettings`` for the rules that the rest of a change breaks.
+    A value that takes a secret's place becomes a secret, the policy decides about others, and what
+    came back as it was shown is left out. Raises ``InvalidSettings`` for the rules that the rest
+    of the patch breaks.
     """
     patch = under_policy(still_secret(command.patch, state.settings), policy)
     if isinstance(command, ChangeSettings):
-        what_was_read = known(state.settings if command.base is None else command.base)
-        shown = (command.sent, what_was_read, state.erased_version)
+        stored = known(state.settings if command.base is None else command.base)
+        shown = (command.sent, stored, state.erased_version)
         if broken := tuple(broken_by(command.broken, *shown)):
             raise InvalidSettings(broken[:MOST_ERRORS])
         patch = untouched(patch, *shown)

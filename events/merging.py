@@ -1,6 +1,6 @@
-"""JSON Merge Patch (RFC 7396) over trees, with UNSET for removal, so that null stays a value.
+"""Merging trees: a patch into a tree, or two edits of the same tree.
 
-And the merge of two people's edits of the same tree: ``three_way``.
+``merge`` is RFC 7396, but UNSET removes a member, so that null stays a value.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
-from events.credentials import NAMING, is_mask
-from events.errors import Refusal
-from events.pointers import Change, Changes, Paths, Tree, is_reference
-from events.secrets import KEPT, URL, Path, Plain
+from events.errors import DomainError
+from events.pointers import Change, Changes, Path, Paths, Tree, is_reference
+from events.secrets.masks import is_mask
+from events.secrets.pairs import NAMING
+from events.secrets.references import URL
+from events.secrets.values import KEPT, Plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 
 class Conflict(Struct, frozen=True, kw_only=True):
-    """A path that two edits of one base set to different values; a side is UNSET for nothing."""
+    """A path that two edits of one base set to different values; UNSET is no value."""
 
     path: str
     base: Any
@@ -28,8 +30,8 @@ class Conflict(Struct, frozen=True, kw_only=True):
     yours: Any
 
 
-class MergeConflict(Refusal):
-    """Paths that an edit sets were changed by others since it was begun."""
+class MergeConflict(DomainError):
+    """Others changed the same paths as an edit, since its author read the settings."""
 
     def __init__(self, conflicts: tuple[Conflict, ...]) -> None:
         super().__init__(len(conflicts))
@@ -37,20 +39,20 @@ class MergeConflict(Refusal):
 
 
 class Merged(Struct, frozen=True, kw_only=True):
-    """Two edits of one base, as one tree."""
+    """Two edits of one base, merged into one tree."""
 
     tree: Tree
     conflicts: tuple[Conflict, ...]
 
 
 class Replace(Struct, frozen=True):
-    """A value that takes the place of a whole subtree instead of merging with it."""
+    """A value that replaces a whole subtree instead of merging with it."""
 
     value: Any
 
 
 def merge(base: Any, patch: Any) -> Any:
-    """Objects merge, member by member; everything else takes the place of what was there."""
+    """``base`` after a patch: objects merge member by member, and other values are replaced."""
     if isinstance(patch, Replace):
         return patch.value
     if not isinstance(patch, dict) or is_reference(patch):
@@ -65,10 +67,10 @@ def merge(base: Any, patch: Any) -> Any:
 
 
 def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ()) -> Any:
-    """The patch with a reference in place of each Plain.
+    """The patch with a reference in place of each ``Plain``.
 
-    ``at`` names places as the vault binds them: the position in a list is ``*``, because a
-    secret moves with its element.
+    ``reference_to`` gets the secret and the path that the vault binds. There, ``*`` stands for a
+    position in a list, because a secret moves with its element.
     """
     if isinstance(patch, Plain):
         return reference_to(patch, at)
@@ -82,10 +84,10 @@ def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ())
 
 
 def still_secret(patch: Any, current: Any) -> Any:
-    """The patch, in which a value that takes a secret's place is as secret as that was.
+    """The patch, in which a value that takes the place of a secret is secret, too.
 
-    A pair such as ``{"key": "Authorization", "value": ...}`` is known by the member that names it:
-    whoever sends the value alone means the pair that is there. With its name, it says what it is.
+    An exception is the value of a pair such as ``{"key": "Authorization", "value": ...}``, if the
+    patch also sends the member that names it: that name decides.
     """
     if isinstance(patch, Replace):
         return Replace(still_secret(patch.value, current))
@@ -94,13 +96,13 @@ def still_secret(patch: Any, current: Any) -> Any:
     is_named = any(name.lower() in NAMING for name in patch)
     return {
         name: _as_secret(value)
-        if _hides(current.get(name)) and not is_named
+        if _is_secret(current.get(name)) and not is_named
         else still_secret(value, current.get(name))
         for name, value in patch.items()
     }
 
 
-def _hides(current: Any) -> bool:
+def _is_secret(current: Any) -> bool:
     return is_reference(current) and URL not in current
 
 
@@ -119,18 +121,19 @@ def three_way(
     insist: Callable[[Conflict], Any] | None = None,
     computed: Collection[str] = (),
 ) -> Merged:
-    """``theirs`` with what ``yours`` changes of ``base``, but for paths that theirs changed, too.
+    """``theirs`` with the changes from ``base`` to ``yours``.
 
-    Those are conflicts, unless both hold the same now: they stay as theirs has them, or become
-    what ``insist`` makes of them. ``computed`` paths follow from others, so nobody edits them.
+    A path that both changed is a conflict, unless both values are the same now. It keeps their
+    value, or gets what ``insist`` returns for it. ``computed`` paths follow from others, and are
+    left out.
     """
-    came = Paths(pointers.diff(base, theirs))
+    their_paths = Paths(pointers.diff(base, theirs))
     taken: Changes = {}
     conflicts = []
     for path, change in pointers.diff(base, yours).items():
         if path in computed:
             continue
-        if not came.overlap(path):
+        if not their_paths.overlap(path):
             taken[path] = change
             continue
         now = pointers.at(theirs, path)

@@ -1,9 +1,9 @@
-"""The RFC 6962 Merkle tree over an organization's events, in the order of their sequence.
+"""The Merkle tree (RFC 6962) over an organization's events, in order of sequence.
 
-A tree of n leaves is kept as its frontier: the roots of the perfect subtrees that n is the sum
-of, largest first. Beside its leaf, each event keeps the roots of the subtrees that it is the
-last leaf of; every other hash of the tree is made from these. Hashes are 32 bytes (SHA-256)
-and stand one after another.
+A tree of n leaves is kept as its frontier: the roots of its perfect subtrees, largest first, one
+for each bit of n that is set. Each event keeps its leaf hash and the roots of the subtrees that it
+completes. Every other hash of the tree is made from these. Hashes are 32 bytes (SHA-256), one after
+another.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    Range = tuple[int, int]  # of leaves: from the first, counted from 0, up to but not the second
+    Range = tuple[int, int]  # of leaves, counted from 0: the second is excluded
 
 HASH_BYTES = 32
 
 
 def leaf_hash(body: bytes) -> bytes:
-    """The hash of an event's canonical bytes."""
+    """The leaf hash of an event's canonical bytes."""
     return sha256(b"\x00" + body).digest()
 
 
@@ -30,7 +30,10 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def add(frontier: bytes, size: int, body: bytes) -> tuple[bytes, bytes]:
-    """The frontier after one more leaf, and the hashes that its event keeps."""
+    """The frontier after one more leaf, and the hashes that its event keeps.
+
+    ``size`` is the number of leaves before.
+    """
     hashes = node = leaf_hash(body)
     while size % 2:
         node = _node_hash(frontier[-HASH_BYTES:], node)
@@ -41,7 +44,7 @@ def add(frontier: bytes, size: int, body: bytes) -> tuple[bytes, bytes]:
 
 
 def root(frontier: bytes) -> bytes:
-    """The root of the tree with this frontier; of an empty one, the hash of nothing."""
+    """The root of the tree with this frontier; of an empty tree, the hash of no bytes."""
     nodes = [frontier[at : at + HASH_BYTES] for at in range(0, len(frontier), HASH_BYTES)]
     if not nodes:
         return sha256().digest()
@@ -52,7 +55,7 @@ def root(frontier: bytes) -> bytes:
 
 
 def inclusion(index: int, size: int) -> list[Range]:
-    """The ranges whose hashes prove that the tree of ``size`` holds a leaf (2.1.1)."""
+    """The ranges whose hashes prove that the tree of ``size`` leaves holds one (2.1.1)."""
     return list(_path(index, 0, size))[::-1]
 
 
@@ -68,22 +71,23 @@ def _path(index: int, start: int, end: int) -> Iterator[Range]:
 
 
 def consistency(size: int, later: int) -> list[Range]:
-    """The ranges whose hashes prove that the tree of ``later`` extends that of ``size`` (2.1.2)."""
+    """The ranges whose hashes prove that a tree of ``later`` leaves extends one of ``size``."""
+    # RFC 6962, 2.1.2
     if size in (0, later):  # any tree extends the empty one; a tree extends itself
         return []
-    found: list[Range] = []
+    ranges: list[Range] = []
     start, end = 0, later
     while end != size:
         split = start + _largest_power_below(end - start)
         if size <= split:
-            found.append((split, end))
+            ranges.append((split, end))
             end = split
         else:
-            found.append((start, split))
+            ranges.append((start, split))
             start = split
-    if start:  # else it is the old tree itself, whose root the verifier has
-        found.append((start, size))
-    return found[::-1]
+    if start:  # else it is the old tree, whose root the verifier has
+        ranges.append((start, size))
+    return ranges[::-1]
 
 
 def _largest_power_below(count: int) -> int:
@@ -91,12 +95,12 @@ def _largest_power_below(count: int) -> int:
 
 
 def keepers(ranges: Iterable[Range]) -> set[int]:
-    """The sequences of the events that keep what the hashes of the ranges are made of."""
-    return {last for one in ranges for _, last in _subtrees(one)}
+    """The sequences of the events whose hashes make those of the ranges."""
+    return {last for leaves in ranges for _, last in _subtrees(leaves)}
 
 
 def range_hash(leaves: Range, kept: Mapping[int, bytes]) -> bytes:
-    """The hash of a range, from the hashes that its keepers keep, by their sequence."""
+    """The hash of a range; ``kept`` has the hashes of its ``keepers`` by sequence."""
     return root(
         b"".join(
             kept[last][level * HASH_BYTES : (level + 1) * HASH_BYTES]
@@ -106,7 +110,7 @@ def range_hash(leaves: Range, kept: Mapping[int, bytes]) -> bytes:
 
 
 def _subtrees(leaves: Range) -> Iterator[tuple[int, int]]:
-    """The perfect subtrees of a range, each as its level and its last event's sequence."""
+    """The perfect subtrees of a range: the level and the last event's sequence of each."""
     last, end = leaves
     for level in reversed(range((end - last).bit_length())):
         if (end - leaves[0]) >> level & 1:

@@ -1,7 +1,7 @@
-"""RFC 6901 paths over JSON trees: flatten, diff, apply.
+"""JSON Pointers (RFC 6901) over trees of JSON values: flatten, diff, apply.
 
 A tree is a ``dict`` of JSON values. Objects are descended into; a list is one value, and so is
-the reference that stands for a secret. Everything here is pure: trees are never changed in place.
+the reference that stands for a secret. Trees are never changed in place.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 Tree = dict[str, Any]
+Path = tuple[str, ...]  # the tokens of a JSON Pointer
+Place = tuple[str | int, ...]  # a path whose list positions are integers
 MARK = "$secret"
-# RFC 6901 as a pattern: the first also takes the pointer to the whole, the second does not. Both
-# say the same to Python, whose ``$`` alone lets a line break pass, and to every other reader.
+# RFC 6901 as patterns: the first takes the empty pointer to the whole document, the second does
+# not. Both mean the same to Python, whose ``$`` alone also matches before a line break, and to
+# every other reader of regular expressions.
 POINTER = "^(?![^/])(?:/(?:[^~/]|~[01])*)*$"
 POINTER_BELOW = "^(?:/(?:[^~/]|~[01])*)+$"
 RULE = "Input should be a JSON Pointer, such as /llm_settings/top_p"
@@ -29,7 +32,7 @@ _POINTER = re.compile(POINTER)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one path held before and holds after; a side without a value is UNSET, not null."""
+    """The values of one path before and after a change; UNSET, not null, where there is none."""
 
     before: Any | UnsetType = UNSET
     after: Any | UnsetType = UNSET
@@ -39,12 +42,12 @@ Changes = dict[str, Change]
 
 
 def is_reference(value: Any) -> bool:
-    """Whether a stored value stands for a sealed secret."""
+    """Whether a stored value is a reference to a sealed secret."""
     return isinstance(value, dict) and MARK in value
 
 
 def is_pointer(text: str) -> bool:
-    """Whether a text is a JSON Pointer: any other would be a filter that finds nothing."""
+    """Whether a text is a JSON Pointer."""
     return _POINTER.search(text) is not None
 
 
@@ -69,70 +72,76 @@ def covers(prefix: str, path: str) -> bool:
     return path == prefix or path.startswith(prefix + "/") or prefix == ""
 
 
-def overlaps(one: str, other: str) -> bool:
-    """Whether setting one of the paths can change what the other holds."""
-    return covers(one, other) or covers(other, one)
+def overlaps(first: str, second: str) -> bool:
+    """Whether setting one of the paths can change the value of the other."""
+    return covers(first, second) or covers(second, first)
 
 
 class Paths:
-    """A set of paths that tells fast whether another one overlaps any of them."""
+    """A set of paths, with a fast answer to whether a path overlaps any of them."""
 
     def __init__(self, paths: Iterable[str]) -> None:
         self._paths = frozenset(paths)
         self._above = frozenset(above for path in self._paths for above in ancestors(path))
 
     def overlap(self, path: str) -> bool:
-        """Whether the path is, covers or lies below one of these."""
+        """Whether the path is one of these, or lies above or below one."""
         if path in self._paths or path in self._above:
             return True
         return any(above in self._paths for above in ancestors(path))
 
 
 def ancestors(path: str) -> Iterator[str]:
-    """The paths that cover a path, from the nearest to the whole."""
+    """The paths above a path, from its parent to the whole document."""
     while path:
         path = path.rpartition("/")[0]
         yield path
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two JSON values are one: what was not changed, or what nobody need change.
+def same(first: Any, second: Any) -> bool:
+    """Whether two JSON values are the same, so that setting one for the other changes nothing.
 
-    Python holds 1 == 1.0 == True, and 0.0 == -0.0; on the wire these are different values. Members
-    have no order, elements have one. Texts are compared as they are: nothing is normalized.
+    1, 1.0 and true are different values, and so are 0.0 and -0.0, though Python holds them equal.
+    Members have no order, elements have one. Texts are not normalized.
     """
-    if isinstance(one, dict):
+    if isinstance(first, dict):
         return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(same(value, other[name]) for name, value in one.items())
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(same(value, second[name]) for name, value in first.items())
         )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
-    if type(one) is not type(other) or one != other:
+    if isinstance(first, list):
+        return (
+            isinstance(second, list) and len(first) == len(second) and all(map(same, first, second))
+        )
+    if type(first) is not type(second) or first != second:
         return False
-    return one != 0 or type(one) is not float or copysign(1, one) == copysign(1, other)
+    return first != 0 or type(first) is not float or copysign(1, first) == copysign(1, second)
 
 
-def alike(one: Any, other: Any) -> bool:
-    """As ``same``, but numbers are compared by their value alone, so that 1 is 1.0.
+def alike(first: Any, second: Any) -> bool:
+    """As ``same``, but numbers are compared by value alone: 1 is 1.0.
 
-    It is for what a client compares with: RFC 6902 says so of ``test``, and JavaScript can send
-    no 1.0. What is stored is compared by ``same``.
+    It compares stored values with those that a client expects: RFC 6902 demands it for ``test``,
+    and JavaScript cannot send 1.0.
     """
-    if isinstance(one, dict):
+    if isinstance(first, dict):
         return (
-            isinstance(other, dict)
-            and one.keys() == other.keys()
-            and all(alike(value, other[name]) for name, value in one.items())
+            isinstance(second, dict)
+            and first.keys() == second.keys()
+            and all(alike(value, second[name]) for name, value in first.items())
         )
-    if isinstance(one, list):
-        return isinstance(other, list) and len(one) == len(other) and all(map(alike, one, other))
-    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+    if isinstance(first, list):
+        return (
+            isinstance(second, list)
+            and len(first) == len(second)
+            and all(map(alike, first, second))
+        )
+    return isinstance(first, bool) is isinstance(second, bool) and bool(first == second)
 
 
 def at(tree: Any, path: str) -> Any:
-    """What a tree holds at a path; UNSET where it holds nothing. Lists have no inside."""
+    """The value of a tree at a path; UNSET if there is none. No path leads into a list."""
     for name in split(path):
         if not _is_object(tree) or name not in tree:
             return UNSET
@@ -141,14 +150,14 @@ def at(tree: Any, path: str) -> Any:
 
 
 def put(tree: Tree, path: str, value: Any) -> Tree:
-    """The tree with the path set to a value, or without it where that is UNSET."""
+    """The tree with the path set to a value; UNSET removes the path."""
     if value is UNSET and at(tree, path) is UNSET:
-        return tree  # and what stands where an object on the way would stays
+        return tree  # without making objects on the way
     return _with_values(tree, iter(((path, value),)))
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Each leaf by its path; an empty object is a leaf."""
+    """The leaves of a tree by their paths; an empty object is a leaf."""
     return dict(_leaves(tree, ()))
 
 
@@ -161,7 +170,7 @@ def _leaves(value: Any, at: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
 
 
 def diff(before: Mapping[str, Any], after: Mapping[str, Any]) -> Changes:
-    """The fewest paths whose change turns ``before`` into ``after``; none lies below another."""
+    """The fewest changes that turn ``before`` into ``after``; no path lies below another."""
     return dict(_differences(before, after, ()))
 
 
@@ -185,7 +194,7 @@ def _is_object(value: Any) -> bool:
 
 
 def apply(changes: Mapping[str, Change], tree: Tree) -> Tree:
-    """The tree with every path set to its ``after``; objects on the way are made as needed."""
+    """The tree with every path set to its ``after``; missing objects on the way are made."""
     return _with_values(tree, ((path, change.after) for path, change in changes.items()))
 
 
@@ -208,7 +217,7 @@ def _with_values(tree: Tree, values: Iterator[tuple[str, Any]]) -> Tree:
 
 
 def _copied_parent(copied: dict[tuple[str, ...], Tree], at: tuple[str, ...]) -> Tree:
-    """The object at a path, copied once from the old tree, so that the old one stays as it was."""
+    """The object at a path, copied once, so that the old tree stays as it was."""
     if at in copied:
         return copied[at]
     holder = _copied_parent(copied, at[:-1])

@@ -1,7 +1,7 @@
-"""What an organization demands of changes, and what is suspicious about one.
+"""An organization's policy for changes, and warnings about suspicious ones.
 
-A demand that is not met refuses the change. A warning does not: the change is made, and whoever
-made it is told.
+A change that breaks the policy is refused. A change with a warning is made, and the answer holds
+the warning.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
-from events.errors import Location, Refusal
+from events.errors import DomainError, Location
 from events.pointers import POINTER_BELOW, Paths, Tree, at, is_reference, same
-from events.secrets import URL
+from events.secrets.references import URL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,31 +33,33 @@ TRANSFER_NUMBERS = "/tools_settings/transfer_call/transfer_numbers"
 TOOLS = ("/tools_settings/enabled_tools", "/tools_settings/custom_tools")
 _WATCHED = Paths((PROMPT, RECORDING, DISCLOSURE, TRANSFER_NUMBERS, *TOOLS))
 
-_SHORTEST_REPEATED = 40  # characters; shorter texts repeat by chance
-_SHORTEST_SHRINKING = 100  # characters; shorter prompts are rewritten whole
-_SHRUNK_TO_ONE_OF = 5  # less than a fifth is left
+_SHORTEST_REPEATED = 40  # characters; shorter texts may repeat by chance
+_SHORTEST_SHRINKING = 100  # characters; shorter prompts are often rewritten
+_SHRUNK_BY = 5  # less than a fifth is left
 
 
 class Policy(Struct, frozen=True, kw_only=True):
     """What an organization demands of every change.
 
-    Paths are JSON Pointers. Each stands for itself, for all below it and, since a change there
-    changes it too, for all above it.
+    Paths are JSON Pointers. A rule for a path concerns changes of that path, of all below it and
+    of all above it, because those change it as well.
     """
 
     require_condition: bool = False  # every change of an assistant must be conditional
     require_reason: bool = False  # a reason for every change
     require_reason_for: Pointers = field(default_factory=list)  # a reason where it touches these
     admin_paths: Pointers = field(default_factory=list)  # only admins may change these
-    # Of these two, ``*`` stands for any member or element. They say what is set from now on.
-    secret_paths: Pointers = field(default_factory=list)  # all texts here are sealed
-    plain_paths: Pointers = field(default_factory=list)  # names here say nothing of their values
+    # In these two, ``*`` stands for any member or element. They concern values set from now on.
+    secret_paths: Pointers = field(default_factory=list)  # all texts here are secret
+    plain_paths: Pointers = field(
+        default_factory=list
+    )  # no text here is secret because of its name
 
 
 class Warned(Struct, frozen=True, kw_only=True):
-    """Something suspicious about a change, which is made all the same.
+    """Something suspicious about a change that is made all the same.
 
-    ``message`` is a sentence for an operator. It holds counts, but never a value of a setting.
+    ``message`` is a sentence for an operator. It may hold counts, but no value of a setting.
     """
 
     rule: Rule
@@ -65,10 +67,11 @@ class Warned(Struct, frozen=True, kw_only=True):
     message: str
 
 
-class ReasonRequired(Refusal):
-    """The policy wants a reason; ``paths`` are those of the change that ask for it, if not all.
+class ReasonRequired(DomainError):
+    """The policy demands a reason for the change.
 
-    ``loc`` is where the request would have given it.
+    ``paths`` are those that the demand is about; empty if it is about every change. ``loc`` is the
+    place of the reason in the request.
     """
 
     def __init__(
@@ -80,8 +83,8 @@ class ReasonRequired(Refusal):
         self.loc = loc
 
 
-class PathProtected(Refusal):
-    """The change touches, at these of its paths, what only admins may change."""
+class PathProtected(DomainError):
+    """Only admins may change these paths of the change."""
 
     rule = "admin_paths"
 
@@ -98,10 +101,10 @@ def check(
     is_admin: bool,
     reason_at: Location = REASON_AT,
 ) -> None:
-    """Hold a change, by the paths that it changes, against the policy.
+    """Hold a change against the policy; ``changed`` are its paths.
 
-    Raises ``PathProtected`` before ``ReasonRequired``. Admins, too, must say why. An event that
-    changes no path, such as a deletion, needs a reason where every change does.
+    Raises ``PathProtected`` before ``ReasonRequired``. Admins must give a reason, too. A deletion
+    has no paths: it needs a reason only if every change does.
     """
     paths = tuple(changed)
     if not is_admin and (touched := _touched(policy.admin_paths, paths)):
@@ -115,20 +118,20 @@ def check(
 
 
 def _touched(rules: list[str], paths: tuple[str, ...]) -> tuple[str, ...]:
-    wanted = Paths(rules)
-    return tuple(path for path in paths if wanted.overlap(path))
+    ruled = Paths(rules)
+    return tuple(path for path in paths if ruled.overlap(path))
 
 
 def is_watched(changed: Iterable[str]) -> bool:
-    """Whether a change, by its paths, can be suspicious at all: most are not looked at closer."""
+    """Whether a change of these paths can have a warning: most need no closer look."""
     return any(map(_WATCHED.overlap, changed))
 
 
 def warnings(before: Tree, after: Tree) -> list[Warned]:
-    """What is suspicious about a change of settings, always in the same order.
+    """The warnings about a change of settings, always in the same order.
 
-    Only what the change itself did: a prompt that repeated itself before and still does,
-    untouched, is no news. Takes time in proportion to the prompts.
+    They are about what the change did, not about what was suspicious before. Takes time in
+    proportion to the prompts.
     """
     return [
         *_prompt_repeats(_text(before), _text(after)),
@@ -159,10 +162,9 @@ def _prompt_repeats(old: str, new: str) -> Iterator[Warned]:
 
 
 def _is_doubled(text: str) -> bool:
-    """Whether a text without blanks around it is another one twice, blanks between or not.
+    """Whether a trimmed text is another text twice, with or without blanks between.
 
-    The other text then ends where the blanks around the middle start. So there is only one
-    candidate to compare, whatever the text is.
+    That text would end where the blanks around the middle start: there is one candidate to compare.
     """
     half = len(text) // 2
     first, middle, second = text[:half], text[half:-half], text[-half:]
@@ -176,7 +178,7 @@ def _holds_twice(text: str, part: str) -> bool:
 
 
 def _prompt_shrinks(old: str, new: str) -> Iterator[Warned]:
-    if len(old) >= _SHORTEST_SHRINKING and len(new) * _SHRUNK_TO_ONE_OF < len(old):
+    if len(old) >= _SHORTEST_SHRINKING and len(new) * _SHRUNK_BY < len(old):
         message = f"The system prompt shrank from {len(old)} to {len(new)} characters."
         yield Warned(rule="prompt-shrinks", path=PROMPT, message=message)
 

@@ -1,48 +1,28 @@
 """The settings of an assistant: each member's type, bound, default and marks, once.
 
-Patch types, validation, defaults and OpenAPI are all derived from these Structs. Names,
-types, bounds and defaults are those of the published assistants API; a member without a
-bound here has none there, so such values must not be refused.
-
-Marks (``msgspec.Meta.extra``) say what a type cannot:
-
-- ``secret``       the value is a credential: sealed before it is an event, masked when shown
-- ``free_form``    a map that takes any member; names that speak of credentials are secret
-- ``replace``      a free-form map whose members are replaced whole instead of merged
-- ``open``         a typed object that takes unknown members as well
-- ``null``         what a client's null means where it is not a value: ``ignored`` or ``defaults``
-- ``reads``        how a value is converted that is sent: ``trimmed``, ``phone_numbers``, ``schema``
-- ``natural_key``  members that tell which element of a list is which
-- ``group``        what a setting is shown with; one without stands in the last group
-- ``label``        what people call it, where its name does not say it well
+Patch types, validation, defaults and OpenAPI are all derived from these Structs. Names, types,
+bounds and defaults are those of the published assistants API. A member without a bound here has
+none there, so no value of it may be refused for its size. ``events.setting_types`` explains the
+marks.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import Meta, Struct, field
 
-MAX_REASON = 500
-LARGEST = 2 * 1024 * 1024  # bytes of an assistant's settings as JSON
-MOST_VALUES = 50_000  # in them, or in a body: small ones cost more time than their bytes say
-
-# What a version may be called, besides by its number (``app.assistants.references`` reads it).
-VERSION_NAME = "^(?:latest|-?[0-9]+|label:[^/]*)$"
-VersionName = int | Annotated[str, Meta(extra_json_schema={"pattern": VERSION_NAME})]
-# An E.164 number with the separators that people write, which are taken out.
-_SEPARATED = r"[\s\-.()\[\]{}]*"
-_E164 = rf"^{_SEPARATED}\+{_SEPARATED}[1-9](?:{_SEPARATED}[0-9]){{6,14}}{_SEPARATED}$"
-PhoneNumber = Annotated[str, Meta(extra_json_schema={"pattern": _E164})]
-# Something is left of a name without the blanks around it.
-_NOT_BLANK = {"pattern": r"[^\s\x00-\x1f\x85]"}
-Secret = Annotated[str, Meta(extra={"secret": True}, extra_json_schema={"x-secret": True})]
-FreeForm = Annotated[dict[str, Any], Meta(extra={"free_form": True})]
-Amount = Annotated[int, Meta(ge=0)]
-Moment = Annotated[datetime, Meta(tz=True)]
-Slots = Annotated[int, Meta(ge=1, le=1000)]
+from events.setting_types import (
+    NOT_BLANK,
+    Amount,
+    FreeForm,
+    PhoneNumber,
+    Secret,
+    SecretRecord,
+    Slots,
+)
+from events.speech_settings import STTSettings, TTSSettings
 
 
 class LLMProviderConfig(Struct, frozen=True, kw_only=True):
@@ -81,144 +61,6 @@ class InterruptionSettings(Struct, frozen=True, kw_only=True):
     tentative_confirm_words: int = 2
     backchannel_filter: bool = True
     tail_protection_ms: int = 2000
-
-
-class BackgroundSoundSettings(Struct, frozen=True, kw_only=True):
-    """Ambience played during calls; ``storage_key`` wins over ``sound_url``."""
-
-    enabled: bool = False
-    storage_key: str | None = None
-    sound_url: str | None = None
-    volume: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.3
-    loop: bool = True
-
-
-class TTSSettings(Struct, frozen=True, kw_only=True):
-    """Settings for Text-to-Speech (TTS) service."""
-
-    provider: str = "elevenlabs"
-    voice_id: str = "rachel"
-    model_id: str | None = "turbo"
-    latency: int = 1
-    stability: float = 0.5
-    similarity_boost: float = 0.75
-    style: float = 0.0
-    speed: float = 1.0
-    volume: float = 1.0
-    use_speaker_boost: bool = True
-    provider_config: FreeForm | None = field(default_factory=dict)
-    background_sound: BackgroundSoundSettings = field(default_factory=BackgroundSoundSettings)
-
-
-class STTEndpointingSettings(Struct, frozen=True, kw_only=True):
-    """Silence, in milliseconds, that ends an utterance."""
-
-    silence_threshold: int = 500
-    min_silence_duration: int = 500
-
-
-class Keyword(Struct, frozen=True, kw_only=True):
-    """A word to boost."""
-
-    keyword: str
-    intensifier: float = 1.0
-
-
-class FluxConfig(Struct, frozen=True, kw_only=True):
-    """Turn detection for ``flux-*`` models."""
-
-    eot_timeout_ms: Annotated[int, Meta(ge=10, le=10000)] | None = None
-    eager_eot_threshold: Annotated[float, Meta(ge=0.3, le=0.9)] | None = None
-    eot_threshold: Annotated[float, Meta(ge=0.5, le=0.9)] | None = None
-    language_hints: list[str] | None = None
-    tag: str | None = None
-    mip_opt_out: bool | None = False
-
-
-class ElevenLabsSTTConfig(Struct, frozen=True, kw_only=True):
-    """Only for the ``elevenlabs`` STT provider."""
-
-    commit_strategy: str | None = "vad"
-    vad_threshold: Annotated[float, Meta(ge=0.1, le=0.9)] | None = 0.5
-    vad_silence_threshold_secs: Annotated[float, Meta(ge=0.3, le=3.0)] | None = 0.8
-    min_speech_duration_ms: Annotated[int, Meta(ge=50, le=2000)] | None = 100
-    min_silence_duration_ms: Annotated[int, Meta(ge=50, le=2000)] | None = 250
-    include_timestamps: bool | None = False
-    include_language_detection: bool | None = False
-    manual_commit_silence_secs: Annotated[float, Meta(ge=0.5, le=5.0)] | None = 1.5
-    manual_commit_short_silence_secs: Annotated[float, Meta(ge=0.3, le=2.0)] | None = 0.8
-
-
-class SpeechmaticsSTTConfig(Struct, frozen=True, kw_only=True):
-    """Only for the ``speechmatics`` STT provider."""
-
-    region: str | None = "us"
-    max_delay: Annotated[float, Meta(ge=0.5, le=10.0)] | None = 1.0
-    enable_partials: bool | None = True
-    remove_disfluencies: bool | None = True
-    enable_diarization: bool | None = False
-    speaker_diarization_max_speakers: Annotated[int, Meta(ge=1, le=10)] | None = 2
-    additional_vocab: list[str] | None = field(default_factory=list)
-    utterance_silence_timeout: Annotated[float, Meta(ge=0.3, le=5.0)] | None = 1.0
-
-
-class SonioxSTTConfig(Struct, frozen=True, kw_only=True):
-    """Only for the ``soniox`` STT provider."""
-
-    language_hints: list[str] | None = None
-    enable_endpoint_detection: bool | None = True
-    max_endpoint_delay_ms: Annotated[int, Meta(ge=500, le=3000)] | None = 2000
-    enable_speaker_diarization: bool | None = False
-    enable_language_identification: bool | None = False
-    context_terms: list[str] | None = None
-    context_text: str | None = None
-    context_general: list[dict[str, str]] | None = None
-    context_translation_terms: list[dict[str, str]] | None = None
-    translation_type: str | None = None
-    translation_target_language: str | None = None
-    translation_language_a: str | None = None
-    translation_language_b: str | None = None
-    num_channels: Annotated[int, Meta(ge=1, le=2)] | None = 1
-    utterance_silence_timeout: Annotated[float, Meta(ge=0.3, le=5.0)] | None = 1.0
-
-
-class SpeculativeConfig(Struct, frozen=True, kw_only=True):
-    """Start the LLM on partial transcripts."""
-
-    enable_speculative_llm: bool = False
-    speculative_stream_to_tts: bool = True
-    speculative_debounce_ms: Annotated[int, Meta(ge=100, le=1000)] = 300
-    speculative_min_words: Annotated[int, Meta(ge=1, le=10)] = 3
-    speculative_similarity_threshold: Annotated[float, Meta(ge=0.5, le=1.0)] = 0.85
-
-
-class STTSettings(Struct, frozen=True, kw_only=True):
-    """Settings for Speech-to-Text (STT) service."""
-
-    provider: str | None = "deepgram"
-    model: str = "nova-2"
-    language: str = "en-US"
-    punctuate: bool = True
-    interim_results: bool = True
-    endpointing: STTEndpointingSettings = field(default_factory=STTEndpointingSettings)
-    utterance_end_ms: Annotated[int, Meta(ge=100, le=10000)] = 1000
-    vad_turnoff: Annotated[int, Meta(extra={"label": "VAD turnoff (ms)"})] = 500
-    smart_format: bool = True
-    keywords: list[Keyword] = field(default_factory=list)
-    keyterms: list[str] = field(default_factory=list)
-    diarize: bool = False
-    detect_entities: bool = False
-    audio_denoising: bool = False
-    flux_config: FluxConfig | None = None
-    elevenlabs_config: ElevenLabsSTTConfig | None = None
-    speechmatics_config: SpeechmaticsSTTConfig | None = None
-    soniox_config: SonioxSTTConfig | None = None
-    speculative_config: SpeculativeConfig | None = None
-    utterance_timeout_seconds: Annotated[float, Meta(ge=0.3, le=5.0)] | None = None
-    incomplete_utterance_detection: bool | None = False
-    provider_config: FreeForm | None = field(default_factory=dict)
-    prefer_flux_for_english: bool | None = False
-    english_flux_config: FluxConfig | None = None
 
 
 class EndCallTool(Struct, frozen=True, kw_only=True):
@@ -333,8 +175,7 @@ class RecordingSettings(Struct, frozen=True, kw_only=True):
 
 _ignored = Meta(extra={"null": "ignored"})
 _defaults = Meta(extra={"null": "defaults"})
-
-# What people look for together. A page has the groups in the order in which they stand here.
+# The groups of settings on a page, in their order.
 GROUPS = (
     "Model and prompt", "Voice", "Transcription", "Calling", "Tools", "Knowledge",
     "After the call", "Safety",
@@ -353,7 +194,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             min_length=1,
             max_length=100,
             extra={"null": "ignored", "reads": "trimmed"},
-            extra_json_schema=_NOT_BLANK,
+            extra_json_schema=NOT_BLANK,
         ),
     ]
     description: str | None = None
@@ -406,66 +247,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     stt_limit: Annotated[Slots, _hearing] | None = None
 
 
-class AssistantResponse(Settings, frozen=True, kw_only=True):
-    """An assistant as it is answered: always every member, secrets as ``********``."""
-
-    id: int
-    organization_id: int
-    user_id: int
-    created_at: Moment
-    updated_at: Moment
-    version: int
-    total_calls: int | None = None
-    avg_call_duration: int | None = None
-    success_rate: float | None = None
-
-
-Reason = Annotated[str, Meta(max_length=MAX_REASON)]
-
-
-class AssistantCreate(Settings, frozen=True, kw_only=True):
-    """A new assistant; only ``name`` is required."""
-
-    change_description: Reason | None = None
-
-
-def _partial(name: str, doc: str) -> type[Struct]:
-    """Every setting as a member that may be absent (keep) or null (clear)."""
-    members: list[tuple[str, Any, Any]] = [
-        (setting.name, setting.type | None | UnsetType, UNSET)
-        for setting in msgspec.structs.fields(Settings)
-    ]
-    members.append(("change_description", Reason | None | UnsetType, UNSET))
-    members.append(("base_version", VersionName | None | UnsetType, UNSET))
-    members.append(("on_conflict", Literal["fail", "theirs", "yours"] | None | UnsetType, UNSET))
-    members.append(("dry_run", bool | UnsetType, UNSET))
-    return msgspec.defstruct(
-        name, members, namespace={"__doc__": doc}, module=__name__, frozen=True, kw_only=True
-    )
-
-
-AssistantPatch = _partial("AssistantPatch", "The settings to change; what is absent is kept.")
-AssistantUpdate = _partial("AssistantUpdate", "As AssistantPatch: both verbs merge.")
-
 SETTING_NAMES = tuple(setting.name for setting in msgspec.structs.fields(Settings))
-
-
-class SecretRecord(Struct, frozen=True, kw_only=True):
-    """Where secrets are sent: a secret is kept only while the addresses there stay the same.
-
-    ``secrets`` is a JSON Pointer; its secrets stand at or below it. ``sent_to`` are the pointers
-    at or below which their addresses stand, providers included. ``*`` is a position in a list:
-    in ``sent_to``, the same one.
-    """
-
-    secrets: str
-    sent_to: tuple[str, ...]
-    by_member: bool = False  # each object in the map is a record, with the plain members beside it
-    providers: bool = True  # the name of a provider is an address, too
-    may_shrink: bool = False  # what is sent to fewer of them is sent nowhere new
-
-
-# A secret belongs to the first record that covers it; without one, to its top-level setting.
+# The first record that covers a secret counts. Without one, its top-level setting is the record.
 SECRET_RECORDS = (
     SecretRecord(secrets="/llm_provider_config", sent_to=("/llm_provider", "/llm_provider_config")),
     SecretRecord(
@@ -493,7 +276,7 @@ SECRET_RECORDS = (
         secrets="/tools_settings/custom_tools/*", sent_to=("/tools_settings/custom_tools/*",)
     ),
     SecretRecord(secrets="/custom_settings", sent_to=("/custom_settings",), by_member=True),
-    # Each key is named for its provider, and is sent wherever that provider is said to be.
+    # Each key is named for its provider, and is sent to the address of that provider.
     SecretRecord(
         secrets="/api_keys",
         sent_to=(
@@ -506,7 +289,3 @@ SECRET_RECORDS = (
         may_shrink=True,
     ),
 )
-# What the server says of an assistant, and ignores when a client sends it back.
-READ_ONLY = frozenset(
-    member.name for member in msgspec.structs.fields(AssistantResponse)
-).difference(SETTING_NAMES)

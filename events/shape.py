@@ -1,7 +1,7 @@
-"""The settings Structs as a tree that validation, defaults and secrets walk.
+"""The shape of the settings: their Structs as a tree that validation and defaults walk.
 
-``msgspec.inspect`` is the source; what is added is only what the marks of
-``events.settings`` say. The tree is built once, at import.
+It is made from ``msgspec.inspect`` and from the marks that ``events.setting_types`` explains, once,
+at import.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from events.upcasters import GENERATION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LONGEST_CHOICE = 100  # characters; looking for near words is slow
+_LONGEST_CHOICE = 100  # characters; looking for near choices is slow
 
 
 class Scalar(Struct, frozen=True, kw_only=True):
-    """A string, number, boolean or enum; ``type`` carries its bounds."""
+    """A string, number, boolean or literal; ``type`` is an annotation with the bounds."""
 
     type: Any
     nullable: bool
@@ -33,7 +33,7 @@ class Scalar(Struct, frozen=True, kw_only=True):
 
 
 class Record(Struct, frozen=True, kw_only=True, dict=True):
-    """A typed object; an ``open`` one takes unknown members as free-form values."""
+    """A typed object. If ``open``, it takes unknown members as free-form values."""
 
     members: dict[str, Member]
     nullable: bool
@@ -41,13 +41,13 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def inner(self) -> dict[str, Shape]:
-        """The members that are typed objects, or hold some."""
+        """The members that are typed objects, or hold typed objects."""
         shapes = {name: member.shape for name, member in self.members.items()}
-        return {name: one for name, one in shapes.items() if _holds_records(one)}
+        return {name: shape for name, shape in shapes.items() if _holds_records(shape)}
 
 
 class Listing(Struct, frozen=True, kw_only=True):
-    """A list; always one value, replaced whole."""
+    """A list. It is one value, and replaced whole."""
 
     item: Shape
     nullable: bool
@@ -55,14 +55,14 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 
 class Mapping(Struct, frozen=True, kw_only=True):
-    """Any names, values of one shape."""
+    """An object with any names, and values of one shape."""
 
     value: Shape
     nullable: bool
 
 
 class FreeForm(Struct, frozen=True, kw_only=True):
-    """Any names, any values; with ``replace``, its members are replaced whole."""
+    """An object with any names and any values. If ``replace``, members are replaced whole."""
 
     nullable: bool
     replace: bool
@@ -72,18 +72,15 @@ Shape = Scalar | Record | Listing | Mapping | FreeForm
 
 
 class Member(Struct, frozen=True, kw_only=True):
-    """A named place of a Record. ``null`` is ``ignored``, ``defaults`` or '' (a plain value).
-
-    ``reads`` is how a value is converted that is sent: '' for not at all.
-    """
+    """A member of a ``Record``."""
 
     shape: Shape
     required: bool
     default: Any  # JSON value; never changed in place
-    null: str
-    reads: str = ""  # how a value is converted that is sent; '' where it is not
-    group: str = ""  # what a page shows it with; '' where it names none
-    label: str = ""  # what people call it; '' where its name says it
+    null: str  # what null means in a body: ``ignored``, ``defaults``, or '' for null itself
+    reads: str = ""  # how a value in a body is converted; '' if it is not
+    group: str = ""  # the group in which pages show it; '' for the last
+    label: str = ""  # what people call it; '' if its name says it
 
 
 def _holds_records(shape: Shape) -> bool:
@@ -170,71 +167,71 @@ def _root() -> Record:
 SETTINGS = _root()
 
 
-_SHOWN_WITH = frozenset(("group", "label"))  # no state depends on these
+_SHOWN_WITH = frozenset(("group", "label"))  # the state does not depend on these
 
 
 def _described(part: Any) -> Any:
-    """A part of a shape as JSON, the same on every version of Python and of the libraries."""
+    """A part of a shape as JSON, the same for all versions of Python and of the libraries."""
     match part:
         case Scalar(type=kind):
             choices = get_args(kind) if get_origin(kind) is Literal else None
             plain = "" if choices else getattr(kind, "__origin__", kind).__name__
-            bounds = [dict(one.__rich_repr__()) for one in getattr(kind, "__metadata__", ())]
+            bounds = [dict(meta.__rich_repr__()) for meta in getattr(kind, "__metadata__", ())]
             return ["Scalar", plain, choices, bounds, part.nullable, part.secret]
         case Struct():
             members = msgspec.structs.asdict(part)
             about = {name: _described(members[name]) for name in members.keys() - _SHOWN_WITH}
             return [type(part).__name__, sorted(about.items())]
         case dict():
-            return [[name, _described(one)] for name, one in part.items()]
+            return [[name, _described(member)] for name, member in part.items()]
         case _:
             return part
 
 
-# Tells whether a stored state was folded by a release with the same settings: their names, order,
-# types, bounds, defaults and marks, and the meaning of older events.
+# Identifies the settings that a stored state was folded with: their names, order, types, bounds,
+# defaults and marks, and the upcasters of older events.
 DIGEST = sha256(msgspec.json.encode([GENERATION, _described(SETTINGS)])).hexdigest()[:16]
 
 
 def natural_keys(
     shape: Shape = SETTINGS, at: tuple[str, ...] = ()
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
-    """The lists whose elements have a natural key: path -> names of the key's members."""
+    """By path, the lists whose elements have a natural key: the names of the key's members."""
     if isinstance(shape, Listing):
         return {at: shape.natural_key} if shape.natural_key else {}
     if not isinstance(shape, Record):
         return {}
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    keys: dict[tuple[str, ...], tuple[str, ...]] = {}
     for name, member in shape.members.items():
-        found |= natural_keys(member.shape, (*at, name))
-    return found
+        keys |= natural_keys(member.shape, (*at, name))
+    return keys
 
 
 def find(place: tuple[str | int, ...]) -> Shape | None:
     """The shape of the value at a place of the settings; None inside free-form values."""
-    found: Shape | None = SETTINGS
+    shape: Shape | None = SETTINGS
     for token in place:
-        match found:
+        match shape:
             case Record(members=members):
-                found = members[str(token)].shape if token in members else None
+                shape = members[str(token)].shape if token in members else None
             case Listing(item=inner) | Mapping(value=inner):
-                found = inner
+                shape = inner
             case _:
                 return None
-    return found
+    return shape
 
 
 def has(place: Iterable[str]) -> bool:
-    """Whether settings can hold anything at a place; free-form values may hold any member."""
+    """Whether settings can hold a value at a place; free-form values can hold any member."""
     return bool(matching(place, any_member=None))
 
 
 def matching(place: Iterable[str], any_member: str | None = "*") -> list[Shape | None]:
-    """The shapes that stand at a place, in which ``*`` is any member; None for a free value."""
-    found: list[Shape | None] = [SETTINGS]
+    """The shapes at a place, in which ``*`` is any member; None for a free-form value."""
+    shapes: list[Shape | None] = [SETTINGS]
     for token in place:
-        found = [inner for one in found for inner in _inside(one, token, any_member)]
-    return found
+        shapes = [inner for shape in shapes for inner in _inside(shape, token, any_member)]
+    return shapes
 
 
 def _inside(shape: Shape | None, token: str, any_member: str | None) -> list[Shape | None]:
@@ -252,12 +249,12 @@ def _inside(shape: Shape | None, token: str, any_member: str | None) -> list[Sha
 
 
 def takes_text(shape: Scalar) -> bool:
-    """Whether a scalar is any text, instead of a number, a switch or one of some words."""
+    """Whether a scalar takes any text: it is no number, boolean or literal."""
     return getattr(shape.type, "__origin__", shape.type) is str
 
 
 def nearest(shape: Shape | None, value: Any) -> Any:
-    """The value of a shape that is nearest to one beyond its bounds; UNSET where none is near."""
+    """The valid value that is nearest to an invalid one; UNSET if none is near."""
     if not isinstance(shape, Scalar):
         return UNSET
     if get_origin(shape.type) is Literal:
@@ -294,7 +291,7 @@ def _clamp(value: float, bounds: Meta) -> float:
 
 
 def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
-    """The value with every member that a typed object must have; nothing sent is changed."""
+    """The value with defaults for the missing members of its typed objects."""
     match shape:
         case Record(members=members) if isinstance(value, dict):
             typed = {
@@ -305,26 +302,26 @@ def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
         case Listing(item=item) if isinstance(value, list):
             return [with_defaults(element, item) for element in value]
         case Mapping(value=inner) if isinstance(value, dict):
-            return {name: with_defaults(one, inner) for name, one in value.items()}
+            return {name: with_defaults(member, inner) for name, member in value.items()}
         case _:
             return value
 
 
 def known(value: Any, shape: Shape | None = SETTINGS) -> Any:
-    """The value without members of typed objects that only another release knows."""
+    """The value without the members of typed objects that only another release knows."""
     match shape:
         case Record(members=members) if isinstance(value, dict):
-            if not shape.open and not value.keys() <= members.keys():  # as hardly ever
-                value = {name: one for name, one in value.items() if name in members}
+            if not shape.open and not value.keys() <= members.keys():  # rare
+                value = {name: member for name, member in value.items() if name in members}
             for name, inner in shape.inner.items():
                 old = value.get(name)
                 if old and (new := known(old, inner)) is not old:
                     value = value | {name: new}
             return value
         case Listing(item=item) if isinstance(value, list):
-            news = [known(one, item) for one in value]
+            news = [known(element, item) for element in value]
             return value if all(map(is_, value, news)) else news
         case Mapping(value=of) if isinstance(value, dict):
-            return {name: known(one, of) for name, one in value.items()}
+            return {name: known(member, of) for name, member in value.items()}
         case _:
             return value

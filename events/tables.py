@@ -1,7 +1,7 @@
-"""The tables of the truth: organizations with their counters, and the events.
+"""The tables of the log: organizations with the heads of their logs, and the events.
 
-Every key starts with ``organization_id``, and every query is made by ``rows_of``, so that no
-statement can reach across organizations. Moments are microseconds since 1970, UTC.
+Every key starts with ``organization_id``, and ``rows_of`` makes every query of a request, so that
+none can reach across organizations. Moments are microseconds since 1970, UTC.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ organizations = sa.Table(
     sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
-    # The counters, locked first in every write transaction.
+    # The head of the log, locked first in every write transaction (``events.log_head``).
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("last_assistant_id", sa.Integer, nullable=False),
     sa.Column("last_occurred_at", sa.BigInteger, nullable=False),
-    # The tree over its events: which log this is, for ever, and the frontier (``events.merkle``).
+    # The tree over its events: the name of this log, and the frontier (``events.merkle``).
     sa.Column("origin", sa.Text, nullable=False),
     sa.Column("frontier", sa.LargeBinary, nullable=False),
-    # When its checkpoint was last recorded, and as which event.
+    # When the last checkpoint was recorded, and the sequence of its event.
     sa.Column("checkpoint_at", sa.BigInteger, nullable=False),
     sa.Column("checkpoint_sequence", sa.BigInteger, nullable=False),
     # How much of the clock's time its servers have seen pass (``app.transactions.clock``).
@@ -40,14 +40,14 @@ events = sa.Table(
     sa.Column("organization_id", sa.Integer, primary_key=True),
     sa.Column("sequence", sa.BigInteger, primary_key=True),
     sa.Column("assistant_id", sa.Integer),
-    # An event with a version is part of its assistant's stream; one without is in the log alone.
+    # An event with a version is part of its assistant's stream; one without is only in the log.
     sa.Column("version", sa.BigInteger),
     sa.Column("key_id", sa.Integer),  # the API key that it is about
     sa.Column("user_id", sa.Integer, nullable=False),  # the actor's
     sa.Column("type", sa.Text, nullable=False),
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    # Its leaf, then the roots of the subtrees that it is the last leaf of (``events.merkle``).
+    # The leaf hash, then the roots of the subtrees that it completes (``events.merkle``).
     sa.Column("hashes", sa.LargeBinary, nullable=False),
     sa.UniqueConstraint("organization_id", "assistant_id", "version", name="events_stream"),
     sa.Index("events_of_type", "organization_id", "type", "sequence"),
@@ -60,15 +60,15 @@ events = sa.Table(
 def rows_of(
     table: sa.Table, organization_id: int, *columns: sa.ColumnElement[Any]
 ) -> sa.Select[Any]:
-    """A query over one organization's rows. The only way in which a table is read by request."""
+    """A query over one organization's rows. Requests read tables in no other way."""
     return sa.select(*(columns or (table,))).where(table.c.organization_id == organization_id)
 
 
 def to_micros(moment: datetime) -> int:
-    """A moment as it is stored."""
+    """A moment as it is stored: microseconds since 1970, UTC."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(micros: int) -> datetime:
-    """A stored moment, UTC."""
+    """A moment in UTC, from stored microseconds."""
     return _EPOCH + timedelta(microseconds=micros)

@@ -1,9 +1,9 @@
-"""What became of settings that older events name: moved, split, converted, retired, made secret.
+"""Upcasters: what became of settings that older events name.
 
-A setting that is new needs nothing here: where an event is silent about it, it has its default.
-For every other change of what stored events say, append one ``Upcaster`` to ``UPCASTERS``, and
-never touch those that stand there. Each gives the events that name settings a new tag; an event of
-an older tag passes through every upcaster since, whenever it is read. Stored bytes never change.
+A setting was moved, split, converted, retired or made secret: append one ``Upcaster`` to
+``UPCASTERS``, and never edit the others. A new setting needs none: it has its default in older
+events. Each upcaster gives the events that name settings a new tag. An event with an older tag
+passes through every later upcaster, whenever it is read. Stored bytes never change.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct
 
 from events import pointers
-from events.pointers import MARK, Change, Tree, covers, is_reference, join, split
+from events.pointers import MARK, Change, Path, Tree, covers, is_reference, join, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     Convert = Callable[[Any], Any]
     Changes = dict[str, dict[str, Any]]  # by path, ``before`` and ``after``: each where it has one
-    Path = tuple[str, ...]
-    Steps = dict[Path, dict[Path, Convert | None]]  # old places, each with the new ones
+    Steps = dict[Path, dict[Path, Convert | None]]  # by old place, the new ones
 
 # The events that name settings, without the generation in their tags.
 NAMES_SETTINGS = (
@@ -37,22 +36,23 @@ _ANY = "*"
 
 
 class Upcaster(Struct, frozen=True, kw_only=True):
-    """One change of the settings. Places are JSON Pointers, in which ``*`` is any element.
+    """One change of the settings' definitions.
 
-    An old place and the new ones have the same beginning up to their last ``*``. All steps of one
-    upcaster are taken at once: old places are those of before, new ones those of after.
+    Places are JSON Pointers, in which ``*`` stands for every element. An old place and its new
+    ones are the same up to the last ``*``. All steps of an upcaster are taken at once: old places
+    are from before all of them, new places from after.
     """
 
-    # The old place of a value or of an object: its new place.
+    # By the old place of a value or an object: its new place.
     moved: Mapping[str, str] = {}
-    # The old place of a value: the places that took over from it, and what each makes of it. A
-    # change of type is a place that takes over from itself.
+    # By the old place of a value: the new places, each with its conversion of the value. A change
+    # of type has the old place among the new ones.
     replaced: Mapping[str, Mapping[str, Convert]] = {}
-    # Places of settings that are none any longer.
+    # Places of settings that no longer exist.
     retired: tuple[str, ...] = ()
-    # What older assistants hold where their events are silent, where it is not today's default.
+    # By place, the value where older events say nothing, if it is not today's default.
     filled: Mapping[str, Any] = {}
-    # Places, as they are now, of values that were plain and are secret; so is all below them.
+    # Today's places of values that were plain and are secret now, with all below them.
     made_secret: tuple[str, ...] = ()
 
 
@@ -63,19 +63,22 @@ GENERATION = len(UPCASTERS) + 1
 
 
 def tag(name: str) -> str:
-    """The tag that an event gets today, by its name: ``assistant_created.v1``."""
+    """The tag of new events with a name: ``assistant_created.v1`` for ``assistant_created``."""
     return f"{name}.v{GENERATION if name in NAMES_SETTINGS else 1}"
 
 
 def upcast(
-    event: dict[str, Any], upcaster: Upcaster, found: dict[str, Any] | None = None
+    event: dict[str, Any], upcaster: Upcaster, made_secret: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """An event's JSON as its next tag has it; ``found`` gets what is secret only since, by id."""
+    """An event's JSON in the shape of its next tag.
+
+    ``made_secret`` gets the values that this upcaster makes secret, by the ids of their references.
+    """
     name, _, generation = event["type"].partition(".v")
     event = event | {"type": f"{name}.v{int(generation) + 1}"}
     match name:
         case _ if name in (_CREATED, _CHANGED):
-            event["changes"] = _changes(event, upcaster, found, is_first=name == _CREATED)
+            event["changes"] = _changes(event, upcaster, made_secret, is_first=name == _CREATED)
             if "paths" in event["cause"]:
                 paths = _paths(event["cause"]["paths"], upcaster)
                 event["cause"] = event["cause"] | {"paths": paths}
@@ -93,18 +96,18 @@ def upcast(
 
 
 def former(path: str) -> Iterator[str]:
-    """The paths that a value had before it was moved to a path, the newest first."""
+    """The paths that a value had before it was moved to a path, newest first."""
     for upcaster in reversed(UPCASTERS):
         moved = upcaster.moved.items()
-        for old, new in sorted(moved, key=lambda one: len(split(one[1])), reverse=True):
-            if covers(new, path):  # a place first, and then what holds it
+        for old, new in sorted(moved, key=lambda places: len(split(places[1])), reverse=True):
+            if covers(new, path):  # a place before the object around it
                 path = old + path[len(new) :]
                 yield path
                 break
 
 
 def _steps(upcaster: Upcaster) -> dict[str, dict[str, Convert | None]]:
-    """Each old place, with the new ones; None for a value that stays as it is."""
+    """By old place, the new ones with their conversions; None if the value stays the same."""
     return {
         **{old: {new: None} for old, new in upcaster.moved.items()},
         **{old: dict(new) for old, new in upcaster.replaced.items()},
@@ -113,48 +116,53 @@ def _steps(upcaster: Upcaster) -> dict[str, dict[str, Convert | None]]:
 
 
 def _paths(paths: Iterable[str], upcaster: Upcaster) -> list[str]:
-    """Paths that an event names. One that is retired stays: it says what was meant.
+    """The paths that an event names, at their new places.
 
-    One that names more than an old place stays as well, and the new places stand beside it: what
-    was protected, or brought back, with the object around it still is.
+    A path that is retired stays: it says what was meant. A path that covers more than an old place
+    stays as well, and the new places are added: what the object around an old place protected, or
+    restored, still does.
     """
-    found: list[str] = []
+    renamed: list[str] = []
     for path in paths:
         tokens = split(path)
         steps = [(split(old), places) for old, places in _steps(upcaster).items()]
-        steps = [(old, places) for old, places in steps if _touch(tokens, old)]
+        steps = [(old, places) for old, places in steps if _overlap(tokens, old)]
         news = [_renamed(tokens, old, split(new)) for old, places in steps for new in places]
         if any(places and _covers(old, tokens) for old, places in steps):
-            found += map(join, news)
+            renamed += map(join, news)
         else:
-            found += [path, *(join(new) for new in news if not _covers(tokens, new))]
-    return list(dict.fromkeys(found))
+            renamed += [path, *(join(new) for new in news if not _covers(tokens, new))]
+    return list(dict.fromkeys(renamed))
 
 
-def _touch(path: Path, place: Path) -> bool:
-    """Whether a path that an event names, and a place, have something in common."""
+def _overlap(path: Path, place: Path) -> bool:
+    """Whether a path that an event names and a place cover some of the same values."""
     return all(_ANY in pair or pair[0] == pair[1] for pair in zip(path, place, strict=False))
 
 
 def _renamed(path: Path, old: Path, new: Path) -> Path:
-    """A path that meets an old place, at the new one; an element that it names stays that one."""
+    """A path that overlaps an old place, at the new one. The elements that it names stay."""
     beginning = path[: _shared(old)]
     return beginning + new[len(beginning) :] + path[len(old) :]
 
 
 def _covers(path: Path, place: Path) -> bool:
-    """Whether all that a place stands for lies at or below a path."""
+    """Whether all values at a place lie at or below a path."""
     pairs = zip(path, place, strict=False)
-    return len(path) <= len(place) and all(wanted in (_ANY, name) for wanted, name in pairs)
+    return len(path) <= len(place) and all(token in (_ANY, name) for token, name in pairs)
 
 
 # -- changes
 
 
 def _changes(
-    event: dict[str, Any], upcaster: Upcaster, found: dict[str, Any] | None, *, is_first: bool
+    event: dict[str, Any],
+    upcaster: Upcaster,
+    made_secret: dict[str, Any] | None,
+    *,
+    is_first: bool,
 ) -> Changes:
-    """The changes of the settings, as two trees of what was before and after."""
+    """The changes of an event, in the shape of its next tag."""
     changes: Changes = event["changes"]
     steps = _steps(upcaster)
     if any(_meet(old, path) for old in steps for path in changes):
@@ -162,23 +170,23 @@ def _changes(
         changes = _first(after) if is_first else _between(before, after)
     changes = _edited(changes, upcaster.filled.items(), _fill)
     if is_first:
-        above = {one for path in changes for one in pointers.ancestors(path)}
+        above = {parent for path in changes for parent in pointers.ancestors(path)}
         for path, value in upcaster.filled.items():
-            is_given = any(one in changes for one in (path, *pointers.ancestors(path)))
+            is_given = any(around in changes for around in (path, *pointers.ancestors(path)))
             if not is_given and path not in above and _ANY not in split(path):
                 changes[path] = {"after": value}
-    given = (event["version"], {} if found is None else found)
+    given = (event["version"], {} if made_secret is None else made_secret)
     return _edited(changes, ((place, given) for place in upcaster.made_secret), _seal)
 
 
 def _meet(place: str, path: str) -> bool:
-    """Whether what stands at a path is, holds or is part of what stands at a place."""
+    """Whether the value at a path is the value at a place, holds it or is part of it."""
     pairs = zip(split(place), split(path), strict=False)
-    return all(wanted in (_ANY, name) for wanted, name in pairs)
+    return all(token in (_ANY, name) for token, name in pairs)
 
 
 def _trees(changes: Changes) -> tuple[Tree, Tree]:
-    """Both sides of the changes. Objects on the way to a change stand in both."""
+    """The changes as two trees, before and after. Both hold the objects on the way to a change."""
     before: Tree = {}
     after: Tree = {}
     for path, sides in changes.items():
@@ -208,15 +216,15 @@ def _sides(change: Change) -> dict[str, Any]:
 def _replaced(
     sides: tuple[Tree, Tree], steps: Mapping[str, Mapping[str, Convert | None]]
 ) -> tuple[Tree, Tree]:
-    """Both sides with the values of the old places in the new ones instead."""
-    within: dict[Path, Steps] = {}  # by the way to the elements in which they are
+    """Both sides, with the values of the old places at the new ones."""
+    within: dict[Path, Steps] = {}  # by the path to the elements that hold both places
     for old, places in steps.items():
         tokens = split(old)
         shared = _shared(tokens)
         inner = {split(new)[shared:]: convert for new, convert in places.items()}
         within.setdefault(tokens[:shared], {})[tokens[shared:]] = inner
     before, after = sides
-    for way in sorted(within, key=len, reverse=True):  # an element, and then what holds it
+    for way in sorted(within, key=len, reverse=True):  # inner elements before outer ones
         if way:
             edit = partial(_element, within[way])
             before, after = _at(before, way, edit), _at(after, way, edit)
@@ -230,9 +238,9 @@ def _element(steps: Steps, element: Any, _: str) -> Any:
 
 
 def _together(sides: list[Tree], steps: Steps) -> list[Tree]:
-    """The sides after steps that are taken at once, so that two values may trade places.
+    """The sides after all steps. They are taken at once, so that two values may change places.
 
-    All old places are emptied, what lies deeper first; then all new ones are filled.
+    First all old places are emptied, deeper ones before others. Then the new ones are filled.
     """
     moved: list[tuple[Path, list[Any]]] = []
     for old in sorted(steps, key=len, reverse=True):
@@ -243,7 +251,7 @@ def _together(sides: list[Tree], steps: Steps) -> list[Tree]:
         sides = [pointers.put(side, path, UNSET) for side in sides]
         for new, convert in steps[old].items():
             moved.append((new, [_converted(value, convert) for value in values]))
-    for new, values in sorted(moved, key=lambda one: len(one[0])):
+    for new, values in sorted(moved, key=lambda move: len(move[0])):
         sides = [_put(*pair, join(new)) for pair in zip(sides, values, strict=True)]
     return sides
 
@@ -253,12 +261,12 @@ def _converted(value: Any, convert: Convert | None) -> Any:
 
 
 def _shared(place: Path) -> int:
-    """How many names an old place shares with the new ones: up to its last ``*``."""
+    """How many tokens an old place shares with the new ones: those up to its last ``*``."""
     return len(place) - place[::-1].index(_ANY) if _ANY in place else 0
 
 
 def _put(tree: Tree, value: Any, path: str) -> Tree:
-    """The tree with a value, and with the objects on the way to it, also where it is UNSET."""
+    """The tree with a value at a path. The objects on the way are made even if it is UNSET."""
     above = path.rpartition("/")[0]
     if above and pointers.at(tree, above) is UNSET:
         tree = pointers.put(tree, above, {})
@@ -266,7 +274,7 @@ def _put(tree: Tree, value: Any, path: str) -> Tree:
 
 
 def _at(value: Any, place: Path, edit: Callable[[Any, str], Any], origin: str = "") -> Any:
-    """The value with each part at a place edited; UNSET is a part that an object lacks."""
+    """The value with each part at a place edited. A part that an object lacks is UNSET."""
     if not place:
         return edit(value, origin)
     first, *rest = place
@@ -284,13 +292,13 @@ def _at(value: Any, place: Path, edit: Callable[[Any, str], Any], origin: str = 
     }
     if isinstance(value, list):
         return list(edited.values())
-    return {name: one for name, one in (value | edited).items() if one is not UNSET}
+    return {name: part for name, part in (value | edited).items() if part is not UNSET}
 
 
 def _edited(
     changes: Changes, places: Iterable[tuple[str, Any]], edit: Callable[[Any, Any, str], Any]
 ) -> Changes:
-    """The changes with what their values hold at the places edited."""
+    """The changes, with their values edited at the places. ``edit`` gets what is given for each."""
     edited = dict(changes)
     for place, given in places:
         tokens = split(place)
@@ -309,14 +317,14 @@ def _fill(given: Any, value: Any, _: str) -> Any:
 
 
 def _seal(given: tuple[int, dict[str, Any]], value: Any, origin: str) -> Any:
-    """References that are made of where their values stand, and of nothing that these say."""
+    """A reference in place of each value; its id depends on the value's place alone, not on it."""
     if value is UNSET or value is None or value == "" or is_reference(value):
         return value
     if isinstance(value, dict):
-        return {name: _seal(given, one, origin + join((name,))) for name, one in value.items()}
+        return {n: _seal(given, member, origin + join((n,))) for n, member in value.items()}
     if isinstance(value, list):
-        return [_seal(given, one, f"{origin}/{i}") for i, one in enumerate(value)]
-    version, found = given
+        return [_seal(given, element, f"{origin}/{i}") for i, element in enumerate(value)]
+    version, made_secret = given
     secret_id = f"{version}.{hashlib.sha256(origin.encode()).hexdigest()[:32]}"
-    found[secret_id] = value
+    made_secret[secret_id] = value
     return {MARK: {"id": secret_id}}

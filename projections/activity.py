@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events import codec, store
-from events.settings import Moment
+from events import codec, log_head, log_search
+from events.setting_types import Moment
 from events.tables import events, from_micros, rows_of
 from projections.current import assistants, conditions
 from projections.history import ChangeSummary, summary
@@ -103,9 +103,9 @@ def _days(
     Sequences follow time, so the query needs no index by time: it starts after the last sequence
     before the first day.
     """
-    last = store.counter_of(connection, organization_id).sequence
+    last = log_head.head_of(connection, organization_id).sequence
     start = datetime.combine(since, time(), UTC)
-    before = store.last_before(connection, organization_id, start, last)
+    before = log_search.last_before(connection, organization_id, start, last)
     day = (events.c.occurred_at // _DAY).label("day")
     column = events.c.assistant_id
     query = (

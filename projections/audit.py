@@ -12,8 +12,8 @@ from msgspec import UNSET, Struct
 
 from events.changed import Cause, LogEvent, LoginRefused, SecretsRevealed
 from events.codec import tag_of
-from events.secrets import mask
-from events.settings import Moment
+from events.secrets.references import mask
+from events.setting_types import Moment
 from projections.event_types import KINDS, event_type
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from events.assistant_key import AssistantKey
 from events.changed import State
-from events.secrets import mask
+from events.secrets.references import mask
 from events.shape import DIGEST, known
 from events.tables import from_micros, metadata, rows_of, to_micros
 from projections import keyframes

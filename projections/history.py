@@ -28,8 +28,8 @@ from events.changed import (
     taken_back,
 )
 from events.pointers import Changes, Tree
-from events.secrets import mask
-from events.settings import Moment
+from events.secrets.references import mask
+from events.setting_types import Moment
 from events.shape import known
 from projections.casefolding import casefolded
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
-from events import store
+from events import log_head, store
 from events.assistant_key import AssistantKey
 from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, evolve
 from events.codec import tags_of
@@ -104,7 +104,7 @@ def _events_of(connection: sa.Connection, organization_id: int, kind: type[_E]) 
 
 def organization_ids(connection: sa.Connection) -> list[int]:
     """The organizations with a log, and those that wrongly have rows of a view without a log."""
-    ids = {*store.organization_ids(connection)}
+    ids = {*log_head.organization_ids(connection)}
     for table in TABLES:
         ids.update(connection.scalars(sa.select(table.c.organization_id).distinct()))
     return sorted(ids)

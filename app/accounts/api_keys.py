@@ -21,8 +21,8 @@ from app.storage.tables import api_keys
 from app.vault.sealing import hash_token
 from events import pointers
 from events.changed import ApiKeyChanged, ApiKeyCreated, ApiKeyRevoked
-from events.errors import Refusal
-from events.settings import Moment
+from events.errors import DomainError
+from events.setting_types import Moment
 from events.tables import from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _RECORDED = ("name", "key_prefix", "role", "user_id", "permissions", "is_active")
 
 
-class KeyNotFound(Refusal):
+class KeyNotFound(DomainError):
     """The caller's organization has no such API key."""
 
     def __init__(self, key_id: int) -> None:

@@ -14,7 +14,7 @@ from app.accounts.principals import REVEAL, Principal, Role
 from app.api import methods
 from app.api.errors import Forbidden, ScopeMissing, Unauthorized
 from app.api.lengths import declared
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from litestar import Litestar, Request, Response
@@ -87,7 +87,7 @@ def check_role(scope: Scope, who: Principal, needed: Role) -> None:
 def check_headers(scope: Scope) -> None:
     """Raise the refusal of headers that say two things at once, on public routes too."""
     unknown = scope.get("principal_unknown")
-    if isinstance(unknown, Refusal):
+    if isinstance(unknown, DomainError):
         raise unknown
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from events.errors import (
-    Refusal,
+    DomainError,
 )
 
 
-class Unauthorized(Refusal):
+class Unauthorized(DomainError):
     """No key, or one that is unknown or revoked."""
 
 
-class CredentialsRepeated(Refusal):
+class CredentialsRepeated(DomainError):
     """The request has more than one ``Authorization`` header, so it names no one caller."""
 
 
-class Forbidden(Refusal):
+class Forbidden(DomainError):
     """The key is good, its role does not reach."""
 
     def __init__(self, *, needed: str, role: str) -> None:
@@ -24,7 +24,7 @@ class Forbidden(Refusal):
         self.role = role
 
 
-class ScopeMissing(Refusal):
+class ScopeMissing(DomainError):
     """The key was made without a scope that this needs."""
 
     def __init__(self, scope: str) -> None:
@@ -32,7 +32,7 @@ class ScopeMissing(Refusal):
         self.scope = scope
 
 
-class UnsupportedMediaType(Refusal):
+class UnsupportedMediaType(DomainError):
     """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
 
     def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
@@ -41,7 +41,7 @@ class UnsupportedMediaType(Refusal):
         self.told_in = told_in
 
 
-class HeaderUnreadable(Refusal):
+class HeaderUnreadable(DomainError):
     """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
 
     def __init__(self, name: str, rule: str) -> None:
@@ -50,7 +50,7 @@ class HeaderUnreadable(Refusal):
         self.rule = rule
 
 
-class PhoneNumberNotAssigned(Refusal):
+class PhoneNumberNotAssigned(DomainError):
     """No assistant of the organization answers this number."""
 
     def __init__(self, number: str) -> None:

@@ -17,11 +17,11 @@ from app.storage.database import Busy
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.keys import MasterKeyError
 from app.vault.sealing import SecretUnreadable
+from events.bodies.validation import describe
 from events.errors import (
+    DomainError,
     FieldError,
-    Refusal,
 )
-from events.patch import describe
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def _on_refusal(_: Request[Any, Any, Any], refusal: Refusal) -> Response[bytes]:
+def _on_refusal(_: Request[Any, Any, Any], refusal: DomainError) -> Response[bytes]:
     return answer_refusal(refusal)
 
 
@@ -105,7 +105,7 @@ def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 HANDLERS: ExceptionHandlersMap = {
-    Refusal: _on_refusal,
+    DomainError: _on_refusal,
     ValidationException: _on_parameters,
     HTTPException: _on_http,
     Busy: _on_busy,

@@ -11,10 +11,12 @@ from litestar.params import PathParameter, QueryParameter
 
 from app.storage.tables import MAX_ID
 from events import pointers
+from events.bodies.reasons import REASON
+from events.bodies.validation import describe
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
-from events.patch import REASON, describe
+from events.limits import MAX_REASON
 from events.pointers import POINTER
-from events.settings import MAX_REASON, VERSION_NAME
+from events.setting_types import VERSION_NAME
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:

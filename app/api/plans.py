@@ -12,7 +12,7 @@ from app.assistants.preconditions import etag
 from app.assistants.requests import Clash, Outcome
 from events.changed import changes_of
 from events.policy import Warned
-from events.secrets import mask
+from events.secrets.references import mask
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 

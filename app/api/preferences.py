@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from app.api.parameters import invalid_query
-from events import parsing
-from events.patch import describe
+from events.bodies import parsing
+from events.bodies.validation import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -34,18 +34,18 @@ from app.assistants.requests import (
 )
 from app.audit.exporting import BeyondLog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
+from events.bodies.json_patch import PatchTestFailed
 from events.errors import (
     AssistantNotFound,
+    DomainError,
     FieldError,
     InvalidSettings,
     MalformedJSON,
     NoSecret,
     NotDeleted,
-    Refusal,
     SecretsGone,
     VersionNotFound,
 )
-from events.json_patch import PatchTestFailed
 from events.policy import PathProtected, ReasonRequired
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def problem(
 
 
 @singledispatch
-def answer_refusal(refusal: Refusal) -> Response[bytes]:
+def answer_refusal(refusal: DomainError) -> Response[bytes]:
     """Answer a refusal; each kind of it has its function below."""
     raise refusal
 

@@ -26,9 +26,9 @@ from app.api.vary import varying_lines
 from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest
 from app.transactions.caller import Caller
-from events import parsing
+from events.bodies import parsing
+from events.bodies.validation import read_struct
 from events.errors import FieldError, InvalidSettings, Location
-from events.patch import read_struct
 from events.policy import REASON_AT
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from app.api.plans import Plan, plan
 from app.assistants import representation
 from app.assistants.preconditions import etag
 from app.assistants.requests import Clash, Outcome
+from events.assistant_bodies import AssistantResponse
 from events.policy import Warned
-from events.settings import AssistantResponse
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:

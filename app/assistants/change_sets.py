@@ -20,9 +20,9 @@ from app.assistants.review import check_condition_given, raise_if_blocked, revie
 from events import pointers, store
 from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause
-from events.decider import ChangeSettings, OnConflict, UndoChange
-from events.errors import AssistantNotFound, Refusal
-from events.secrets import mask
+from events.commands import ChangeSettings, OnConflict, UndoChange
+from events.errors import AssistantNotFound, DomainError
+from events.secrets.references import mask
 from events.shape import known
 from projections import current
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from app.assistants.comparing import DiffEntry
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import Proposed, UnitOfWork
+    from events.bodies.patch import SettingsPatch
     from events.changed import State
-    from events.decider import Command
-    from events.patch import SettingsPatch
+    from events.commands import Command
     from projections.current import Selection
 
     # The command for one assistant of the set.
@@ -47,7 +47,7 @@ MOST_COMPARED = 2000  # assistants whose settings are compared with a filter
 _READ_AT_ONCE = 32
 
 
-class ChangeSetNotFound(Refusal):
+class ChangeSetNotFound(DomainError):
     """The organization has no change set with this id."""
 
     def __init__(self, change_set_id: int) -> None:
@@ -55,10 +55,10 @@ class ChangeSetNotFound(Refusal):
         self.change_set_id = change_set_id
 
 
-class RefusedFor(Refusal):
+class RefusedFor(DomainError):
     """The change of one assistant is refused, so none was changed."""
 
-    def __init__(self, assistant_id: int, refusal: Refusal) -> None:
+    def __init__(self, assistant_id: int, refusal: DomainError) -> None:
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
         self.refusal = refusal
@@ -206,7 +206,7 @@ def _carry_out(
         base = (bases or {}).get(assistant_id)
         try:
             reviewed.append(_review(unit, one, command_for(one, cause), base))
-        except Refusal as refusal:
+        except DomainError as refusal:
             raise RefusedFor(assistant_id, refusal) from refusal
     if not request.dry_run:
         for proposed, _ in reviewed:

@@ -15,26 +15,20 @@ from app.assistants import states
 from app.assistants.requests import ChangeRequest, LabelTaken, Outcome
 from app.assistants.review import check_condition, checked_state, raise_if_blocked, review
 from events import pointers
+from events.bodies.patch import SettingsPatch
+from events.bodies.validation import MOST_ERRORS
 from events.changed import Cause, State, VersionLabelled
-from events.decider import (
-    ChangeSettings,
-    Command,
-    CreateAssistant,
-    DeleteAssistant,
-    OnConflict,
-)
+from events.commands import ChangeSettings, Command, CreateAssistant, DeleteAssistant, OnConflict
 from events.errors import FieldError, InvalidSettings
-from events.patch import MOST_ERRORS, SettingsPatch
-from events.secret_merge import with_secrets_of
-from events.secrets import places
+from events.secrets.references import places
+from events.secrets.restore import with_secrets_of
 from projections import labels
 
 if TYPE_CHECKING:
     from app.assistants.references import Reference
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import UnitOfWork
-    from events.pointers import Tree
-    from events.secrets import Path
+    from events.pointers import Path, Tree
 
 _COPY = " (Copy)"
 _NAME_LENGTH = 100

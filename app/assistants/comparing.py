@@ -13,7 +13,7 @@ from app.assistants.current import head
 from events import pointers, store
 from events.assistant_key import AssistantKey
 from events.changed import changes_of
-from events.secrets import mask
+from events.secrets.references import mask
 from projections import blame as blaming
 from projections import history, keyframes, words
 from projections.history import ChangedPath, ChangeSummary

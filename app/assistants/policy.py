@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import UnitOfWork
-    from events.errors import Refusal
+    from events.errors import DomainError
     from events.pointers import Tree
 
 
@@ -56,7 +56,7 @@ def represent(organization_id: int, policy: Policy) -> Representation:
     return Representation(body, tag_of(organization_id, "policy", body))
 
 
-def rule_of(refusal: Refusal) -> dict[str, Any]:
+def rule_of(refusal: DomainError) -> dict[str, Any]:
     """The rule that a change breaks, and the paths at which it does."""
     if isinstance(refusal, PathProtected | ReasonRequired):
         return {"rule": refusal.rule, "paths": list(refusal.paths)}

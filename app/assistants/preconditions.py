@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,7 +71,7 @@ class Condition(Struct, frozen=True, kw_only=True):
 NONE = Condition()
 
 
-class StaleTag(Refusal):
+class StaleTag(DomainError):
     """What has no version of its own is not as the caller holds it to be."""
 
     def __init__(self, tag: str) -> None:

@@ -8,9 +8,9 @@ from msgspec import UNSET, Struct, UnsetType
 
 from app.assistants.preconditions import NONE, Condition
 from events import policy
+from events.bodies.acceptance import NotAccepted
 from events.changed import Event, State
-from events.errors import Location, Refusal
-from events.patch import NotAccepted
+from events.errors import DomainError, Location
 from events.policy import Warned
 from projections.history import ChangeSummary
 
@@ -70,8 +70,8 @@ class Outcome(Assistant, frozen=True, kw_only=True):
     lost: tuple[ChangeSummary, ...] = ()  # later changes that a rollback overwrites
     not_accepted: tuple[NotAccepted, ...] = ()  # values that today's rules refuse
     secrets_kept: tuple[str, ...] = ()
-    violation: Refusal | None = None  # of the organization's policy
-    blocked_by: Refusal | None = None  # why the change cannot be made
+    violation: DomainError | None = None  # of the organization's policy
+    blocked_by: DomainError | None = None  # why the change cannot be made
     ignored: tuple[str, ...] = ()
 
     @property
@@ -80,7 +80,7 @@ class Outcome(Assistant, frozen=True, kw_only=True):
         return self.blocked_by is None
 
 
-class PreconditionFailed(Refusal):
+class PreconditionFailed(DomainError):
     """The assistant is not in the state that the request names."""
 
     def __init__(
@@ -93,13 +93,13 @@ class PreconditionFailed(Refusal):
         self.is_unknown = is_unknown  # the tag names no state of this assistant
 
 
-class PreconditionRequired(Refusal):
+class PreconditionRequired(DomainError):
     """The organization's policy asks for a condition on every change."""
 
     rule = "require_condition"
 
 
-class ChangesConflict(Refusal):
+class ChangesConflict(DomainError):
     """Others changed the same paths since the base version."""
 
     def __init__(self, version: int, tag: str, conflicts: tuple[Clash, ...], count: int) -> None:
@@ -110,7 +110,7 @@ class ChangesConflict(Refusal):
         self.count = count  # of all
 
 
-class NotUndoable(Refusal):
+class NotUndoable(DomainError):
     """The version is not a change of settings."""
 
     def __init__(self, version: int, kind: str) -> None:
@@ -119,7 +119,7 @@ class NotUndoable(Refusal):
         self.kind = kind
 
 
-class LabelTaken(Refusal):
+class LabelTaken(DomainError):
     """Another version of the assistant has this label."""
 
     def __init__(self, label: str, version: int) -> None:

@@ -22,10 +22,10 @@ from events.changed import (
     changes_of,
     taken_back,
 )
-from events.decider import OnConflict, RestoreAssistant, RestoreSettings, UndoChange
+from events.commands import OnConflict, RestoreAssistant, RestoreSettings, UndoChange
+from events.derived import COMPUTED
 from events.errors import FieldError, InvalidSettings, VersionNotFound
-from events.patch import COMPUTED
-from events.secrets import differing
+from events.secrets.references import changed_secrets
 from projections import history, keyframes
 from projections.event_types import event_type
 
@@ -67,7 +67,7 @@ def roll_back(
         restorable=_restorable(unit, request) if restore_secrets else frozenset(),
     )
     outcome = carry_out(unit, request, command)
-    kept = _within(paths, differing(then.settings, outcome.state.settings))
+    kept = _within(paths, changed_secrets(then.settings, outcome.state.settings))
     lost = _lost(unit, request, version, outcome) if request.dry_run else ()
     return msgspec.structs.replace(outcome, secrets_kept=kept, lost=lost)
 
@@ -120,8 +120,8 @@ def undo_command(
 
 def with_secrets_kept(command: UndoChange, outcome: Outcome) -> Outcome:
     """The outcome of an undo, with the secrets of the change that did not become the old ones."""
-    still = differing(command.before, outcome.state.settings)
-    changed = _within(command.paths, differing(command.before, command.after))
+    still = changed_secrets(command.before, outcome.state.settings)
+    changed = _within(command.paths, changed_secrets(command.before, command.after))
     kept = tuple(path for path in changed if path in still)
     return msgspec.structs.replace(outcome, secrets_kept=kept)
 

@@ -20,13 +20,12 @@ from app.assistants.requests import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from events import policy, store
+from events import decider, policy, store
 from events.changed import changes_of
-from events.decider import refuse
-from events.errors import Refusal
+from events.errors import DomainError
 from events.merging import MergeConflict
 from events.policy import PathProtected, ReasonRequired, Warned
-from events.secrets import mask
+from events.secrets.references import mask
 from projections import history, keyframes
 from projections.blame import newest_at
 from projections.history import ChangeSummary
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from app.transactions.unit_of_work import Proposed, UnitOfWork
     from events.changed import Event, State
-    from events.decider import Command
+    from events.commands import Command
     from events.merging import Conflict
 
 MOST_SUMMARIES = 100  # changes or conflicts that an answer lists
@@ -121,15 +120,15 @@ def raise_if_blocked(outcome: Outcome) -> None:
 
 def _blocked_by(
     request: ChangeRequest, command: Command, proposed: Proposed, conflicts: tuple[Clash, ...]
-) -> Refusal | None:
+) -> DomainError | None:
     """Why the proposal itself cannot be recorded, whatever the policy says."""
     try:
-        refuse(command, proposed.proposal)
+        decider.raise_if_blocked(command, proposed.proposal)
     except MergeConflict as conflict:
         version = proposed.state.version
         tag = representation.of(*request.key, proposed.state).tag
         return ChangesConflict(version, tag, conflicts, len(conflict.conflicts))
-    except Refusal as refusal:
+    except DomainError as refusal:
         return refusal
     return None
 
@@ -180,7 +179,7 @@ def _conflicts(
         )
 
 
-def _violation(unit: UnitOfWork, request: ChangeRequest, event: Event | None) -> Refusal | None:
+def _violation(unit: UnitOfWork, request: ChangeRequest, event: Event | None) -> DomainError | None:
     """The rule of the organization's policy that the change breaks."""
     if event is None:
         return None

@@ -14,8 +14,8 @@ from app.vault.store import (
     renew_data_key,
 )
 from events.changed import NOTHING, Cause, SecretKeysRotated
-from events.decider import EraseSecrets
-from events.secrets import is_erased, places
+from events.commands import EraseSecrets
+from events.secrets.references import is_erased, places
 from events.upcasters import UPCASTERS
 from projections import current
 

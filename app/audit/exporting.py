@@ -25,11 +25,11 @@ from app.accounts import organizations
 from app.audit.signing import VerifierKey
 from app.storage import private_files
 from app.transactions.caller import system
-from events import codec, merkle, store
+from events import codec, log_head, log_proofs, log_search, merkle
 from events.changed import AuditExported, CheckpointRecorded
-from events.errors import Refusal
-from events.settings import Moment
-from events.store import Sought, Stored
+from events.errors import DomainError
+from events.log_search import EventFilter, Stored
+from events.setting_types import Moment
 from projections import current
 from projections.audit import AuditLogEntry, entry
 from projections.event_types import tags
@@ -61,7 +61,7 @@ _PLACES = {"assistant": "assistant_id", "api_key": "key_id"}  # where a resource
 _FIRST_WINDOW = 100  # so that the first byte does not wait for a whole page
 
 
-class BeyondLog(Refusal):
+class BeyondLog(DomainError):
     """A place in the log that is not there; ``name`` is the parameter that asked for it."""
 
     def __init__(self, name: str, *, least: int, most: int) -> None:
@@ -99,12 +99,12 @@ def look(
     connection: sa.Connection, organization_id: int, search: Search, *, limit: int, skip: int
 ) -> LogPage:
     """A page of the log."""
-    last = store.counter_of(connection, organization_id).sequence
+    last = log_head.head_of(connection, organization_id).sequence
     sought = _sought(connection, organization_id, search, last)
     page = sought
     if search.before is not None:
         page = structs.replace(sought, until=min(sought.until or 0, search.before - 1))
-    found = store.read_stored(connection, organization_id, page, newest_first=True, skip=skip)
+    found = log_search.read_stored(connection, organization_id, page, newest_first=True, skip=skip)
     people = organizations.emails(connection, organization_id)
     entries: list[AuditLogEntry] = []
     for rows in found:
@@ -118,15 +118,17 @@ def look(
     )
 
 
-def _sought(connection: sa.Connection, organization_id: int, search: Search, last: int) -> Sought:
+def _sought(
+    connection: sa.Connection, organization_id: int, search: Search, last: int
+) -> EventFilter:
     after, until = 0, last
     if search.start is not None:
-        after = store.last_before(connection, organization_id, search.start, last)
+        after = log_search.last_before(connection, organization_id, search.start, last)
     if (before := _after(search.end)) is not None:
-        until = store.last_before(connection, organization_id, before, last)
+        until = log_search.last_before(connection, organization_id, before, last)
     number = _number(search.resource_id)
     place = _PLACES.get(search.resource_type or "", "about")
-    return Sought(
+    return EventFilter(
         after=after,
         # What is kept here is no health information, and only assistants and keys have ids.
         until=0 if search.phi_only or number == 0 else until,
@@ -148,10 +150,10 @@ def _number(resource_id: str | None) -> int | None:
     return int(resource_id) if _ID.fullmatch(resource_id) else 0
 
 
-def _count(connection: sa.Connection, organization_id: int, sought: Sought) -> int:
-    if sought == Sought(after=sought.after, until=sought.until):  # sequences have no gaps
+def _count(connection: sa.Connection, organization_id: int, sought: EventFilter) -> int:
+    if sought == EventFilter(after=sought.after, until=sought.until):  # sequences have no gaps
         return max((sought.until or 0) - sought.after, 0)
-    return store.count_sought(connection, organization_id, sought)
+    return log_search.count_matching(connection, organization_id, sought)
 
 
 def _entries(
@@ -216,7 +218,7 @@ def plan_export(
     wish: ExportRequest,
 ) -> Export:
     """Fix the bounds of an export, and sign where it ends; raises ``BeyondLog``."""
-    counter = store.counter_of(connection, organization_id)
+    counter = log_head.head_of(connection, organization_id)
     last = counter.sequence
     after = _within("after", wish.after, 0, last)
     until = last
@@ -224,10 +226,10 @@ def plan_export(
         until = _within("until_sequence", wish.until_sequence, after, last)
     for before in (_after(wish.until), wish.before):
         if before is not None:
-            at_most = store.last_before(connection, organization_id, before, last)
+            at_most = log_search.last_before(connection, organization_id, before, last)
             until = min(until, at_most)
     if wish.since is not None:
-        after = max(after, store.last_before(connection, organization_id, wish.since, last))
+        after = max(after, log_search.last_before(connection, organization_id, wish.since, last))
     return Export(
         organization_id=organization_id,
         origin=counter.origin,
@@ -245,8 +247,8 @@ def record_export(unit: UnitOfWork, caller: Caller, export: Export) -> None:
 
     Else whoever polls the log would never see its end.
     """
-    rest = Sought(after=export.after, until=export.until)
-    if unit.read(store.holds_others, export.organization_id, rest, _UPKEEP):
+    rest = EventFilter(after=export.after, until=export.until)
+    if unit.read(log_search.holds_others, export.organization_id, rest, _UPKEEP):
         unit.record(
             caller,
             AuditExported,
@@ -264,7 +266,7 @@ def read_page(
     first = after == export.after
     end = min(after + (_FIRST_WINDOW if first else _WINDOW), export.until)
     wanted = export.wanted
-    sought = Sought(
+    sought = EventFilter(
         after=after,
         until=end,
         tags=tags(wanted.event_type, None),
@@ -274,7 +276,7 @@ def read_page(
     as_they_are = wanted.is_empty and export.format.name == "ndjson"
     chunks = Chunks()
     read = 0
-    for rows in store.read_stored(connection, export.organization_id, sought):
+    for rows in log_search.read_stored(connection, export.organization_id, sought):
         chunks.add(encoder.encode(rows if as_they_are else _named(rows, wanted)))
         read += sum([len(body) for _, body, _ in rows])
         if read > _PAGE_BYTES:
@@ -377,7 +379,7 @@ class RecordedCheckpoint(Struct, frozen=True, kw_only=True):
 
 def public_keys(connection: sa.Connection, signer: Signer, organization_id: int) -> PublicKeys:
     """A log's origin, and the keys that sign for it."""
-    origin = store.counter_of(connection, organization_id).origin
+    origin = log_head.head_of(connection, organization_id).origin
     return PublicKeys(origin=origin, keys=signer.keys(origin))
 
 
@@ -385,20 +387,20 @@ def checkpoint_at(
     connection: sa.Connection, signer: Signer, organization_id: int, size: int
 ) -> str:
     """The signed root over the first events of a log."""
-    origin = store.counter_of(connection, organization_id).origin
-    return signer.checkpoint(origin, size, store.root_at(connection, organization_id, size))
+    origin = log_head.head_of(connection, organization_id).origin
+    return signer.checkpoint(origin, size, log_proofs.root_at(connection, organization_id, size))
 
 
 def prove_inclusion(
     connection: sa.Connection, organization_id: int, sequence: int, size: int | None
 ) -> InclusionProof:
     """Raises ``BeyondLog``."""
-    counter = store.counter_of(connection, organization_id)
+    counter = log_head.head_of(connection, organization_id)
     size = _within("size", counter.sequence if size is None else size, 1, counter.sequence)
     index = _within("sequence", sequence, 1, size) - 1
     leaf, whole = (index, index + 1), (0, size)
     proof = merkle.inclusion(index, size)
-    kept = store.read_hashes(connection, organization_id, [*proof, leaf, whole])
+    kept = log_proofs.read_hashes(connection, organization_id, [*proof, leaf, whole])
     return InclusionProof(
         origin=counter.origin,
         sequence=sequence,
@@ -414,11 +416,11 @@ def prove_consistency(
     connection: sa.Connection, organization_id: int, size: int, later: int | None
 ) -> ConsistencyProof:
     """Raises ``BeyondLog``."""
-    counter = store.counter_of(connection, organization_id)
+    counter = log_head.head_of(connection, organization_id)
     later = _within("to", counter.sequence if later is None else later, 0, counter.sequence)
     size = _within("from", size, 0, later)
     proof = merkle.consistency(size, later)
-    kept = store.read_hashes(connection, organization_id, [*proof, (0, size), (0, later)])
+    kept = log_proofs.read_hashes(connection, organization_id, [*proof, (0, size), (0, later)])
     return ConsistencyProof(
         origin=counter.origin,
         from_size=size,
@@ -443,8 +445,8 @@ def recorded_checkpoints(
     connection: sa.Connection, organization_id: int, limit: int, before: int | None
 ) -> list[RecordedCheckpoint]:
     """The checkpoints that are events, newest first."""
-    sought = Sought(tags=(_CHECKPOINT_TAG,), until=None if before is None else before - 1)
-    found = store.read_stored(connection, organization_id, sought, newest_first=True)
+    sought = EventFilter(tags=(_CHECKPOINT_TAG,), until=None if before is None else before - 1)
+    found = log_search.read_stored(connection, organization_id, sought, newest_first=True)
     return [_recorded(row) for row in islice(chain.from_iterable(found), limit)]
 
 
@@ -561,7 +563,7 @@ class Audit:
         return await self._database.read(self._checkpoint, organization_id)
 
     def _checkpoint(self, connection: sa.Connection, organization_id: int) -> str:
-        counter = store.counter_of(connection, organization_id)
+        counter = log_head.head_of(connection, organization_id)
         return self._signer.checkpoint(
             counter.origin, counter.sequence, merkle.root(counter.frontier)
         )
@@ -590,7 +592,7 @@ class Audit:
 
     async def keep_checkpoints(self, every: timedelta, folder: str | None) -> None:
         """Record a checkpoint of each log that has grown and has none that is new enough."""
-        due = await self._database.read(store.checkpoints_due, self._clock(), every)
+        due = await self._database.read(log_head.checkpoints_due, self._clock(), every)
         for organization_id in due:
             made = await self._writer.write(
                 organization_id, partial(record_checkpoint, self._signer, organization_id)

@@ -19,7 +19,7 @@ from app.config import PREFIX, ConfigError
 from app.storage.engines import engines
 from app.storage.sqlite import AUDIT_KEY
 from app.vault import key_files
-from events import store
+from events import log_head
 
 if TYPE_CHECKING:
     from app.config import Config
@@ -115,7 +115,7 @@ def _has_signed(config: Config) -> bool:
     engine = engines(config.url).snapshots()
     try:
         with engine.connect() as connection:
-            return store.holds_checkpoints(connection)
+            return log_head.holds_checkpoints(connection)
     finally:
         engine.dispose()
 

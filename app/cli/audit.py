@@ -21,7 +21,7 @@ from app.storage import private_files
 from app.storage.engines import engines
 from app.storage.lock_file import DatabaseHeld
 from app.transactions.caller import system
-from events import store
+from events import log_head
 from events.errors import InvalidSettings
 from projections.event_types import EVENT_TYPES
 from projections.exports.filter import ExportFilter
@@ -118,7 +118,7 @@ def export_log(
         )
         signer = signing.open_signer(config, make=False)
         organization_id = context.find_organization(connection, organization)
-        if found.reached > store.counter_of(connection, organization_id).sequence:
+        if found.reached > log_head.head_of(connection, organization_id).sequence:
             raise NotAnExport(place.path, found.size)
         export = exporting.plan_export(connection, signer, organization_id, chosen, wish)
         if not _belongs(connection, signer, export, found):
@@ -232,11 +232,11 @@ def archive_log(before: str, folder: Path, organization: str | None, database: s
         end = _date(before)
         signer = signing.open_signer(config, make=False)
         ids = (
-            store.organization_ids(connection)
+            log_head.organization_ids(connection)
             if organization is None
             else [context.find_organization(connection, organization)]
         )
-        total = sum(store.counter_of(connection, one).sequence for one in ids)
+        total = sum(log_head.head_of(connection, one).sequence for one in ids)
     engine = engines(config.url).snapshots()
     try:
         with (

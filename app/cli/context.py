@@ -30,7 +30,7 @@ from app.storage.schema import is_current, prepare
 from app.storage.sqlite import SCRUB_ATTEMPTS
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
-from events import store
+from events import log_head, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def find_organization(connection: sa.Connection, name: str | None) -> int:
     if name is not None:
         found = organizations.find_organization(connection, name)
         return found if found is not None else fail(f"there is no organization {name}", 1)
-    ids = store.organization_ids(connection)
+    ids = log_head.organization_ids(connection)
     return ids[0] if len(ids) == 1 else fail("name the --organization", 1)
 
 
@@ -153,7 +153,7 @@ def naming_the_database(config: Config) -> Iterator[None]:
 
 def count_all(connection: sa.Connection) -> int:
     """How many events the streams of all organizations hold."""
-    ids = store.organization_ids(connection)
+    ids = log_head.organization_ids(connection)
     return sum(store.count_events(connection, organization_id) for organization_id in ids)
 
 

@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from app.storage import tables
-from events import store
+from events import log_head, log_proofs, log_search
 from events.tables import events, metadata, organizations, rows_of
 from projections import foldings, views
 
@@ -34,8 +34,8 @@ class NotACopy(Exception):
 
 def count_events(connection: Connection) -> int:
     """How many events there are to copy and to prove, each counted for both."""
-    ids = store.organization_ids(connection)
-    return 2 * sum(store.counter_of(connection, one).sequence for one in ids)
+    ids = log_head.organization_ids(connection)
+    return 2 * sum(log_head.head_of(connection, one).sequence for one in ids)
 
 
 def copy(source: Connection, target: sa.Engine, progress: Callable[[int], None]) -> int:
@@ -43,9 +43,9 @@ def copy(source: Connection, target: sa.Engine, progress: Callable[[int], None])
 
     ``source`` is one snapshot. Raises ``NotACopy``.
     """
-    ids = store.organization_ids(source)
+    ids = log_head.organization_ids(source)
     with target.connect() as connection:
-        if not set(store.organization_ids(connection)) <= set(ids):
+        if not set(log_head.organization_ids(connection)) <= set(ids):
             raise NotACopy("the other database holds organizations that are not in this one")
     for organization_id in ids:
         progress(_copy_events(source, target, organization_id, progress))
@@ -73,8 +73,8 @@ def _copy_events(
 def _kept(source: Connection, target: Connection, organization_id: int) -> int:
     """The last event that a run before this one copied; 0 for none."""
     last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
-    there = store.read_counter(target, organization_id)
-    here = store.counter_of(source, organization_id)
+    there = log_head.read_head(target, organization_id)
+    here = log_head.head_of(source, organization_id)
     same = [
         one.scalar(
             rows_of(events, organization_id, events.c.hashes).where(events.c.sequence == last)
@@ -95,7 +95,7 @@ def _pages(source: Connection, organization_id: int, after: int) -> Iterator[lis
 
 def _copy_rest(source: Connection, target: Connection, organization_id: int) -> None:
     """Copy all but the events, where nobody has gone on in the copy."""
-    store.lock(target, organization_id)
+    log_head.lock(target, organization_id)
     _refuse_what_went_on(source, target, organization_id)
     for table in _others():
         target.execute(sa.delete(table).where(table.c.organization_id == organization_id))
@@ -106,7 +106,7 @@ def _copy_rest(source: Connection, target: Connection, organization_id: int) -> 
 def _refuse_what_went_on(source: Connection, target: Connection, organization_id: int) -> None:
     """Raise ``NotACopy`` where there are more events than were copied: it is in use already."""
     last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
-    if last != store.counter_of(source, organization_id).sequence:
+    if last != log_head.head_of(source, organization_id).sequence:
         raise NotACopy(f"the other database's log of organization {organization_id} went on")
 
 
@@ -120,7 +120,7 @@ def _partitions(
     source: Connection, table: sa.Table, organization_id: int
 ) -> Iterator[list[dict[str, Any]]]:
     query = rows_of(table, organization_id)
-    with source.execute(query, execution_options=store.AS_THEY_COME) as result:
+    with source.execute(query, execution_options=log_search.AS_THEY_COME) as result:
         for some in result.mappings().partitions(_AT_ONCE):
             yield [dict(row) for row in some]
 
@@ -133,7 +133,7 @@ def _prove(
     source: Connection, target: Connection, organization_id: int, progress: Callable[[int], None]
 ) -> None:
     """Hash every event of the copy again, and compare every other row."""
-    broken = store.first_unproven(target, organization_id, progress)
+    broken = log_proofs.first_unproven(target, organization_id, progress)
     if broken is not None:
         raise NotACopy(f"organization {organization_id}, sequence {broken}: not what was copied")
     for table in _others():

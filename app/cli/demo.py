@@ -14,14 +14,14 @@ from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.services import open_services
 from app.transactions.caller import Caller, system
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
-from events.patch import read_create, read_patch
 
 if TYPE_CHECKING:
     from app.assistants.requests import Outcome
     from app.config import Config
     from app.transactions.unit_of_work import UnitOfWork
-    from events.patch import SettingsPatch
+    from events.bodies.patch import SettingsPatch
 
 ORGANIZATION = "Northwind Dental"
 _PEOPLE = {

@@ -52,7 +52,7 @@ from app.storage.sqlite import SQLite
 from app.transactions.caller import system
 from app.transactions.clock import ForwardClock
 from app.vault.keys import MasterKeyError, open_vault
-from events import store
+from events import log_head, log_proofs
 from events.changed import Cause
 from events.codec import NewerEvent
 from events.errors import AssistantNotFound, InvalidSettings
@@ -310,7 +310,7 @@ def create_key(
 def list_keys(database: str | None) -> None:
     """List every key: prefix, role, state, organization, name."""
     with operating.reading(operating.configure(database_url=database)) as connection:
-        for organization_id in store.organization_ids(connection):
+        for organization_id in log_head.organization_ids(connection):
             name = organizations.organization_name(connection, organization_id)
             for key in api_keys.list_keys(connection, organization_id):
                 state = "active" if key.is_active else "revoked"
@@ -326,7 +326,7 @@ def revoke_key(prefix: str, database: str | None) -> None:
     with operating.writing(operating.configure(database_url=database), instead) as unit:
         found = [
             (organization_id, key)
-            for organization_id in unit.read(store.organization_ids)
+            for organization_id in unit.read(log_head.organization_ids)
             for key in unit.read(api_keys.list_keys, organization_id)
             if key.is_active and _starts(key.key_prefix, prefix)
         ]
@@ -354,7 +354,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
     instead = "POST /api/v1/vault/rotate for data keys; stop it first to change the master key"
     config = operating.configure(database_url=database)
     with operating.writing(config, instead, destroys=True) as unit:
-        ids = unit.read(store.organization_ids)
+        ids = unit.read(log_head.organization_ids)
         for organization_id in ids:
             secrets.rotate(
                 unit, system(organization_id, "backstory vault rotate"), data_keys=data_keys
@@ -377,7 +377,7 @@ def purge_secrets(database: str | None, *, confirm_clock: bool) -> None:
     config = operating.configure(database_url=database)
     instead = "the server purges by itself; stop it first to confirm the clock"
     with operating.writing(config, instead, destroys=True) as unit:
-        ids = unit.read(store.organization_ids)
+        ids = unit.read(log_head.organization_ids)
         unit.lock(ids)
         if confirm_clock:
             for one in ids:
@@ -445,7 +445,7 @@ def rebuild(database: str | None) -> None:
     """Drop the views, fold the log again, and say whether the result equals what was there."""
     config = operating.configure(database_url=database)
     with operating.writing(config, None) as unit:
-        unit.lock(unit.read(store.organization_ids))  # a server may be writing beside
+        unit.lock(unit.read(log_head.organization_ids))  # a server may be writing beside
         total = unit.read(operating.count_all)
         with operating.progress("checking", total, "events") as advance:
             found = sum(1 for _ in unit.read(differences, advance))
@@ -488,10 +488,10 @@ def check(database: str | None) -> None:
 
 
 def _unproven(connection: sa.Connection) -> list[str]:
-    ids = store.organization_ids(connection)
-    total = sum(store.counter_of(connection, one).sequence for one in ids)
+    ids = log_head.organization_ids(connection)
+    total = sum(log_head.head_of(connection, one).sequence for one in ids)
     with operating.progress("hashing", total, "events") as advance:
-        found = {one: store.first_unproven(connection, one, advance) for one in ids}
+        found = {one: log_proofs.first_unproven(connection, one, advance) for one in ids}
     return [f"organization {one}, sequence {at}" for one, at in found.items() if at is not None]
 
 

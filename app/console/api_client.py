@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 
 from app.api import methods
 from app.api.routing import API
-from events.errors import FieldError, InvalidSettings, Refusal
+from events.errors import DomainError, FieldError, InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,7 +61,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         return self.data
 
 
-class ApiProblem(Refusal):
+class ApiProblem(DomainError):
     """The API answered with an error where a page needs data."""
 
     def __init__(self, answer: Answer) -> None:

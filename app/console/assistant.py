@@ -18,7 +18,7 @@ from app.console.forms import Form, first, idempotency, submitted
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
-from events.patch import REASON
+from events.bodies.reasons import REASON
 from events.pointers import Paths
 
 

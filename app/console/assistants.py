@@ -17,7 +17,7 @@ from app.console.problems import sentences
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
 from app.storage.tables import MAX_ID
-from events.secrets import Plain, read_text
+from events.secrets.values import Plain, read_text
 
 _PAGE_SIZE = 50
 _SORTS = {"changed": "Last change", "name": "Name", "created": "Created"}

@@ -13,8 +13,8 @@ from app.console.policy import read_policy
 from app.console.rendering import page
 from app.console.typed_secrets import is_masked, typed_secrets
 from events import pointers
+from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
-from events.patch import REASON
 from events.pointers import covers, overlaps, split
 
 if TYPE_CHECKING:

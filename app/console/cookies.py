@@ -13,7 +13,7 @@ from app.accounts.principals import Principal, RejectedKey
 from app.accounts.sessions import LIFETIME, Session
 from app.api.middleware.authentication import attempt
 from app.api.request import ApiRequest
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -25,11 +25,11 @@ SIGN_IN = "/sign-in"
 _LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
-class SignedOut(Refusal):
+class SignedOut(DomainError):
     """There is no session, or it has ended."""
 
 
-class CrossSite(Refusal):
+class CrossSite(DomainError):
     """A form that was not sent from a page of this session."""
 
 

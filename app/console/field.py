@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.console.line_ends import as_typed, with_line_ends
-from events.parsing import parse
+from events.bodies.parsing import parse
 from events.pointers import same, split
 
 if TYPE_CHECKING:

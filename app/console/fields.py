@@ -15,7 +15,7 @@ from app.console.field import Field, Kind, text_of
 from app.console.formatting import labels
 from app.console.line_ends import as_typed
 from events import shape
-from events.patch import COMPUTED
+from events.derived import COMPUTED
 from events.pointers import join
 from events.settings import GROUPS
 from events.shape import Listing, Record, Scalar, Shape, takes_text

@@ -11,8 +11,8 @@ from urllib.parse import unquote
 import msgspec
 
 from app.escaping import printable, printable_lines
-from events.credentials import MASK
 from events.pointers import same, split
+from events.secrets.masks import MASK
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from app.console.line_ends import as_typed
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
-from events.patch import REASON
+from events.bodies.reasons import REASON
 from events.policy import Policy
 
 _SWITCHES = ("require_reason", "require_condition")

@@ -19,7 +19,7 @@ from app.console import cookies, formatting, headers
 from app.console.api_client import ApiProblem
 from app.console.cookies import CrossSite, SignedOut
 from app.console.rendering import page, redirect
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from litestar.types import ExceptionHandlersMap
@@ -118,7 +118,7 @@ HANDLERS: ExceptionHandlersMap = {
     **{kind: _as_page(handler) for kind, handler in _API_HANDLERS.items()},
     # By its own name too: else the application's own handler, for missing routes, is nearer.
     NotFoundException: _as_page(_API_HANDLERS[HTTPException]),
-    Refusal: _as_page(_API_HANDLERS[Refusal]),
+    DomainError: _as_page(_API_HANDLERS[DomainError]),
     ApiProblem: _on_api_problem,
     SignedOut: _on_signed_out,
     CrossSite: _on_cross_site,

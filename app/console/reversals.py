@@ -19,8 +19,8 @@ from app.console.forms import MAX_FIELDS, Form, first, idempotency, submitted
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
+from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
-from events.patch import REASON
 from events.pointers import Paths
 from projections import words
 

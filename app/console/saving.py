@@ -23,7 +23,7 @@ from app.console.policy import read_policy
 from app.console.rendering import page, redirect
 from app.console.typed_secrets import typed_secrets
 from app.console.visitor import PageRequest, Visitor
-from events.patch import REASON
+from events.bodies.reasons import REASON
 from events.pointers import ancestors, join
 
 # An unknown member of a JSON field is an error: the operator should know that it has no effect.

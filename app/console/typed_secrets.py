@@ -6,14 +6,15 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from app.console.field import CLEAR, Field, typed_text, value_of
-from events.credentials import Verdict, is_mask, verdict
+from events.bodies.patch import read_patch
+from events.bodies.untouched import untouched
 from events.errors import InvalidSettings, MalformedJSON
 from events.merging import Replace
-from events.patch import read_patch
 from events.pointers import overlaps, put
 from events.secret_paths import under_policy
-from events.secrets import Kept, Plain, read_text
-from events.untouched import untouched
+from events.secrets.credential_names import Verdict, verdict
+from events.secrets.masks import is_mask
+from events.secrets.values import Kept, Plain, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.storage.engines import engines
-from events import store
+from events import log_head, store
 from events.codec import NewerEvent
 from projections import foldings
 from projections.stale import count_stale, fold_stale
@@ -97,7 +97,7 @@ def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> No
             command.upgrade(alembic, "head")
             if _is_superseded(connection):
                 raise NewerSettings(engines(url).name)
-            ids = store.organization_ids(connection)
+            ids = log_head.organization_ids(connection)
         fold(engine, ids, progress)
     finally:
         engine.dispose()
@@ -126,7 +126,7 @@ def prepare(url: sa.URL) -> None:
                     advice="a release with other settings has folded the views: replace this one",
                 )
                 return
-            pending = foldings.pending(connection, store.organization_ids(connection))
+            pending = foldings.pending(connection, log_head.organization_ids(connection))
             count = count_stale(connection, pending)
         if count > _FOLDED_AT_START:
             raise NotFolded(engines(url).name, count)
@@ -151,7 +151,7 @@ def check_folded(connection: sa.Connection, name: str) -> None:
 
     Raises ``NotFolded``, or ``NewerEvent`` if this release cannot fold them.
     """
-    if count := count_stale(connection, store.organization_ids(connection)):
+    if count := count_stale(connection, log_head.organization_ids(connection)):
         if (tag := store.newer_tag(connection)) is not None:
             raise NewerEvent(tag)
         raise NotFolded(name, count)
@@ -163,7 +163,7 @@ def fold(engine: sa.Engine, organization_ids: list[int], progress: Callable[[int
         last: int | None = 0
         while last is not None:
             with engine.begin() as connection:  # short, so that writers wait briefly for the lock
-                store.lock(connection, organization_id)
+                log_head.lock(connection, organization_id)
                 last = fold_stale(connection, organization_id, progress, last)
 
 

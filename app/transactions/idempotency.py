@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from app.storage.tables import answers
 from app.vault import sealing
-from events.errors import Refusal
+from events.errors import DomainError
 from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
 
 
-class IdempotencyKeyReused(Refusal):
+class IdempotencyKeyReused(DomainError):
     """The key came with another request before."""
 
 
-class RequestRunning(Refusal):
+class RequestRunning(DomainError):
     """A request with this key is running at this moment."""
 
 

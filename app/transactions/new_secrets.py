@@ -8,8 +8,9 @@ from app.vault import store
 from app.vault.sealing import Sealed, make_reference
 from events.changed import changes_of
 from events.merging import seal
-from events.pointers import MARK, Tree, same
-from events.secrets import Path, Plain, place_of, places, revealed
+from events.pointers import MARK, Path, Tree, same
+from events.secrets.references import places, revealed
+from events.secrets.values import Plain, url_members
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,7 +62,7 @@ def equal_secrets(
             old_id
             for old_id, placement in placements.items()
             if placement.bound == new.path
-            and same(values[old_id], revealed(place_of(new.plain), new.plain.value))
+            and same(values[old_id], revealed(url_members(new.plain), new.plain.value))
         )
         for secret_id, new in sealed.items()
     }

@@ -14,21 +14,13 @@ from msgspec import Struct
 from app.transactions.clock import Witness, believed
 from app.transactions.new_secrets import equal_secrets, seal_patch, secret_ids
 from app.vault.store import add_secrets, unseal
-from events import store
+from events import log_head, store
 from events.assistant_key import AssistantKey
 from events.changed import NOTHING, Event, LogEvent, PolicyChanged, State, evolve
-from events.decider import (
-    ChangeSettings,
-    Command,
-    CreateAssistant,
-    Envelope,
-    Proposal,
-    moment,
-    propose,
-    refuse,
-    reveal,
-)
+from events.commands import ChangeSettings, Command, CreateAssistant, Envelope, moment
+from events.decider import Proposal, propose, raise_if_blocked
 from events.meaning import as_meant
+from events.revelation import reveal
 from projections import current, keyframes, policies, views
 
 if TYPE_CHECKING:
@@ -76,7 +68,7 @@ class UnitOfWork:
         self.clock = clock
         self._cache = cache
         self._witness = witness or Witness(lambda: 0.0)  # a command sees no time pass
-        self._counters: dict[int, store.Counter] = {}
+        self._counters: dict[int, log_head.LogHead] = {}
         self._locked_at: dict[int, Head] = {}  # the end of each log when it was locked
         self._states: dict[AssistantKey, State] = {}
         self._policies: dict[int, Policy] = {}
@@ -128,7 +120,7 @@ class UnitOfWork:
             return
         for organization_id, recorded in self._events.items():
             store.append(self._connection, self.counter(organization_id), recorded)
-            store.save_counter(self._connection, self.counter(organization_id))
+            log_head.save_head(self._connection, self.counter(organization_id))
         for organization_id, secrets in self._secrets.items():
             if secrets:
                 data = self.keys(organization_id).data
@@ -150,24 +142,24 @@ class UnitOfWork:
         """
         held = set()
         for organization_id in sorted(organization_ids):
-            counter = store.lock(self._connection, organization_id, waits=waits)
+            counter = log_head.lock(self._connection, organization_id, waits=waits)
             if counter is not None:
                 self._keep(counter)
-            elif not waits and store.read_counter(self._connection, organization_id) is not None:
+            elif not waits and log_head.read_head(self._connection, organization_id) is not None:
                 held.add(organization_id)
         return held
 
-    def counter(self, organization_id: int) -> store.Counter:
+    def counter(self, organization_id: int) -> log_head.LogHead:
         """The organization's counters, its row locked, after the work so far."""
         if organization_id not in self._counters:
-            take = store.read_counter if self._is_preview else store.lock
+            take = log_head.read_head if self._is_preview else log_head.lock
             counter = take(self._connection, organization_id)
             if counter is None:
                 raise LookupError(f"no organization {organization_id}")
             self._keep(counter)
         return self._counters[organization_id]
 
-    def _keep(self, counter: store.Counter) -> None:
+    def _keep(self, counter: log_head.LogHead) -> None:
         self._counters[counter.organization_id] = counter
         self._locked_at[counter.organization_id] = _head(counter)
 
@@ -225,7 +217,7 @@ class UnitOfWork:
         if assistant_id is None:
             assistant_id = self.next_id(caller.organization_id)
         proposed = self.propose(caller, assistant_id, command, reason)
-        refuse(command, proposed.proposal)
+        raise_if_blocked(command, proposed.proposal)
         return assistant_id, self.accept(proposed)
 
     def propose(
@@ -368,12 +360,12 @@ class UnitOfWork:
     def save_time(self, organization_id: int) -> None:
         """Store the observed time, even if no event is recorded."""
         if organization_id in self._unsaved_times:
-            store.save_counter(self._connection, self.counter(organization_id))
+            log_head.save_head(self._connection, self.counter(organization_id))
 
     def confirm_time(self, organization_id: int) -> None:
         """Set the observed time to the clock's, on the operator's order."""
         self.counter(organization_id).observed_at = self.clock()
-        store.save_counter(self._connection, self.counter(organization_id))
+        log_head.save_head(self._connection, self.counter(organization_id))
 
     def committed(self) -> None:
         """Cache the states that were committed, for the next unit of work."""
@@ -386,5 +378,5 @@ class UnitOfWork:
             self._cache.committed(organization_id, locked_at, _head(counter), states, policy)
 
 
-def _head(counter: store.Counter) -> Head:
+def _head(counter: log_head.LogHead) -> Head:
     return counter.sequence, counter.frontier

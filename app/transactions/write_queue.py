@@ -17,7 +17,7 @@ import structlog
 from app.storage.database import Busy, CommitFailed
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
-from events.errors import Refusal
+from events.errors import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -76,7 +76,7 @@ class _Waiting(Generic[T]):
         before = unit.count
         try:
             self.outcome = self.work(unit)
-        except Refusal as refusal:
+        except DomainError as refusal:
             if unit.count != before:
                 raise RuntimeError("work was refused after it had recorded") from refusal
             self.outcome = refusal

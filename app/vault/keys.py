@@ -25,7 +25,7 @@ from app.storage.engines import Engines, engines
 from app.storage.sqlite import MASTER_KEY, mark_for_scrub
 from app.storage.tables import vault_keys
 from app.vault import aead, key_files
-from events.store import organization_ids
+from events.log_head import organization_ids
 from events.tables import rows_of, to_micros
 
 if TYPE_CHECKING:

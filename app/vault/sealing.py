@@ -12,9 +12,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from msgspec import Struct
 
 from app.vault import aead
-from events.addresses import looks_like_address
-from events.pointers import MARK, join
-from events.secrets import ADDRESS, Path, Plain, place_of
+from events.pointers import MARK, Path, join
+from events.secrets.addresses import looks_like_address
+from events.secrets.references import ADDRESS
+from events.secrets.values import Plain, url_members
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -52,7 +53,7 @@ def make_reference(plain: Plain, version: int) -> Tree:
     mark: Tree = {"id": f"{version}.{entropy.token_hex(16)}"}
     if plain.url is None and looks_like_address(plain.value):
         mark[ADDRESS] = True
-    return {MARK: mark} | place_of(plain)
+    return {MARK: mark} | url_members(plain)
 
 
 def seal_row(

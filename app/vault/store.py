@@ -12,7 +12,7 @@ from app.storage.tables import sealed_secrets
 from app.vault.sealing import Ciphertext, Sealed, SecretUnreadable, decrypt, encrypt, seal_row
 from events import codec
 from events.pointers import MARK, join
-from events.secrets import Standing, revealed
+from events.secrets.references import SecretPlacement, revealed
 from events.store import read_body
 from events.tables import rows_of
 from events.upcasters import former
@@ -41,7 +41,7 @@ def unseal(
     organization_id: int,
     assistant_id: int,
     data: Key,
-    placements: dict[str, Standing],
+    placements: dict[str, SecretPlacement],
 ) -> dict[str, str | int | float]:
     """The values of references, under the same names as their placements.
 
@@ -62,7 +62,7 @@ def unseal(
 
 
 def _unseal_row(
-    row: sa.Row[Any], organization_id: int, assistant_id: int, data: Key, placement: Standing
+    row: sa.Row[Any], organization_id: int, assistant_id: int, data: Key, placement: SecretPlacement
 ) -> Any:
     path = join(placement.bound)
     # The place where the value is requested, not the row's own: a moved row must not open.
@@ -76,7 +76,7 @@ def _unseal_row(
 
 
 def _never_sealed(
-    connection: sa.Connection, organization_id: int, assistant_id: int, placement: Standing
+    connection: sa.Connection, organization_id: int, assistant_id: int, placement: SecretPlacement
 ) -> Any:
     """A value that its event holds as plain text, because it was not a secret at that time."""
     secret_id = placement.reference[MARK]["id"]

@@ -14,7 +14,7 @@ from projections.exports.resuming import Resumption, resume_lines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from events.store import Stored
+    from events.log_search import Stored
 
 _START = b'[{"specversion":"1.0","id":"'
 

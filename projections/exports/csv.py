@@ -16,7 +16,7 @@ from projections.spreadsheets import Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from events.store import Stored
+    from events.log_search import Stored
     from projections.spreadsheets import Cell
 
 COLUMNS = (

@@ -13,7 +13,7 @@ from projections.exports.outline import Outline, outline
 from projections.history import is_by
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
 
 
 class ExportFilter(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from projections.exports.resuming import NotThisFormat, Resumption, start_over
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
 
 
 class Coverage(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from projections.exports.outline import upcast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from events.store import Stored
+    from events.log_search import Stored
 
 _HEAD = b'{"events":[\n'
 

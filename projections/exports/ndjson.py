@@ -16,7 +16,7 @@ from projections.exports.resuming import NotThisFormat, Resumption, before_line,
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from events.store import Stored
+    from events.log_search import Stored
 
 _EVENT, _CLOSING = b'{"leaf_index":', b'{"last_sequence":'
 

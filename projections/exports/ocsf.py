@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from events.changed import Actor, LogEvent
-    from events.store import Stored
+    from events.log_search import Stored
 
 OCSF_VERSION = "1.7.0"
 

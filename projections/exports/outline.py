@@ -11,7 +11,7 @@ from events import codec
 from events.changed import Actor, Cause
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
 
 
 class Sides(Struct, frozen=True):

@@ -16,7 +16,7 @@ from events.merkle import HASH_BYTES
 from projections.exports.outline import Outline, outline
 
 if TYPE_CHECKING:
-    from events.store import Stored
+    from events.log_search import Stored
 
 # A row group ends with the event that reaches one of these bounds.
 ROWS = 5_000

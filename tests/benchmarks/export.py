@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from app.audit import exporting, signing
-from events import store
+from events import log_head, store
 from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
 from projections.exports.formats import find_format
@@ -56,12 +56,12 @@ def fill(path: Path, count: int) -> Organization:
     engine = writing_engine(path)
     for start in range(0, count, _BATCH):
         with engine.begin() as connection:
-            counter = store.counter_of(connection, 1)
+            counter = log_head.head_of(connection, 1)
             end = min(start + _BATCH, count)
             store.append(connection, counter, [_event(n) for n in range(start, end)])
             counter.sequence = end
             counter.last_occurred_at = _START + timedelta(seconds=end)
-            store.save_counter(connection, counter)
+            log_head.save_head(connection, counter)
     engine.dispose()
     return organization
 

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from app.storage.engines import engines
 from app.storage.schema import migrate
-from events import store
+from events import log_proofs
 from events.changed import LogEvent
 from projections import check, rebuild
 from projections.current import assistants
@@ -113,7 +113,7 @@ def _decode(connection: sa.Connection) -> None:
 def _check(connection: sa.Connection) -> None:
     if list(check.differences(connection, _nothing)):
         raise RuntimeError("the views differ from the log")
-    if store.first_unproven(connection, 1, _nothing) is not None:
+    if log_proofs.first_unproven(connection, 1, _nothing) is not None:
         raise RuntimeError("the log is not what was hashed")
 
 

@@ -16,12 +16,14 @@ from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Key
 from app.vault.sealing import Sealed, make_reference, seal_row
-from events import codec, merkle, parsing
+from events import codec, merkle
 from events.assistant_key import AssistantKey
+from events.bodies import parsing
+from events.bodies.patch import read_patch
 from events.changed import Cause, State, evolve
-from events.decider import ChangeSettings, Envelope, decide
-from events.patch import read_patch
-from events.secrets import Plain
+from events.commands import ChangeSettings, Envelope
+from events.decider import decide
+from events.secrets.values import Plain
 from projections import current
 from tests.benchmarks import places
 from tests.benchmarks.load import Row

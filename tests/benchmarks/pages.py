@@ -10,8 +10,8 @@ from statistics import median
 from app.assistants import changes
 from app.assistants.requests import ChangeRequest
 from app.transactions.unit_of_work import UnitOfWork
+from events.bodies.patch import read_patch
 from events.changed import Cause
-from events.patch import read_patch
 from tests.benchmarks import load, places
 from tests.benchmarks.load import Row
 from tests.benchmarks.places import CALLER

@@ -24,8 +24,8 @@ from app.transactions.caller import Caller
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.patch import read_create, read_patch
 from tests import databases
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, text_of, url_of, writing_engine

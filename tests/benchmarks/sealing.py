@@ -18,10 +18,10 @@ from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Key, open_vault
 from app.vault.sealing import Sealed, make_reference, seal_row
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings, CreateAssistant
-from events.patch import read_create, read_patch
-from events.secrets import Plain
+from events.commands import ChangeSettings, CreateAssistant
+from events.secrets.values import Plain
 from tests.conftest import make_organizations
 from tests.databases import config_of, writing_engine
 

@@ -24,8 +24,8 @@ from app.assistants.requests import ChangeRequest
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.patch import read_create, read_patch
 from projections import keyframes
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of, writing_engine

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 import structlog
 
 from app.audit import verify
-from events import pointers, shape, store
+from events import log_head, log_proofs, pointers, shape
 from events.tables import events
 from projections import current
 from projections.check import differences
@@ -161,14 +161,14 @@ def check(folder: Path) -> None:
     engine = reading_engine(folder / FILE)
     with engine.connect() as connection:
         assert list(differences(connection, lambda _: None)) == []
-        assert store.first_unproven(connection, organization.id, lambda _: None) is None
+        assert log_proofs.first_unproven(connection, organization.id, lambda _: None) is None
     engine.dispose()
 
 
 def _states(folder: Path) -> list[Any]:
     engine = reading_engine(folder / FILE)
     with engine.connect() as connection:
-        ids = store.organization_ids(connection)
+        ids = log_head.organization_ids(connection)
         states = [
             current.load(connection, one, assistant)
             for one in ids

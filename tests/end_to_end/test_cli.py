@@ -30,8 +30,8 @@ from app.cli.main import cli
 from app.services import open_services
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
+from events.bodies.patch import SettingsPatch, read_create, read_patch
 from events.changed import Actor, Cause
-from events.patch import SettingsPatch, read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations
 from tests.databases import (
     chosen,

@@ -20,9 +20,9 @@ from app.transactions.caller import system
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from app.vault.sealing import SecretUnreadable
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause, SecretsErased
 from events.errors import SecretsGone
-from events.patch import read_create, read_patch
 from tests.conftest import make_organizations
 from tests.databases import (
     chosen,
@@ -40,12 +40,12 @@ SECRET = {"api_keys": {"openai_api_key": "sk-live-7d1e"}}
 _LOOKS_FIRST = """
 from app.assistants import secrets
 from app.transactions.unit_of_work import UnitOfWork
-from events import store
+from events import log_head
 counter, erase = UnitOfWork.counter, secrets.erase_assistant
 def late(self, organization_id):
     if hasattr(self, "is_late"):
         return counter(self, organization_id)
-    return store.read_counter(self.connection, organization_id)
+    return log_head.read_head(self._connection, organization_id)
 def lock_and_erase(unit, *arguments):
     unit.is_late = True
     return erase(unit, *arguments)

@@ -20,10 +20,10 @@ from app.services import Services, open_services, utc_now
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings
+from events.commands import ChangeSettings
 from events.errors import AssistantNotFound, InvalidSettings
-from events.patch import read_create, read_patch
 from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
 from tests.databases import chosen, config_of, copy_database, edited, execute, unguarded
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove

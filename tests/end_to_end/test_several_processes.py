@@ -47,14 +47,14 @@ _BACK_OFF = (0.05, 0.4)  # seconds that a client waits before it tries again
 # Every transaction takes its sequence from a sequence object, and locks no counter row.
 _WITH_A_SEQUENCE_OBJECT = """
 import app.transactions.write_queue
-from events import store
+from events import log_head
 app.transactions.write_queue._LARGEST_BATCH = 1
 def lock(connection, organization_id, **_):
-    counter = store.read_counter(connection, organization_id)
-    counter.sequence = connection.exec_driver_sql("SELECT nextval('sequences')").scalar() - 1
-    return counter
-store.lock = lock
-store.save_counter = lambda *_: None
+    head = log_head.read_head(connection, organization_id)
+    head.sequence = connection.exec_driver_sql("SELECT nextval('sequences')").scalar() - 1
+    return head
+log_head.lock = lock
+log_head.save_head = lambda *_: None
 """
 
 

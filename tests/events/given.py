@@ -16,6 +16,7 @@ import pytest
 from msgspec import UNSET, Struct
 
 from events import codec, pointers
+from events.bodies.patch import SettingsPatch, read_create, read_patch
 from events.changed import (
     Actor,
     AssistantCreated,
@@ -26,14 +27,14 @@ from events.changed import (
     State,
     fold,
 )
-from events.decider import ChangeSettings, Command, CreateAssistant, Envelope, decide
-from events.errors import InvalidSettings, Refusal
+from events.commands import ChangeSettings, Command, CreateAssistant, Envelope
+from events.decider import decide
+from events.errors import DomainError, InvalidSettings
 from events.meaning import as_meant
 from events.merging import seal
-from events.patch import SettingsPatch, read_create, read_patch
-from events.pointers import Change, Tree
+from events.pointers import Change, Path, Tree
 from events.policy import Policy
-from events.secrets import Path, Plain, place_of
+from events.secrets.values import Plain, url_members
 from events.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     Fact = Callable[[int], Event]
-    R = TypeVar("R", bound=Refusal)
+    R = TypeVar("R", bound=DomainError)
 
 ACTOR = Actor(type="api_key", id=7, name="Front office", user_id=3)
 ORGANIZATION, ASSISTANT = 1, 4
@@ -106,7 +107,7 @@ def sealed(tree: Tree, ids: Iterator[int] | None = None) -> Tree:
     numbers = ids or itertools.count()
 
     def reference_to(plain: Plain, _: Path) -> Tree:
-        return secret(f"id-{next(numbers)}") | place_of(plain)
+        return secret(f"id-{next(numbers)}") | url_members(plain)
 
     tree_with_references: Tree = seal(tree, reference_to)
     return tree_with_references

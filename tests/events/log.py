@@ -19,8 +19,9 @@ from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events import store
 from events.assistant_key import AssistantKey
+from events.bodies.patch import read_create, read_patch
 from events.changed import State
-from events.decider import (
+from events.commands import (
     ChangeSettings,
     Command,
     CreateAssistant,
@@ -28,8 +29,7 @@ from events.decider import (
     OnConflict,
     RestoreSettings,
 )
-from events.errors import Refusal
-from events.patch import read_create, read_patch
+from events.errors import DomainError
 from events.pointers import Tree
 from events.tables import organizations
 from projections import current, history
@@ -214,7 +214,7 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
                     desk.restore(organization_id, assistant_id, step)
                 case _:
                     desk.patch(organization_id, assistant_id, step)
-        except Refusal:  # a refused wish leaves no trace: that is what is being shown
+        except DomainError:  # a refused wish leaves no trace: that is what is being shown
             continue
     desk.rest()
 

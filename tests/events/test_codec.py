@@ -36,7 +36,7 @@ from events.changed import (
     VersionLabelled,
     fold,
 )
-from events.decider import DeleteAssistant
+from events.commands import DeleteAssistant
 from events.errors import InvalidSettings
 from events.pointers import Change, Tree, same
 from tests.events.given import create, given, patch, read_back

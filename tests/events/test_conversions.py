@@ -11,12 +11,12 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import UNSET, inspect
 
-from events.conversions import Conversion, conversions, table
-from events.decider import CreateAssistant
-from events.json_patch import read_json_patch
-from events.merge_patch import read_merge_patch
-from events.parsing import parse
-from events.patch import read_create, read_edit
+from events.bodies.json_patch import read_json_patch
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.parsing import parse
+from events.bodies.patch import read_create, read_edit
+from events.commands import CreateAssistant
+from events.conversions import CONVERSIONS, Conversion, table
 from events.pointers import Tree, at, diff, flatten, join, same
 from events.settings import Settings
 from tests.events.given import DEFAULTS, NAME, Given, create, given, sent_to
@@ -86,7 +86,7 @@ def test_the_documentation_shows_the_list() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "door"), [(one, door) for one in conversions() for door in sorted(one.doors)]
+    ("one", "door"), [(one, door) for one in CONVERSIONS for door in sorted(one.doors)]
 )
 def test_each_conversion_is_done_at_every_door_that_the_list_names(
     one: Conversion, door: str

@@ -9,16 +9,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from events import codec
+from events.bodies.patch import read_create
 from events.changed import NOTHING, AssistantCreated, Cause, State, evolve, fold
-from events.decider import (
-    ChangeSettings,
-    CreateAssistant,
-    DeleteAssistant,
-    RestoreSettings,
-    decide,
-)
+from events.commands import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
+from events.decider import decide
 from events.errors import AssistantNotFound, InvalidSettings
-from events.patch import read_create
 from events.pointers import Tree, flatten, same
 from events.shape import with_defaults
 from tests.events.given import (

@@ -9,8 +9,8 @@ from hypothesis import given as for_all
 from msgspec import UNSET
 
 from events.merging import Replace, merge, seal
-from events.pointers import Tree, same
-from events.secrets import KEPT, Path, Plain
+from events.pointers import Path, Tree, same
+from events.secrets.values import KEPT, Plain
 from tests.events.given import merged, secret
 from tests.events.strategies import TREES, VALUES, modest
 

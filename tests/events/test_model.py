@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from events import codec
 from events.changed import fold
-from events.decider import DeleteAssistant, RestoreAssistant, RestoreSettings
+from events.commands import DeleteAssistant, RestoreAssistant, RestoreSettings
 from events.errors import AssistantNotFound, InvalidSettings, NotDeleted
 from events.pointers import MARK, Tree, diff, is_reference
-from events.secrets import places
+from events.secrets.references import places
 from tests.events.given import Given, create, given, patch, read_back
 from tests.events.model import Model
 from tests.events.strategies import bodies, few, many, secret_bodies

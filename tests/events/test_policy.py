@@ -9,8 +9,8 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from events.bodies.validation import read_struct
 from events.errors import InvalidSettings
-from events.patch import read_struct
 from events.pointers import Tree, diff, join, overlaps, put, split
 from events.policy import PathProtected, Policy, ReasonRequired, Warned, check, warnings
 from tests.events.given import DEFAULTS, secret

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from events import codec, store
+from events import codec, log_head, log_proofs, store
 from events.changed import AssistantSettingsChanged, Event, LogEvent
 from events.pointers import Change
 from events.tables import events, organizations, to_micros
@@ -48,9 +48,9 @@ def append(connection: sa.Connection, recorded: Iterable[LogEvent]) -> None:
     for event in recorded:
         by_organization.setdefault(event.organization_id, []).append(event)
     for organization_id, its_events in by_organization.items():
-        counter = store.counter_of(connection, organization_id)
+        counter = log_head.head_of(connection, organization_id)
         store.append(connection, counter, its_events)
-        store.save_counter(connection, counter)
+        log_head.save_head(connection, counter)
 
 
 @pytest.fixture
@@ -129,20 +129,20 @@ def test_nothing_to_append_is_nothing_written(connection: sa.Connection) -> None
 
 
 def test_the_counters_come_back_as_they_were_saved(connection: sa.Connection) -> None:
-    counter = store.lock(connection, 1)
+    counter = log_head.lock(connection, 1)
     assert counter is not None
     counter.sequence, counter.last_assistant_id, counter.last_occurred_at = 41, 7, at(9)
-    store.save_counter(connection, counter)
-    assert store.lock(connection, 1) == counter
-    other = store.lock(connection, 2)
+    log_head.save_head(connection, counter)
+    assert log_head.lock(connection, 1) == counter
+    other = log_head.lock(connection, 2)
     assert other is not None
     assert other.sequence == 0
 
 
 def test_an_organization_that_is_not_there_has_no_counters(connection: sa.Connection) -> None:
-    assert store.lock(connection, 99) is None
+    assert log_head.lock(connection, 99) is None
     assert store.count_events(connection, 99) == 0
-    assert 99 not in store.organization_ids(connection)
+    assert 99 not in log_head.organization_ids(connection)
 
 
 # -- the guards of the log
@@ -288,16 +288,16 @@ def test_no_place_in_the_log_is_given_twice(recorded: sa.Connection, twin: dict[
 def hashed(connection: sa.Connection) -> sa.Connection:
     """A log of five events whose counters say so."""
     append(connection, stream(5))
-    counter = store.counter_of(connection, 1)
+    counter = log_head.head_of(connection, 1)
     counter.sequence = 5
-    store.save_counter(connection, counter)
+    log_head.save_head(connection, counter)
     connection.exec_driver_sql(unguarded("events_are_not_updated"))
     connection.exec_driver_sql(unguarded("events_are_not_deleted"))
     return connection
 
 
 def first_unproven(connection: sa.Connection) -> int | None:
-    return store.first_unproven(connection, 1, lambda _: None)
+    return log_proofs.first_unproven(connection, 1, lambda _: None)
 
 
 # Each thing done to the database behind the log's back, and the sequence that shows it.
@@ -328,4 +328,4 @@ def test_an_untouched_log_has_the_hashes_that_it_was_written_with(hashed: sa.Con
     assert first_unproven(hashed) is None
     append(hashed, [])
     assert first_unproven(hashed) is None
-    assert store.first_unproven(hashed, 2, lambda _: None) is None  # an empty one, too
+    assert log_proofs.first_unproven(hashed, 2, lambda _: None) is None  # an empty one, too

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from events.changed import Cause, fold
-from events.decider import ChangeSettings, OnConflict, UndoChange
+from events.commands import ChangeSettings, OnConflict, UndoChange
+from events.derived import COMPUTED
 from events.errors import InvalidSettings
 from events.merging import Conflict, MergeConflict, three_way
-from events.patch import COMPUTED
 from events.pointers import MARK, Tree, apply, at, diff, flatten, overlaps, put, same
-from events.secrets import places
+from events.secrets.references import places
 from events.settings import Settings
 from tests.events.given import Given, changed, create, created, given, patch, secret, settings_after
 from tests.events.strategies import bodies, few, many, modest, pairs_of_trees, secret_bodies

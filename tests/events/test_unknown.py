@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events import decider
+from events.bodies.json_patch import read_json_patch
+from events.bodies.patch import SettingsPatch, read_patch
 from events.changed import Cause, State, changes_of, evolve
-from events.decider import ChangeSettings, Command, RestoreSettings, propose
+from events.commands import ChangeSettings, Command, RestoreSettings
+from events.decider import propose
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
-from events.patch import SettingsPatch, read_patch
 from events.pointers import Tree, at, is_reference, same
 from events.shape import SETTINGS, Listing, Mapping, Record, Shape, known
 from tests.events.given import PATCH, create, envelope, given, patch, sealed, secret
@@ -147,7 +148,7 @@ def test_an_element_keeps_what_this_release_does_not_know(
 
 def test_without_the_guard_an_element_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control."""
-    monkeypatch.setattr(decider, "kept", lambda value, _: value)
+    monkeypatch.setattr(decider, "with_unknown_members", lambda value, _: value)
     sent, _ = edits()["one edited"]
     settings = after(ChangeSettings(patch=sealed(sent.tree), cause=PATCH), STATE).settings
     assert "younger" not in settings["llm_fallback_providers"]["fallbacks"][0]

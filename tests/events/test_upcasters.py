@@ -180,7 +180,7 @@ def test_what_was_plain_is_a_reference_that_says_nothing_of_it() -> None:
         "/map/x": {"after": "four"},
     }
     found: dict[str, Any] = {}
-    told = upcast(changed(changes), upcaster, found=found)
+    told = upcast(changed(changes), upcaster, made_secret=found)
     assert sorted(found.values()) == ["four", "one", "three", "two"]
     text = msgspec.json.encode(told).decode()
     assert not any(value in text for value in found.values())

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from events.assistant_key import AssistantKey
 from events.changed import NOTHING
-from events.credentials import MASK
+from events.secrets.masks import MASK
 from events.settings import SETTING_NAMES
 from projections import current
 from projections.current import Selection

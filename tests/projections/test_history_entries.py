@@ -12,11 +12,11 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from events.changed import Actor, AssistantSettingsChanged, Cause, Event, fold
-from events.credentials import MASK
-from events.decider import ChangeSettings, DeleteAssistant, RestoreAssistant, RestoreSettings
+from events.commands import ChangeSettings, DeleteAssistant, RestoreAssistant, RestoreSettings
 from events.errors import InvalidSettings
 from events.pointers import Tree, covers, diff
-from events.secrets import mask
+from events.secrets.masks import MASK
+from events.secrets.references import mask
 from projections.history import Entry, Filter, Links, before, entries, version_entry
 from projections.history import entry as entry_of
 from tests.events.given import (

@@ -19,8 +19,9 @@ from msgspec import UNSET, Struct, field
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from events import codec
+from events.bodies.patch import read_create, read_patch
 from events.changed import NOTHING, Cause, State
-from events.decider import (
+from events.commands import (
     ChangeSettings,
     Command,
     CreateAssistant,
@@ -29,7 +30,6 @@ from events.decider import (
     RestoreAssistant,
     RestoreSettings,
 )
-from events.patch import read_create, read_patch
 from events.pointers import Tree, ancestors, at, covers, diff, flatten, overlaps, same
 from projections import blame, keyframes
 from projections.check import differences

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.console import fields
-from events import parsing
+from events.bodies import parsing
 from events.pointers import Tree
 from tests.suites.suite import SUITES, counts, refused
 

@@ -12,7 +12,7 @@ from hypothesis import given as for_all
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from events.store import Stored
+from events.log_search import Stored
 from projections.exports.ocsf import OCSF_VERSION
 from tests.events.strategies import few
 from tests.projections.exports.sample_log import LOG, LOGS, lines

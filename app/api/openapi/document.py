@@ -18,8 +18,8 @@ from app.api import access
 from app.api.middleware.published import Published
 from app.api.openapi.operations import BEARER, REFERENCE, STRUCTS, Structs
 from app.api.problems import Problem
-from events.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
-from events.settings import MOST_VALUES
+from events.bodies.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
+from events.limits import MOST_VALUES
 
 
 class _Complete(OpenAPIRenderPlugin):

@@ -23,8 +23,8 @@ from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
 from app.naming import Name, name_error
 from app.storage.tables import MAX_ID
+from events.bodies.validation import read_struct
 from events.errors import FieldError, InvalidSettings
-from events.patch import read_struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable

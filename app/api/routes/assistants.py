@@ -50,17 +50,12 @@ from app.assistants.references import read_reference
 from app.assistants.requests import Assistant, Outcome
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
+from events.assistant_bodies import AssistantCreate, AssistantResponse
+from events.bodies.patch import read_create
+from events.bodies.reasons import clean_reason
+from events.bodies.validation import describe
 from events.errors import FieldError, InvalidSettings
-from events.patch import (
-    clean_reason,
-    describe,
-    read_create,
-)
-from events.secrets import mask
-from events.settings import (
-    AssistantCreate,
-    AssistantResponse,
-)
+from events.secrets.references import mask
 from projections.current import Selection, count
 from projections.spreadsheets import Formulas
 

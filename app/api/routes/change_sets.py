@@ -36,12 +36,13 @@ from app.assistants.comparing import DiffEntry
 from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
+from events.bodies.patch import read_patch
+from events.bodies.reasons import clean_reason
 from events.changed import Actor, changes_of
-from events.errors import FieldError, InvalidSettings, Refusal
-from events.patch import clean_reason, read_patch
+from events.errors import DomainError, FieldError, InvalidSettings
 from events.pointers import POINTER_BELOW
 from events.policy import Warned
-from events.settings import Moment, Reason
+from events.setting_types import Moment, Reason
 from projections import current
 from projections.current import Selection
 from projections.history import ChangedPath, changed_paths
@@ -49,8 +50,8 @@ from projections.history import ChangedPath, changed_paths
 if TYPE_CHECKING:
     from app.assistants.requests import Outcome
     from app.transactions.unit_of_work import UnitOfWork
+    from events.bodies.patch import SettingsPatch
     from events.changed import AssistantSettingsChanged
-    from events.patch import SettingsPatch
 
 
 _MAX_ID = 2**53
@@ -239,7 +240,7 @@ def _read(body: dict[str, Any], *, strict: bool) -> SettingsPatch:
     return msgspec.structs.replace(patch, ignored=ignored)
 
 
-def _in_patch(refusal: Refusal) -> Refusal:
+def _in_patch(refusal: DomainError) -> DomainError:
     """The places of what is wrong with a patch: in this body it is a member."""
     if not isinstance(refusal, InvalidSettings):
         return refusal

@@ -28,15 +28,18 @@ from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference
 from app.assistants.requests import Outcome
-from events import parsing
+from events.assistant_bodies import AssistantPatch, AssistantUpdate
+from events.bodies import parsing
+from events.bodies.json_patch import read_json_patch
+from events.bodies.merge_patch import read_merge_patch
+from events.bodies.patch import SettingsPatch, read_edit
+from events.bodies.reasons import clean_reason
+from events.bodies.validation import read_struct
 from events.changed import Cause
 from events.errors import FieldError, InvalidSettings, Location
-from events.json_patch import read_json_patch
-from events.merge_patch import read_merge_patch
-from events.patch import SettingsPatch, clean_reason, read_edit, read_struct
 from events.pointers import POINTER
 from events.policy import REASON_AT
-from events.settings import AssistantPatch, AssistantUpdate, VersionName
+from events.setting_types import VersionName
 
 Pointer = Annotated[str, Meta(pattern=POINTER)]
 Side = Literal["fail", "theirs", "yours"]

@@ -28,9 +28,9 @@ from app.api.writes import carry_out
 from app.assistants import history, reversals
 from app.assistants.references import read_reference
 from app.assistants.requests import Outcome
+from events.bodies.reasons import clean_reason
 from events.errors import VersionNotFound
-from events.patch import clean_reason
-from events.settings import Reason
+from events.setting_types import Reason
 from projections.history import Entry, Filter
 
 _MAX_VERSION = 2**53

@@ -18,10 +18,10 @@ from app.api.writes import carry_out
 from app.assistants import policy as policies
 from app.assistants.preconditions import NONE, Condition
 from events import pointers, secret_paths, shape
+from events.bodies.reasons import clean_reason
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason
 from events.policy import Pointers, Policy
-from events.settings import Reason
+from events.setting_types import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,10 +29,10 @@ from app.assistants import reversals
 from app.assistants.references import LABEL, Reference, read_reference
 from app.assistants.requests import Outcome
 from app.naming import MOST_OF_LABEL
+from events.bodies.reasons import clean_reason
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason
 from events.pointers import POINTER
-from events.settings import Reason, VersionName
+from events.setting_types import Reason, VersionName
 
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 

@@ -20,10 +20,10 @@ from app.api.writes import carry_out
 from app.assistants import purging, secrets, states
 from app.assistants.review import check_condition
 from events import policy
+from events.bodies.reasons import clean_reason
 from events.changed import Cause
-from events.patch import clean_reason
 from events.pointers import POINTER_BELOW
-from events.settings import Reason
+from events.setting_types import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

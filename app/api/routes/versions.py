@@ -35,9 +35,10 @@ from app.assistants.comparing import BlameEntry, DiffEntry
 from app.assistants.preconditions import tag_of
 from app.assistants.references import LATEST, Reference, read_reference
 from app.naming import MOST_OF_LABEL, clean_label
+from events.assistant_bodies import AssistantResponse
+from events.bodies.reasons import clean_reason
 from events.errors import FieldError, InvalidSettings
-from events.patch import clean_reason
-from events.settings import VERSION_NAME, AssistantResponse, Reason
+from events.setting_types import VERSION_NAME, Reason
 from projections.current import represent
 from projections.history import VersionEntry
 

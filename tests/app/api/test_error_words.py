@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from app.api.routes import changes
-from events import patch
+from events.bodies import settings_reader, validation
 from tests.app.route_table import KEYS, application
 from tests.conftest import ASSISTANTS
 
@@ -157,12 +157,13 @@ def test_a_word_of_pythons_would_be_found(
     boss: httpx.Client, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     operation = ("put", f"{ASSISTANTS}/{{assistant_id}}")
-    monkeypatch.setattr(patch, "_choices", lambda kind: [kind])
+    monkeypatch.setattr(validation, "_choices", lambda kind: [kind])
     with pytest.raises(AssertionError, match="Literal"):
         test_no_error_says_a_word_of_pythons(boss, document, *operation)
     monkeypatch.undo()
-    monkeypatch.setattr(patch, "_JSON_TYPES", {})
-    monkeypatch.setattr(patch, "describe", lambda message, _=None: ("value_error", message))
+    monkeypatch.setattr(validation, "_JSON_TYPES", {})
+    for module in (settings_reader, validation):
+        monkeypatch.setattr(module, "describe", lambda message, _=None: ("value_error", message))
     with pytest.raises(AssertionError, match="Expected"):
         test_no_error_says_a_word_of_pythons(boss, document, *operation)
 

@@ -15,8 +15,8 @@ from app.services import utc_now
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.patch import read_create, read_patch
 from events.policy import PathProtected, ReasonRequired
 from events.upcasters import tag
 from tests.app import stored

@@ -23,8 +23,8 @@ from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server, version_of
 from tests.events.given import DEFAULTS, NAME
 from tests.events.model import Model
+from tests.events.reversals import paths_of, undone, with_paths_of
 from tests.events.strategies import bodies
-from tests.events.test_going_back import paths_of, undone, with_paths_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

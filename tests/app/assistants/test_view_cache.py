@@ -22,9 +22,9 @@ from app.transactions.caller import system
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
 from events.assistant_key import AssistantKey
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
 from events.errors import AssistantNotFound
-from events.patch import read_create, read_patch
 from projections import current
 from projections.current import Selection
 from tests.app import stored

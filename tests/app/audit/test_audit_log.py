@@ -23,8 +23,8 @@ from app.services import utc_now
 from app.transactions.caller import system
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import open_vault
-from events.decider import CreateAssistant
-from events.patch import read_create
+from events.bodies.patch import read_create
+from events.commands import CreateAssistant
 from tests.app import stored
 from tests.conftest import (
     ASSISTANTS,

@@ -17,8 +17,8 @@ from app.services import utc_now
 from app.transactions.caller import system
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
-from events.patch import read_create, read_patch
 from projections import current
 from tests.conftest import make_organizations
 from tests.databases import config_of, copy_database, reading_engine, text_of, writing_engine

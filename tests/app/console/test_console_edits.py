@@ -25,14 +25,16 @@ from app.console import edits, fields, forms
 from app.console.field import Field, edited_value
 from app.console.line_ends import as_typed
 from app.console.rendering import templates
-from events import parsing, pointers, shape
+from events import pointers, shape
+from events.bodies import parsing
+from events.bodies.json_patch import read_json_patch
 from events.changed import AssistantSettingsChanged
-from events.decider import ChangeSettings, decide
+from events.commands import ChangeSettings
+from events.decider import decide
+from events.derived import derive
 from events.errors import InvalidSettings
-from events.json_patch import read_json_patch
-from events.patch import derive
 from events.pointers import Changes, Tree, same
-from events.secrets import mask
+from events.secrets.references import mask
 from events.shape import with_defaults
 from tests.events.given import (
     ASSISTANT,

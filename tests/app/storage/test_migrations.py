@@ -28,7 +28,7 @@ from app.audit import verify
 from app.storage.schema import is_current, migrate
 from app.storage.tables import api_keys, sealed_secrets
 from app.vault.keys import open_vault
-from events import codec, store
+from events import codec, log_proofs, store
 from events.tables import from_micros, metadata, to_micros
 from projections import check, rebuild
 from projections.keyframes import EVERY
@@ -247,7 +247,7 @@ def test_the_frontier_is_that_of_all_events_and_its_root_that_of_pymerkle(
     engine = reading_engine(migrated)
     with engine.connect() as connection:
         for size in {0, 1, 499, 500, 501, len(bodies) - 1, len(bodies)} & {*range(len(bodies) + 1)}:
-            root = store.root_at(connection, organization_id, size)
+            root = log_proofs.root_at(connection, organization_id, size)
             assert root == independent.get_root(size)
     engine.dispose()
 

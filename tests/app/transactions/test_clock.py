@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.services import utc_now
 from app.transactions.clock import FASTEST, TOLERANCE, ForwardClock, Witness, believed, observe
-from events import store
+from events import log_head
 from events.tables import to_micros
 from tests.app import stored
 from tests.conftest import ASSISTANTS, make_organizations, serving
@@ -151,8 +151,8 @@ def test_after_the_clock_is_set_back_the_log_goes_on_and_says_so(tmp_path: Path)
         (1, timedelta(minutes=-59), False),
         (1, timedelta(minutes=-60), True),
         (0, timedelta(minutes=-60), False),  # it has not grown
-        (store.MOST_UNSIGNED - 1, timedelta(0), False),
-        (store.MOST_UNSIGNED, timedelta(0), True),
+        (log_head.MOST_UNSIGNED - 1, timedelta(0), False),
+        (log_head.MOST_UNSIGNED, timedelta(0), True),
         (1, timedelta(days=40), True),  # the clock was set back
         (0, timedelta(days=40), False),
     ],
@@ -170,6 +170,6 @@ def test_a_checkpoint_is_due_by_time_or_by_sequence(
     )
     engine = reading_engine(database)
     with engine.connect() as connection:
-        due = store.checkpoints_due(connection, _NOON, timedelta(hours=1))
+        due = log_head.checkpoints_due(connection, _NOON, timedelta(hours=1))
     engine.dispose()
     assert due == ([1] if is_due else [])

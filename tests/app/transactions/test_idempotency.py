@@ -20,7 +20,7 @@ from app.api import writes
 from app.main import create_app
 from app.services import utc_now
 from app.transactions import idempotency
-from events import store
+from events import log_head
 from events.tables import to_micros
 from tests.app import stored
 from tests.app.route_table import KEYS, OPERATIONS, Operation
@@ -571,7 +571,7 @@ def _write_lock(database: Path, organization: Organization) -> Iterator[None]:
     """Nobody else can write for the organization; whoever wants to waits."""
     engine = writing_engine(database)
     with engine.connect() as connection:
-        store.lock(connection, organization.id)
+        log_head.lock(connection, organization.id)
         yield
     engine.dispose()
 

@@ -20,9 +20,9 @@ from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import Vault, open_vault
 from events import store
 from events.assistant_key import AssistantKey
+from events.bodies.patch import read_create, read_patch
 from events.changed import AssistantSettingsChanged, Cause, State
 from events.errors import AssistantNotFound
-from events.patch import read_create, read_patch
 from events.pointers import Change
 from projections import current
 from tests.app import stored

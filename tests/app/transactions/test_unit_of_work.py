@@ -12,9 +12,9 @@ from app.storage.tables import sealed_secrets
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from events import store
+from events.bodies.patch import read_create, read_patch
 from events.changed import Cause, Versioned
-from events.decider import ChangeSettings, CreateAssistant
-from events.patch import read_create, read_patch
+from events.commands import ChangeSettings, CreateAssistant
 from tests.events.given import ACTOR, at
 from tests.events.log import ORGANIZATIONS, Desk, Log, opened, play, rows
 from tests.events.strategies import few

@@ -23,8 +23,8 @@ from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.write_queue import WriteQueue
 from app.vault.keys import open_vault
 from events.assistant_key import AssistantKey
-from events.errors import AssistantNotFound, Refusal
-from events.patch import read_create
+from events.bodies.patch import read_create
+from events.errors import AssistantNotFound, DomainError
 from events.tables import organizations, rows_of
 from tests.app import stored
 from tests.conftest import make_organizations
@@ -300,7 +300,7 @@ def test_after_a_failure_to_cache_the_next_write_reads(
 # -- work that is refused has recorded nothing
 
 
-class _Refused(Refusal):
+class _Refused(DomainError):
     """Work is refused."""
 
 
@@ -320,7 +320,7 @@ class _Trusting(write_queue._Waiting[Any]):  # noqa: SLF001  # the control
     def run(self, unit: UnitOfWork) -> None:
         try:
             self.outcome = self.work(unit)
-        except Refusal as refusal:
+        except DomainError as refusal:
             self.outcome = refusal
 
 

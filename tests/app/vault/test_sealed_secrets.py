@@ -14,7 +14,7 @@ from app.storage.tables import sealed_secrets
 from events import store
 from events.changed import AssistantCreated, AssistantSettingsChanged
 from events.pointers import MARK, Tree
-from events.secrets import places
+from events.secrets.references import places
 from tests.databases import contents
 from tests.events.log import ORGANIZATIONS, Desk, Log, opened, play
 from tests.events.strategies import few

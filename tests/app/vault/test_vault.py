@@ -27,11 +27,12 @@ from app.vault.keys import MasterKeyError, Vault, open_vault, read_master_keys
 from app.vault.sealing import SecretUnreadable, make_reference
 from app.vault.store import existing_secrets, unseal
 from events.assistant_key import AssistantKey
+from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
-from events.decider import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
-from events.patch import read_create, read_patch
+from events.commands import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
 from events.pointers import MARK
-from events.secrets import Plain, places
+from events.secrets.references import places
+from events.secrets.values import Plain
 from projections import check
 from tests.conftest import make_organizations
 from tests.databases import config_of, hold, query, writing_engine

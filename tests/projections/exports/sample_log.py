@@ -35,8 +35,8 @@ from events.changed import (
     SecretsRevealed,
     VersionLabelled,
 )
+from events.log_search import Stored
 from events.pointers import Change
-from events.store import Stored
 from projections.exports.format import Coverage
 from projections.exports.formats import FORMATS
 from tests.events.given import ACTOR, ASSISTANT, ORGANIZATION, at, secret

@@ -12,7 +12,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec import structs
 
-from events.store import Stored
+from events.log_search import Stored
 from tests.events.given import ORGANIZATION
 from tests.events.strategies import few, modest
 from tests.projections.exports.sample_log import (

@@ -13,8 +13,8 @@ from msgspec import UNSET, structs
 
 from events import codec
 from events.changed import SecretsRevealed
+from events.log_search import Stored
 from events.pointers import Change, Changes
-from events.store import Stored
 from projections.exports.csv import COLUMNS, csv_format
 from projections.exports.format import Coverage
 from projections.exports.formats import FORMATS

@@ -10,7 +10,7 @@ from hypothesis import given as for_all
 
 from events import codec
 from events.changed import LogEvent
-from events.store import Stored
+from events.log_search import Stored
 from projections.event_types import KINDS, event_type
 from projections.exports.filter import ExportFilter
 from projections.exports.formats import FORMATS, FormatName, find_format

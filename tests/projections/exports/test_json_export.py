@@ -4,7 +4,7 @@ import json
 
 from hypothesis import given as for_all
 
-from events.store import Stored
+from events.log_search import Stored
 from tests.events.strategies import few
 from tests.projections.exports.sample_log import LOG, LOGS, export
 

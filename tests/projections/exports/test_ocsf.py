@@ -11,7 +11,7 @@ from hypothesis import given as for_all
 from msgspec import structs
 from ocsf.v1_7_0.events import EntityManagement
 
-from events.store import Stored
+from events.log_search import Stored
 from tests.events.strategies import modest
 from tests.projections.exports.sample_log import EXAMPLES, LOG, LOGS, ORIGIN, lines, stored
 

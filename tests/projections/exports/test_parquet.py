@@ -15,7 +15,7 @@ from pyarrow import parquet as pq
 
 from events import codec, merkle
 from events.changed import SecretsRevealed
-from events.store import Stored
+from events.log_search import Stored
 from projections.exports import parquet_file
 from projections.exports.format import Coverage, Encoder
 from projections.exports.parquet import PARQUET

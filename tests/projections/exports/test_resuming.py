@@ -17,8 +17,8 @@ from msgspec import structs
 
 from events import codec, merkle
 from events.changed import AssistantSettingsChanged, Event
+from events.log_search import Stored
 from events.pointers import Change
-from events.store import Stored
 from projections.exports.format import Coverage, Encoder
 from projections.exports.formats import FORMATS
 from projections.exports.resuming import NotThisFormat, Resumption, start_over
