@@ -67,6 +67,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"databases: {config.getoption('--on')}"
 
 
+@pytest.hookimpl(trylast=True)  # after -m has taken the long forms out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept = [item for item in _cases(items, config.getoption("--cases")) if _belongs(item)]
     config.hook.pytest_deselected(items=[*set(items).difference(kept)])
@@ -215,7 +216,9 @@ def serving_process(
     environment |= variables(text_of(database)) | settings
     command = ["backstory", "serve", "--port", "0", "--database", text_of(database)]
     log = None if stderr is None else stderr.fileno()
-    with forked(command, ROOT, environment, preamble=preamble, stderr=log) as process:
+    with forked(
+        command, ROOT, environment, preamble=preamble, stderr=log, is_measured=True
+    ) as process:
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), "the server did not start"
         yield Server(url=url, database=database, waiting=waiting)

@@ -115,8 +115,14 @@ def started(
     with (folder / "log").open("a") as log:
         if "PYTHONPATH" not in settings:
             command = [COMMAND, *arguments]
+            measured = "serve" not in arguments  # what a server runs, those of tests/app measure
             with forked(
-                command, folder, variables, preamble=preamble, stderr=log.fileno()
+                command,
+                folder,
+                variables,
+                preamble=preamble,
+                stderr=log.fileno(),
+                is_measured=measured,
             ) as process:
                 yield process
             return
