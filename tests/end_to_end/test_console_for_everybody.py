@@ -89,21 +89,18 @@ def path_of(address: str, served: set[str]) -> str:
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_no_page_breaks_a_grave_rule_in_light_or_dark(window: Page, name: str) -> None:
+def test_no_page_breaks_a_grave_rule_in_light_or_dark_or_scrolls_sideways(
+    window: Page, name: str
+) -> None:
     open_page(window, name)
+    for width in _WIDTHS:  # of a phone, and of a wide screen
+        assert overflow(window, width) == []
     assert violations(window) == []
     window.emulate_media(color_scheme="dark")
     try:
         assert violations(window, "color-contrast") == []  # all else is as it was
     finally:
         window.emulate_media(color_scheme="light")
-
-
-@pytest.mark.parametrize("name", _NAMES)
-def test_no_page_scrolls_sideways_on_a_phone_or_a_wide_screen(window: Page, name: str) -> None:
-    open_page(window, name)
-    for width in _WIDTHS:
-        assert overflow(window, width) == []
 
 
 def test_control_what_breaks_a_rule_is_found(window: Page) -> None:

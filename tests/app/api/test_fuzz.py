@@ -41,7 +41,7 @@ _CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-_FEW, _MANY = 10, 1000
+_FEW, _MANY = 5, 1000
 # Why a request is refused that fits its description; all else, the description must say.
 _NOT_BY_ITS_FORM = {
     "beyond_log": "how long the log is",

@@ -582,7 +582,11 @@ def test_a_keys_events_are_found_by_type_and_id(searched: httpx.Client, event_ty
     assert check(searched, whole, {"event_type": event_type, "resource_id": "5"}) == 1
 
 
-def test_filters_together_find_exactly_what_all_of_them_say(searched: httpx.Client) -> None:
+@pytest.mark.parametrize("rounds", [80, pytest.param(1000, marks=pytest.mark.long)])
+def test_filters_together_find_exactly_what_all_of_them_say(
+    searched: httpx.Client, rounds: int
+) -> None:
+    """The long form: ``pytest -m long tests/app/audit/test_audit_log.py``."""
     whole = logs(searched)
     times = [entry["event_timestamp"] for entry in whole]
     resources = [
@@ -592,7 +596,7 @@ def test_filters_together_find_exactly_what_all_of_them_say(searched: httpx.Clie
     ]
     choose = random.Random(7)  # fixed, so that a failure comes again
     found = 0
-    for _ in range(300):
+    for _ in range(rounds):
         start, end = sorted(choose.sample(times, 2))
         of_one = choose.choice(whole)
         parts = [
@@ -607,7 +611,7 @@ def test_filters_together_find_exactly_what_all_of_them_say(searched: httpx.Clie
         query = {name: value for part in chosen for name, value in part.items()}
         query.pop("phi_only", None)
         found += bool(check(searched, whole, query))
-    assert found > 50  # the control: not all of them were empty
+    assert found > rounds / 6  # the control: not all of them were empty
 
 
 @pytest.mark.parametrize(
@@ -839,19 +843,19 @@ def test_a_deep_page_costs_as_many_statements_as_the_first(server: Server) -> No
     organization = server.organization()
     with server.client(organization.admin) as admin:
         path = f"{ASSISTANTS}/{admin.post(ASSISTANTS, json={'name': 'Deep'}).json()['id']}"
-        for number in range(250):
+        for number in range(60):
             admin.patch(path, json={"description": f"{number}"})
         urls = [f"{LOGS}?limit=5&event_type=assistant_settings_changed"]
         while link := _NEXT.fullmatch(admin.get(urls[-1]).headers.get("link", "")):
             urls.append(link[1])
-        assert len(urls) == 50
+        assert len(urls) == 12
 
         def cost(url: str) -> int:
             with stored.statements() as seen:
                 admin.get(url)
             return len([one for one in seen if f"({organization.id}," in one.bound])
 
-        assert {cost(url) for url in (urls[0], urls[25], urls[48])} == {cost(urls[0])}
+        assert {cost(url) for url in (urls[0], urls[5], urls[10])} == {cost(urls[0])}
         assert cost(urls[0]) > 0
 
 

@@ -461,13 +461,12 @@ def test_each_release_comes_to_todays_with_its_rows_and_its_guards(
     before = query(path, LOG)
     with pytest.MonkeyPatch.context() as patch:  # an older release had not today's views
         patch.setattr(rebuild, "rebuild", lambda *_: None)
-        for revision in REVISIONS[: REVISIONS.index(start) + 1]:
-            upgrade(path, revision)
-            assert query(path, LOG) == before
-            for forgery in FORGERIES:
-                if "hashes" not in forgery:  # the first release had none
-                    with pytest.raises(DatabaseError, match=IMMUTABLE):
-                        forge(path, forgery)
+        upgrade(path, start)
+        assert query(path, LOG) == before
+        for forgery in FORGERIES:
+            if "hashes" not in forgery:  # the first release had none
+                with pytest.raises(DatabaseError, match=IMMUTABLE):
+                    forge(path, forgery)
     bring_up(path)
     assert query(path, LOG) == before
     if start != REVISIONS[-1]:
