@@ -101,13 +101,12 @@ def _routes(app: Litestar, *, of_pages: bool) -> Iterator[HTTPRoute]:
             yield route
 
 
-def _pages() -> list[tuple[str, str]]:
-    routes = _routes(application(), of_pages=True)
+def _pages(app: Litestar) -> list[tuple[str, str]]:
+    routes = _routes(app, of_pages=True)
     return [(verb, r.path_format) for r in routes for verb in _VERBS if verb in r.methods]
 
 
-def _operations() -> list[Operation]:
-    app = application()
+def _operations(app: Litestar) -> list[Operation]:
     paths = app.openapi_schema.to_schema()["paths"]
     found = {}
     for route in _routes(app, of_pages=False):
@@ -132,5 +131,6 @@ def _operation(route: HTTPRoute, verb: str, described: dict[str, Any]) -> Operat
     )
 
 
-OPERATIONS = _operations()
-PAGES = _pages()  # verbs and paths of the console
+_APPLICATION = application()
+OPERATIONS = _operations(_APPLICATION)
+PAGES = _pages(_APPLICATION)  # verbs and paths of the console
