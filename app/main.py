@@ -24,7 +24,7 @@ from app.api import access, exception_handlers, methods
 from app.api.middleware import head, request_log
 from app.api.middleware.authentication import Authentication
 from app.api.middleware.cache_control import CacheControl
-from app.api.middleware.fast_path import Shortcut
+from app.api.middleware.fast_path import FastPath
 from app.api.openapi import document
 from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
@@ -95,11 +95,11 @@ def create_app(
     access.check_routes(routes)
     methods.check_routes(routes)
     authenticated = Authentication(
-        Shortcut(routes, lambda: routes.state.services.views),
+        FastPath(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,
         lambda: routes.state.services.refusals,
     )
-    return head.Heads(CacheControl(request_log.RequestLog(authenticated)))
+    return head.Head(CacheControl(request_log.RequestLog(authenticated)))
 
 
 def create_configured_app() -> ASGIApp:

@@ -1,7 +1,7 @@
-"""Who may use a route. It is data on the route, and it is checked before a request is read.
+"""The role that each route needs: declared on the route, checked before anything else is read.
 
-A request that fails here has shown its path, its method and its headers, nothing else: Litestar
-parses parameters later, and handlers read bodies later still.
+At this point only the path, the method and the headers are known. Litestar parses parameters
+later, and handlers read bodies later still.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ REVEALING: dict[str, Any] = {ROLE: Role.viewer, SCOPE: REVEAL}
 
 
 class RouteWithoutRole(Exception):
-    """A route that does not say who may use it is not served."""
+    """A route declares no role; the application does not start."""
 
 
 def check_routes(app: Litestar) -> None:
@@ -43,9 +43,9 @@ def check_routes(app: Litestar) -> None:
 
 
 async def before_request(request: Request[Any, Any, Any]) -> Response[None] | None:
-    """Let a request of the API through, or raise what stands against it.
+    """Raise unless the caller may use the route.
 
-    ``OPTIONS`` is answered here, and is public: it tells the methods of a path, as 405 does.
+    ``OPTIONS`` is answered here, and is public: it names the methods of a path, as 405 does.
     """
     scope = request.scope
     check_headers(scope)
@@ -59,42 +59,42 @@ async def before_request(request: Request[Any, Any, Any]) -> Response[None] | No
 
 
 def needed_role(scope: Scope) -> Role | None:
-    """The role that the route of a request needs; None where it is public."""
+    """The role that a route needs; None where it is public."""
     needed: Role | None = scope["route_handler"].opt[ROLE]
     return needed
 
 
 def principal(scope: Scope) -> Principal:
-    """Who calls; raises ``Unauthorized``, or what the database raised when it was asked."""
-    unknown: Exception | None = scope.get("principal_unknown")  # type: ignore[assignment]  # app.accounts.authenticator
+    """The caller; raises ``Unauthorized``, or the error of looking for the key."""
+    unknown: Exception | None = scope.get("principal_unknown")  # type: ignore[assignment]  # set by Authentication
     if unknown is not None:
         raise unknown
-    who: Principal | None = scope.get("principal")  # type: ignore[assignment]  # app.accounts.authenticator
-    if who is None:
+    found: Principal | None = scope.get("principal")  # type: ignore[assignment]  # as above
+    if found is None:
         raise Unauthorized
-    return who
+    return found
 
 
-def check_role(scope: Scope, who: Principal, needed: Role) -> None:
+def check_role(scope: Scope, principal: Principal, needed: Role) -> None:
     """Raise ``Forbidden`` or ``ScopeMissing`` for a key that may not use the route."""
-    if who.role < needed:
-        raise Forbidden(needed=needed.name, role=who.role.name)
-    given: str | None = scope["route_handler"].opt.get(SCOPE)
-    if given is not None and not who.may(given):
-        raise ScopeMissing(given)
+    if principal.role < needed:
+        raise Forbidden(needed=needed.name, role=principal.role.name)
+    permission: str | None = scope["route_handler"].opt.get(SCOPE)
+    if permission is not None and not principal.may(permission):
+        raise ScopeMissing(permission)
 
 
 def check_headers(scope: Scope) -> None:
-    """Raise the refusal of headers that say two things at once, on public routes too."""
+    """Raise the error of contradicting headers, on public routes too."""
     unknown = scope.get("principal_unknown")
     if isinstance(unknown, DomainError):
         raise unknown
 
 
 def check_length(scope: Scope) -> None:
-    """Raise ``RequestEntityTooLarge`` for a body that declares more than the route takes.
+    """Raise ``RequestEntityTooLarge`` for a declared length above the route's limit.
 
-    A body that declares no length is cut off by Litestar while it is read.
+    Litestar cuts off a body without a declared length while it is read.
     """
     for name, value in scope["headers"]:
         if name == b"content-length" and value.isdigit():

@@ -1,22 +1,20 @@
-"""What the API itself refuses, before and beside the subjects."""
+"""The errors that the API itself raises."""
 
 from __future__ import annotations
 
-from events.errors import (
-    DomainError,
-)
+from events.errors import DomainError
 
 
 class Unauthorized(DomainError):
-    """No key, or one that is unknown or revoked."""
+    """There is no key, or it is unknown or revoked."""
 
 
 class CredentialsRepeated(DomainError):
-    """The request has more than one ``Authorization`` header, so it names no one caller."""
+    """The request has more than one ``Authorization`` header."""
 
 
 class Forbidden(DomainError):
-    """The key is good, its role does not reach."""
+    """The key is valid, but its role is too low."""
 
     def __init__(self, *, needed: str, role: str) -> None:
         super().__init__(needed, role)
@@ -25,7 +23,7 @@ class Forbidden(DomainError):
 
 
 class ScopeMissing(DomainError):
-    """The key was made without a scope that this needs."""
+    """The key lacks a scope that the route needs."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(scope)
@@ -33,16 +31,16 @@ class ScopeMissing(DomainError):
 
 
 class UnsupportedMediaType(DomainError):
-    """The body is not declared as what this reads; ``told_in`` are headers of the answer."""
+    """The body has another media type; ``headers`` name the accepted ones in the answer."""
 
-    def __init__(self, *, accepted: str, told_in: tuple[str, ...]) -> None:
+    def __init__(self, *, accepted: str, headers: tuple[str, ...]) -> None:
         super().__init__(accepted)
         self.accepted = accepted
-        self.told_in = told_in
+        self.headers = headers
 
 
 class HeaderUnreadable(DomainError):
-    """A header chooses between answers, and cannot be read (RFC 7089, 4.5.3)."""
+    """A header that chooses the answer cannot be read (RFC 7089, 4.5.3)."""
 
     def __init__(self, name: str, rule: str) -> None:
         super().__init__(name, rule)
@@ -51,7 +49,7 @@ class HeaderUnreadable(DomainError):
 
 
 class PhoneNumberNotAssigned(DomainError):
-    """No assistant of the organization answers this number."""
+    """No assistant of the organization has this phone number."""
 
     def __init__(self, number: str) -> None:
         super().__init__(number)

@@ -12,16 +12,13 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api import methods
-from app.api.problems import RETRY_SECONDS, answer_refusal, problem
+from app.api.problems import RETRY_SECONDS, answer_error, problem
 from app.storage.database import Busy
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.keys import MasterKeyError
 from app.vault.sealing import SecretUnreadable
 from events.bodies.validation import describe
-from events.errors import (
-    DomainError,
-    FieldError,
-)
+from events.errors import DomainError, FieldError
 
 if TYPE_CHECKING:
     from litestar import Request
@@ -31,13 +28,13 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 
-def _on_refusal(_: Request[Any, Any, Any], refusal: DomainError) -> Response[bytes]:
-    return answer_refusal(refusal)
+def _on_domain_error(_: Request[Any, Any, Any], error: DomainError) -> Response[bytes]:
+    return answer_error(error)
 
 
 def _on_parameters(request: Request[Any, Any, Any], error: ValidationException) -> Response[bytes]:
-    said = error.extra if isinstance(error.extra, list) else []
-    errors = [_parameter_error(request, item) for item in said if isinstance(item, dict)]
+    items = error.extra if isinstance(error.extra, list) else []
+    errors = [_parameter_error(request, item) for item in items if isinstance(item, dict)]
     if missing := re.match(r"Missing required (\w+) parameter '(\w+)'", error.detail):
         errors.append(FieldError(loc=missing.groups(), msg="Field required", type="missing"))
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", errors)
@@ -53,8 +50,8 @@ def _on_http(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]
     status = HTTPStatus(error.status_code)
     code = re.sub(r"[^a-z]+", "-", status.phrase.lower()).strip("-")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
-    if (found := headers.get("allow")) is not None:
-        headers["allow"] = methods.allow(found.split(", "))
+    if (allowed := headers.get("allow")) is not None:
+        headers["allow"] = methods.allow(allowed.split(", "))
     return problem(status, code, status.phrase, headers)
 
 
@@ -105,7 +102,7 @@ def _on_failure(request: Request[Any, Any, Any], error: Exception) -> Response[b
 
 
 HANDLERS: ExceptionHandlersMap = {
-    DomainError: _on_refusal,
+    DomainError: _on_domain_error,
     ValidationException: _on_parameters,
     HTTPException: _on_http,
     Busy: _on_busy,

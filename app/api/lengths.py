@@ -1,4 +1,4 @@
-"""What ``Content-Length`` says."""
+"""Read ``Content-Length``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ ENDLESS = 10**_MOST_DIGITS
 
 
 def declared(value: bytes) -> int:
-    """The bytes that the digits say; ``ENDLESS`` for more than any body has.
+    """The declared number of bytes; ``ENDLESS`` for more digits than any body needs.
 
-    Python refuses to read thousands of digits, and a parser may take them.
+    Python refuses to convert thousands of digits, and HTTP parsers may accept them.
     """
     digits = value.strip().lstrip(b"0")
     return ENDLESS if len(digits) > _MOST_DIGITS else int(digits or b"0")

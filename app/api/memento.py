@@ -1,7 +1,7 @@
-"""What a past state says of itself and of its neighbours (RFC 7089).
+"""Past states over HTTP (RFC 7089): the header that asks for one, and those that describe it.
 
 An assistant's address is both the original and the timegate: it answers ``Accept-Datetime``. Each
-of its versions is a memento, at ``?version=7``; those at which it was deleted are none.
+version is a memento, at ``?version=7``, except those at which the assistant was deleted.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ def accept_datetime(request: Request[Any, Any, Any]) -> datetime | None:
     return moment.replace(microsecond=999_999)
 
 
-def headers(address: str, version: int, moment: datetime, around: Neighbours) -> dict[str, str]:
+def headers(address: str, version: int, moment: datetime, neighbours: Neighbours) -> dict[str, str]:
     """The headers of the memento of a version at an address."""
     named = {
-        "first": around.first,
-        "prev": around.previous,
-        "": (version, moment),  # this one
-        "next": around.next,
-        "last": around.last,
+        "first": neighbours.first,
+        "prev": neighbours.previous,
+        "": (version, moment),  # itself
+        "next": neighbours.next,
+        "last": neighbours.last,
     }
-    moments = dict(sorted(one for one in named.values() if one is not None))
+    moments = dict(sorted(point for point in named.values() if point is not None))
     links = [
         _link(
             _memento(address, number),
-            [*(rel for rel, one in named.items() if rel and one and one[0] == number), "memento"],
+            [*(rel for rel, at in named.items() if rel and at and at[0] == number), "memento"],
             at,
         )
         for number, at in moments.items()
@@ -76,9 +76,9 @@ def headers(address: str, version: int, moment: datetime, around: Neighbours) ->
 
 
 def of_list(address: str, query: Iterable[tuple[str, str]], moment: datetime) -> dict[str, str]:
-    """The headers of a list as of a moment; ``query`` is what was asked for with it."""
-    # In one order: the framework reads a query into none that stays.
-    chosen = sorted((one for one in query if one[0] != _AS_OF), key=lambda one: one[0])
+    """The headers of a list as of a moment; ``query`` is the query of the request."""
+    # Sorted, because the framework keeps no order.
+    chosen = sorted((item for item in query if item[0] != _AS_OF), key=lambda item: item[0])
     original = _with_query(address, chosen)
     then = _with_query(address, [*chosen, (_AS_OF, moment.isoformat())])
     links = (_link(original, ["original", "timegate"]), _link(then, ["memento"], moment))
@@ -94,7 +94,7 @@ def _with_query(address: str, query: list[tuple[str, str]]) -> str:
 
 
 def http_date(moment: datetime) -> str:
-    """A moment as HTTP has it."""
+    """A moment as an HTTP date."""
     return f"{moment:%a, %d %b %Y %H:%M:%S} GMT"
 
 

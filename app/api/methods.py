@@ -1,6 +1,6 @@
 """The methods that every path has beside its own: HEAD wherever GET is, and OPTIONS.
 
-``Allow`` is made in this one place, of all that a path answers, for OPTIONS and for 405.
+The header ``Allow`` is made here alone, for OPTIONS and for 405.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
     from litestar import Litestar, Request
 
-ACCEPT_PATCH = "accept_patch"  # what a route with PATCH declares in its ``opt``: media types
+ACCEPT_PATCH = "accept_patch"  # the media types that a route with PATCH declares in its ``opt``
 IS_HEAD = "is_head"  # in a request's scope
 
 
 class PatchWithoutTypes(Exception):
-    """A route with PATCH that does not say which media types it reads is not served."""
+    """A route with PATCH declares no media types; the application does not start."""
 
 
 def is_head(scope: Any) -> bool:
-    """Whether only the headers of a GET are asked for: what it would do is then not done."""
+    """Whether the request is HEAD, answered as GET: side effects of the GET are left out."""
     return bool(scope.get(IS_HEAD))
 
 
-def asked(scope: Any) -> str:
+def sent_method(scope: Any) -> str:
     """The method as the client sent it."""
     method: str = HttpMethod.HEAD if is_head(scope) else scope["method"]
     return method
@@ -46,12 +46,12 @@ def allow(methods: Iterable[str]) -> str:
 def options(request: Request[Any, Any, Any]) -> Response[None] | None:
     """The answer to OPTIONS, for any caller; None for another method.
 
-    It takes the place of the framework's own, which knows the first handler of a path alone.
+    It replaces the framework's answer, which knows only the first handler of a path.
     """
     if request.scope["method"] != HttpMethod.OPTIONS:
         return None
     template: str = request.scope["path_template"]
-    (route,) = (one for one in _routes(request.app) if one.path_format == template)
+    (route,) = (route for route in _routes(request.app) if route.path_format == template)
     headers = {"allow": allow(route.methods)}
     if (accepted := _accept_patch(route)) is not None:
         headers["accept-patch"] = accepted
@@ -59,7 +59,7 @@ def options(request: Request[Any, Any, Any]) -> Response[None] | None:
 
 
 def check_routes(app: Litestar) -> None:
-    """Raise ``PatchWithoutTypes`` unless every route with PATCH says what it reads."""
+    """Raise ``PatchWithoutTypes`` unless every route with PATCH declares its media types."""
     for route in _routes(app):
         if "PATCH" in route.methods and _accept_patch(route) is None:
             raise PatchWithoutTypes(route.path)

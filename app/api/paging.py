@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, opaque to those who send it back, and the link to the next one."""
+"""Cursors: the end of a page, opaque to clients, and the link to the next page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LARGEST = 2**53
 
 def next_link(request: Request[Any, Any, Any], position: int) -> str:
     """The value of a ``Link`` header: the same request, from after a position on."""
-    left_out = ("cursor", "offset")  # a cursor says by itself where to go on
+    left_out = ("cursor", "offset")  # the cursor replaces both
     query = [item for item in request.query_params.items() if item[0] not in left_out]
     text = urlencode([*query, ("cursor", _write_cursor(position))])
     return f'<{path_of(request)}?{text}>; rel="next"'

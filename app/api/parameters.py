@@ -13,7 +13,7 @@ from app.storage.tables import MAX_ID
 from events import pointers
 from events.bodies.reasons import REASON
 from events.bodies.validation import describe
-from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location
+from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location, VersionNotFound
 from events.limits import MAX_REASON
 from events.pointers import POINTER
 from events.setting_types import VERSION_NAME
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _INTEGER = re.compile(r"-?[0-9]+")
 _LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
 _LONGEST_SEQUENCE = 18  # digits
+MAX_VERSION = 2**53
 IN_QUERY: Location = ("query", REASON)  # where a request without a body for it gives its reason
 
 # Read as text, and without bounds: beyond them an id is missing, as others are.
@@ -65,6 +66,7 @@ PATH = QueryParameter(
     pattern=POINTER,
     max_length=1000,
 )
+INCLUDE_DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
 DESCRIPTION = QueryParameter(
     description="Why: the reason that the history shows.", max_length=MAX_REASON
@@ -85,6 +87,14 @@ def known_id(text: str) -> int:
     if not 0 < assistant_id <= MAX_ID:
         raise AssistantNotFound(assistant_id)
     return assistant_id
+
+
+def known_version(assistant_id: str, version_id: str) -> int:
+    """A version that can exist; raises ``VersionNotFound`` for another number."""
+    version = number(version_id, "version_id")
+    if not 0 < version < MAX_VERSION:
+        raise VersionNotFound(known_id(assistant_id), version)
+    return version
 
 
 def pointer(path: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""What a change would do, as a dry run answers it."""
+"""The plan of a change, as a dry run answers it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 
 class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A value that today's rules refuse; ``nearest`` is one that they do not, if one is near."""
+    """A value that the current rules refuse; ``nearest`` is the closest that they accept."""
 
     path: str
     type: str
@@ -26,16 +26,16 @@ class NotAcceptedPath(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RefusedRule(Struct, frozen=True, kw_only=True):
-    """A rule of the organization's policy that stands against a change."""
+    """A rule of the organization's policy that the change violates."""
 
     rule: str
     paths: list[str] = field(default_factory=list)
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What a change would do: nothing was recorded. Apply it with ``If-Match: <etag>``.
+    """What a change would do; nothing was recorded. Apply it with ``If-Match: <etag>``.
 
-    ``changes`` are those of the event that would be recorded, as the history would show them.
+    ``changes`` are those of the event that would be recorded.
     """
 
     dry_run: bool
@@ -55,7 +55,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 def plan(outcome: Outcome) -> Plan:
-    """What would come of a wish."""
+    """The plan of an outcome."""
     changes = changes_of(outcome.event)
     erased_version = outcome.state.erased_version
     return Plan(
@@ -71,12 +71,12 @@ def plan(outcome: Outcome) -> Plan:
         conflicts=list(outcome.conflicts),
         not_accepted=[
             NotAcceptedPath(
-                path=one.path,
-                type=one.error.type,
-                msg=one.error.msg,
-                nearest=mask(one.nearest, erased_version),
+                path=value.path,
+                type=value.error.type,
+                msg=value.error.msg,
+                nearest=mask(value.nearest, erased_version),
             )
-            for one in outcome.not_accepted
+            for value in outcome.not_accepted
         ],
         secrets_kept=list(outcome.secrets_kept),
         refused=[] if outcome.violation is None else [RefusedRule(**rule_of(outcome.violation))],

@@ -1,4 +1,4 @@
-"""Refusals and failures as answers. Status codes and their words stand here alone.
+"""Domain errors as answers. Their status codes and messages are here alone.
 
 Every error body is an object with ``detail`` and the members of RFC 9457 beside it. For 422,
 ``detail`` is the list that FastAPI's clients know: ``[{loc, msg, type}]``.
@@ -23,6 +23,7 @@ from app.api.errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
+from app.api.media_types import JSON, PROBLEM
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
 from app.assistants.preconditions import StaleTag, etag
 from app.assistants.requests import (
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-_PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = "1"
 _LONGEST_NAME = 100
 
@@ -73,7 +73,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Response[bytes]:
-    """An error's answer; ``members`` say more of it."""
+    """The answer of an error; ``members`` are added to its body."""
     body = Problem(
         type=f"urn:backstory:problem:{code}",
         title=status.phrase,
@@ -83,226 +83,226 @@ def problem(
     return Response(
         msgspec.json.encode(msgspec.structs.asdict(body) | members),
         status_code=status,
-        media_type=_PROBLEM_JSON if isinstance(detail, str) else "application/json",
+        media_type=PROBLEM if isinstance(detail, str) else JSON,
         headers=headers,
     )
 
 
 @singledispatch
-def answer_refusal(refusal: DomainError) -> Response[bytes]:
-    """Answer a refusal; each kind of it has its function below."""
-    raise refusal
+def answer_error(error: DomainError) -> Response[bytes]:
+    """The answer of a domain error; each class has its function below."""
+    raise error
 
 
-@answer_refusal.register
-def _(refusal: AssistantNotFound) -> Response[bytes]:
-    text = f"Assistant with ID {refusal.assistant_id} not found in your organization"
+@answer_error.register
+def _(error: AssistantNotFound) -> Response[bytes]:
+    text = f"Assistant with ID {error.assistant_id} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "assistant-not-found", text)
 
 
-@answer_refusal.register
-def _(refusal: VersionNotFound) -> Response[bytes]:
-    history = f"the settings history of assistant {refusal.assistant_id}"
-    text = f"Version {str(refusal.version)[:_LONGEST_NAME]} not found in {history}"
+@answer_error.register
+def _(error: VersionNotFound) -> Response[bytes]:
+    history = f"the settings history of assistant {error.assistant_id}"
+    text = f"Version {str(error.version)[:_LONGEST_NAME]} not found in {history}"
     return problem(HTTPStatus.NOT_FOUND, "version-not-found", text)
 
 
-@answer_refusal.register
-def _(refusal: NotDeleted) -> Response[bytes]:
-    text = f"Assistant with ID {refusal.assistant_id} is not deleted: there is nothing to restore"
+@answer_error.register
+def _(error: NotDeleted) -> Response[bytes]:
+    text = f"Assistant with ID {error.assistant_id} is not deleted: there is nothing to restore"
     return problem(HTTPStatus.CONFLICT, "not-deleted", text)
 
 
-@answer_refusal.register
-def _(refusal: PreconditionFailed) -> Response[bytes]:
-    now = refusal.version
+@answer_error.register
+def _(error: PreconditionFailed) -> Response[bytes]:
+    now = error.version
     text = (
         f"If-Match is not the tag of this assistant as it is now (version {now})."
         f' Send the ETag of a current read, or "{now}".'
-        if refusal.is_unknown
-        else f"The assistant is at version {now} by now; nothing was changed"
+        if error.is_unknown
+        else f"The assistant is now at version {now}; nothing was changed"
     )
     return problem(
         HTTPStatus.PRECONDITION_FAILED,
         "precondition-failed",
         text,
-        {"etag": etag(refusal.tag)},
-        version=refusal.version,
-        changed_since=refusal.changes,
+        {"etag": etag(error.tag)},
+        version=error.version,
+        changed_since=error.changes,
     )
 
 
-@answer_refusal.register
-def _(refusal: StaleTag) -> Response[bytes]:
+@answer_error.register
+def _(error: StaleTag) -> Response[bytes]:
     text = "It is not as it was when it was read or planned; nothing was changed"
-    headers = {"etag": etag(refusal.tag)}
+    headers = {"etag": etag(error.tag)}
     return problem(HTTPStatus.PRECONDITION_FAILED, "precondition-failed", text, headers)
 
 
-@answer_refusal.register
-def _(refusal: PreconditionRequired) -> Response[bytes]:
+@answer_error.register
+def _(error: PreconditionRequired) -> Response[bytes]:
     text = "The organization's policy wants If-Match or base_version on every change"
     status = HTTPStatus.PRECONDITION_REQUIRED
-    return problem(status, "precondition-required", text, rule=refusal.rule)
+    return problem(status, "precondition-required", text, rule=error.rule)
 
 
-@answer_refusal.register
-def _(refusal: ChangesConflict) -> Response[bytes]:
+@answer_error.register
+def _(error: ChangesConflict) -> Response[bytes]:
     text = (
-        f"{refusal.count} of the paths were changed by others since; nothing was changed."
-        " Read 'conflicts', or say with on_conflict which side wins"
+        f"{error.count} of the paths were changed by others since; nothing was changed."
+        " Read 'conflicts', or choose a side with on_conflict"
     )
     return problem(
         HTTPStatus.CONFLICT,
         "conflict",
         text,
-        {"etag": etag(refusal.tag)},
-        version=refusal.version,
-        conflicts=refusal.conflicts,
+        {"etag": etag(error.tag)},
+        version=error.version,
+        conflicts=error.conflicts,
     )
 
 
-@answer_refusal.register
-def _(refusal: PatchTestFailed) -> Response[bytes]:
-    text = f"Operation {refusal.position} tests {refusal.path}, which holds another value"
-    return problem(HTTPStatus.CONFLICT, "test-failed", text, position=refusal.position)
+@answer_error.register
+def _(error: PatchTestFailed) -> Response[bytes]:
+    text = f"Operation {error.position} tests {error.path}, which holds another value"
+    return problem(HTTPStatus.CONFLICT, "test-failed", text, position=error.position)
 
 
-@answer_refusal.register
-def _(refusal: NotUndoable) -> Response[bytes]:
-    rule = f"Version {refusal.version} is {refusal.kind}: only changes of settings are undone"
-    error = FieldError(loc=("body", "version"), msg=rule, type="not_undoable")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-undoable", [error])
+@answer_error.register
+def _(error: NotUndoable) -> Response[bytes]:
+    rule = f"Version {error.version} is {error.kind}: only changes of settings are undone"
+    field = FieldError(loc=("body", "version"), msg=rule, type="not_undoable")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "not-undoable", [field])
 
 
-@answer_refusal.register
-def _(refusal: LabelTaken) -> Response[bytes]:
-    text = f"Version {refusal.version} has the label {refusal.label!r}; take it from there first"
-    return problem(HTTPStatus.CONFLICT, "label-taken", text, version=refusal.version)
+@answer_error.register
+def _(error: LabelTaken) -> Response[bytes]:
+    text = f"Version {error.version} has the label {error.label!r}; take it from there first"
+    return problem(HTTPStatus.CONFLICT, "label-taken", text, version=error.version)
 
 
-@answer_refusal.register
-def _(refusal: PathProtected) -> Response[bytes]:
-    text = f"Only admins may change {', '.join(refusal.paths)}"
+@answer_error.register
+def _(error: PathProtected) -> Response[bytes]:
+    text = f"Only admins may change {', '.join(error.paths)}"
     status = HTTPStatus.FORBIDDEN
-    return problem(status, "path-protected", text, rule=refusal.rule, paths=refusal.paths)
+    return problem(status, "path-protected", text, rule=error.rule, paths=error.paths)
 
 
-@answer_refusal.register
-def _(refusal: ReasonRequired) -> Response[bytes]:
-    at = f" of {', '.join(refusal.paths)}" if refusal.paths else ""
+@answer_error.register
+def _(error: ReasonRequired) -> Response[bytes]:
+    at = f" of {', '.join(error.paths)}" if error.paths else ""
     rule = f"The organization's policy wants a reason for every change{at}"
-    error = FieldError(loc=refusal.loc, msg=rule, type=refusal.rule)
+    field = FieldError(loc=error.loc, msg=rule, type=error.rule)
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    return problem(status, "reason-required", [error], rule=refusal.rule, paths=refusal.paths)
+    return problem(status, "reason-required", [field], rule=error.rule, paths=error.paths)
 
 
-@answer_refusal.register
+@answer_error.register
 def _(_: IdempotencyKeyReused) -> Response[bytes]:
     rule = "This key was used for another request; a new request needs a new key"
-    error = FieldError(loc=("header", "Idempotency-Key"), msg=rule, type="idempotency_key_reused")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", [error])
+    field = FieldError(loc=("header", "Idempotency-Key"), msg=rule, type="idempotency_key_reused")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency-key-reused", [field])
 
 
-@answer_refusal.register
+@answer_error.register
 def _(_: RequestRunning) -> Response[bytes]:
     text = "The request with this key is being carried out; ask again for its answer"
     headers = {"retry-after": RETRY_SECONDS}
     return problem(HTTPStatus.CONFLICT, "request-running", text, headers)
 
 
-@answer_refusal.register
-def _(refusal: ChangeSetNotFound) -> Response[bytes]:
-    text = f"Change set with ID {refusal.change_set_id} not found in your organization"
+@answer_error.register
+def _(error: ChangeSetNotFound) -> Response[bytes]:
+    text = f"Change set with ID {error.change_set_id} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "change-set-not-found", text)
 
 
-@answer_refusal.register
-def _(refusal: RefusedFor) -> Response[bytes]:
-    """One assistant of several stands in the way of all."""
-    response = answer_refusal(refusal.refusal)
-    body = msgspec.json.decode(response.content) | {"assistant_id": refusal.assistant_id}
+@answer_error.register
+def _(error: RefusedFor) -> Response[bytes]:
+    """The error of one assistant, which stops the whole set."""
+    response = answer_error(error.refusal)
+    body = msgspec.json.decode(response.content) | {"assistant_id": error.assistant_id}
     response.content = msgspec.json.encode(body)
     return response
 
 
-@answer_refusal.register
-def _(refusal: KeyNotFound) -> Response[bytes]:
-    text = f"API key with ID {refusal.key_id} not found in your organization"
+@answer_error.register
+def _(error: KeyNotFound) -> Response[bytes]:
+    text = f"API key with ID {error.key_id} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "key-not-found", text)
 
 
-@answer_refusal.register
-def _(refusal: PhoneNumberNotAssigned) -> Response[bytes]:
-    text = f"Assistant assigned to phone number {refusal.number} not found in your organization"
+@answer_error.register
+def _(error: PhoneNumberNotAssigned) -> Response[bytes]:
+    text = f"Assistant assigned to phone number {error.number} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "phone-number-not-assigned", text)
 
 
-@answer_refusal.register
-def _(refusal: InvalidSettings) -> Response[bytes]:
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", refusal.errors)
+@answer_error.register
+def _(error: InvalidSettings) -> Response[bytes]:
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", error.errors)
 
 
-@answer_refusal.register
-def _(refusal: BeyondLog) -> Response[bytes]:
-    rule = f"Input should be from {refusal.least} to {refusal.most}: the log has no other"
-    error = FieldError(loc=("query", refusal.name), msg=rule, type="beyond_log")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "beyond-log", [error])
+@answer_error.register
+def _(error: BeyondLog) -> Response[bytes]:
+    rule = f"Input should be from {error.least} to {error.most}: the log has no other"
+    field = FieldError(loc=("query", error.name), msg=rule, type="beyond_log")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "beyond-log", [field])
 
 
-@answer_refusal.register
-def _(refusal: MalformedJSON) -> Response[bytes]:
-    error = FieldError(loc=("body", refusal.position), msg=refusal.rule, type="json_invalid")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-json", [error])
+@answer_error.register
+def _(error: MalformedJSON) -> Response[bytes]:
+    field = FieldError(loc=("body", error.position), msg=error.rule, type="json_invalid")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-json", [field])
 
 
-@answer_refusal.register
-def _(refusal: NoSecret) -> Response[bytes]:
-    loc = ("body", "paths", refusal.position)
-    error = FieldError(loc=loc, msg="There is no secret at this path", type="no_secret")
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-secret", [error])
+@answer_error.register
+def _(error: NoSecret) -> Response[bytes]:
+    loc = ("body", "paths", error.position)
+    field = FieldError(loc=loc, msg="There is no secret at this path", type="no_secret")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-secret", [field])
 
 
-@answer_refusal.register
-def _(refusal: SecretsGone) -> Response[bytes]:
-    text = f"Destroyed, and gone for good: {', '.join(refusal.paths)}"
+@answer_error.register
+def _(error: SecretsGone) -> Response[bytes]:
+    text = f"Destroyed, and gone for good: {', '.join(error.paths)}"
     return problem(HTTPStatus.GONE, "secrets-gone", text)
 
 
-@answer_refusal.register
+@answer_error.register
 def _(_: Unauthorized) -> Response[bytes]:
     text = "Authentication required. Provide a valid API key or login session."
     headers = {"www-authenticate": "Bearer"}
     return problem(HTTPStatus.UNAUTHORIZED, "unauthorized", text, headers)
 
 
-@answer_refusal.register
+@answer_error.register
 def _(_: CredentialsRepeated) -> Response[bytes]:
     text = "The request has more than one Authorization header. Send exactly one"
     return problem(HTTPStatus.BAD_REQUEST, "credentials-repeated", text)
 
 
-@answer_refusal.register
-def _(refusal: Forbidden) -> Response[bytes]:
-    text = f"This needs the role {refusal.needed}; the API key has the role {refusal.role}"
+@answer_error.register
+def _(error: Forbidden) -> Response[bytes]:
+    text = f"This needs the role {error.needed}; the API key has the role {error.role}"
     return problem(HTTPStatus.FORBIDDEN, "forbidden", text)
 
 
-@answer_refusal.register
-def _(refusal: ScopeMissing) -> Response[bytes]:
-    text = f"This needs an API key that was made with the scope {refusal.scope}"
+@answer_error.register
+def _(error: ScopeMissing) -> Response[bytes]:
+    text = f"This needs an API key that was made with the scope {error.scope}"
     return problem(HTTPStatus.FORBIDDEN, "scope-missing", text)
 
 
-@answer_refusal.register
-def _(refusal: UnsupportedMediaType) -> Response[bytes]:
-    text = f"The body must be sent as {refusal.accepted}, in UTF-8"
-    headers = dict.fromkeys(refusal.told_in, refusal.accepted)
+@answer_error.register
+def _(error: UnsupportedMediaType) -> Response[bytes]:
+    text = f"The body must be sent as {error.accepted}, in UTF-8"
+    headers = dict.fromkeys(error.headers, error.accepted)
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return problem(status, "unsupported-media-type", text, headers)
 
 
-@answer_refusal.register
-def _(refusal: HeaderUnreadable) -> Response[bytes]:
-    text = f"{refusal.name}: {refusal.rule}"
+@answer_error.register
+def _(error: HeaderUnreadable) -> Response[bytes]:
+    text = f"{error.name}: {error.rule}"
     return problem(HTTPStatus.BAD_REQUEST, "header-unreadable", text)

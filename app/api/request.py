@@ -1,4 +1,4 @@
-"""The request as routes see it: who calls, under which conditions, with which body."""
+"""The request as routes see it: its caller, conditions, preferences and body."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ApiRequest(Request[Any, Any, Any]):
 
     @property
     def principal(self) -> Principal:
-        """Who calls. ``app.api.access`` has asked for the route's role before."""
+        """The caller; ``app.api.access`` has already checked the route's role."""
         return access.principal(self.scope)
 
     def require(self, role: Role) -> None:
@@ -60,19 +60,19 @@ class ApiRequest(Request[Any, Any, Any]):
         access.check_role(self.scope, self.principal, role)
 
     def caller(self) -> Caller:
-        """Who calls, as events name them; raises ``InvalidSettings`` for a bad idempotency key."""
+        """The caller as events name it; raises ``InvalidSettings`` for a bad idempotency key."""
         principal = self.principal
         return Caller(
             organization_id=principal.organization_id,
             actor=principal.actor,
             is_admin=principal.role >= Role.admin,
             may_reveal=principal.may(REVEAL),
-            request_id=self.scope["request_id"],  # type: ignore[typeddict-item]  # the request log's
+            request_id=self.scope["request_id"],  # type: ignore[typeddict-item]  # set by RequestLog
             idempotency_key=self._idempotency_key(),
         )
 
     def _idempotency_key(self) -> str | None:
-        """The key of a request that must not be carried out twice; a quoted one is the same."""
+        """The key, with or without quotes."""
         lines = self.headers.getall("idempotency-key", [])
         if not lines:
             return None
@@ -147,7 +147,7 @@ class ApiRequest(Request[Any, Any, Any]):
         charset = parameters.strip().lower().removeprefix("charset=").strip('"')
         if kind.strip().lower() not in accepted or charset not in ("", "utf-8"):
             headers = ("accept", "accept-patch") if self.method == "PATCH" else ("accept",)
-            raise UnsupportedMediaType(accepted=", ".join(accepted), told_in=headers)
+            raise UnsupportedMediaType(accepted=", ".join(accepted), headers=headers)
         return kind.strip().lower()
 
     async def read_json(self, *, optional: bool = False) -> Any:
@@ -162,7 +162,7 @@ class ApiRequest(Request[Any, Any, Any]):
         return parsing.parse(body)
 
     async def body_as(self, kind: type[T], *, optional: bool = False, strict: bool = False) -> T:
-        """The body as its Struct; where ``optional``, an absent one and null are an empty object.
+        """The body as a Struct; where ``optional``, an absent body and null are an empty object.
 
         Raises as ``read_json`` does, and ``InvalidSettings`` with an error for each member.
         ``strict`` takes no text for a number or a boolean.

@@ -1,4 +1,4 @@
-"""How assistants, and what came or would come of a wish, are answered."""
+"""The answers about assistants: as they are, as they were, and after a change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Merge(Struct, frozen=True, kw_only=True):
-    """What came between the version that the author had read and the current one."""
+    """The changes between the version that the author had read and the current one."""
 
     base_version: int
     came_between: list[ChangeSummary]
@@ -41,7 +41,7 @@ class Merge(Struct, frozen=True, kw_only=True):
 
 
 class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
-    """An assistant after a change; beside it, what is to be said of the change."""
+    """An assistant after a change, with warnings and the merge."""
 
     warnings: list[Warned] | UnsetType = UNSET
     merge: Merge | UnsetType = UNSET
@@ -49,7 +49,7 @@ class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
 
 
 class APIResponse(Struct, frozen=True, kw_only=True):
-    """A done deed without an object to show."""
+    """A success message without an object."""
 
     success: bool
     message: str
@@ -58,7 +58,7 @@ class APIResponse(Struct, frozen=True, kw_only=True):
 
 ETAG = (
     f"The version and a digest, a strong validator: `{PLAN['etag']}`. It fits this representation"
-    " of this assistant alone; the version alone is the member `version`."
+    " of this assistant alone. The version alone is the member `version`."
 )
 _HEADERS = {
     "ETag": ETAG,
@@ -71,43 +71,43 @@ WRITE_ERRORS = (404, 409, 412, 422, 428)
 
 
 def encode(assistant: Assistant, **members: Any) -> bytes:
-    """An assistant as it is answered."""
+    """An assistant as JSON."""
     return representation.encode(
         assistant.organization_id, assistant.id, assistant.state, **members
     )
 
 
 def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
-    """An assistant as it is to a reader, or 304 to one who has it."""
+    """The answer of an assistant as it is."""
     headers = None if age is None else {"age": str(age)}
     return respond(view.body, view.tag, condition, headers)
 
 
 def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
-    """A done deed without an object to show."""
+    """A success message without an object."""
     body = msgspec.json.encode(APIResponse(success=True, message=message))
     return Response(body, status_code=200, media_type=JSON, headers=headers)
 
 
 def past(
-    found: tuple[Assistant, Neighbours], condition: Condition, address: str, asked: str
+    version: tuple[Assistant, Neighbours], condition: Condition, address: str, query: str
 ) -> Response[bytes]:
-    """An assistant as it was: a memento (RFC 7089) of the one at an address."""
-    assistant, around = found
+    """The answer of an assistant as it was: a memento (RFC 7089) of the one at an address."""
+    assistant, neighbours = version
     state = assistant.state
     if state.updated_at is None:
         raise TypeError("a version has a moment")
-    headers = memento.headers(address, state.version, state.updated_at, around)
-    then = representation.of(assistant.organization_id, assistant.id, state, asked)
+    headers = memento.headers(address, state.version, state.updated_at, neighbours)
+    then = representation.of(assistant.organization_id, assistant.id, state, query)
     return respond(then.body, then.tag, condition, headers)
 
 
 def render_outcome(
     preferences: Preferences, *, status: int = 200, counts_secrets: bool = False
 ) -> Callable[[Outcome], Response[bytes]]:
-    """How the outcome of a change is answered: as the assistant, or a dry run's as its plan.
+    """Renders the outcome of a change as the assistant, that of a dry run as its plan.
 
-    ``counts_secrets`` says in a header how many secrets are not as they were then.
+    ``counts_secrets`` adds the number of secrets that differ from their values then.
     """
 
     def render(outcome: Outcome) -> Response[bytes]:
@@ -138,13 +138,13 @@ def _changed(
 
 
 def _beside(outcome: Outcome) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     if outcome.warnings:
-        said["warnings"] = outcome.warnings
+        members["warnings"] = outcome.warnings
     if outcome.base_version is not None:
-        said["merge"] = Merge(
+        members["merge"] = Merge(
             base_version=outcome.base_version,
             came_between=list(outcome.came_between),
             conflicts=list(outcome.conflicts),
         )
-    return said
+    return members

@@ -1,4 +1,4 @@
-"""Answers that are made while they are sent: compressed if the client takes it, with trailers."""
+"""Streamed answers: compressed where the client accepts it, with trailers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Coding = Literal["zstd", "gzip", "identity"]
 EXTENSION = "http.response.trailers"
 _WEIGHT = re.compile(r"q=([01](?:\.\d{0,3})?)")
-_GZIP = 31  # zlib's word for gzip's frame, whose time stays 0: equal bytes give equal bytes
+_GZIP = 31  # zlib's number for the gzip format; its time stays 0, so equal input gives equal output
 
 
 def negotiate(accepted: str) -> Coding:
@@ -30,12 +30,12 @@ def negotiate(accepted: str) -> Coding:
 
 def _weight(element: str) -> tuple[str, float]:
     name, _, parameter = element.partition(";")
-    found = _WEIGHT.fullmatch(parameter.replace(" ", ""))
-    return name.strip(), float(found[1]) if found else 1.0
+    weight = _WEIGHT.fullmatch(parameter.replace(" ", ""))
+    return name.strip(), float(weight[1]) if weight else 1.0
 
 
 async def compressed(chunks: AsyncIterator[bytes], coding: Coding) -> AsyncIterator[bytes]:
-    """Chunks under a coding. Each can be read when it arrives, also if no other follows."""
+    """Chunks in a coding; a client can decode each as it arrives."""
     if coding == "identity":
         async for chunk in chunks:
             yield chunk
@@ -60,7 +60,7 @@ def _zstd() -> tuple[Callable[[bytes], bytes], Callable[[], bytes]]:
 class TrailingStream(ASGIStreamingResponse):
     """A stream that ends with header fields where the server can send them.
 
-    A stream that fails ends without its last chunk, so that nobody takes it for whole.
+    A stream that fails ends without its last chunk, so that clients see that it is incomplete.
     """
 
     __slots__ = ("trailers",)

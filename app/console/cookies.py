@@ -11,7 +11,7 @@ from litestar.datastructures import Cookie
 
 from app.accounts.principals import Principal, RejectedKey
 from app.accounts.sessions import LIFETIME, Session
-from app.api.middleware.authentication import attempt
+from app.api.middleware.authentication import failed_login
 from app.api.request import ApiRequest
 from events.errors import DomainError
 
@@ -96,7 +96,7 @@ async def principal_of(request: ApiRequest, key: str) -> Principal | None:
     """The principal of an API key; None for a rejected key, which is logged as the API logs it."""
     owner = await request.services.authenticator.principal(key)
     if isinstance(owner, RejectedKey):
-        request.services.refusals.note(attempt(request.scope, key, owner))
+        request.services.refusals.note(failed_login(request.scope, key, owner))
         return None
     return owner
 

@@ -1,4 +1,4 @@
-"""Authentication: an ASGI middleware, because a guard for each route costs half the throughput."""
+"""Authentication as an ASGI middleware: a guard for each route costs half the throughput."""
 
 from __future__ import annotations
 
@@ -22,53 +22,53 @@ if TYPE_CHECKING:
 
 
 class Authentication:
-    """Finds out who calls, and refuses nobody.
+    """Finds the principal of each request, and refuses none.
 
-    ``app.api.access`` does refuse, once it is known which route a request is for: no path is judged
-    here, so that no spelling of one gets around the key.
+    ``app.api.access`` refuses, once the route is known. No path is compared here, so that no
+    spelling of a path gets around the key.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         authenticator: Callable[[], Authenticator],
-        refusals: Callable[[], FailedLogins],
+        failed_logins: Callable[[], FailedLogins],
     ) -> None:
         self._app = app
         self._authenticator = authenticator  # made when the application starts
-        self._refusals = refusals  # as above
+        self._failed_logins = failed_logins  # as above
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request with its principal, None where no good key came with it."""
+        """Serve one request with its principal; None without a valid key."""
         if scope["type"] == ScopeType.HTTP:
             scope["principal"] = None  # type: ignore[typeddict-unknown-key]  # ours
             try:
                 await self._find(scope)
-            except Exception as error:  # noqa: BLE001  # answered where problems are
+            except Exception as error:  # noqa: BLE001  # raised again by app.api.access
                 scope["principal_unknown"] = error  # type: ignore[typeddict-unknown-key]  # ours
         await self._app(scope, receive, send)
 
     async def _find(self, scope: Scope) -> None:
         token = _token(scope)
-        who = await self._authenticator().principal(token)
-        if isinstance(who, RejectedKey):
-            self._refusals().note(attempt(scope, token, who))
+        found = await self._authenticator().principal(token)
+        if isinstance(found, RejectedKey):
+            self._failed_logins().note(failed_login(scope, token, found))
         else:
-            scope["principal"] = who  # type: ignore[typeddict-unknown-key]  # ours
+            scope["principal"] = found  # type: ignore[typeddict-unknown-key]  # ours
 
 
-def attempt(scope: Scope, token: str, key: RejectedKey) -> FailedLogin:
-    """A call with a key that is no good, as it is noted."""
+def failed_login(scope: Scope, token: str, key: RejectedKey) -> FailedLogin:
+    """A call with a rejected key."""
     return FailedLogin(
         key=key,
         key_prefix=token[:PREFIX_LENGTH],
         ip_address=_address(scope),
-        request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by app.log
+        request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by RequestLog
     )
 
 
 def _address(scope: Scope) -> str | None:
-    """Where a call comes from; None for what a proxy's header says and is no address."""
+    """The client's IP address; None where a proxy's header has something else."""
     client = scope["client"]
     try:
         return str(ip_address(client[0])) if client else None
@@ -81,7 +81,7 @@ def _token(scope: Scope) -> str:
     sent: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
-            if sent is not None:  # which of them counts is not for us to guess
+            if sent is not None:  # we do not guess which one counts
                 raise CredentialsRepeated
             sent = value
     scheme, _, token = (sent or b"").decode("latin-1").partition(" ")

@@ -1,7 +1,7 @@
-"""The plain reading of one assistant, answered before the routes.
+"""A plain GET of one cached assistant, answered before the routes.
 
-A voice call waits on it, and most of what the routes take is finding out what else it might be.
-What is not as plain as can be, or not remembered, goes on to the routes, which answer the same.
+A voice call waits on it, and routing takes most of the time. A request with a query, with other
+conditions, or for an assistant that is not cached goes on to the routes, which answer the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from litestar.enums import ScopeType
 
 from app.api.conditional import is_held
+from app.api.routing import ASSISTANTS
 from app.assistants.preconditions import etag
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
     from app.accounts.principals import Principal
     from app.assistants.view_cache import ViewCache
 
-_PREFIX = "/api/v1/assistants/"
-_LONGEST_ID = 9  # digits: no longer one is sure to be one that can exist
+_PREFIX = f"{ASSISTANTS}/"
+_LONGEST_ID = 9  # digits: a longer id may be beyond 32 bits
 _ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
 _VARY = (b"vary", b"Accept-Datetime")
 _JSON = (b"content-type", b"application/json")
 _NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
 
 
-class Shortcut:
-    """Answers what is remembered; everything else passes through."""
+class FastPath:
+    """Answers from the cache; every other request passes through."""
 
     def __init__(self, app: ASGIApp, views: Callable[[], ViewCache]) -> None:
         self._app = app
@@ -49,8 +50,8 @@ class Shortcut:
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
     def _answer(self, scope: Any) -> tuple[int, list[tuple[bytes, bytes]], bytes] | None:
-        who: Principal | None = scope["principal"]
-        if who is None or scope["method"] != "GET" or scope["query_string"]:
+        principal: Principal | None = scope["principal"]
+        if principal is None or scope["method"] != "GET" or scope["query_string"]:
             return None
         path: str = scope["path"]
         number = path[len(_PREFIX) :]
@@ -64,7 +65,7 @@ class Shortcut:
                 if if_none_match or not _ONE_TAG.fullmatch(value):
                     return None
                 if_none_match = value
-        view = self._views().cached(who.organization_id, int(number))
+        view = self._views().cached(principal.organization_id, int(number))
         if view is None:
             return None
         tag = etag(view.tag).encode()

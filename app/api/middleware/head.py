@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class Heads:
+class Head:
     """Answers HEAD as GET is answered, with the same headers and no body.
 
-    The answer ends with its headers: what a stream would send is never read.
+    The answer ends with its headers; a stream is never read.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -26,12 +26,12 @@ class Heads:
         if scope["type"] != ScopeType.HTTP or scope["method"] != HttpMethod.HEAD:
             await self._app(scope, receive, send)
             return
-        # A copy: the server reads in its own what it may send.
-        asked: Any = {**scope, "method": "GET", IS_HEAD: True}
+        # A copy: the server reads the method in its own scope.
+        as_get: Any = {**scope, "method": "GET", IS_HEAD: True}
 
         async def send_head(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await send({k: v for k, v in message.items() if k != "trailers"})  # type: ignore[arg-type]  # the same message
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-        await self._app(asked, receive, send_head)
+        await self._app(as_get, receive, send_head)

@@ -1,4 +1,4 @@
-"""What is the same for every caller, and is made once: it then costs no more than a file."""
+"""Answers that are equal for every caller: made once, then served like files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Published(ASGIMiddleware):
         answer = self._answers.get(scope["path"])
         if answer is None:
             messages = await _collect(next_app, scope, receive)
-            if messages[0]["status"] != HTTPStatus.OK:  # not kept: there is no end of wrong paths
+            if messages[0]["status"] != HTTPStatus.OK:  # not kept: there are endless wrong paths
                 for message in messages:
                     await send(message)
                 return
@@ -72,7 +72,7 @@ def _keep(messages: list[Any]) -> _Answer:
     started, *rest = messages
     body = b"".join(message.get("body", b"") for message in rest)
     dropped = (b"content-length", b"etag", b"vary")
-    headers = tuple(one for one in started["headers"] if one[0].lower() not in dropped)
+    headers = tuple(h for h in started["headers"] if h[0].lower() not in dropped)
     digest = hashlib.sha256(body).hexdigest()[:32].encode()
     return _Answer(
         plain=_form(b'"%b"' % digest, headers, body),
@@ -99,7 +99,7 @@ async def _send(answer: _Answer, scope: Scope, send: Send) -> None:
     form = answer.compressed if takes_gzip else answer.plain
     status, headers, body = HTTPStatus.OK, form.headers, form.body
     if is_held(sent.get(b"if-none-match", b""), form.tag):
-        headers = tuple(one for one in headers if one[0] in (b"etag", b"vary"))
+        headers = tuple(h for h in headers if h[0] in (b"etag", b"vary"))
         status, body = HTTPStatus.NOT_MODIFIED, b""
     start: Any = {"type": "http.response.start", "status": int(status), "headers": headers}
     await send(start)

@@ -1,4 +1,4 @@
-"""One log line for each request: no bodies, no headers, no query."""
+"""One log line for each request, without bodies, headers and query."""
 
 from __future__ import annotations
 
@@ -16,14 +16,12 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
 
 
-_CLIENT_LEFT = 499  # in the middle of its body: nobody was answered; as nginx logs it
-
-
+_CLIENT_LEFT = 499  # the client left before its body ended; nginx logs the same
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestLog:
-    """Gives each request its id, answers with it, and logs one line when it has ended."""
+    """Gives each request an id, sends it in the answer, and logs one line at the end."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -41,7 +39,7 @@ class RequestLog:
         async def receive_noting() -> HTTPReceiveMessage:
             nonlocal has_left
             message = await receive()
-            # After the answer has begun, this is how it ends.
+            # A disconnect after the answer has begun is its normal end.
             has_left |= message["type"] == "http.disconnect" and not status
             return message  # type: ignore[return-value]  # HTTP
 
@@ -58,21 +56,21 @@ class RequestLog:
         try:
             await self._app(scope, receive_noting, send_with_id)
         finally:
-            said = _CLIENT_LEFT if has_left else status
-            Requests.log.info("request", **_line(scope, request_id, said, started))
+            logged = _CLIENT_LEFT if has_left else status
+            Requests.log.info("request", **_line(scope, request_id, logged, started))
 
 
 def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:
-    who = scope.get("principal")
+    principal = scope.get("principal")
     line = {
-        "method": methods.asked(scope),
+        "method": methods.sent_method(scope),
         "path": scope["path"],
         "status": status,
         "ms": round((time.perf_counter() - started) * 1000, 2),
         "request_id": request_id,
     }
-    if who is not None:
-        line |= {"organization_id": who.organization_id, "key_id": who.key_id}  # type: ignore[attr-defined]
+    if principal is not None:
+        line |= {"organization_id": principal.organization_id, "key_id": principal.key_id}  # type: ignore[attr-defined]
     return line
 
 

@@ -23,10 +23,10 @@ from events.limits import MOST_VALUES
 
 
 class _Complete(OpenAPIRenderPlugin):
-    """The description with the schemas of the Structs, which are made when somebody asks."""
+    """The description with the schemas of the Structs, made at the first request."""
 
     def complete(self, app: Litestar, openapi_schema: dict[str, Any]) -> dict[str, Any]:
-        """The description, its references with what they refer to."""
+        """The description with the schemas that it refers to."""
         _, made = msgspec.json.schema_components(_structs(app), ref_template=REFERENCE)
         schemas = {name: _as_ruled(schema) for name, schema in made.items()}
         components = openapi_schema["components"] | {"schemas": schemas}
@@ -34,7 +34,7 @@ class _Complete(OpenAPIRenderPlugin):
 
 
 def _structs(app: Litestar) -> Structs:
-    """The Structs that the operations of the routes refer to, and the one of all errors."""
+    """The Structs that operations refer to, and ``Problem``."""
     operations = (
         handler.operation_class
         for route in app.routes
@@ -46,13 +46,13 @@ def _structs(app: Litestar) -> Structs:
 
 
 def _as_ruled(schema: Any) -> Any:
-    """A schema with what holds of all JSON here, in forms that makers of clients take.
+    """A schema with the rules of all JSON here, in forms that client generators accept.
 
-    Integers are within 2^53. A default that is an object, of what may also be null, is said in
-    words: a client maker stops at it.
+    Integers are within 2^53. A generator stops at the default ``{}`` of a nullable member, so that
+    default stands in the description.
     """
     if isinstance(schema, list):
-        return [_as_ruled(one) for one in schema]
+        return [_as_ruled(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
     ruled = {name: _as_ruled(member) for name, member in schema.items()}
@@ -93,10 +93,11 @@ def config(version: str) -> OpenAPIConfig:
         description=(
             "An event-sourced settings service for voice-AI assistants: the assistants API of "
             "Burki Voice AI on the wire, every change an immutable event behind it. Every answer "
-            "is its caller's own: `Cache-Control` says `private`, or `no-store` where it holds a "
-            "secret or a key, and `Vary` names what identifies the caller. HEAD is answered "
-            "wherever GET is, with its headers; OPTIONS and 405 name the methods of a path in "
-            "`Allow`, and OPTIONS what a PATCH may be in `Accept-Patch`. A body is JSON (RFC 8259) "
+            "is private to its caller: `Cache-Control` is `private`, or `no-store` with a secret "
+            "or a key in the body, and `Vary` names the headers that identify the caller. HEAD is "
+            "answered wherever GET is, with its headers; OPTIONS and 405 name the methods of a "
+            "path in `Allow`, and OPTIONS the media types of a PATCH in `Accept-Patch`. A body is "
+            "JSON (RFC 8259) "
             f"in UTF-8, of at most 1 MiB, {MOST_VALUES} values and {MAX_DEPTH} levels: no member "
             "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string."
         ),
@@ -109,13 +110,18 @@ def config(version: str) -> OpenAPIConfig:
         ),
         tags=[
             Tag(name="Assistants", description="Create, read, change and delete assistants."),
-            Tag(name="History", description="What changed, who did it and why; going back."),
+            Tag(
+                name="History",
+                description="What changed, who changed it and why; roll back and undo.",
+            ),
             Tag(name="Change sets", description="One change of several assistants, all or none."),
-            Tag(name="Policy", description="What the organization demands of changes; for admins."),
+            Tag(
+                name="Policy", description="What the organization requires of changes; for admins."
+            ),
             Tag(name="Audit", description="The log, its exports, and proof; for admins."),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
-            Tag(name="Service", description="Whether the service lives and answers."),
+            Tag(name="Service", description="Whether the service is alive and ready."),
         ],
         openapi_router=Router(
             "/schema",

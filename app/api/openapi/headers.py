@@ -22,14 +22,15 @@ def _header(name: str, description: str, example: str, **rules: Any) -> Paramete
 
 PREFER = _header(
     "Prefer",
-    "`handling=strict` makes unknown members, and secrets that are not copied, errors; "
-    "`handling=lenient` leaves them out, masks in a creation too, and names them all in the "
-    "answer's `ignored`. `return=minimal` answers 204, `dry-run` tells what would happen.",
+    "`handling=strict`: unknown members, and secrets that are not copied, are errors. "
+    "`handling=lenient`: they are left out, and so are masks in a creation; the answer's `ignored` "
+    "names them. `return=minimal`: the answer is 204. `dry-run`: the answer is a plan, and nothing"
+    " changes.",
     "handling=strict",
 )
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
-    "The same request with the same key gets the same answer, and happens once.",
+    "The same request with the same key runs once, and gets the same answer again.",
     "8e03978e-40d5-43dd-bc93-6894a57f9324",
     pattern=r'^(?:"[\x20-\x21\x23-\x7e]{1,255}"|[\x21\x23-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?)$',
 )
@@ -37,27 +38,27 @@ _TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
 _TAGS = rf"^(?:\*|{_TAG}(?: *, *{_TAG}){{0,99}})$"
 IF_MATCH = _header(
     "If-Match",
-    "The `ETag` that the change is to be made over. Of an assistant, its bare version is taken too:"
-    ' `"7"`.',
+    "The `ETag` of the state that the change is for. For an assistant, its bare version is accepted"
+    ' too: `"7"`.',
     '"7-73300871f44c168e7c949de2c750e60c"',
     pattern=_TAGS,
 )
 IF_NONE_MATCH = _header(
     "If-None-Match",
-    "304 where this is the current `ETag`, whole: a bare version is no tag of anything.",
+    "304 where this is the current `ETag`. A bare version never matches.",
     '"7-73300871f44c168e7c949de2c750e60c"',
     pattern=_TAGS,
 )
 ACCEPT_DATETIME = _header(
     "Accept-Datetime",
-    "As it was then (RFC 7089).",
+    "The state at this moment (RFC 7089).",
     "Sun, 01 Mar 2026 09:00:00 GMT",
     pattern=HTTP_DATE,
 )
 # Of what is read as it was (RFC 7089).
 MEMENTO = {
-    "Memento-Datetime": "Of a past state: when it came to be.",
-    "Content-Location": "Of a past state: where it is read whenever one likes.",
+    "Memento-Datetime": "Of a past state: its moment.",
+    "Content-Location": "Of a past state: its permanent address.",
     "Link": "Of a past state: `original` and `timegate`, and each `memento` that is `first`,"
     " `prev`, `next` or `last`.",
 }

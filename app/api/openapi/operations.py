@@ -1,6 +1,6 @@
 """Operations as the description shows them: what each reads and answers.
 
-Handlers read bodies and write answers as bytes, so each says here what they hold.
+Handlers read bodies and write answers as bytes, so each declares here what these contain.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Structs = tuple[type[msgspec.Struct], ...]
-STRUCTS = "structs"  # an attribute of each operation
+STRUCTS = "structs"  # the attribute of an operation that holds its Structs
 REFERENCE = "#/components/schemas/{name}"
 BEARER = "bearer"
 
 _ERRORS = {
-    304: "You have it already",
+    304: "The `ETag` is current",
     400: "The request cannot be read",
     401: "No API key, or one that is unknown or revoked",
-    403: "The key's role does not reach",
-    404: "Missing, or another organization's",
-    409: "Others changed the same since, or something else stands against it as it is now",
-    410: "Destroyed for good",
-    412: "It is not what the request holds it to be",
+    403: "The key's role or scopes do not allow it",
+    404: "Missing, or in another organization",
+    409: "Others changed the same paths since, or the current state does not allow it",
+    410: "Destroyed permanently",
+    412: "The state is not the one in `If-Match`",
     413: "The body is larger than 1 MiB",
     415: "The body is not JSON in UTF-8",
-    422: "A rule is broken; every one that was found is listed",
-    428: "The organization's policy wants the request to be conditional",
-    503: "The database cannot be written; with Retry-After, nothing was changed",
+    422: "The request breaks rules; all that were found are listed",
+    428: "The organization's policy requires `If-Match` or `base_version`",
+    503: "The database is unavailable; with `Retry-After`, nothing was changed",
 }
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One way in which an operation succeeds. ``schema`` is a Struct or a schema of its own."""
+    """One answer of an operation that succeeds. ``schema`` is a Struct or a schema."""
 
     schema: type[msgspec.Struct] | Schema
     or_else: tuple[type[msgspec.Struct], ...] = ()
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Form:
-    """A body in another media type than JSON."""
+    """The body in another media type than JSON."""
 
     media_type: str
     schema: type[msgspec.Struct]
@@ -75,7 +75,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Body:
-    """What an operation reads."""
+    """The body of an operation."""
 
     schema: type[msgspec.Struct]
     example: Any
@@ -93,20 +93,20 @@ def operation(
     plan: type[msgspec.Struct] | None = None,
     pending: Answer | None = None,
 ) -> type[Operation]:
-    """An operation as the description shows it; several answers are media types of one status.
+    """An operation of the description; several answers are media types of one status.
 
-    ``plan`` is what a dry run answers, with 200, where the deed itself answers otherwise;
-    ``pending`` what is answered, with 202, while a part of it is still to be done.
+    ``plan`` is the answer of a dry run, with 200, where the status is another; ``pending`` the
+    answer, with 202, while a part of the work is still to be done.
     """
     expected = (*errors, *(() if public else (401, 403, 503)), *((413, 415, 422) if body else ()))
-    said = {str(status): _success(status, answers)}
+    responses = {str(status): _success(status, answers)}
     if plan is not None:
-        said["200"] = _success(HTTPStatus.OK, (Answer(plan),))
+        responses["200"] = _success(HTTPStatus.OK, (Answer(plan),))
     if pending is not None:
-        said["202"] = _success(HTTPStatus.ACCEPTED, (pending,))
+        responses["202"] = _success(HTTPStatus.ACCEPTED, (pending,))
     if PREFER in parameters:
-        said["204"] = OpenAPIResponse(description="As asked with `Prefer: return=minimal`")
-    said |= {str(code): _error(code) for code in sorted(set(expected))}
+        responses["204"] = OpenAPIResponse(description="With `Prefer: return=minimal`")
+    responses |= {str(code): _error(code) for code in sorted(set(expected))}
     extra = list(parameters)
 
     @dataclass
@@ -114,7 +114,7 @@ def operation(
         def __post_init__(self) -> None:
             self.parameters = [*map(_as_sent, self.parameters or []), *extra] or None
             self.request_body = _request_body(body) if body else None
-            self.responses = dict(said)
+            self.responses = dict(responses)
             self.security = [] if public else [{BEARER: []}]
 
     setattr(Described, STRUCTS, _structs_of(answers, body, plan, pending))
@@ -129,25 +129,25 @@ def _structs_of(
 ) -> Structs:
     """The Structs that an operation refers to."""
     all_answers = answers if pending is None else (*answers, pending)
-    schemas = [schema for one in all_answers for schema in (one.schema, *one.or_else)]
+    schemas = [schema for answer in all_answers for schema in (answer.schema, *answer.or_else)]
     schemas += [] if body is None else [body.schema, *(form.schema for form in body.others)]
     schemas += [] if plan is None else [plan]
     return tuple(schema for schema in schemas if not isinstance(schema, Schema))
 
 
-# What says of a value which ones are taken.
+# The rules of a schema.
 _RULES = ("any_of", "enum", "format", "max_length", "maximum", "min_length", "minimum", "pattern")
 
 
 def _as_sent(parameter: Parameter | Reference) -> Parameter | Reference:
-    """A parameter whose rules stand with its value, not beside the null that it may be instead."""
+    """A nullable parameter with its rules on the value, not beside the ``null``."""
     if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
         schema = parameter.schema
         if schema.one_of:
             rules = {name: getattr(schema, name) for name in _RULES}
             for name in _RULES:
                 setattr(schema, name, None)
-            (kind,) = (one for one in schema.one_of if getattr(one, "type", None) != "null")
+            (kind,) = (c for c in schema.one_of if getattr(c, "type", None) != "null")
             taken = Schema(type=getattr(kind, "type", None), **rules)
             schema.one_of = [taken, Schema(type=OpenAPIType.NULL)]
     return parameter

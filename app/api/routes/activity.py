@@ -1,4 +1,4 @@
-"""What happens where: the assistants by their last change."""
+"""The assistants by their last change."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Activity(Struct, frozen=True, kw_only=True):
 @get(
     "/activity",
     opt=VIEWER,
-    summary="Tell who changed what last, and how often",
+    summary="List assistants with their recent activity",
     operation_class=operation(Answer(Activity, example=ACTIVITY), errors=(422,)),
 )
 async def list_activity(
@@ -52,7 +52,7 @@ async def list_activity(
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> Response[bytes]:
-    """Each assistant with its last change, and how many changes each of the last days had."""
+    """Each assistant with its last change, and the number of changes on each of the last days."""
     principal = request.principal
     if "\x00" in search:
         raise invalid_query("search", "No name holds NUL")

@@ -1,21 +1,17 @@
-"""The assistants themselves: create, read, change, delete, export."""
+"""Assistants: create, list, count, read, delete and duplicate."""
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from litestar import Response, delete, get, post
-from litestar.openapi.spec import Schema
-from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath, FromQuery, QueryParameter
+from litestar.params import FromQuery, QueryParameter
 
 from app.api import memento, responses, routing
-from app.api.access import EDITOR, PUBLIC, VIEWER
+from app.api.access import EDITOR, VIEWER
 from app.api.conditional import respond
-from app.api.errors import PhoneNumberNotAssigned
 from app.api.examples import ASSISTANT, CREATE
 from app.api.memento import accept_datetime
 from app.api.openapi.headers import (
@@ -28,49 +24,35 @@ from app.api.openapi.headers import (
 )
 from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameters import (
-    BOM,
     DESCRIPTION,
-    FORMULAS,
     IN_QUERY,
-    SEARCH,
     VERSION,
     Number,
     invalid_query,
     known_id,
     moment,
-    read_table,
 )
 from app.api.plans import Plan
-from app.api.providers import PROVIDERS
 from app.api.request import ApiRequest
-from app.api.responses import CHANGED, ETAG, ONE, WRITE_ERRORS, APIResponse, done
+from app.api.responses import CHANGED, ETAG, WRITE_ERRORS, APIResponse, done
 from app.api.writes import carry_out
 from app.assistants import changes, current
 from app.assistants.references import read_reference
-from app.assistants.requests import Assistant, Outcome
+from app.assistants.requests import Outcome
 from app.assistants.view_cache import listed
 from app.storage.tables import MAX_ID
 from events.assistant_bodies import AssistantCreate, AssistantResponse
 from events.bodies.patch import read_create
 from events.bodies.reasons import clean_reason
-from events.bodies.validation import describe
-from events.errors import FieldError, InvalidSettings
 from events.secrets.references import mask
 from projections.current import Selection, count
-from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from app.transactions.unit_of_work import UnitOfWork
-    from projections.spreadsheets import Table
 
 
-_FORMATS = "^(csv|json)$"
-_IDS = r"^\s*(?:[0-9]+\s*(?:,\s*[0-9]+\s*)*)?$"
-_STATUSES = "^(active|inactive|all)?$"
 _AS_OF = QueryParameter(
-    description="RFC 3339: as it was then.", schema_extra={"format": "date-time"}
+    description="RFC 3339: the state at this moment.", schema_extra={"format": "date-time"}
 )
 
 
@@ -90,42 +72,6 @@ class Organization(msgspec.Struct, frozen=True, kw_only=True):
     user_role: str
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """An LLM provider that assistants can use."""
-
-    name: str
-    models: list[str]
-    default_model: str | None
-
-
-class Providers(msgspec.Struct, frozen=True, kw_only=True):
-    """The LLM providers by their key."""
-
-    providers: dict[str, Provider]
-
-
-class ClonedVoices(msgspec.Struct, frozen=True, kw_only=True):
-    """The organization's cloned voices."""
-
-    success: bool
-    cloned_voices: list[dict[str, Any]]
-
-
-class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One assistant in an export; calls are not counted by this service."""
-
-    id: int
-    name: str
-    description: str
-    status: str
-    total_calls: int
-    completed_calls: int
-    success_rate: str
-    avg_duration: str
-    performance: str
-    created_at: str
-
-
 @post(
     "/",
     opt=EDITOR,
@@ -136,7 +82,7 @@ class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
     ),
 )  # fmt: skip
 async def create_assistant(request: ApiRequest) -> Response[bytes]:
-    """Only ``name`` is required; what is not sent has its default. Masks bring no secrets along."""
+    """Only ``name`` is required; other settings have defaults. A masked secret is not copied."""
     caller, preferences = request.caller(), request.preferences
     settings = read_create(
         await request.read_json(), strict=preferences.strict, lenient=preferences.lenient
@@ -176,7 +122,7 @@ async def list_assistants(
         bool, QueryParameter(description="Accepted; this service counts no calls.")
     ] = False,
 ) -> Response[bytes]:
-    """The organization's assistants, newest first, as a bare array; also as of a moment."""
+    """Newest first, as a bare array; also as of a moment."""
     del include_stats
     principal = request.principal
     selection = Selection(
@@ -195,14 +141,14 @@ async def list_assistants(
         )
         bodies = (responses.encode(assistant) for assistant in past)
         assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
-    asked = request.query_params.multi_items()
-    headers = None if then is None else memento.of_list(routing.ASSISTANTS, asked, then)
+    query = request.query_params.multi_items()
+    headers = None if then is None else memento.of_list(routing.ASSISTANTS, query, then)
     return respond(assistants.body, assistants.tag, request.condition, headers)
 
 
 def _moment(request: ApiRequest, as_of: str | None) -> datetime | None:
-    """The moment that is asked for, by the query or by the header."""
-    accepted = accept_datetime(request)  # whichever it is, the other may be sent
+    """The moment in the query, or in the header."""
+    accepted = accept_datetime(request)  # read in any case: a bad header is refused
     return moment("as_of", as_of) or accepted
 
 
@@ -222,134 +168,13 @@ async def count_assistants(request: ApiRequest, *, active_only: FromQuery[bool] 
 
 
 @get(
-    "/export",
-    opt=VIEWER,
-    summary="Export the list of assistants",
-    operation_class=operation(
-        Answer(Schema(type=OpenAPIType.STRING), media_type="text/csv"),
-        Answer(ExportRow, many=True),
-        errors=(422,),
-    ),
-)
-async def export_assistants(
-    request: ApiRequest,
-    format: Annotated[str, QueryParameter(pattern=_FORMATS)] = "csv",  # noqa: A002  # the wire's
-    assistant_ids: Annotated[
-        str | None,
-        QueryParameter(
-            description="Comma-separated ids; search and status then do not count.",
-            schema_extra={"pattern": _IDS},
-        ),
-    ] = None,
-    search: Annotated[str | None, SEARCH] = None,
-    status: Annotated[str | None, QueryParameter(pattern=_STATUSES)] = None,
-    formulas: Annotated[Formulas | None, FORMULAS] = None,
-    bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
-) -> Response[bytes]:
-    """A file: CSV, or JSON of the same columns."""
-    if "\x00" in (search or ""):
-        raise InvalidSettings(
-            (FieldError(loc=("query", "search"), msg="No name holds NUL", type="value_error"),)
-        )
-    _match("format", _FORMATS, format)
-    _match("status", _STATUSES, status or "")
-    table = read_table(format, formulas, bom=bom)
-    selection = _export_selection(assistant_ids, search, status)
-    principal = request.principal
-    assistants = await request.services.database.read(
-        current.select, principal.organization_id, selection
-    )
-    rows = [_export_row(assistant) for assistant in assistants]
-    body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
-    return Response(
-        body,
-        media_type="application/json" if format == "json" else "text/csv",
-        headers={"content-disposition": f"attachment; filename=assistants.{format}"},
-    )
-
-
-def _csv(rows: list[ExportRow], table: Table) -> bytes:
-    cells = map(msgspec.structs.astuple, rows)
-    return table.header(ExportRow.__struct_fields__) + table.rows(cells)
-
-
-def _match(name: str, pattern: str, text: str) -> None:
-    """The pattern, to the very end: ``$`` alone lets a line break pass."""
-    if not re.fullmatch(pattern, text) or text.endswith("\n"):
-        kind, message = describe(f"Expected `str` matching regex '{pattern}'")
-        raise InvalidSettings((FieldError(loc=("query", name), msg=message, type=kind),))
-
-
-def _export_selection(ids: str | None, search: str | None, status: str | None) -> Selection:
-    if ids is not None and ids.strip():
-        return Selection(assistant_ids=tuple(_export_ids(ids)))
-    active = {"active": True, "inactive": False}.get(status or "")
-    return Selection(active=active, search=search or "")
-
-
-def _export_ids(text: str) -> Iterable[int]:
-    for word in text.split(","):
-        if not (word.strip().isascii() and word.strip().isdigit()):
-            message = "Input should be integers, separated by commas"
-            loc = ("query", "assistant_ids")
-            raise InvalidSettings((FieldError(loc=loc, msg=message, type="int_parsing"),))
-        if len(word.strip()) <= len(str(MAX_ID)) and int(word) <= MAX_ID:
-            yield int(word)
-
-
-def _export_row(assistant: Assistant) -> ExportRow:
-    state = assistant.state
-    return ExportRow(
-        id=assistant.id,
-        name=mask(state.settings["name"]),
-        description=mask(state.settings["description"]) or "",
-        status="Active" if state.settings["is_active"] else "Inactive",
-        total_calls=0,
-        completed_calls=0,
-        success_rate="0%",
-        avg_duration="N/A",
-        performance="0%",
-        created_at=f"{state.created_at:%Y-%m-%d %H:%M:%S}",
-    )
-
-
-@get(
-    "/cloned-voices",
-    opt=VIEWER,
-    summary="List cloned voices",
-    operation_class=operation(
-        Answer(ClonedVoices, example={"success": True, "cloned_voices": []}),
-        errors=(422,),
-    ),
-)
-async def list_cloned_voices(
-    status: Annotated[str | None, QueryParameter()] = None,
-    provider: Annotated[str | None, QueryParameter()] = None,
-) -> ClonedVoices:
-    """Empty: this service keeps settings, not voices."""
-    del status, provider
-    return ClonedVoices(success=True, cloned_voices=[])
-
-
-@get(
-    "/providers",
-    opt=PUBLIC,
-    summary="List LLM providers",
-    operation_class=operation(Answer(Providers), public=True),
-)
-async def list_providers() -> Providers:
-    """The providers that assistants can name; needs no key."""
-    return Providers(providers={key: Provider(**value) for key, value in PROVIDERS.items()})
-
-
-@get(
     "/me/organization",
     opt=VIEWER,
     summary="Show the caller's organization",
     operation_class=operation(Answer(Organization)),
 )
 async def show_organization(request: ApiRequest) -> Organization:
-    """Which organization and user the key stands for."""
+    """The organization and the user of the API key."""
     principal = request.principal
     return Organization(
         organization_id=principal.organization_id,
@@ -358,17 +183,6 @@ async def show_organization(request: ApiRequest) -> Organization:
         user_email=principal.user_email,
         user_role=principal.role.name,
     )
-
-
-@get(
-    "/by-phone/{phone_number:str}",
-    opt=VIEWER,
-    summary="Find an assistant by its phone number",
-    operation_class=operation(ONE, errors=(404,)),
-)
-async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
-    """Always 404 for now: this service does not hold phone numbers yet."""
-    raise PhoneNumberNotAssigned(phone_number)
 
 
 @get(
@@ -391,7 +205,7 @@ async def get_assistant(
     version: Annotated[str | None, VERSION] = None,
     as_of: Annotated[str | None, _AS_OF] = None,
 ) -> Response[bytes]:
-    """The settings as they are, or were; secrets are shown as ``********``."""
+    """The settings as they are, or were; secrets are masked as ``********``."""
     principal = request.principal
     known, condition = known_id(assistant_id), request.condition
     then = _moment(request, as_of)
@@ -405,8 +219,8 @@ async def get_assistant(
     past = await request.services.database.snapshot(
         current.at, principal.organization_id, known, point
     )
-    asked = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
-    return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", asked)
+    query = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
+    return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", query)
 
 
 @delete(
@@ -424,11 +238,10 @@ async def delete_assistant(
     assistant_id: Number,
     change_description: Annotated[str | None, DESCRIPTION] = None,
 ) -> Response[bytes]:
-    """Ends the assistant; its history stays, and it can be restored."""
-    change, preferences = (
-        request.change_request(assistant_id, clean_reason(change_description), reason_at=IN_QUERY),
-        request.preferences,
-    )
+    """Its history stays, and it can be restored."""
+    reason = clean_reason(change_description)
+    change = request.change_request(assistant_id, reason, reason_at=IN_QUERY)
+    preferences = request.preferences
 
     def work(unit: UnitOfWork) -> Outcome:
         return changes.delete(unit, change)
@@ -451,7 +264,7 @@ def _deleted(outcome: Outcome) -> Response[bytes]:
     ),
 )  # fmt: skip
 async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """The same settings, named ``<name> (Copy)``, without the secrets, which it names."""
+    """Copies the settings as ``<name> (Copy)``; ``X-Ignored-Fields`` names the secrets left out."""
     caller, preferences = request.caller(), request.preferences
     known = known_id(assistant_id)
 
@@ -470,11 +283,7 @@ ROUTER = routing.ApiRouter(
         create_assistant,
         list_assistants,
         count_assistants,
-        export_assistants,
-        list_cloned_voices,
-        list_providers,
         show_organization,
-        find_by_phone,
         get_assistant,
         delete_assistant,
         duplicate_assistant,

@@ -1,4 +1,4 @@
-"""The audit log, and the proof that nobody rewrote it. For admins."""
+"""The audit log, and the proof that it was not rewritten. For admins."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def list_logs(
     """Newest first. Values of secrets are masked and long texts cut; exports are whole."""
     principal = request.principal
     search = Search(
-        user_id=None if user_id is None else max(user_id, -1),  # nobody has a smaller one
+        user_id=None if user_id is None else max(user_id, -1),  # no smaller id exists
         event_type=event_type,
         resource_type=resource_type,
         resource_id=resource_id,

@@ -1,13 +1,8 @@
-"""Changing the settings of an assistant: PUT, PATCH in three media types, and its status."""
+"""Change the settings of an assistant: PUT, PATCH in three media types, and the status."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import UnitOfWork
-
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, patch, put
@@ -41,13 +36,16 @@ from events.pointers import POINTER
 from events.policy import REASON_AT
 from events.setting_types import VersionName
 
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
 Pointer = Annotated[str, Meta(pattern=POINTER)]
 Side = Literal["fail", "theirs", "yours"]
 _PATCHES = (JSON, MERGE_PATCH, JSON_PATCH)
 
 
 class ChangeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How a change is to be made; each may stand in the body or in the query."""
+    """The options of a change; each may be in the body or in the query."""
 
     base_version: VersionName | None = None
     on_conflict: Side | None = None
@@ -80,7 +78,7 @@ async def update_assistant(
     *,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> Response[bytes]:
-    """Merges like PATCH: what is not sent is kept, inside nested objects too."""
+    """Merges like PATCH: absent members keep their values, inside nested objects too."""
     body = await request.read_json()
     options = _options(body, base_version, on_conflict, dry_run=dry_run)
     settings = read_edit(body, strict=request.preferences.strict)
@@ -114,7 +112,7 @@ async def patch_assistant(
     *,
     dry_run: Annotated[bool, DRY_RUN] = False,
 ) -> Response[bytes]:
-    """As JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
+    """JSON: objects merge, lists and scalars replace, null clears. Or RFC 7396, or RFC 6902."""
     kind = request.media_type(*_PATCHES)
     body = parsing.parse(await request.body())
     strict = request.preferences.strict
@@ -126,7 +124,7 @@ async def patch_assistant(
         settings = read_edit(body, strict=strict)
     else:
         read = read_json_patch if kind == JSON_PATCH else read_merge_patch
-        settings = lambda state: read(  # noqa: E731  # carried out on what it is about
+        settings = lambda state: read(  # noqa: E731  # applied to the state in the transaction
             body, state.settings, state.erased_version, strict=strict
         )
     return await _change(
@@ -143,10 +141,10 @@ async def patch_assistant(
 def _options(
     body: Any, base_version: str | None, on_conflict: str | None, *, dry_run: bool
 ) -> ChangeOptions:
-    """How a change is to be made; takes the members that say so out of the body."""
+    """The options of a change; removes them from the body."""
     queried = {"base_version": base_version, "on_conflict": on_conflict, "dry_run": dry_run}
     try:
-        asked = read_struct(ChangeOptions, queried)
+        in_query = read_struct(ChangeOptions, queried)
     except InvalidSettings as refusal:
         raise InvalidSettings(
             tuple(
@@ -155,13 +153,16 @@ def _options(
             )
         ) from None
     if not isinstance(body, dict):
-        return asked
+        return in_query
     names = ChangeOptions.__struct_fields__
-    said = read_struct(ChangeOptions, {name: body.pop(name) for name in names if name in body})
+    members = {name: body.pop(name) for name in names if name in body}
+    in_body = read_struct(ChangeOptions, members)
     return ChangeOptions(
-        base_version=asked.base_version if said.base_version is None else said.base_version,
-        on_conflict=said.on_conflict or asked.on_conflict,
-        dry_run=said.dry_run or asked.dry_run,
+        base_version=in_query.base_version
+        if in_body.base_version is None
+        else in_body.base_version,
+        on_conflict=in_body.on_conflict or in_query.on_conflict,
+        dry_run=in_body.dry_run or in_query.dry_run,
     )
 
 
@@ -183,7 +184,7 @@ async def _change(
         where = "query" if "base_version" in request.query_params else "body"
         base = read_reference(options.base_version, (where, "base_version"))
     elif options.on_conflict is not None:
-        message = "Input should stand beside base_version: what else would conflict?"
+        message = "Input should be given with base_version only"
         where = "query" if "on_conflict" in request.query_params else "body"
         error = FieldError(loc=(where, "on_conflict"), msg=message, type="missing")
         raise InvalidSettings((error,))

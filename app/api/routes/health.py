@@ -1,4 +1,4 @@
-"""Whether the service lives and answers."""
+"""Liveness and readiness."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.api.request import ApiRequest
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """One word on how the service is."""
+    """The state of the service."""
 
     status: str
 
@@ -20,24 +20,24 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 @get(
     "/health",
     opt=PUBLIC,
-    summary="Tell whether the process lives",
+    summary="Check that the process is alive",
     operation_class=operation(Answer(Status, example={"status": "ok"}), public=True),
 )
 async def health() -> Status:
-    """Answers as long as the process does."""
+    """Answers while the process runs."""
     return Status(status="ok")
 
 
 @get(
     "/ready",
     opt=PUBLIC,
-    summary="Tell whether the database answers",
+    summary="Check that the database is ready",
     operation_class=operation(
         Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
     ),
 )
 async def ready(request: ApiRequest) -> Status:
-    """Reads from the database, and tells whether it still takes writes."""
+    """Reads from the database, and checks that it takes writes."""
     services = request.services
     await services.database.check()
     services.writer.check()

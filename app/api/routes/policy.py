@@ -1,4 +1,4 @@
-"""The organization's policy: what it demands of changes."""
+"""The organization's policy: what it requires of changes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class PolicyUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to demand from now on; what is absent is kept."""
+    """The rules to change; absent ones are kept."""
 
     require_condition: bool | UnsetType = UNSET
     require_reason: bool | UnsetType = UNSET
@@ -53,7 +53,7 @@ _POLICY_SHOWN = Answer(
     operation_class=operation(_POLICY_SHOWN, errors=(304, 422)),
 )
 async def get_policy(request: ApiRequest) -> Response[bytes]:
-    """What the organization demands of every change of an assistant, for all who make some."""
+    """What the organization requires of every change of an assistant."""
     principal = request.principal
     policy = await request.services.database.read(policies.read, principal.organization_id)
     return _shown(principal.organization_id, policy, request.condition)
@@ -98,7 +98,7 @@ def _shown(organization_id: int, policy: Policy, condition: Condition) -> Respon
 
 
 def _check_paths(body: PolicyUpdate) -> None:
-    """A path that is misspelt would protect nothing."""
+    """Raise ``InvalidSettings`` for paths that are no settings: they would protect nothing."""
     errors = [
         FieldError(loc=("body", name, position), msg=_FAULTS[fault], type=fault)
         for name, fault_of in _FAULT_OF.items()

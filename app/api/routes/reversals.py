@@ -1,14 +1,9 @@
-"""Going back: to a version, by one change, or to life."""
+"""Roll back, undo and restore."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from app.transactions.unit_of_work import UnitOfWork
-
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from litestar import Response, post
@@ -20,7 +15,7 @@ from app.api.access import EDITOR
 from app.api.examples import ASSISTANT
 from app.api.openapi.headers import WRITING
 from app.api.openapi.operations import Answer, Body, operation
-from app.api.parameters import Number, moment
+from app.api.parameters import Number, known_version, moment
 from app.api.plans import Plan
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant
@@ -34,6 +29,9 @@ from events.errors import FieldError, InvalidSettings
 from events.pointers import POINTER
 from events.setting_types import Reason, VersionName
 
+if TYPE_CHECKING:
+    from app.transactions.unit_of_work import UnitOfWork
+
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
 
 _CHANGED_OR_PLAN = Answer(
@@ -42,13 +40,13 @@ _CHANGED_OR_PLAN = Answer(
     example=ASSISTANT,
     headers={
         "ETag": ETAG,
-        "X-Secrets-Kept": "How many secrets differ from what they were then.",
+        "X-Secrets-Kept": "The number of secrets that differ from their values then.",
     },
 )
 
 
 class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where to go back to: exactly one of the three; ``paths`` takes subtrees, else all."""
+    """The state to go back to: exactly one of the three ``to_...``. ``paths`` chooses subtrees."""
 
     to_version: VersionName | None = None
     to_time: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
@@ -60,9 +58,9 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which change to take back, and what becomes of paths that were changed again since.
+    """The change to undo, and what happens to paths that were changed again since.
 
-    ``paths`` takes subtrees, else all.
+    ``paths`` chooses subtrees.
     """
 
     version: VersionName
@@ -74,7 +72,7 @@ class Undo(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Why the assistant is to live again. The whole body may be absent or null."""
+    """The reason of a restoration. The whole body may be absent or null."""
 
     change_description: Reason | None = None
 
@@ -95,7 +93,7 @@ class Restore(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ),
 )
 async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """Restores the state after a version, as one change; a dry run tells what would be lost."""
+    """Restores the state after a version, as one change; a dry run lists what would be lost."""
     body = await request.body_as(Rollback)
     target = _target(body)
     if body.restore_secrets:
@@ -124,7 +122,7 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
     "/undo",
     opt=EDITOR,
     status_code=200,
-    summary="Take back one change, and keep the later ones",
+    summary="Undo one change, and keep the later ones",
     operation_class=operation(
         _CHANGED_OR_PLAN,
         body=Body(Undo, {"version": 2, "change_description": "That was a mistake"}),
@@ -133,7 +131,7 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
     ),
 )
 async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """A path that was changed again since is a conflict: 409, or left, or set all the same."""
+    """A path that was changed again since is a conflict: ``on_conflict`` fails, skips or forces."""
     body = await request.body_as(Undo)
     version = read_reference(body.version, ("body", "version"))
     if body.restore_secrets:
@@ -163,7 +161,7 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
     "/restore",
     opt=EDITOR,
     status_code=200,
-    summary="Bring a deleted assistant back",
+    summary="Restore a deleted assistant",
     operation_class=operation(
         CHANGED_OR_PLAN,
         body=Body(Restore, {"change_description": "Deleted by mistake"}, required=False),
@@ -172,7 +170,7 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
     ),
 )
 async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """With its id, its settings and its whole history; secrets that were purged stay gone."""
+    """Restores id, settings and history; purged secrets stay gone."""
     body = await request.body_as(Restore, optional=True)
     change = request.change_request(assistant_id, clean_reason(body.change_description))
     preferences = request.preferences
@@ -201,8 +199,64 @@ def _target(body: Rollback) -> Reference | datetime:
     return then
 
 
+class AssistantSettingsHistoryRollbackRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The reason of a rollback. The whole body may be absent or null.
+
+    ``restore_secrets`` (admins) brings old secrets back, where their sealed values still are.
+    """
+
+    change_description: Reason | None = None
+    restore_secrets: bool = False
+    dry_run: bool = False
+
+
+@post(
+    "/settings-history/{version_id:str}/rollback",
+    opt=EDITOR,
+    status_code=200,
+    summary="Roll an assistant back",
+    operation_class=operation(
+        Answer(
+            ChangedAssistant,
+            or_else=(Plan,),
+            example=ASSISTANT,
+            headers={"X-Secrets-Kept": "The number of secrets that differ from their values then."},
+        ),
+        body=Body(
+            AssistantSettingsHistoryRollbackRequest,
+            {"change_description": "The new prompt confused callers"},
+            required=False,
+        ),
+        errors=WRITE_ERRORS,
+        parameters=WRITING,
+    ),
+)
+async def roll_back_to_entry(
+    request: ApiRequest, assistant_id: Number, version_id: Number
+) -> Response[bytes]:
+    """Restores the snapshot of the entry as one change; the current secrets are kept."""
+    body = await request.body_as(AssistantSettingsHistoryRollbackRequest, optional=True)
+    if body.restore_secrets:
+        request.require(Role.admin)
+    change = request.change_request(
+        assistant_id,
+        clean_reason(body.change_description),
+        dry_run=body.dry_run,
+    )
+    entry = read_reference(known_version(assistant_id, version_id), ("path", "version_id"))
+    preferences = request.preferences_with(dry_run=body.dry_run)
+
+    def work(unit: UnitOfWork) -> Outcome:
+        return reversals.roll_back(
+            unit, change, entry, before=True, restore_secrets=body.restore_secrets
+        )
+
+    render = responses.render_outcome(preferences, counts_secrets=True)
+    return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
+
+
 ROUTER = routing.ApiRouter(
     path=routing.ASSISTANT,
-    route_handlers=[roll_back, undo_change, restore_assistant],
+    route_handlers=[roll_back, roll_back_to_entry, undo_change, restore_assistant],
     tags=["History"],
 )

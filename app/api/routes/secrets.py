@@ -1,4 +1,4 @@
-"""Secrets: read back by the few who may, erased for good, their keys rotated."""
+"""Secrets: reveal, erase, and rotate their keys."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 
 
 class Reveal(msgspec.Struct, frozen=True, kw_only=True):
-    """Which secrets to read back: JSON Pointers of secrets, or of what holds some."""
+    """The secrets to reveal: JSON Pointers of secrets, or of objects and lists with secrets."""
 
     paths: Annotated[list[Pointer], Meta(min_length=1, max_length=100)]
     reason: Reason | None = None
 
 
 class RevealedSecrets(msgspec.Struct, frozen=True, kw_only=True):
-    """The values by path."""
+    """The revealed values by path."""
 
     secrets: dict[str, Any]
 
 
 class Erase(msgspec.Struct, frozen=True, kw_only=True):
-    """Why secrets are destroyed. The whole body may be absent."""
+    """The reason of an erasure. The whole body may be absent."""
 
     reason: Reason | None = None
 
 
 class Rotate(msgspec.Struct, frozen=True, kw_only=True):
-    """What to rotate; with ``data_keys``, stored secrets are sealed anew as well."""
+    """The keys to rotate; with ``data_keys``, stored secrets are sealed again, too."""
 
     data_keys: bool = False
 
@@ -79,7 +79,7 @@ _ERASE = Body(Erase, {"reason": "Contract ended"}, required=False)
     "/assistants/{assistant_id:str}/secrets/reveal",
     opt=REVEALING,
     status_code=200,
-    summary="Read secrets back",
+    summary="Reveal secrets",
     operation_class=operation(
         Answer(RevealedSecrets, example={"secrets": {"/llm_provider_config/api_key": "..."}}),
         body=Body(Reveal, {"paths": ["/llm_provider_config/api_key"], "reason": "Call"}),
@@ -87,7 +87,7 @@ _ERASE = Body(Erase, {"reason": "Contract ended"}, required=False)
     ),
 )
 async def reveal_secrets(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """Needs a key with the scope ``secrets:reveal``; every reading is an event."""
+    """Needs a key with the scope ``secrets:reveal``; each reveal is an event."""
     await request.refuse_dry_run()
     body = await request.body_as(Reveal)
     caller, known = request.caller(), known_id(assistant_id)
@@ -117,7 +117,7 @@ async def reveal_secrets(request: ApiRequest, assistant_id: Number) -> Response[
     ),
 )
 async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[bytes]:
-    """Destroys the sealed values, old ones too, of a deleted assistant too. Irrevocable."""
+    """Destroys all sealed values, old ones too; also of a deleted assistant. Irrevocable."""
     change = request.change_request(assistant_id, await _reason(request))
 
     def work(unit: UnitOfWork) -> int:
@@ -170,7 +170,7 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
     ),
 )
 async def rotate_keys(request: ApiRequest) -> Response[bytes]:
-    """Wraps the organization's keys under the newest master key, while others read and write."""
+    """Wraps the organization's keys with the newest master key, without downtime."""
     caller = request.caller()
     body = await request.body_as(Rotate, optional=True)
 
@@ -186,7 +186,7 @@ async def _carry_out(
     work: Callable[[UnitOfWork], T],
     render: Callable[[T], Response[bytes]],
 ) -> Response[bytes]:
-    """Carry out a destruction: 200 once the bytes are gone from the files, too, else 202."""
+    """As ``carry_out``: 200 once the bytes are gone from the files, too, else 202."""
     response = await carry_out(request, caller, work, render)
     if response.status_code == HTTP_200_OK and not await purging.scrub(request.services.database):
         return _not_gone_yet(response)
@@ -194,9 +194,9 @@ async def _carry_out(
 
 
 def _not_gone_yet(response: Response[bytes]) -> Response[bytes]:
-    """The same answer, which says what remains: not stored, so that a repeated request asks anew.
+    """The answer with what remains to be done. It is not stored, so a repeated request looks again.
 
-    A replay of the stored answer comes this way, too.
+    A replay of the stored answer passes through here, too.
     """
     answer = msgspec.json.decode(response.content, type=APIResponse)
     content = msgspec.structs.replace(answer, message=f"{answer.message}. {_REMAIN}")
@@ -213,7 +213,7 @@ async def _reason(request: ApiRequest) -> str | None:
 
 
 def _check_reason(unit: UnitOfWork, caller: Caller, reason: str | None) -> None:
-    """An erasure changes no path, but it is the one change that nothing takes back."""
+    """Check the policy's rule about reasons, although an erasure changes no path."""
     rules = unit.policy(caller.organization_id)
     policy.check(rules, (), reason, is_admin=caller.is_admin, reason_at=("body", "reason"))
 

@@ -190,7 +190,7 @@ def test_without_the_guard_no_head_is_answered(
     async def through(self: Any, *arguments: Any) -> None:
         await self._app(*arguments)
 
-    monkeypatch.setattr(head_module.Heads, "__call__", through)
+    monkeypatch.setattr(head_module.Head, "__call__", through)
     assert boss.head(f"{ASSISTANTS}/count").status_code == 405
 
 

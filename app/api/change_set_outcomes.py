@@ -1,0 +1,108 @@
+"""The answers about a change set: what it changed, or would change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+from litestar import Response
+from msgspec import Struct
+
+from app.api.header_lists import header_list
+from app.api.media_types import JSON
+from app.api.plans import Plan, plan
+from app.api.preferences import Preferences
+from app.assistants import representation
+from app.assistants.change_sets import (
+    SetOutcome,
+)
+from app.assistants.preconditions import etag
+from events.changed import changes_of
+from events.policy import Warned
+from projections.history import ChangedPath, changed_paths
+
+if TYPE_CHECKING:
+    from app.assistants.requests import Outcome
+
+
+class ChangedOne(Struct, frozen=True, kw_only=True):
+    """The change of one assistant."""
+
+    assistant_id: int
+    version: int
+    etag: str
+    changes: list[ChangedPath]
+    warnings: list[Warned]
+    secrets_kept: list[str]
+
+
+class ChangeSetOutcome(Struct, frozen=True, kw_only=True):
+    """What the set changed. ``change_set_id`` is null where it changed nothing."""
+
+    change_set_id: int | None
+    assistants: list[ChangedOne]
+    unchanged: list[int]
+    skipped: list[int]
+
+
+class ChangeSetPlan(Struct, frozen=True, kw_only=True):
+    """What the set would change; nothing was recorded. Apply it with ``If-Match: <etag>``."""
+
+    dry_run: bool
+    etag: str
+    applicable: bool
+    plans: list[Plan]
+    skipped: list[int]
+
+
+def planned(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    """The answer to a dry run."""
+    plan_of_set = ChangeSetPlan(
+        dry_run=True,
+        etag=etag(outcome.tag),
+        applicable=all(one.applicable for one in outcome.outcomes),
+        plans=[plan(one) for one in outcome.outcomes],
+        skipped=list(outcome.skipped),
+    )
+    headers = _headers(preferences, outcome) | {"etag": plan_of_set.etag}
+    return Response(
+        msgspec.json.encode(plan_of_set), status_code=200, media_type=JSON, headers=headers
+    )
+
+
+def made(preferences: Preferences, outcome: SetOutcome, status: int = 201) -> Response[bytes]:
+    """The answer to a new set."""
+    body = ChangeSetOutcome(
+        change_set_id=outcome.change_set_id,
+        assistants=[_changed(one) for one in outcome.outcomes if one.event is not None],
+        unchanged=[one.id for one in outcome.outcomes if one.event is None],
+        skipped=list(outcome.skipped),
+    )
+    return Response(
+        msgspec.json.encode(body),
+        status_code=status,
+        media_type=JSON,
+        headers=_headers(preferences, outcome),
+    )
+
+
+def reverted(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
+    """The answer to a set that was reverted."""
+    return made(preferences, outcome, 200)
+
+
+def _headers(preferences: Preferences, outcome: SetOutcome) -> dict[str, str]:
+    ignored = header_list(outcome.ignored)
+    return preferences.applied | ({"x-ignored-fields": ignored} if ignored else {})
+
+
+def _changed(outcome: Outcome) -> ChangedOne:
+    changes = changes_of(outcome.event)
+    return ChangedOne(
+        assistant_id=outcome.id,
+        version=outcome.state.version,
+        etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.state).tag),
+        changes=changed_paths(changes, outcome.state.erased_version),
+        warnings=list(outcome.warnings),
+        secrets_kept=list(outcome.secrets_kept),
+    )
