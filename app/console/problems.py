@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     AnyRequest = Request[Any, Any, Any]
 
 _SAFE_METHODS = ("GET", "HEAD")
+_TITLES: dict[int, str] = {
+    HTTPStatus.FORBIDDEN: "Not permitted",
+    HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too long",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid input",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Temporarily unavailable",
+}
 _NO_PAGE = "There is no such page."
 _CROSS_SITE = "This form is not from a page of your session. Reload the page and try again."
 
@@ -41,7 +48,7 @@ def sentences(problem: Mapping[str, Any]) -> list[str]:
 def problem_page(request: AnyRequest, status: int, problem: Mapping[str, Any]) -> Template:
     """An API problem as a page."""
     visitor = request.state.get("visitor")
-    title = HTTPStatus(status).phrase
+    title = _TITLES.get(status) or HTTPStatus(status).phrase.capitalize()
     return page("problem", visitor, status, title=title, errors=sentences(problem))
 
 
