@@ -134,7 +134,10 @@ def reading(config: Config) -> Iterator[sa.Connection]:
     try:
         with naming_the_database(config):
             if not is_current(config.url):
-                fail(f"{database.name} has not this release's schema; run 'backstory migrate'", 1)
+                fail(
+                    f"{database.name} does not have this release's schema; run 'backstory migrate'",
+                    1,
+                )
             with engine.connect() as connection:
                 yield connection
     finally:

@@ -33,7 +33,9 @@ class NotMigrated(Exception):
     """The schema of a database on a server is missing or older than this release's."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"{name} has not this release's schema; run 'backstory migrate' first")
+        super().__init__(
+            f"{name} does not have this release's schema; run 'backstory migrate' first"
+        )
 
 
 class NewerSchema(Exception):

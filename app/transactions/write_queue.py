@@ -233,7 +233,7 @@ class WriteQueue:
             if now - waiting.waits_since < _PATIENCE:
                 self._queue.put_nowait(waiting)
             else:
-                waiting.resolve(Busy("somebody else holds the organization's lock"))
+                waiting.resolve(Busy("another transaction holds the organization's lock"))
         if batch and self._queue.qsize() == len(batch):  # no other work to do meanwhile
             await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
 

@@ -356,7 +356,7 @@ def test_a_database_of_an_older_release_is_said_to_be_one(
     execute(database, "UPDATE alembic_version SET version_num = '0001'")
     ended = run(tmp_path, *command.split())
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "has not this release's schema; run 'backstory migrate'" in said(ended)
+    assert "does not have this release's schema; run 'backstory migrate'" in said(ended)
 
 
 def test_two_checks_of_the_same_damage_print_the_same(database: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Append-only is the database's own rule, whatever connects to it."""
+"""Triggers that make the events append-only, for every program that connects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POSTGRESQL = {
 
 
 def create() -> None:
-    """Let the table ``events`` refuse everything but new rows."""
+    """Make the table ``events`` refuse everything except new rows."""
     if op.get_context().dialect.name == "sqlite":
         for name, moment in _SQLITE.items():
             op.execute(
@@ -40,7 +40,7 @@ def create() -> None:
 
 
 def drop(table: str) -> None:
-    """Take the guards off the table, whatever it is called by now."""
+    """Drop the triggers of the table, under its present name."""
     is_sqlite = op.get_context().dialect.name == "sqlite"
     for name in _SQLITE if is_sqlite else _POSTGRESQL:
         op.execute(f"DROP TRIGGER {name}" + ("" if is_sqlite else f" ON {table}"))

@@ -1,0 +1,273 @@
+"""Stored answers: sealed, bound to their request, kept for their time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import uvicorn
+
+from app.api import writes
+from app.main import create_app
+from app.services import utc_now
+from app.transactions import idempotency
+from events.tables import to_micros
+from tests.app import stored
+from tests.app.route_table import KEYS
+from tests.app.transactions.keyed_requests import (
+    PATIENCE,
+    create,
+    is_replayed,
+    keyed,
+    problem,
+    said,
+)
+from tests.conftest import (
+    ASSISTANTS,
+    Organization,
+    Server,
+    make_organizations,
+    serving,
+    serving_process,
+)
+from tests.databases import config_of, contents, execute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+SECRET = {"llm_provider_config": {"api_key": "sk-of-ours"}}
+
+
+# -- secrets
+
+
+def test_answers_outlive_the_rotation_of_keys_and_the_erasure_of_secrets(
+    server: Server, organization: Organization, admin: httpx.Client
+) -> None:
+    def ask() -> list[httpx.Response]:
+        wish = {"name": "Front desk"} | SECRET
+        return [
+            admin.post(KEYS, json={"name": "CI"}, headers=keyed("a")),
+            admin.post(ASSISTANTS, json=wish, headers=keyed("b")),
+        ]
+
+    def rotate(**body: bool) -> httpx.Response:
+        return admin.post("/api/v1/vault/rotate", json=body)
+
+    first = ask()
+    path = f"{ASSISTANTS}/{first[1].json()['id']}"
+    steps: list[Callable[[], httpx.Response]] = [
+        rotate,
+        lambda: rotate(data_keys=True),
+        lambda: rotate(data_keys=True),
+        lambda: admin.delete(f"{path}/secrets"),
+        lambda: admin.delete("/api/v1/vault/secrets"),
+        lambda: admin.delete(path),
+    ]
+    for step in steps:
+        assert step().is_success
+        before = stored.rows(server.database, organization.id)
+        again = ask()
+        assert [said(answer) for answer in again] == [said(answer) for answer in first]
+        assert all(map(is_replayed, again))
+        assert stored.rows(server.database, organization.id) == before
+
+
+def _make_key(server: Server, organization: Organization) -> str:
+    with server.client(organization.admin) as admin:
+        made = admin.post(KEYS, json={"name": "Of this name"}, headers=keyed("once"))
+        again = admin.post(KEYS, json={"name": "Of this name"}, headers=keyed("once"))
+    assert said(again) == said(made)
+    assert is_replayed(again)
+    key: str = again.json()["key"]
+    return key
+
+
+def test_the_answer_that_shows_an_api_key_is_nowhere_in_clear(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 2)
+    with serving(database, waiting) as server:
+        token = _make_key(server, server.organization())
+        held = contents(database)
+    closed = contents(database)
+    for found in (held, closed):
+        assert b"Of this name" in found  # what is meant to be seen is there
+        assert token[12:].encode() not in found
+
+    # The control: unsealed answers would have shown it.
+    unsealed = (
+        "from app.vault import sealing; sealing.seal_answer = lambda keys, text, *bound: text\n"
+    )
+    unsealed += "sealing.open_answer = lambda keys, sealed, *bound: sealed"
+    with serving_process(database, waiting, preamble=unsealed) as server:
+        token = _make_key(server, server.organization())
+        assert token[12:].encode() in contents(database)
+
+
+# -- time
+
+
+class Clock:
+    """A server's clock that stands until the test moves it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now.timestamp()
+
+
+@contextmanager
+def serving_at(
+    database: Path, waiting: list[Organization], clock: Clock, **settings: str
+) -> Iterator[Server]:
+    """As ``conftest.serving``, with a clock."""
+    config = config_of(database, **settings)
+    app: Any = create_app(config, clock, monotonic=clock.monotonic)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _kept(database: Path, organization: Organization) -> list[str]:
+    """The keys whose answers are stored."""
+    rows = stored.rows(database, organization.id)["answers"]
+    return sorted(row["idempotency_key"] for row in rows)
+
+
+def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 2)
+    organization, other = waiting
+    clock = Clock(utc_now() + timedelta(minutes=1))  # the database was made before
+    with serving_at(database, waiting, clock) as server:
+        with server.client(organization.admin) as admin, server.client(other.admin) as stranger:
+            first = create(admin, "daily")
+            create(stranger, "daily")
+            clock.now += timedelta(hours=24) - timedelta(microseconds=1)
+            assert said(create(admin, "daily")) == said(first)
+            clock.now += timedelta(microseconds=1)
+            # Another request may have the key now; the answer to it takes the old one's place.
+            second = create(admin, "daily", "Back office")
+            assert (second.status_code, second.json()["id"]) == (201, 2)
+            assert not is_replayed(second)
+            assert said(create(admin, "daily", "Back office")) == said(second)
+            assert create(admin, "later").json()["id"] == 3
+        assert _kept(database, organization) == ["daily", "later"]
+    clock.now += timedelta(hours=23)
+    _confirm(database, clock)
+    with serving_at(database, waiting, clock) as server:
+        _wait_until(lambda: _kept(database, other) == [])
+        assert _kept(database, organization) == ["daily", "later"]
+        with server.client(organization.admin) as admin:
+            assert is_replayed(create(admin, "later"))
+    clock.now += timedelta(hours=1)
+    _confirm(database, clock)
+    with serving_at(database, waiting, clock):
+        _wait_until(lambda: _kept(database, organization) == [])
+
+
+def _confirm(database: Path, clock: Clock) -> None:
+    """No server has seen the time pass: the operator says that it did."""
+    execute(database, f"UPDATE organizations SET observed_at = {to_micros(clock.now)}")
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < end, "the chore did not do it"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("lifetime", "replays"), [("0s", False), ("1s", True)])
+def test_the_time_that_an_answer_is_kept_is_a_setting(
+    tmp_path: Path, lifetime: str, *, replays: bool
+) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 1)
+    clock = Clock(utc_now() + timedelta(days=1))
+    with (
+        serving_at(database, waiting, clock, idempotency_ttl=lifetime) as server,
+        server.client(server.organization().admin) as admin,
+    ):
+        assert create(admin, "short").json()["id"] == 1
+        assert is_replayed(create(admin, "short")) is replays
+        assert len(admin.get(ASSISTANTS).json()) == (1 if replays else 2)
+
+
+# -- a database that somebody changed
+
+
+def test_a_stored_answer_that_was_moved_to_another_request_does_not_open(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 1)
+    (organization,) = waiting
+    with serving(database, waiting) as server:
+        with server.client(organization.admin) as admin:
+            made = {key: _make_ci(admin, key) for key in ("a", "b")}
+        with server.client(organization.editor) as editor:
+            assert create(editor, "a").status_code == 201
+    execute(
+        database,
+        "UPDATE answers SET sealed = (SELECT sealed FROM answers WHERE idempotency_key = 'b')"
+        " WHERE idempotency_key = 'a'",
+    )
+    before = stored.rows(database, organization.id)["events"]
+    with (
+        serving(database, waiting) as server,
+        server.client(organization.admin) as admin,
+        server.client(organization.editor) as editor,
+    ):
+        for answer in (_make_ci(admin, "a"), create(editor, "a")):
+            assert (answer.status_code, problem(answer)) == (500, "secret-unreadable")
+        # The control: the one that stands where it was made still opens.
+        assert said(_make_ci(admin, "b")) == said(made["b"])
+    assert stored.rows(database, organization.id)["events"] == before
+
+
+def test_a_stored_fingerprint_confirms_no_guess_and_a_bare_one_of_before_still_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = tmp_path / "backstory.db"
+    waiting = make_organizations(database, 1)
+    (organization,) = waiting
+    bare = []
+
+    def fingerprint(*sent: Any) -> bytes:
+        bare.append(idempotency.fingerprint(*sent))
+        return bare[-1]
+
+    monkeypatch.setattr(writes, "fingerprint", fingerprint)
+    with serving(database, waiting) as server, server.client(organization.admin) as admin:
+        made = {key: _make_ci(admin, key) for key in ("a", "b")}
+    assert bare[0] == bare[1]  # the control: this is what anybody can compute of a guess
+    (one, other) = stored.rows(database, organization.id)["answers"]
+    assert one["fingerprint"] == other["fingerprint"] != bare[0]
+    # As an earlier release stored it.
+    old = "UPDATE answers SET fingerprint = :bare WHERE idempotency_key = 'a'"
+    execute(database, old, bare=bare[0])
+    with serving(database, waiting) as server, server.client(organization.admin) as admin:
+        for key, first in made.items():
+            assert said(_make_ci(admin, key)) == said(first)
+
+
+def _make_ci(admin: httpx.Client, key: str) -> httpx.Response:
+    return admin.post(KEYS, json={"name": "CI"}, headers=keyed(key))
