@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 
-from app.api.conditional import is_held
-from app.assistants.preconditions import etag
+from app.api.conditional import etag, is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct, field
 from app.accounts.principals import Role
 from app.api import routing
 from app.api.access import EDITOR, VIEWER
+from app.api.conditional import etag
 from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
 from app.api.header_lists import header_list
 from app.api.media_types import JSON
@@ -33,7 +34,6 @@ from app.assistants.change_sets import (
     SetOutcome,
 )
 from app.assistants.comparing import DiffEntry
-from app.assistants.preconditions import etag
 from app.storage.tables import MAX_ID
 from events import pointers
 from events.changed import Actor, changes_of
@@ -226,7 +226,7 @@ def _check_pointers(chosen: ChangeSetFilter | None) -> None:
 
 
 def _preferences(request: ApiRequest, *, dry_run: bool) -> Preferences:
-    """Without ``return=minimal``: what was changed of which assistant is always told."""
+    """Without ``return=minimal``: the answer always lists what changed."""
     return msgspec.structs.replace(request.preferences_with(dry_run=dry_run), minimal=False)
 
 
