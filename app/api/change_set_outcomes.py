@@ -8,6 +8,7 @@ import msgspec
 from litestar import Response
 from msgspec import Struct
 
+from app.api.conditional import etag
 from app.api.header_lists import header_list
 from app.api.media_types import JSON
 from app.api.plans import Plan, plan
@@ -16,7 +17,6 @@ from app.assistants import representation
 from app.assistants.change_sets import (
     SetOutcome,
 )
-from app.assistants.preconditions import etag
 from events.changed import changes_of
 from events.policy import Warned
 from projections.history import ChangedPath, changed_paths

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from litestar import Response
 
 from app.api.media_types import JSON
-from app.assistants.preconditions import Condition, Tags, etag
+from app.assistants.preconditions import Condition, Tags
 from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 # A list may have nothing between two commas (RFC 9110, section 5.6.1.2).
 _TAG = re.compile(r'[\s,]*(W/)?"([\x21\x23-\x7e\x80-\xff]*)"\s*(?:,[\s,]*|$)')
 _MOST_TAGS = 100
+
+
+def etag(tag: str) -> str:
+    """A tag as the header ``ETag`` has it: a strong validator."""
+    return f'"{tag}"'
 
 
 def respond(

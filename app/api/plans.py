@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from app.api.conditional import etag
 from app.assistants import representation
 from app.assistants.policy import rule_of
-from app.assistants.preconditions import etag
 from app.assistants.requests import Clash, Outcome
 from events.changed import changes_of
 from events.policy import Warned

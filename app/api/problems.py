@@ -14,6 +14,7 @@ import msgspec
 from litestar import Response
 
 from app.accounts.api_keys import KeyNotFound
+from app.api.conditional import etag
 from app.api.errors import (
     CredentialsRepeated,
     Forbidden,
@@ -25,7 +26,7 @@ from app.api.errors import (
 )
 from app.api.media_types import JSON, PROBLEM
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
-from app.assistants.preconditions import StaleTag, etag
+from app.assistants.preconditions import StaleTag
 from app.assistants.requests import (
     ChangesConflict,
     LabelTaken,

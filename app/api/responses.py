@@ -9,14 +9,13 @@ from litestar import Response
 from msgspec import UNSET, Struct, UnsetType
 
 from app.api import memento
-from app.api.conditional import respond
+from app.api.conditional import etag, respond
 from app.api.examples import ASSISTANT, PLAN
 from app.api.header_lists import header_list
 from app.api.media_types import JSON
 from app.api.openapi.operations import Answer
 from app.api.plans import Plan, plan
 from app.assistants import representation
-from app.assistants.preconditions import etag
 from app.assistants.requests import Clash, Outcome
 from events.assistant_bodies import AssistantResponse
 from events.policy import Warned

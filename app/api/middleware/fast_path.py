@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.enums import ScopeType
 
-from app.api.conditional import is_held
+from app.api.conditional import etag, is_held
 from app.api.routing import ASSISTANTS
-from app.assistants.preconditions import etag
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ from app.api.middleware import cache_control
 from app.assistants.preconditions import tag_of, version_in
 from projections.current import Stamp
 from tests.app.api.test_statements import make_ids
-from tests.app.assistants.test_preconditions import (
+from tests.app.assistants.conditions.writes import (
     POLICY,
     READS,
     WRITES,

@@ -17,7 +17,7 @@ from app.api.middleware import head as head_module
 from app.services import utc_now
 from tests.app import stored
 from tests.app.api.test_statements import make_ids
-from tests.app.assistants.test_preconditions import if_none_match
+from tests.app.assistants.conditions.writes import if_none_match
 from tests.app.route_table import OPERATIONS, OWNED, PAGES, Operation, application
 from tests.conftest import ASSISTANTS
 from tests.console import fill

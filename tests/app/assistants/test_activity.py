@@ -9,7 +9,9 @@ import pytest
 from tests.conftest import ASSISTANTS
 
 if TYPE_CHECKING:
-    from tests.conftest import Server
+    from collections.abc import Iterator
+
+    from tests.conftest import Organization, Server
 
 ACTIVITY = f"{ASSISTANTS}/activity"
 
@@ -23,6 +25,24 @@ def activity(client: httpx.Client, **query: Any) -> dict[str, Any]:
 
 def names(client: httpx.Client, **query: Any) -> list[str]:
     return [one["name"] for one in activity(client, **query)["assistants"]]
+
+
+@pytest.fixture
+def organization(server: Server) -> Organization:
+    """A new one for each test: its activity is all that happened in it."""
+    return server.organization()
+
+
+@pytest.fixture
+def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.editor) as client:
+        yield client
+
+
+@pytest.fixture
+def viewer(server: Server, organization: Organization) -> Iterator[httpx.Client]:
+    with server.client(organization.viewer) as client:
+        yield client
 
 
 @pytest.fixture

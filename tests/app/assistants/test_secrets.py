@@ -359,16 +359,16 @@ def test_an_erased_secret_can_be_set_again_to_the_value_it_had(
     assert reveal(runtime, secretive, "/api_keys") == {"/api_keys/openai_api_key": "sk-own"}
 
 
-@pytest.mark.usefixtures("secretive")
-def test_erasing_the_organization_leaves_it_able_to_seal_anew(
-    admin: httpx.Client, runtime: httpx.Client
-) -> None:
-    other = admin.post(ASSISTANTS, json={"name": "Other", "api_keys": {"a": "x"}}).json()
-    erased = admin.delete("/api/v1/vault/secrets")
-    assert erased.json()["message"] == f"{len(REVEALED) + 1} secrets erased"
-    assert admin.get(path_of(other)).json()["api_keys"] == {"a": "erased"}
-    admin.patch(path_of(other), json={"api_keys": {"a": "y"}})
-    assert reveal(runtime, other, "/api_keys") == {"/api_keys/a": "y"}
+def test_erasing_the_organization_leaves_it_able_to_seal_anew(server: Server) -> None:
+    tenant = server.organization()
+    with server.client(tenant.admin) as admin, server.client(tenant.runtime) as runtime:
+        admin.post(ASSISTANTS, json={"name": "Secretive"} | SECRETS)
+        other = admin.post(ASSISTANTS, json={"name": "Other", "api_keys": {"a": "x"}}).json()
+        erased = admin.delete("/api/v1/vault/secrets")
+        assert erased.json()["message"] == f"{len(REVEALED) + 1} secrets erased"
+        assert admin.get(path_of(other)).json()["api_keys"] == {"a": "erased"}
+        admin.patch(path_of(other), json={"api_keys": {"a": "y"}})
+        assert reveal(runtime, other, "/api_keys") == {"/api_keys/a": "y"}
 
 
 @pytest.mark.parametrize("data_keys", [False, True])

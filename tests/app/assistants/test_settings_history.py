@@ -26,28 +26,6 @@ _NO_SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def organization(server: Server) -> Organization:
-    return server.organization()
-
-
-@pytest.fixture(scope="module")
-def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.editor) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def admin(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.admin) as client:
-        yield client
-
-
-@pytest.fixture
-def path(assistant: dict[str, Any]) -> str:
-    return f"{ASSISTANTS}/{assistant['id']}"
-
-
 def settings(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name not in _NO_SETTINGS}
 

@@ -39,23 +39,6 @@ few_stories = hypothesis.settings(max_examples=4, deadline=None)
 many_stories = hypothesis.settings(max_examples=400, deadline=None)
 
 
-@pytest.fixture(scope="module")
-def organization(server: Server) -> Organization:
-    return server.organization()
-
-
-@pytest.fixture(scope="module")
-def admin(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.admin) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.editor) as client:
-        yield client
-
-
 # -- what is asked, and how it is answered
 
 

@@ -1,115 +1,29 @@
-"""Conditional requests: nobody overwrites what they have not seen, or reads what they have."""
+"""A write happens only over the state that its condition names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from tests.app import stored
-from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.app.assistants.conditions.writes import (
+    CHANGES,
+    OTHERS,
+    POLICY,
+    READS,
+    WRITES,
+    if_match,
+    if_none_match,
+    patch,
+    prefer,
+    problem,
+)
 from tests.conftest import ASSISTANTS, Organization, Server, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-CHANGE_SETS = "/api/v1/change-sets"
-POLICY = "/api/v1/policy"
-JSON_PATCH = {"content-type": "application/json-patch+json"}
-
-Send = Callable[..., httpx.Response]
-
-
-def _json_patch(
-    client: httpx.Client, path: str, headers: dict[str, str] | None = None
-) -> httpx.Response:
-    steps = [{"op": "replace", "path": "/name", "value": "New"}]
-    return client.patch(path, json=steps, headers=JSON_PATCH | (headers or {}))
-
-
-# Every way to change an assistant, each over version 3 of the one that ``path`` makes.
-CHANGES: dict[str, Send] = {
-    "PATCH": lambda c, p, **o: c.patch(p, json={"name": "New"}, **o),
-    "JSON Patch": _json_patch,
-    "PUT": lambda c, p, **o: c.put(p, json={"name": "New"}, **o),
-    "status": lambda c, p, **o: c.patch(f"{p}/status", params={"is_active": False}, **o),
-    "rollback": lambda c, p, **o: c.post(f"{p}/rollback", json={"to_version": 1}, **o),
-    "rollback to an entry": lambda c, p, **o: c.post(f"{p}/settings-history/2/rollback", **o),
-    "undo": lambda c, p, **o: c.post(f"{p}/undo", json={"version": 2}, **o),
-    "DELETE": lambda c, p, **o: c.delete(p, **o),
-}
-# These change no settings: a policy does not ask that they be conditional.
-OTHERS: dict[str, Send] = {
-    "label": lambda c, p, **o: c.put(f"{p}/versions/2/label", json={"label": "second"}, **o),
-    "label away": lambda c, p, **o: c.delete(f"{p}/versions/1/label", **o),
-}
-WRITES = CHANGES | OTHERS
-# Without a body, where the client asks for none.
-MINIMAL = [name for name in CHANGES if name != "DELETE"]
-
-READS: dict[str, Send] = {
-    "one": lambda c, p, **o: c.get(p, **o),
-    "one of a version": lambda c, p, **o: c.get(f"{p}?version=2", **o),
-    "one of a moment": lambda c, p, **o: c.get(f"{p}?as_of=2126-01-01T00:00:00Z", **o),
-    "a version": lambda c, p, **o: c.get(f"{p}/versions/2", **o),
-    "a list": lambda c, p, **o: c.get(f"{p.rpartition('/')[0]}?limit=2", **o),
-    "a list of a moment": lambda c, p, **o: c.get(
-        f"{p.rpartition('/')[0]}?as_of=2126-01-01T00:00:00Z", **o
-    ),
-}
-
-
-@pytest.fixture(scope="module")
-def organization(server: Server) -> Organization:
-    return server.organization()
-
-
-@pytest.fixture(scope="module")
-def admin(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.admin) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]:
-    with server.client(organization.editor) as client:
-        yield client
-
-
-@pytest.fixture
-def path(editor: httpx.Client) -> str:
-    return make(editor)
-
-
-def make(editor: httpx.Client) -> str:
-    """An assistant in version 3; its version 1 has a label."""
-    created = editor.post(ASSISTANTS, json={"name": "Front desk"}).json()
-    path = f"{ASSISTANTS}/{created['id']}"
-    changes: list[dict[str, Any]] = [{"tts_limit": 7}, {"description": "Third"}]
-    for number, change in enumerate(changes, 2):
-        answer = editor.patch(path, json=change | {"change_description": f"Reason {number}"})
-        assert answer.json()["version"] == number
-    assert editor.put(f"{path}/versions/1/label", json={"label": "first"}).is_success
-    return path
-
-
-def if_match(tags: str) -> dict[str, str]:
-    return {"if-match": tags}
-
-
-def if_none_match(tags: str) -> dict[str, str]:
-    return {"if-none-match": tags}
-
-
-def prefer(preference: str) -> dict[str, str]:
-    return {"prefer": preference}
-
-
-def problem(answer: httpx.Response) -> str:
-    kind: str = answer.json()["type"]
-    return kind.removeprefix("urn:backstory:problem:")
 
 
 def told(server: Server, organization: Organization, editor: httpx.Client, path: str) -> Any:
@@ -126,9 +40,6 @@ def unchanged(
     before = told(server, organization, editor, path)
     yield
     assert told(server, organization, editor, path) == before
-
-
-# -- reading what one has
 
 
 @pytest.mark.parametrize("what", READS)
@@ -216,9 +127,6 @@ def test_a_change_that_changes_nothing_keeps_the_tag(
         answer = editor.request(verb, path, json={"description": "Third"}, headers=headers)
         assert (answer.status_code, version_of(answer)) == (200, 3)
     assert version_of(editor.get(path)) == 3
-
-
-# -- changing what one has seen
 
 
 @pytest.mark.parametrize("what", WRITES)
@@ -345,7 +253,7 @@ def test_what_is_no_list_of_tags_is_refused_by_its_place(editor: httpx.Client, p
 
 def test_a_condition_has_room_for_a_hundred_tags(editor: httpx.Client, path: str) -> None:
     tags = ", ".join([*(f'"{n}"' for n in range(100, 199)), '"3"'])
-    assert _patch(editor, path, headers=if_match(tags)).is_success
+    assert patch(editor, path, headers=if_match(tags)).is_success
 
 
 def test_a_condition_holds_for_what_the_one_before_left(editor: httpx.Client, path: str) -> None:
@@ -361,13 +269,6 @@ def test_a_condition_holds_for_what_the_one_before_left(editor: httpx.Client, pa
     for number in range(3):
         assert editor.patch(path, json={"name": f"Number {number}"}).status_code == 200
     assert editor.get(path).json()["name"] == "Number 2"
-
-
-def _patch(client: httpx.Client, path: str, **options: Any) -> httpx.Response:
-    return CHANGES["PATCH"](client, path, **options)
-
-
-# -- a policy that wants every change to be conditional
 
 
 @pytest.fixture
@@ -437,171 +338,3 @@ def test_what_changes_no_settings_needs_no_condition(
     editor: httpx.Client, demanding: str, what: str
 ) -> None:
     assert OTHERS[what](editor, demanding).is_success
-
-
-# -- preferences
-
-
-@pytest.mark.parametrize("what", MINIMAL)
-def test_who_prefers_a_minimal_answer_gets_the_tag_alone(
-    editor: httpx.Client, path: str, what: str
-) -> None:
-    answer = CHANGES[what](editor, path, headers=prefer("return=minimal"))
-    assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["preference-applied"] == "return=minimal"
-    assert answer.headers["etag"] == editor.get(path).headers["etag"]
-    assert version_of(answer) == 4
-    assert "content-length" not in answer.headers
-    assert "content-type" not in answer.headers
-
-
-def test_a_creation_a_copy_and_a_restoration_may_be_minimal_too(
-    editor: httpx.Client, path: str
-) -> None:
-    minimal = prefer("return=minimal")
-    editor.delete(path)
-    for answer, version in (
-        (editor.post(ASSISTANTS, json={"name": "New"}, headers=minimal), 1),
-        (editor.post(f"{path}/restore", headers=minimal), 5),
-        (editor.post(f"{path}/duplicate", headers=minimal), 1),
-    ):
-        assert (answer.status_code, answer.content) == (204, b"")
-        assert version_of(answer) == version
-        assert answer.headers["preference-applied"] == "return=minimal"
-
-
-def test_preferences_are_told_which_of_them_were_honoured(editor: httpx.Client, path: str) -> None:
-    def applied(*lines: str) -> str | None:
-        headers = [("prefer", line) for line in lines]
-        answer = editor.patch(path, json={"name": "New"}, headers=headers)
-        assert answer.is_success
-        said: str | None = answer.headers.get("preference-applied")
-        return said
-
-    assert applied() is None
-    assert applied("respond-async, wait=10") is None
-    assert applied("return=representation") is None
-    assert applied('Return="minimal"; foo=bar') == "return=minimal"
-    both = "handling=strict, return=minimal"
-    assert applied("return=minimal, handling=strict") == both
-    assert applied("return=minimal", "handling=strict") == both
-    assert applied("return=minimal, dry-run") == "dry-run"
-
-
-def test_a_refusal_is_told_whole_whatever_is_preferred(editor: httpx.Client, path: str) -> None:
-    answer = _patch(editor, path, headers=if_match('"1"') | prefer("return=minimal"))
-    assert answer.status_code == 412
-    assert len(answer.json()["changed_since"]) == 2
-
-
-# -- dry runs of everything that writes
-
-_WRITES = [operation for operation in OPERATIONS if operation.writes or operation.needs_a_scope]
-_SECRET = {"llm_provider_config": {"api_key": "sk-of-ours"}}
-
-
-@pytest.fixture(scope="module")
-def tenant(server: Server) -> Organization:
-    return server.organization()
-
-
-@pytest.fixture(scope="module")
-def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
-    with server.client(tenant.admin) as client:
-        yield client
-
-
-@pytest.fixture
-def ids(boss: httpx.Client) -> dict[str, Any]:
-    """What the operations are about; each would find something to do."""
-    path = make(boss)
-    boss.patch(path, json=_SECRET | {"is_active": False})
-    assistant_id = int(path.rpartition("/")[2])
-    wanted = {"assistant_ids": [assistant_id], "patch": {"llm_settings": {"temperature": 0.9}}}
-    return {
-        "assistant_id": assistant_id,
-        "version_id": 2,
-        "version": 1,
-        "change_set_id": boss.post(CHANGE_SETS, json=wanted).json()["change_set_id"],
-        "key_id": boss.post(KEYS, json={"name": "spare"}).json()["api_key"]["id"],
-    }
-
-
-# By the route table: a new operation is here until somebody gives it a dry run.
-_NO_DRY_RUN = {
-    "DELETE /api/v1/assistants/{assistant_id}/secrets",
-    "DELETE /api/v1/assistants/{assistant_id}/versions/{version}/label",
-    "DELETE /api/v1/users/me/api-keys/{key_id}",
-    "DELETE /api/v1/vault/secrets",
-    "POST /api/v1/assistants/{assistant_id}/secrets/reveal",
-    "POST /api/v1/users/me/api-keys",
-    "POST /api/v1/vault/rotate",
-    "PUT /api/v1/assistants/{assistant_id}/versions/{version}/label",
-    "PUT /api/v1/policy",
-    "PUT /api/v1/users/me/api-keys/{key_id}",
-}
-
-
-@pytest.mark.parametrize("operation", _WRITES, ids=str)
-def test_a_dry_run_is_told_or_refused_and_never_carried_out(
-    server: Server,
-    tenant: Organization,
-    boss: httpx.Client,
-    ids: dict[str, Any],
-    operation: Operation,
-) -> None:
-    if operation.path.endswith("/restore"):
-        boss.delete(f"{ASSISTANTS}/{ids['assistant_id']}")
-    token = tenant.runtime if operation.needs_a_scope else tenant.admin
-    key = {"authorization": f"Bearer {token}"}
-    before = stored.rows(server.database, tenant.id)
-    for preference in ("dry-run", "return=minimal, dry-run", "Dry-Run; please"):
-        answer = operation.send(boss, ids, headers=key | prefer(preference))
-        if str(operation) in _NO_DRY_RUN:
-            assert answer.status_code == 422
-            (error,) = answer.json()["detail"]
-            assert (error["loc"], error["type"]) == (["header", "Prefer"], "no_dry_run")
-        else:
-            assert answer.status_code == 200
-            assert answer.json()["dry_run"] is True
-            assert answer.headers["preference-applied"] == "dry-run"
-    body = operation.body if isinstance(operation.body, dict) else {}
-    path = operation.path.format(**ids)
-    elsewhere: list[tuple[dict[str, str], dict[str, Any] | None]] = [
-        ({"dry_run": "true"}, body or None),
-        ({"dry_run": "1"}, body or None),
-        ({"dry_run": "perhaps"}, body or None),
-        ({}, body | {"dry_run": True}),
-    ]
-    for query, sent in elsewhere:
-        asked = {"params": operation.query | query, "json": sent, "headers": key}
-        answer = boss.request(operation.verb, path, **asked)  # type: ignore[arg-type]
-        if answer.status_code == 200 and "perhaps" not in query.values():
-            assert answer.json()["dry_run"] is True
-        else:
-            assert answer.status_code == 422, answer.text
-            assert "dry_run" in answer.json()["detail"][0]["loc"]
-        assert (str(operation) in _NO_DRY_RUN) <= (answer.status_code == 422)
-    assert stored.rows(server.database, tenant.id) == before
-    # The control: what was not carried out would have done something.
-    assert operation.send(boss, ids, headers=key).is_success
-    assert stored.rows(server.database, tenant.id) != before
-    if operation.path == POLICY:
-        free: dict[str, Any] = {"require_reason_for": [], "admin_paths": []}
-        assert boss.put(POLICY, json=free).is_success
-
-
-@pytest.mark.parametrize("no", [False, 0, None])
-def test_no_dry_run_is_none_wherever_it_is_said(boss: httpx.Client, no: Any) -> None:
-    path = make(boss)
-    query = {} if no is None else {"dry_run": str(int(no))}
-    answer = boss.request("DELETE", path, params=query, json={"dry_run": no})
-    assert answer.json()["message"].endswith("deleted successfully")
-    assert boss.get(path).status_code == 404
-
-
-def test_a_dry_run_in_escapes_is_one_too(boss: httpx.Client) -> None:
-    path = make(boss)
-    answer = boss.request("DELETE", path, content=rb'{"dry\u005frun": true}')
-    assert answer.json()["detail"][0]["loc"] == ["body", "dry_run"]
-    assert boss.get(path).is_success
