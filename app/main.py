@@ -29,6 +29,7 @@ from app.api.openapi import document
 from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
 from app.assistants import purging
+from app.audit import checkpoints
 from app.config import Config, read_config
 from app.console.problems import on_no_route
 from app.console.rendering import TEMPLATES
@@ -126,13 +127,13 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
     """What is repeated while the process runs, each with its pause in seconds."""
     every = config.between_checkpoints
     least, most = _CHECKPOINT_SECONDS
-    keep_checkpoints = partial(services.audit.keep_checkpoints, every, config.checkpoint_dir)
+    record_checkpoints = partial(_record_checkpoints, services, every, config.checkpoint_dir)
     return [
         (services.refusals.settle, _USAGE_SECONDS),
         (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
         (partial(_purge, services, config.grace), _PURGE_SECONDS),
         (partial(purging.scrub, services.database), _SCRUB_SECONDS),
-        (keep_checkpoints, max(least, min(every.total_seconds(), most))),
+        (record_checkpoints, max(least, min(every.total_seconds(), most))),
     ]
 
 
@@ -140,6 +141,13 @@ async def _purge(services: Services, grace: timedelta) -> None:
     organizations = await services.database.read(organization_ids)
     await purging.purge_all(services.database, services.writer, organizations, grace)
     await services.idempotency.remove_expired(organizations)
+
+
+async def _record_checkpoints(services: Services, every: timedelta, folder: str | None) -> None:
+    now = services.clock()
+    await checkpoints.record_due(
+        services.database, services.writer, services.signer, now, every, folder
+    )
 
 
 async def _repeat(work: _Work, seconds: float, stopping: asyncio.Event) -> None:

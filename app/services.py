@@ -17,7 +17,7 @@ from app.accounts.failed_logins import FailedLogins
 from app.accounts.sessions import Sessions
 from app.assistants.view_cache import ViewCache
 from app.audit import signing
-from app.audit.exporting import Audit
+from app.audit.signing import Signer
 from app.config import Config
 from app.storage.database import Database
 from app.storage.engines import engines
@@ -46,7 +46,7 @@ class Services(Struct, frozen=True):
     authenticator: Authenticator
     refusals: FailedLogins
     views: ViewCache
-    audit: Audit
+    signer: Signer
     sessions: Sessions
     clock: Callable[[], datetime]
 
@@ -86,7 +86,7 @@ async def open_services(
                 authenticator,
                 refusals,
                 views,
-                Audit(database, writer, signer, clock),
+                signer,
                 Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
             )

@@ -34,7 +34,7 @@ from app.assistants.requests import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from app.audit.exporting import BeyondLog
+from app.audit.bounds import BeyondLog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
 from events.bodies.json_patch import PatchTestFailed
 from events.errors import (

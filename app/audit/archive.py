@@ -1,7 +1,8 @@
-"""The archive of a log: files that stand without the server, proven when they are written.
+"""The archive of a log: files that need no server to read, proven once they are written.
 
-A folder for each organization holds parts that follow one another, each as NDJSON and as
-Parquet, with the checkpoint that signs it and the public keys. A later run adds the next part.
+Each organization has a folder with consecutive parts of its log. Each part is an NDJSON file, a
+Parquet file and the checkpoint that signs it; the public keys are beside them. A later run adds
+the next part.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from app.audit import exporting, verify
-from app.audit.exporting import BeyondLog, ExportRequest
+from app.audit.bounds import BeyondLog
+from app.audit.checkpoints import public_keys
+from app.audit.exporting import ExportRequest
 from app.storage import private_files
 from events.merkle import leaf_hash
 from projections.exports.formats import find_format
@@ -33,7 +36,7 @@ _PART = re.compile(r"events-\d{12}-(\d{12})\.ndjson")
 
 
 class ArchiveBroken(Exception):
-    """What stands in the archive is not what the log says."""
+    """The archive holds something other than the log does."""
 
 
 def write(
@@ -44,9 +47,9 @@ def write(
     folder: Path,
     progress: Callable[[int], None],
 ) -> Export:
-    """Add what occurred before a moment and is not there yet; which part of the log that was.
+    """Add the events before a moment that are not in the archive yet; the export that they are.
 
-    Raises ``ArchiveBroken``: then a part is only there under a name that ends in ``.part``.
+    Raises ``ArchiveBroken``. The new part then keeps its name that ends in ``.part``.
     """
     folder = folder_of(folder, organization_id)
     private_files.make_folder(folder)
@@ -54,8 +57,8 @@ def write(
     plan, keys = _plan(engine, signer, organization_id, _end_of(parts), before, folder)
     if plan.until == plan.after:
         return plan
-    for left in folder.glob(f"events-{plan.after + 1:012}-*"):  # by a run that was interrupted
-        left.unlink()
+    for unfinished in folder.glob(f"events-{plan.after + 1:012}-*"):  # of an interrupted run
+        unfinished.unlink()
     name = f"events-{plan.after + 1:012}-{plan.until:012}"
     lines = folder / f"{name}.ndjson.part"
     table = folder / f"{name}.parquet.part"
@@ -65,19 +68,20 @@ def write(
     _prove(folder, [*parts, lines], keys)
     private_files.write(folder / "key.json", keys)
     private_files.write(folder / f"{name}.checkpoint", plan.checkpoint.encode())
-    for part in (table, lines):  # the lines last: a part is there once they are
+    for part in (table, lines):  # the lines last: with them the part is complete
         part.rename(part.with_suffix(""))
     return plan
 
 
 def folder_of(folder: Path, organization_id: int) -> Path:
-    """Where an organization's parts stand."""
+    """The folder of an organization's parts."""
     return folder / f"organization-{organization_id}"
 
 
 def _end_of(parts: list[Path]) -> int:
-    found = _PART.fullmatch(parts[-1].name) if parts else None
-    return int(found[1]) if found else 0
+    """The last sequence that the parts hold."""
+    match = _PART.fullmatch(parts[-1].name) if parts else None
+    return int(match[1]) if match else 0
 
 
 def _plan(
@@ -88,17 +92,17 @@ def _plan(
     before: datetime,
     folder: Path,
 ) -> tuple[Export, bytes]:
-    """The next part, and the keys that prove it."""
-    wish = ExportRequest(after=after, before=before)
+    """The next part, and the public keys that prove it, as JSON."""
+    request = ExportRequest(after=after, before=before)
     with engine.connect() as connection:
         try:
             plan = exporting.plan_export(
-                connection, signer, organization_id, find_format("ndjson"), wish
+                connection, signer, organization_id, find_format("ndjson"), request
             )
         except BeyondLog as error:
             detail = f"it holds {after} events, the log {error.most}"
             raise ArchiveBroken(f"{folder}: {detail}") from error
-        keys = exporting.public_keys(connection, signer, organization_id)
+        keys = public_keys(connection, signer, organization_id)
     return plan, msgspec.json.encode(keys)
 
 
@@ -110,11 +114,14 @@ def _fill(engine: sa.Engine, plan: Export, path: Path, progress: Callable[[int],
         os.fsync(file.fileno())
 
 
-# -- reading back from the disk what was written
+# -- prove what was written, as it is on the disk
 
 
 def _prove(folder: Path, parts: list[Path], keys: bytes) -> None:
-    """The lines are the whole tree, and the rows of each table are its part's lines."""
+    """Prove that the lines are the whole tree, and that each table has the rows of its lines.
+
+    Raises ``ArchiveBroken``.
+    """
     try:
         verify.verify(verify.read_lines(parts), verify.read_keys(keys))
     except verify.Failed as failed:
@@ -134,21 +141,21 @@ _lines = msgspec.json.Decoder(_Line)
 
 
 def _difference(lines: Path, table: Path) -> int | None:
-    """The first sequence whose row is not its line."""
+    """The first sequence at which a table differs from its lines; None if they are equal."""
     rows, sequence = _rows(table), 0
     with lines.open("rb") as file:
         for line in file:
             if line.startswith(b'{"last_sequence":'):
                 continue
-            told = _lines.decode(line)
-            sequence = told.leaf_index + 1
-            if next(rows, None) != (sequence, told.leaf_hash, told.leaf_hash):
+            parsed = _lines.decode(line)
+            sequence = parsed.leaf_index + 1
+            if next(rows, None) != (sequence, parsed.leaf_hash, parsed.leaf_hash):
                 return sequence
     return None if next(rows, None) is None else sequence + 1
 
 
 def _rows(table: Path) -> Iterator[tuple[int, str, str]]:
-    """Each row's sequence, the hash of its body, and the hash that it tells."""
+    """Each row's sequence, the hash of its body, and the hash that the row holds."""
     import pyarrow as pa  # noqa: PLC0415  # an extra
     from pyarrow import parquet  # noqa: PLC0415
 

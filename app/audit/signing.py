@@ -1,6 +1,6 @@
-"""The key that signs checkpoints: Ed25519, beside the master key and never in the database.
+"""The Ed25519 key that signs checkpoints. It is never in the database.
 
-Notes and checkpoints are those of C2SP (signed-note, tlog-checkpoint): anyone's tools read them.
+Notes and checkpoints have the formats of C2SP (signed-note, tlog-checkpoint).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class VerifierKey(Struct, frozen=True, kw_only=True):
 
 
 class Signer:
-    """Signs with the current key; retired ones are only shown, so that old signatures hold."""
+    """Signs with the current key. Retired public keys are listed, to verify old signatures."""
 
     def __init__(self, current: Ed25519PrivateKey, retired: tuple[bytes, ...] = ()) -> None:
         self._current = current
@@ -80,7 +80,7 @@ def _shown(origin: str, public_key: bytes, *, current: bool) -> VerifierKey:
 
 
 class AuditKeyMissing(Exception):
-    """Checkpoints must be signed, and the key that signs them is not where it should be."""
+    """The key that signs checkpoints is not where the configuration says."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(
@@ -89,14 +89,14 @@ class AuditKeyMissing(Exception):
 
 
 def open_signer(config: Config, *, make: bool = True) -> Signer:
-    """The signer that is configured; without one, that of ``<database>.audit.key``.
+    """The configured signer; by default, the one of ``<database>.audit.key``.
 
-    ``make`` makes the file where it is missing, but for a log that holds checkpoints: those would
-    verify no more. Raises ``ConfigError`` and ``AuditKeyMissing``.
+    ``make`` creates a missing file, unless a log holds checkpoints, which a new key would not
+    verify. Raises ``ConfigError`` and ``AuditKeyMissing``.
     """
-    found = key_files.configured("AUDIT_KEY", config.audit_key, config.audit_key_file)
-    if found is not None:
-        return _read(*found)
+    configured = key_files.configured("AUDIT_KEY", config.audit_key, config.audit_key_file)
+    if configured is not None:
+        return _read(*configured)
     file = _embedded_file(config)
     if not file.exists():
         if not make or _has_signed(config):
@@ -111,7 +111,7 @@ def open_signer(config: Config, *, make: bool = True) -> Signer:
 
 
 def _has_signed(config: Config) -> bool:
-    """Whether a log of the database, which is migrated, holds a checkpoint."""
+    """Whether a log holds a checkpoint; the database must be migrated."""
     engine = engines(config.url).snapshots()
     try:
         with engine.connect() as connection:
@@ -131,21 +131,21 @@ def _embedded_file(config: Config) -> Path:
 
 
 def key_file(config: Config) -> Path:
-    """The file that holds the key; raises ``ConfigError`` where a variable does."""
+    """The file that holds the key; raises ``ConfigError`` if a variable holds it."""
     if config.audit_key is not None:
         raise ConfigError("BACKSTORY_AUDIT_KEY: put the key into a file to have it rotated")
     return Path(config.audit_key_file) if config.audit_key_file else _embedded_file(config)
 
 
 def rotate(file: Path) -> None:
-    """Put a new key in a file's place; the old one stays in it, as a public key only."""
-    file = file.resolve()  # a link stays one
+    """Replace the key in a file by a new one; the file keeps the old public key."""
+    file = file.resolve()  # a link stays a link
     signer = _read(key_files.read(file, str(file)), str(file))
     retired = [key.public_key for key in signer.keys("")]
     new = file.with_name(file.name + ".new")
     new.unlink(missing_ok=True)
     key_files.make(new, "\n".join((_new_key(), *(_RETIRED + key for key in retired))) + "\n")
-    os.replace(new, file)  # noqa: PTH105  # one step: there is always a whole key
+    os.replace(new, file)  # noqa: PTH105  # one step, so that the file always holds a whole key
 
 
 def _new_key() -> str:

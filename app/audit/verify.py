@@ -1,13 +1,13 @@
 r"""Verifies exports of the audit log offline: ``python -m app.audit.verify FILE... --key KEYFILE``.
 
-It shares nothing with the server but the RFC: it needs Python and ``cryptography`` alone. Each line
-is an event with its leaf of a Merkle tree (RFC 6962), or a checkpoint: a signed root of that tree
-(C2SP signed-note, tlog-checkpoint). Some events hold a checkpoint of all events before them.
+It shares nothing with the server except the RFC, and needs only Python and ``cryptography``. Each
+line is an event with its leaf of a Merkle tree (RFC 6962), or a checkpoint: a signed root of that
+tree (C2SP signed-note, tlog-checkpoint). Some events hold a checkpoint of all events before them.
 
     {"leaf_index":0,"leaf_hash":"...","event":{...}}
     {"last_sequence":1,"checkpoint":"ORIGIN\nSIZE\nROOT\n\n— NAME SIGNATURE\n"}
 
-The bytes are hashed as they stand in the file; their JSON only tells whether an event is where it
+The bytes are hashed as they stand in the file; their JSON only says whether an event is where it
 belongs. The tree is kept as its frontier, so that memory does not grow with the file.
 
 With keys, this proves that the events are those that were signed, all and in order; without, only
@@ -44,11 +44,11 @@ _NOTE = rf"((.+)\n(0|[1-9][0-9]{{0,17}})\n([A-Za-z0-9+/]{{43}}=)\n)\n((?:{_SIGNA
 _ED25519 = rb"(?s)\x01.{32}"
 _ANCHOR = "checkpoint_recorded.v1"
 _LONGEST_LINE = 2**28  # bytes; a file without newlines must not fill the memory
-_TOLD_EVERY = 1000  # events
+_REPORTED_EVERY = 1000  # events
 
 
 class Failed(Exception):
-    """The log is not what was signed: the first sequence that can be bad, and in which way."""
+    """The log is not what was signed: the first sequence that can be wrong, and in which way."""
 
     def __init__(self, sequence: int, what: What, detail: str) -> None:
         super().__init__(f"sequence {sequence}: {what}: {detail}")
@@ -58,12 +58,12 @@ class Failed(Exception):
 
 
 class Malformed(ValueError):
-    """Text that does not have the form that it should have."""
+    """A text that breaks the rules of its format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What was proven. Without keys ``signed_by`` is empty: nobody's signature was checked."""
+    """What was proven. Without keys ``signed_by`` is empty: no signature was checked."""
 
     events: int
     origin: str
@@ -111,7 +111,7 @@ class Tree:
 
 
 def leaf_hash(body: bytes) -> bytes:
-    """The hash of an event's bytes. The first byte tells leaves from nodes."""
+    """The hash of an event's bytes. The first byte distinguishes leaves from nodes."""
     return hashlib.sha256(b"\x00" + body).digest()
 
 
@@ -121,19 +121,21 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """A signed checkpoint: so many events, and the root over them."""
+    """A signed checkpoint: a number of events, and the root over them."""
 
     origin: str
     size: int
     root: bytes
-    signed: bytes  # what the signatures are over
-    signatures: tuple[tuple[str, bytes], ...]  # each a key's name; its id and the signature
+    signed: bytes  # the text that the signatures sign
+    signatures: tuple[
+        tuple[str, bytes], ...
+    ]  # of each: the key's name, then its id and the signature
 
 
 def read_note(text: str) -> Note:
     """The checkpoint that a note holds; raises ``Malformed``."""
     note = re.fullmatch(_NOTE, text)
-    # Control characters and lone surrogates are not for terminals, nor for the specification.
+    # The specification forbids control characters and lone surrogates, and so do terminals.
     if not note or not note[2].isprintable():
         raise Malformed("the checkpoint is no signed note")
     signatures = [(name, _unbase64(blob)) for name, blob in re.findall(_SIGNATURE, note[5])]
@@ -159,7 +161,7 @@ def _unbase64(text: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Who may sign the checkpoints of one origin."""
+    """The keys that may sign the checkpoints of one origin."""
 
     origin: str
     public: dict[bytes, Ed25519PublicKey]  # by key id
@@ -169,7 +171,7 @@ class Keys:
         signers = []
         for name, blob in note.signatures:
             key = self.public.get(blob[:4])
-            # Keys that nobody knows are witnesses of others: a note may carry any number of them.
+            # A note may carry signatures of any number of unknown keys, such as those of witnesses.
             if key and name == self.origin:
                 key.verify(blob[4:], note.signed)
                 signers.append(blob[:4].hex())
@@ -206,7 +208,7 @@ def _json(text: bytes) -> Any:
 
 
 def _quoted(text: str) -> bytes:
-    """The one way to write a string in a checkpoint's line; raw surrogates are for no file."""
+    """A string as a checkpoint's line must write it. A file cannot hold raw surrogates."""
     return json.dumps(text, ensure_ascii=False).encode(errors="replace")
 
 
@@ -222,7 +224,7 @@ def _refuse(constant: str) -> Any:
 
 
 class Log:
-    """What the lines so far have proven. The ``rest`` of them is read to say what is wrong."""
+    """What the lines read so far prove. The ``rest`` is read only to say what is wrong."""
 
     def __init__(self, keys: Keys | None = None, earlier: Note | None = None) -> None:
         self.keys = keys
@@ -230,7 +232,7 @@ class Log:
         self.origin = keys.origin if keys else None
         self.organization: int | None = None
         self.tree = Tree()
-        self.proven = 0  # size of the last checkpoint that was right
+        self.proven = 0  # the size of the last checkpoint that was correct
         self.signed_by: tuple[str, ...] = ()
         self.closed = False
         if earlier:
@@ -287,7 +289,7 @@ class Log:
         if organization == self.organization:
             return
         detail = f"events of the organizations {self.organization} and {organization} in one log"
-        # Of the first two events either may be foreign: the third tells.
+        # Either of the first two events may be foreign: the third one decides.
         if self.tree.size == 1 and b'"organization_id":%d,' % organization in next(rest, b""):
             raise Failed(1, "foreign", detail)
         raise self._failed("foreign", detail)
@@ -296,7 +298,7 @@ class Log:
         note = read_note(text if isinstance(text, str) else "")
         if note.size != self.tree.size:
             raise Malformed("its checkpoint is not of the events before it")
-        # Until its signature is known, the anchor itself may be what is wrong.
+        # Until its signature is checked, the anchor itself may be wrong.
         self._check(note, note.size + 1)
 
     def _read_closing(self, line: re.Match[bytes], rest: Iterator[bytes]) -> None:
@@ -312,7 +314,7 @@ class Log:
         self.closed = True
 
     def _check(self, note: Note, last: int) -> tuple[str, ...]:
-        """Who signed it. What came after the checkpoint before is suspected, up to ``last``."""
+        """The keys that signed a note. The events since the checkpoint before are suspected."""
         first = self.proven + 1
         signers = self._signers(note, (first, last))
         self._compare(note, (first, note.size if signers else last))
@@ -339,14 +341,14 @@ class Log:
     def _extends(self, earlier: Note, rest: Iterator[bytes]) -> None:
         if earlier.size != self.tree.size or earlier.root == self.tree.root():
             return
-        # Whose log this is stands at its end.
+        # The origin of the log is known at its end.
         closing = re.fullmatch(_CLOSING, next(iter(deque(rest, maxlen=1)), b""))
         if closing and not closing[2].startswith(_quoted(f"{earlier.origin}\n")[:-1]):
             raise Failed(1, "foreign", f"this is no log of {earlier.origin}")
         self._compare(earlier, (1, earlier.size))
 
     def _gap(self, until: int, rest: Iterator[bytes]) -> Failed:
-        """Why the next event is not here, although there are ``until``: the rest tells."""
+        """Why the next event is missing, although the log has ``until``; the rest decides."""
         missing, start = b'{"leaf_index":%d,' % self.tree.size, b'{"leaf_index":'
         last, later, following = b"", False, False
         for last in rest:
@@ -388,7 +390,7 @@ def verify(
     log, rest = Log(keys, earlier), iter(lines)
     for line in rest:
         log.read(line, rest)
-        if progress and log.tree.size % _TOLD_EVERY == 0:
+        if progress and log.tree.size % _REPORTED_EVERY == 0:
             progress(log.tree.size)
     return log.verified()
 
@@ -401,14 +403,14 @@ def read_lines(files: Iterable[Path]) -> Iterator[bytes]:
 
 
 def _printable(text: object) -> str:
-    """A text in one line, whatever the files hold: as the server's commands print theirs."""
+    """A text in one line of visible characters, whatever the files hold."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
     )
 
 
 def main() -> int:
-    """The command: 0 for a log that is proven, 1 for one that is not, 2 for a wrong call."""
+    """The command. Exit code 0: the log is proven; 1: it is not; 2: wrong arguments."""
     parser = argparse.ArgumentParser(description="Verify exports of the audit log, offline.")
     parser.add_argument("files", metavar="FILE", nargs="+", type=Path, help="the parts, in order")
     parser.add_argument("--key", metavar="KEYFILE", type=Path, help="what /api/v1/audit/key says")

@@ -1,1 +1,1 @@
-"""The ``backstory`` command, one file a group of commands."""
+"""The ``backstory`` command, a module for each group of commands."""

@@ -1,8 +1,8 @@
-"""A copy of an installation in another database, proven; one that was interrupted goes on.
+"""Copies an installation into another database, and proves the copy.
 
-An organization's events are copied first, a page in each transaction; then, in one, all else that
-it has, its counters last of all. Events never change, so a second run copies those that are
-missing, and everything else anew.
+An organization's events are copied first, a page in each transaction. Then one transaction copies
+its other rows, the row of the organization last. Events never change, so a second run copies the
+missing events, and all other rows again.
 """
 
 from __future__ import annotations
@@ -24,22 +24,24 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _AT_ONCE = 200
-# Whose tables are registered when they load.
-_MODULES = (foldings, tables, views)
+# Their import registers the tables that are copied.
+_MODULES = (tables, foldings, views)
 
 
 class NotACopy(Exception):
-    """What stands in the other database is not a beginning of this installation."""
+    """The other database holds something other than a part of this installation."""
 
 
 def count_events(connection: Connection) -> int:
-    """How many events there are to copy and to prove, each counted for both."""
+    """How many events there are, each counted twice: to copy and to prove."""
     ids = log_head.organization_ids(connection)
-    return 2 * sum(log_head.head_of(connection, one).sequence for one in ids)
+    return 2 * sum(
+        log_head.head_of(connection, organization_id).sequence for organization_id in ids
+    )
 
 
 def copy(source: Connection, target: sa.Engine, progress: Callable[[int], None]) -> int:
-    """Copy every organization, and prove the copy; how many there are.
+    """Copy every organization, and prove the copy; returns how many there are.
 
     ``source`` is one snapshot. Raises ``NotACopy``.
     """
@@ -60,7 +62,7 @@ def copy(source: Connection, target: sa.Engine, progress: Callable[[int], None])
 def _copy_events(
     source: Connection, target: sa.Engine, organization_id: int, progress: Callable[[int], None]
 ) -> int:
-    """Copy what is missing; how many events were there already."""
+    """Copy the missing events; returns how many were copied before."""
     with target.connect() as connection:
         kept = _kept(source, connection, organization_id)
     for page in _pages(source, organization_id, after=kept):
@@ -76,10 +78,10 @@ def _kept(source: Connection, target: Connection, organization_id: int) -> int:
     there = log_head.read_head(target, organization_id)
     here = log_head.head_of(source, organization_id)
     same = [
-        one.scalar(
+        connection.scalar(
             rows_of(events, organization_id, events.c.hashes).where(events.c.sequence == last)
         )
-        for one in (source, target)
+        for connection in (source, target)
     ]
     if same[0] != same[1] or (there is not None and there.origin != here.origin):
         raise NotACopy(f"the other database holds another log of organization {organization_id}")
@@ -94,25 +96,25 @@ def _pages(source: Connection, organization_id: int, after: int) -> Iterator[lis
 
 
 def _copy_rest(source: Connection, target: Connection, organization_id: int) -> None:
-    """Copy all but the events, where nobody has gone on in the copy."""
+    """Copy all rows except the events; raises ``NotACopy`` if the copy is in use already."""
     log_head.lock(target, organization_id)
-    _refuse_what_went_on(source, target, organization_id)
+    _check_not_in_use(source, target, organization_id)
     for table in _others():
         target.execute(sa.delete(table).where(table.c.organization_id == organization_id))
         for some in _partitions(source, table, organization_id):
             target.execute(sa.insert(table), some)
 
 
-def _refuse_what_went_on(source: Connection, target: Connection, organization_id: int) -> None:
-    """Raise ``NotACopy`` where there are more events than were copied: it is in use already."""
+def _check_not_in_use(source: Connection, target: Connection, organization_id: int) -> None:
+    """Raise ``NotACopy`` if the copy has more events than were copied."""
     last = target.scalar(rows_of(events, organization_id, sa.func.max(events.c.sequence))) or 0
     if last != log_head.head_of(source, organization_id).sequence:
         raise NotACopy(f"the other database's log of organization {organization_id} went on")
 
 
 def _others() -> list[sa.Table]:
-    """Every table but that of the events; what says that an organization is there comes last."""
-    rest = [one for one in metadata.sorted_tables if one not in (events, organizations)]
+    """Every table except the events'. The organizations come last: they complete a copy."""
+    rest = [table for table in metadata.sorted_tables if table not in (events, organizations)]
     return [*rest, organizations]
 
 
@@ -144,7 +146,7 @@ def _prove(
 
 
 def _digests(connection: Connection, table: sa.Table, organization_id: int) -> list[bytes]:
-    """Of each row; sorted, because databases sort texts each in its own way."""
+    """A digest of each row, sorted, because databases sort texts differently."""
     return sorted(
         sha256(msgspec.msgpack.encode(row)).digest()
         for some in _partitions(connection, table, organization_id)

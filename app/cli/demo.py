@@ -1,4 +1,4 @@
-"""The demo: one organization, three assistants, and a past of several people's changes."""
+"""The demo: one organization with three assistants, and a history of changes by several people."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ _CHANGES: dict[str, list[Change]] = {
 
 
 def seed(config: Config) -> str:
-    """Fill an empty database; the answer is Ada's key, an admin's."""
+    """Fill an empty database; returns Ada's key, which is an admin's."""
     return asyncio.run(_seed(config))
 
 
 def introduction(url: str, token: str, code: str) -> str:
-    """What the demo prints: where it is, its key, and three commands that work as they stand.
+    """What the demo prints: its URL, its key, and three commands that work when pasted.
 
-    The code opens the console, once.
+    ``code`` signs in to the console once.
     """
     auth = f"-H {shlex.quote(f'Authorization: Bearer {token}')}"
     body = shlex.quote(
@@ -153,19 +153,20 @@ def introduction(url: str, token: str, code: str) -> str:
 
 async def _seed(config: Config) -> str:
     clock = _Clock(datetime.now(UTC) - timedelta(days=_DAYS))
-    async with open_services(config, clock, "backstory demo") as made_of:
-        callers, token = await made_of.writer.write(None, _people)
+    async with open_services(config, clock, "backstory demo") as services:
+        callers, token = await services.writer.write(None, _people)
         ids = {}
         for name, (person, settings) in _CREATED.items():
             patch = read_create(settings | {"name": name})
             caller = callers[person]
             work = partial(_create, caller, patch)
-            created = await made_of.writer.write(caller.organization_id, work)
+            created = await services.writer.write(caller.organization_id, work)
             ids[name] = created.id
         for name, (person, settings, reason) in _interleaved():
             patch = read_patch(settings | {"change_description": reason})
-            wish = ChangeRequest(caller=callers[person], assistant_id=ids[name])
-            await made_of.writer.write(wish.caller.organization_id, partial(_change, wish, patch))
+            request = ChangeRequest(caller=callers[person], assistant_id=ids[name])
+            work = partial(_change, request, patch)
+            await services.writer.write(request.caller.organization_id, work)
     return token
 
 
@@ -173,8 +174,8 @@ def _create(caller: Caller, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
     return changes.create(unit, caller, patch)
 
 
-def _change(wish: ChangeRequest, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
-    return changes.change(unit, wish, patch, Cause(type="patch"))
+def _change(request: ChangeRequest, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
+    return changes.change(unit, request, patch, Cause(type="patch"))
 
 
 def _interleaved() -> list[tuple[str, Change]]:
@@ -203,14 +204,14 @@ def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
             role=role,
             narrowed={},
         )
-        who = unit.read(principals.principal_of, organization_id, key.id)
-        callers[name] = Caller(organization_id=organization_id, actor=who.actor)
+        principal = unit.read(principals.principal_of, organization_id, key.id)
+        callers[name] = Caller(organization_id=organization_id, actor=principal.actor)
         tokens.append(token)
     return callers, tokens[0]
 
 
 class _Clock:
-    """Tells a later moment each time it is asked, so that the past is spread over weeks."""
+    """A clock that moves on at each call, so that the history spans weeks."""
 
     def __init__(self, start: datetime) -> None:
         self._now = start

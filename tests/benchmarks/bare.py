@@ -18,7 +18,7 @@ from app import log
 from app.accounts.authenticator import Authenticator
 from app.api.middleware import request_log
 from app.api.middleware.authentication import Authentication
-from app.cli.trailers import TrailersProtocol
+from app.cli.protocol.trailers import TrailersProtocol
 from app.config import Config, read_config
 from app.services import utc_now
 from app.storage.database import Database

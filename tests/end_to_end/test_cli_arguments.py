@@ -20,8 +20,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from app.cli import context, main
+from app.cli import main, options
 from tests.conftest import make_organizations
+from tests.end_to_end.command_tree import commands
 from tests.end_to_end.processes import FILE
 
 pytestmark = pytest.mark.sqlite
@@ -66,28 +67,11 @@ class Ended(Struct, frozen=True):
         return [line for line in self.err.splitlines() if "backstory: " in line]
 
 
-def commands() -> Iterator[tuple[str, ...]]:
-    """Every command that is no group."""
-
-    def below(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-        if not isinstance(command, click.Group):
-            yield path
-            return
-        for name, one in command.commands.items():
-            yield from below(one, (*path, name))
-
-    yield from below(main.cli, ())
-
-
-COMMANDS = sorted(commands())
+COMMANDS = dict(commands())
 
 
 def parameters(path: tuple[str, ...]) -> list[click.Parameter]:
-    command: click.Command = main.cli
-    for name in path:
-        assert isinstance(command, click.Group)
-        command = command.commands[name]
-    return command.params
+    return COMMANDS[path].params
 
 
 @st.composite
@@ -182,7 +166,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-WISHES = st.sampled_from(COMMANDS).flatmap(arguments)
+WISHES = st.sampled_from(sorted(COMMANDS)).flatmap(arguments)
 VALUES: st.SearchStrategy[dict[str, str]] = st.just({}) | st.dictionaries(
     st.sampled_from(VARIABLES).map("BACKSTORY_{}".format),
     st.sampled_from([*NASTY, "debug", "1h", "0s", "99999999999d"]),
@@ -219,12 +203,12 @@ def test_without_its_guard_a_text_that_is_not_utf_8_is_a_traceback(
     """The control."""
     wish = ["audit", "key", "--organization", "\udcff"]
     assert is_in_order(call(folder, wish))
-    monkeypatch.setattr(context, "as_unicode", str)
+    monkeypatch.setattr(options, "as_unicode", str)
     with pytest.raises(UnicodeEncodeError):
         call(folder, wish)
 
 
 def test_every_text_of_every_command_is_read_by_the_guard() -> None:
     kinds = {one.type for path in COMMANDS for one in parameters(path)}
-    assert context.TEXT in kinds
+    assert options.TEXT in kinds
     assert click.STRING not in kinds

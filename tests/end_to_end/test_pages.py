@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import click
 import pytest
 
-from app.cli.main import cli
 from app.config import Config
 from tests.databases import SERVER
+from tests.end_to_end import command_tree
 
 ROOT = Path(__file__).parents[2]
 LISTED = subprocess.check_output(["git", "ls-files", "*.md"], cwd=ROOT, text=True)
@@ -69,19 +67,9 @@ def exists(path: str, beside: str) -> bool:
                for at in (path, beside + path) for file in FILES)  # fmt: skip
 
 
-def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, set[str]]]:
-    """Every command by its whole name, with its options."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            options = [one for one in command.params if isinstance(one, click.Option)]
-            yield f"{before}{name}", {opt for one in options for opt in one.opts}
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_each_command_that_is_named_exists(name: str) -> None:
-    known = dict(commands(cli))
+    known = command_tree.options()
     for written in re.findall(r"`backstory ([a-z][^`|]*)`", (ROOT / name).read_text("utf-8")):
         words = shlex.split(written)
         command = next((one for one in known if one.split() == words[: len(one.split())]), None)

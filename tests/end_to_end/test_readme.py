@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import click
 import httpx
 import pytest
 from msgspec import Struct
 
-from app.cli.main import cli
 from app.config import Config
 from tests.conftest import ASSISTANTS, Server
 from tests.databases import SERVER, chosen, text_of
+from tests.end_to_end import command_tree
 from tests.end_to_end.processes import environment
 
 ROOT = Path(__file__).parents[2]
@@ -252,18 +251,8 @@ def test_the_commands_and_their_options_are_those_of_the_command_line() -> None:
         words = re.findall(r"[\w-]+", row[0])
         name = " ".join(word for word in words[1:3] if word.islower() and word[0] != "-")
         said[name] = set(re.findall(r"--[\w-]+", row[0]))
-    served = dict(commands(cli))
+    served = command_tree.options()
     assert said.keys() == served.keys()
     for name, options in said.items():
         # Every command but the demo takes --database; saying so once is enough.
         assert options <= served[name] <= options | {"--database"}
-
-
-def commands(group: click.Group, before: str = "") -> Iterator[tuple[str, set[str]]]:
-    """Every command by its whole name, with its options."""
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{before}{name} ")
-        else:
-            options = [one for one in command.params if isinstance(one, click.Option)]
-            yield f"{before}{name}", {opt for one in options for opt in one.opts}

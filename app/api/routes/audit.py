@@ -26,13 +26,10 @@ from app.api.openapi.operations import Answer, operation
 from app.api.paging import next_link, read_cursor
 from app.api.parameters import CURSOR, invalid_query, moment, query_number
 from app.api.request import ApiRequest
-from app.audit.exporting import (
-    ConsistencyProof,
-    InclusionProof,
-    PublicKeys,
-    RecordedCheckpoint,
-    Search,
-)
+from app.audit import checkpoints, proofs
+from app.audit.checkpoints import PublicKeys, RecordedCheckpoint
+from app.audit.proofs import ConsistencyProof, InclusionProof
+from app.audit.search import Search, log_page
 from app.storage.tables import MAX_ID
 from projections.audit import AuditLogEntry
 from projections.event_types import EVENT_TYPES, EventType
@@ -121,8 +118,8 @@ async def list_logs(
         phi_only=phi_only,
         before=read_cursor(cursor),
     )
-    page = await request.services.audit.look(
-        principal.organization_id, search, limit=limit, skip=0 if cursor else offset
+    page = await request.services.database.snapshot(
+        log_page, principal.organization_id, search, limit=limit, skip=0 if cursor else offset
     )
     body = AuditLogsResponse(logs=page.logs, total=page.total, limit=limit, offset=offset)
     headers = None if page.is_last else {"link": next_link(request, page.logs[-1].id)}
@@ -150,8 +147,10 @@ async def list_event_types() -> EventTypes:
 )
 async def get_checkpoint(request: ApiRequest) -> Response[str]:
     """The signed root of the tree over all events: a C2SP tlog-checkpoint."""
-    principal = request.principal
-    note = await request.services.audit.checkpoint(principal.organization_id)
+    services = request.services
+    note = await services.database.read(
+        checkpoints.current_checkpoint, services.signer, request.principal.organization_id
+    )
     headers = {"cache-control": "no-store"}
     return Response(note, media_type="text/plain", headers=headers)
 
@@ -172,11 +171,14 @@ async def list_checkpoints(
 ) -> Response[bytes]:
     """Newest first. They are events themselves: each signs all events before it."""
     principal = request.principal
-    checkpoints = await request.services.audit.checkpoints(
-        principal.organization_id, limit + 1, read_cursor(cursor)
+    newest = await request.services.database.snapshot(
+        checkpoints.recorded_checkpoints,
+        principal.organization_id,
+        limit + 1,
+        read_cursor(cursor),
     )
-    page = checkpoints[:limit]
-    headers = {"link": next_link(request, page[-1].sequence)} if len(checkpoints) > limit else None
+    page = newest[:limit]
+    headers = {"link": next_link(request, page[-1].sequence)} if len(newest) > limit else None
     return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
 
 
@@ -193,7 +195,9 @@ async def prove_inclusion(
 ) -> InclusionProof:
     """RFC 6962, 2.1.1: the hashes that lead from an event's leaf to the root."""
     principal = request.principal
-    return await request.services.audit.prove_inclusion(principal.organization_id, sequence, size)
+    return await request.services.database.snapshot(
+        proofs.prove_inclusion, principal.organization_id, sequence, size
+    )
 
 
 @get(
@@ -213,7 +217,9 @@ async def prove_consistency(
     """RFC 6962, 2.1.2: the hashes that lead from an earlier root to a later one."""
     principal = request.principal
     size = query_number(request, "from")
-    return await request.services.audit.prove_consistency(principal.organization_id, size, to)
+    return await request.services.database.snapshot(
+        proofs.prove_consistency, principal.organization_id, size, to
+    )
 
 
 @get(
@@ -224,8 +230,10 @@ async def prove_consistency(
 )
 async def get_key(request: ApiRequest) -> PublicKeys:
     """The key that signs checkpoints, and those that did before it was rotated."""
-    principal = request.principal
-    return await request.services.audit.keys(principal.organization_id)
+    services = request.services
+    return await services.database.read(
+        checkpoints.public_keys, services.signer, request.principal.organization_id
+    )
 
 
 def _day(name: str, text: str | None, at: time) -> datetime | None:

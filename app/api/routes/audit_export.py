@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from litestar import get
@@ -17,7 +18,7 @@ from app.api.parameters import BOM, FORMULAS, PATH, invalid_query, moment, read_
 from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
 from app.api.vary import varying_lines
-from app.audit.exporting import ExportRequest
+from app.audit.exporting import ExportRequest, plan_export, record_export, stream_chunks
 from app.storage.tables import MAX_ID
 from projections.event_types import EVENT_TYPES
 from projections.exports.filter import ExportFilter
@@ -91,27 +92,29 @@ async def export_log(
 ) -> ASGIApp:
     """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
     caller = request.caller()
-    change = ExportRequest(
+    requested = ExportRequest(
         after=after,
         until_sequence=until_sequence,
         since=moment("since", since),
         until=moment("until", until),
-        wanted=ExportFilter(
+        filter=ExportFilter(
             assistant_id=assistant_id,
             actor=actor,
             event_type=_known(event_type),
             path=path or None,
         ),
     )
-    audit = request.services.audit
     try:
         chosen = find_format(format, read_table(format, formulas, bom=bom))
     except ParquetMissing as error:
         raise invalid_query("format", str(error)) from None
-    if methods.is_head(request.scope):  # nothing leaves, so there is nothing to record
-        export = await audit.plan_export(caller.organization_id, chosen, change)
-    else:
-        export = await audit.start_export(caller, chosen, change)
+    services = request.services
+    export = await services.database.snapshot(
+        plan_export, services.signer, caller.organization_id, chosen, requested
+    )
+    if not methods.is_head(request.scope):  # which sends nothing, so there is nothing to record
+        work = partial(record_export, caller=caller, export=export)
+        await services.writer.write(caller.organization_id, work)
     coding = negotiate(",".join(varying_lines(request, "Accept-Encoding")))
     headers = {
         "cache-control": "no-store",
@@ -121,7 +124,7 @@ async def export_log(
     if coding != "identity":
         headers["content-encoding"] = coding
     return TrailingStream(
-        compressed(audit.chunks(export), coding),
+        compressed(stream_chunks(services.database, export), coding),
         media_type=export.format.media_type,
         headers=headers,
         trailers={"x-last-sequence": str(export.until)},

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from msgspec import structs
 
-from app.audit import exporting, signing
-from app.audit.exporting import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
+from app.audit import checkpoints, signing
+from app.audit.checkpoints import CheckpointContradicted, RecordedCheckpoint, copy_checkpoint
 from app.audit.signing import AuditKeyMissing
 from app.config import Config
 from app.services import utc_now
@@ -34,7 +34,7 @@ def record_a_checkpoint(config: Config) -> RecordedCheckpoint:
     with engine.begin() as connection:
         connection.execute(sa.update(organizations).values(checkpoint_sequence=-1))
         unit = UnitOfWork(connection, open_vault(config), utc_now)
-        made = exporting.record_checkpoint(signer, 1, unit)
+        made = checkpoints.record_checkpoint(signer, 1, unit)
         unit.flush()
     engine.dispose()
     assert made is not None
@@ -105,5 +105,5 @@ def test_a_recorded_checkpoint_signs_all_events_before_it(config: Config) -> Non
     engine = engines(config.url).snapshots()
     with engine.connect() as connection:
         signer = signing.open_signer(config)
-        assert made.checkpoint == exporting.checkpoint_at(connection, signer, 1, made.size)
+        assert made.checkpoint == checkpoints.checkpoint_at(connection, signer, 1, made.size)
     engine.dispose()

@@ -32,8 +32,8 @@ def create(unit: UnitOfWork) -> None:
 
 
 def change(unit: UnitOfWork) -> None:
-    wish = ChangeRequest(caller=CALLER, assistant_id=1)
-    changes.change(unit, wish, read_patch({"name": "Night desk"}), Cause(type="patch"))
+    request = ChangeRequest(caller=CALLER, assistant_id=1)
+    changes.change(unit, request, read_patch({"name": "Night desk"}), Cause(type="patch"))
 
 
 def write(engine: sa.Engine, safe: Vault, work: Callable[[UnitOfWork], Any]) -> None:

@@ -17,9 +17,11 @@ PATH = "/api/v1/assistants"
 LONG = 800_000
 ENDLESS = 64 * 1024 * 1024
 _CHUNK = b"%x\r\n%b\r\n" % (64 * 1024, bytes(64 * 1024))
-_CONTROL = (
-    "import app.cli.main, app.cli.trailers as it; app.cli.main.UnreadProtocol = it.TrailersProtocol"
-)
+_CONTROL = """
+from app.cli import server
+from app.cli.protocol.trailers import TrailersProtocol
+server.UnreadProtocol = TrailersProtocol
+"""
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.lengths import ENDLESS, declared
-from app.cli.unread import UnreadProtocol
+from app.cli.protocol.unread import UnreadProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

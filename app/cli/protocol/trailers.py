@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from app.api.streaming import EXTENSION
-from app.cli.upgrades import SameProtocol
+from app.cli.protocol.upgrades import SameProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
 
-_ENDLESS = 2**62  # bytes of a body whose length nobody knows
+_ENDLESS = 2**62  # bytes; stands for a body of unknown length
 
 
 class _Cycle(RequestResponseCycle):
-    """One request and its response, which may end with trailers."""
+    """A request and its response, which may end with trailers."""
 
     has_trailers = False
 
@@ -35,14 +35,14 @@ class _Cycle(RequestResponseCycle):
                 if self.chunked_encoding and not self.disconnected:
                     fields = b"".join(b"%b: %b\r\n" % field for field in event["headers"])
                     self.transport.write(b"0\r\n%b\r\n" % fields)
-                # Nothing is left to send, whichever way the end is marked.
+                # The end was written already, whether the body has chunks or a length.
                 self.chunked_encoding, self.expected_content_length = False, 0
                 message = {"type": "http.response.body", "body": b"", "more_body": False}
         await super().send(message)
 
 
 class _OldCycle(RequestResponseCycle):
-    """For HTTP/1.0, which knows no chunks: the end of the connection is the end of the body."""
+    """For HTTP/1.0, which has no chunks: the body ends with the connection."""
 
     async def send(self, message: ASGISendEvent) -> None:
         event: dict[str, Any] = dict(message)
@@ -66,7 +66,7 @@ class TrailersProtocol(SameProtocol):
         """Begin a response that may end with trailers."""
         before = self.cycle
         super().on_headers_complete()
-        # Made just now, and it runs from the next turn of the loop on.
+        # The new cycle runs from the next turn of the event loop on.
         if self.cycle is not before:
             if self.scope["http_version"] == "1.0":
                 self.cycle.__class__ = _OldCycle
@@ -77,7 +77,7 @@ class TrailersProtocol(SameProtocol):
             self._unfinished = [*waiting, self.cycle]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell every response of the connection, also the one that others wait behind."""
+        """Mark every response of the connection as disconnected, also one that others wait for."""
         for cycle in self._unfinished:
             if not cycle.response_complete:
                 cycle.disconnected = True

@@ -1,9 +1,10 @@
-"""Bodies that nobody reads: a request may be answered before its body has come.
+"""Unread bodies: a request may be answered before its body has arrived.
 
-uvicorn takes all of such a body, however long it is, to keep the connection. Here a long one
-ends the connection. It is not closed at once: a client that still sends would then find a reset
-in place of its answer. So some of the body is taken and thrown away, slowly, for a while. And it
-is not answered at once: the next one would come sooner, and others are to be served meanwhile.
+uvicorn reads all of such a body, however long, to keep the connection. Here a long body ends the
+connection. The connection is not closed at once: a client that is still sending would get a reset
+instead of its response. So the server reads and discards some of the body, slowly, for a while. The
+response is delayed, too, so that a client that sends one long body after another leaves time for
+other clients.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from app.api.lengths import declared
-from app.cli.trailers import TrailersProtocol
+from app.cli.protocol.trailers import TrailersProtocol
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -22,23 +23,23 @@ if TYPE_CHECKING:
 
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-_KEPT_FOR = 64 * 1024  # bytes: a rest as short as this is taken, and the connection is kept
-_MOST = 1024 * 1024  # bytes that are thrown away
-_ANSWERED_AFTER = (0.5, 1.0)  # seconds: who sends one long body after another waits in between
-_PAUSE = 0.02  # seconds between two reads: others are served meanwhile
+_KEPT_FOR = 64 * 1024  # bytes: a body as short as this is read, and the connection is kept
+_MOST = 1024 * 1024  # bytes that are discarded
+_ANSWERED_AFTER = (0.5, 1.0)  # seconds by which the response is delayed, at random
+_PAUSE = 0.02  # seconds between two reads, in which other clients are served
 _SECONDS = 5.0  # until the connection is closed, whatever still comes
 
 
 class UnreadProtocol(TrailersProtocol):
-    """HTTP/1.1 that ends a connection rather than take a long body that nobody reads."""
+    """HTTP/1.1 that ends the connection instead of reading a long body that is not needed."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._left: int | None = None  # bytes that may still be thrown away, once that began
+        self._left: int | None = None  # bytes that may still be discarded; None before that begins
         self._timers: list[TimerHandle] = []
 
     def on_headers_complete(self) -> None:
-        """Watch over the answer to a request with a body."""
+        """Watch the response to a request with a body."""
         before = self.cycle
         length = _length(self.headers)
         super().on_headers_complete()
@@ -55,7 +56,7 @@ class UnreadProtocol(TrailersProtocol):
         length: int | None,
         message: Any,
     ) -> None:
-        # A client that waits for "100 Continue" may send its body, or not: who could tell?
+        # A client that waits for "100 Continue" may send its body or not: the server cannot know.
         is_long = length is None or length > _KEPT_FOR or cycle.waiting_for_100_continue
         if message["type"] == "http.response.start" and cycle.more_body and is_long:
             cycle.keep_alive = False
@@ -63,10 +64,12 @@ class UnreadProtocol(TrailersProtocol):
             cycle.transport = _Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
         await send(message)
         if cycle.response_complete:
-            vars(cycle).pop("send", None)  # which holds the cycle: no work for the collector
+            vars(cycle).pop(
+                "send", None
+            )  # it refers to the cycle, and only the garbage collector could free both
 
     def linger(self) -> None:
-        """Send nothing any more, and throw away what comes, until there is enough of it."""
+        """Send nothing more, and discard what arrives, up to a limit of bytes and of time."""
         if self._left is not None or self.transport.is_closing():
             return
         self._left = _MOST
@@ -76,7 +79,7 @@ class UnreadProtocol(TrailersProtocol):
         self._timers = [self.loop.call_later(_SECONDS, self.transport.close)]
 
     def data_received(self, data: bytes) -> None:
-        """Read on, or throw away."""
+        """Parse, or discard."""
         if self._left is None:
             super().data_received(data)
             return
@@ -92,14 +95,14 @@ class UnreadProtocol(TrailersProtocol):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what was to happen later."""
+        """Cancel what was to happen later."""
         for timer in self._timers:
             timer.cancel()
         super().connection_lost(exc)
 
 
 class _Lingering:
-    """A transport whose closing takes a while."""
+    """A transport that lingers when it is closed."""
 
     def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
         self._transport = transport
@@ -110,7 +113,7 @@ class _Lingering:
 
 
 def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
-    """How long a body is said to be, 0 where there is none; None where that is not said."""
+    """The declared length of a body, 0 without a body; None if no length is declared."""
     length: int | None = 0
     for name, value in headers:
         if name == b"transfer-encoding":

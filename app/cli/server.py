@@ -1,0 +1,138 @@
+"""The HTTP server: uvicorn in this process, or in several that share a socket."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from app import log
+from app.audit import signing
+from app.cli import context, terminal
+from app.cli.protocol.unread import UnreadProtocol
+from app.config import Config, as_variables
+from app.main import create_app, spare_the_collector
+from app.storage.engines import engines
+from app.storage.schema import prepare
+from app.vault.keys import open_vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from litestar.types import ASGIApp
+
+    from app.accounts.sessions import Codes
+
+_DRAIN_SECONDS = 10
+_CONNECT_SECONDS = 0.05  # between two attempts to connect to the workers
+
+
+def run(
+    config: Config, ready: Callable[[str], None] | None = None, codes: Codes | None = None
+) -> None:
+    """Serve until a signal; ``ready`` is called with the URL once the server listens.
+
+    ``codes`` sign in to the console once each.
+    """
+    _check(config)
+    settings = _settings(config, create_app(config, codes=codes))
+    server = _Server(settings, ready)
+    # The server drains on these signals, then raises them again: they must not end this process
+    # before it has cleaned up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    try:
+        server.run()
+    except SystemExit:  # the server has logged why, and has exit codes of its own
+        sys.exit(1)
+    if not server.started:
+        sys.exit(1)
+
+
+def run_workers(config: Config, count: int) -> None:
+    """Serve by several processes, which share a socket and are restarted when they die."""
+    _check(config)
+    os.environ |= as_variables(config)  # each worker reads its own configuration
+    settings = _settings(config, "app.main:create_configured_app", factory=True, workers=count)
+    listening = settings.bind_socket()
+    threading.Thread(target=_say_when_it_listens, args=(listening,), daemon=True).start()
+    supervisor = Multiprocess(settings, [listening])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        sys.exit(1)  # one could not start, so all were stopped
+
+
+def _say_when_it_listens(bound: socket.socket) -> None:
+    """Print the URL once the first worker listens; before, no client can connect."""
+    while bound.fileno() >= 0:
+        with socket.socket(bound.family) as client:
+            if client.connect_ex(bound.getsockname()) == 0:
+                terminal.say(_url(bound))
+                return
+        time.sleep(_CONNECT_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """Calls ``ready`` with its URL once it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        spare_the_collector()
+        if self._ready is not None and self.started:
+            self._ready(_url(self.servers[0].sockets[0]))
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _check(config: Config) -> None:
+    """Find what would prevent the start while the error can still be reported in one line."""
+    log.configure(config)
+    try:
+        _try_address(config.host, config.port)
+    except OSError as error:
+        terminal.fail(f"{config.host}, port {config.port}: {error.strerror}", 1)
+    database = engines(config.url)
+    with context.reporting_database_errors(config), database.hold("backstory serve", make=True):
+        prepare(config.url)
+        open_vault(config)
+        signing.open_signer(config)
+
+
+def _try_address(host: str, port: int) -> None:
+    """Raise ``OSError`` where no process can listen on the address."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in addresses:
+        with socket.socket(family, kind, protocol) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+
+
+def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=config.host,
+        port=config.port,
+        http=UnreadProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        lifespan="on",
+        **more,
+    )
