@@ -25,21 +25,20 @@ if TYPE_CHECKING:
     from projections.spreadsheets import Formulas
 
 _INTEGER = re.compile(r"-?[0-9]+")
-_LONGEST_NUMBER = 4000  # beyond every id, so that a longer one is as missing as its beginning
+_LONGEST_NUMBER = 4000  # digits; no id has as many, so the rest of a longer number is ignored
 _LONGEST_SEQUENCE = 18  # digits
 MAX_VERSION = 2**53
-IN_QUERY: Location = ("query", REASON)  # where a request without a body for it gives its reason
+IN_QUERY: Location = ("query", REASON)  # the place of the reason where the body has none
 
-# Read as text, and without bounds: beyond them an id is missing, as others are.
+# Read as text and without bounds: an id beyond them is not found, like any other missing id.
 Number = Annotated[
     str, PathParameter(schema_extra={"type": "integer", "minLength": None, "examples": [1]})
 ]
 FORMULAS = QueryParameter(
-    description="CSV alone: `quoted` puts a `'` before what a spreadsheet would take for a formula,"
-    " `raw` leaves texts as they are, for machines. `quoted` by default."
+    description="CSV only: `quoted` puts a `'` before texts that a spreadsheet would read as"
+    " formulas, `raw` leaves texts as they are, for machines. `quoted` by default."
 )
-BOM = QueryParameter(description="CSV alone: begin with a byte order mark, which Excel wants.")
-
+BOM = QueryParameter(description="CSV only: begin with a byte order mark, which Excel needs.")
 
 # ``schema_extra`` describes what is checked elsewhere.
 VERSION = QueryParameter(
@@ -47,12 +46,12 @@ VERSION = QueryParameter(
     schema_extra={"pattern": VERSION_NAME},
 )
 BASE_VERSION = QueryParameter(
-    description="The version that you had read: what others changed since is kept.",
+    description="The version that you had read: later changes of others are kept.",
     schema_extra={"pattern": VERSION_NAME},
 )
 CURSOR = QueryParameter(
-    description="From the `Link` header of the page before; as quick as the first page, however"
-    " deep, and what is new does not shift it.",
+    description="From the `Link` header of the previous page. Each page is as fast as the first,"
+    " and new entries do not shift it.",
     schema_extra={"pattern": "^dj[A-Za-z0-9_-]+$", "maxLength": 24},
 )
 SEARCH = QueryParameter(
@@ -62,14 +61,14 @@ SEARCH = QueryParameter(
 )
 ON_CONFLICT = QueryParameter(description="`fail` (409), `theirs` or `yours`, with `base_version`.")
 PATH = QueryParameter(
-    description="A JSON Pointer: what is about this path, below it or all of what it is in.",
+    description="A JSON Pointer: changes of this path, of paths below it, and of what contains it.",
     pattern=POINTER,
     max_length=1000,
 )
 INCLUDE_DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
-DRY_RUN = QueryParameter(description="Tell what would happen, and do nothing.")
+DRY_RUN = QueryParameter(description="Answer with a plan, and change nothing.")
 DESCRIPTION = QueryParameter(
-    description="Why: the reason that the history shows.", max_length=MAX_REASON
+    description="The reason, which the history shows.", max_length=MAX_REASON
 )
 
 

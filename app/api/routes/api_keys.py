@@ -1,4 +1,4 @@
-"""API keys of the organization. Only admins see and change them."""
+"""The organization's API keys. For admins."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _ROLES = Literal["viewer", "editor", "admin"]
 class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new key. Permissions (``write``, ``admin``: false) narrow its role, and must fit it.
 
-    Scopes are given here or never.
+    Scopes cannot be added later.
     """
 
     name: Name
@@ -53,9 +53,9 @@ class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to change of a key; what is absent is kept, inside ``permissions`` too.
+    """The members of a key to change; absent ones are kept, inside ``permissions`` too.
 
-    ``"permissions": null`` takes all of them away. The role stays.
+    ``"permissions": null`` removes all of them. The role stays.
     """
 
     name: Name | UnsetType = UNSET
@@ -64,7 +64,7 @@ class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class ApiKeyCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """The key itself, shown this once."""
+    """A new key with its token, which is shown only once."""
 
     api_key: ApiKey
     key: str
@@ -77,7 +77,7 @@ class ApiKeyCreated(msgspec.Struct, frozen=True, kw_only=True):
     operation_class=operation(Answer(ApiKey, example=[KEY], many=True)),
 )
 async def list_keys(request: ApiRequest) -> list[ApiKey]:
-    """Every key of the organization, revoked ones too; never the keys themselves."""
+    """All keys of the organization, revoked ones too; never their tokens."""
     organization_id = request.principal.organization_id
     keys = await request.services.database.read(api_keys.list_keys, organization_id)
     with_usage = request.services.authenticator.with_usage
@@ -97,7 +97,7 @@ async def list_keys(request: ApiRequest) -> list[ApiKey]:
     ),
 )
 async def create_key(request: ApiRequest) -> Response[bytes]:
-    """The key is shown once; only its hash is kept."""
+    """The token is shown once; only its hash is stored."""
     caller = request.caller()
     body = _read(ApiKeyCreate, await request.read_json())
     given: dict[str, bool] = dict.fromkeys(body.scopes, True)
@@ -138,7 +138,7 @@ def _created(made: tuple[ApiKey, str]) -> Response[bytes]:
     ),
 )
 async def update_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
-    """Rename, narrow, switch off or on; takes effect at once. Scopes stay as they were given."""
+    """Rename, narrow, switch off or on; takes effect at once. Scopes stay."""
     caller = request.caller()
     body = _read(ApiKeyUpdate, await request.read_json())
     values: dict[str, Any] = {
@@ -165,7 +165,7 @@ async def update_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
     ),
 )
 async def revoke_key(request: ApiRequest, key_id: Number) -> Response[bytes]:
-    """The next request with this key is refused."""
+    """Takes effect at once."""
     caller = request.caller()
     return await _change(
         request,

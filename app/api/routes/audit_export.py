@@ -1,4 +1,4 @@
-"""Audit exports: the log as a file, streamed from the bytes that are stored."""
+"""Audit exports: the log as a file, streamed from the stored bytes."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def export_log(
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
 ) -> ASGIApp:
-    """Oldest first, resumable: the same range gives the same bytes, always. It is an event."""
+    """Oldest first and resumable: a range always gives the same bytes. An export is an event."""
     caller = request.caller()
     requested = ExportRequest(
         after=after,
