@@ -87,7 +87,7 @@ def read_text(text: str) -> Plain | Kept | None:
     Every string of a body passes through here.
     """
     if (address := read_url(text)) is not None:
-        # It is not certain which host is meant: no part of it may be shown as an address.
+        # Which host is meant may be uncertain: then no part may look like an address.
         return Plain(text, sent=text) if is_ambiguous(text) else _read_address(address, text)
     if has_credential_form(text):
         return Plain(text, sent=text)

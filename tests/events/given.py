@@ -1,4 +1,4 @@
-"""given(events).when(command).then(events): the core, told as stories.
+"""given(events).when(command).then(events): the core, as stories.
 
 A fact is written without its place in the stream; ``given`` counts the versions, one minute
 apart. Expected settings come from the published Structs and from RFC 7396 as its text has it,
@@ -94,7 +94,7 @@ def _said(version: int) -> dict[str, Any]:
     return {name: getattr(said, name) for name in said.__struct_fields__} | {"version": version}
 
 
-# -- wishes
+# -- commands
 
 
 def secret(identity: str) -> Tree:
@@ -167,7 +167,7 @@ class Given(Struct, frozen=True):
 
 
 class When(Struct, frozen=True):
-    """A wish, not yet decided."""
+    """A command, not yet decided."""
 
     story: Given
     command: Command

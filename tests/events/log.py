@@ -77,7 +77,7 @@ def opened(path: Path) -> Iterator[Log]:
 
 
 class Desk:
-    """Hands wishes to units of work, as the service does, one minute after another.
+    """Hands requests to units of work, as the service does, one minute after another.
 
     ``rest`` ends a unit: what comes after it is decided by what the tables say.
     """
@@ -117,7 +117,7 @@ class Desk:
         return self._handle(organization_id, assistant_id, DeleteAssistant())[1]
 
     def revive(self, organization_id: int, assistant_id: int) -> None:
-        reversals.restore(self._unit, self._wish(organization_id, assistant_id))
+        reversals.restore(self._unit, self._request(organization_id, assistant_id))
 
     def end_or_revive(self, organization_id: int, assistant_id: int) -> None:
         """Delete an assistant that lives, and restore one that doesn't."""
@@ -128,32 +128,34 @@ class Desk:
 
     def undo(self, organization_id: int, assistant_id: int, number: int) -> None:
         """Undo one of the changes that there were; what it does with conflicts, too, varies."""
-        wish = self._wish(organization_id, assistant_id)
+        request = self._request(organization_id, assistant_id)
         how = _ON_CONFLICT[number % len(_ON_CONFLICT)]
-        reversals.undo(self._unit, wish, self._version(wish, number, first=2), on_conflict=how)
+        reversals.undo(
+            self._unit, request, self._version(request, number, first=2), on_conflict=how
+        )
 
     def roll_back(
         self, organization_id: int, assistant_id: int, number: int, paths: tuple[str, ...]
     ) -> None:
         """Restore parts of one of the states that there were."""
-        wish = self._wish(organization_id, assistant_id)
-        reversals.roll_back(self._unit, wish, self._version(wish, number), paths=paths)
+        request = self._request(organization_id, assistant_id)
+        reversals.roll_back(self._unit, request, self._version(request, number), paths=paths)
 
     def label(self, organization_id: int, assistant_id: int, number: int, name: str | None) -> None:
         """Name one of the versions that there are, or take its name away."""
-        wish = self._wish(organization_id, assistant_id)
-        changes.set_label(self._unit, wish, self._version(wish, number), name)
+        request = self._request(organization_id, assistant_id)
+        changes.set_label(self._unit, request, self._version(request, number), name)
 
     def demand(self, organization_id: int, members: Tree) -> None:
         """Change the organization's policy."""
         policy.change(self._unit, _caller(organization_id), members, None)
 
-    def _version(self, wish: ChangeRequest, number: int, first: int = 1) -> Reference:
-        state = self._unit.state(wish.caller.assistant_key(wish.assistant_id))
+    def _version(self, request: ChangeRequest, number: int, first: int = 1) -> Reference:
+        state = self._unit.state(request.caller.assistant_key(request.assistant_id))
         version = number % max(state.version - first + 1, 1) + first
         return Reference(text=str(version), number=version)
 
-    def _wish(self, organization_id: int, assistant_id: int) -> ChangeRequest:
+    def _request(self, organization_id: int, assistant_id: int) -> ChangeRequest:
         return ChangeRequest(caller=_caller(organization_id), assistant_id=assistant_id)
 
     def settings_after(self, organization_id: int, assistant_id: int, version: int) -> Tree:
@@ -179,7 +181,7 @@ def _caller(organization_id: int) -> Caller:
     return Caller(organization_id=organization_id, actor=ACTOR, may_reveal=True, request_id="r")
 
 
-_WISHES: dict[str, Callable[..., Any]] = {
+_REQUESTS: dict[str, Callable[..., Any]] = {
     "end or revive": Desk.end_or_revive,
     "undo": Desk.undo,
     "roll back": Desk.roll_back,
@@ -191,7 +193,7 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
     """Play random steps on the assistants that there are.
 
     Each step is a number that chooses, and a body to merge or to create with, the number of
-    a state to restore, "rest", or the name of another wish with what it says.
+    a state to restore, "rest", or the name of another request with what it says.
     """
     ids = {organization: [desk.create(organization, {})] for organization in ORGANIZATIONS}
     for organization_id, (first,) in ids.items():  # something to undo and to go back to
@@ -208,13 +210,13 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
                     desk.rest()
                 case "demand", members:
                     desk.demand(organization_id, members)
-                case str(wish), *said:
-                    _WISHES[wish](desk, organization_id, assistant_id, *said)
+                case str(request), *said:
+                    _REQUESTS[request](desk, organization_id, assistant_id, *said)
                 case int():
                     desk.restore(organization_id, assistant_id, step)
                 case _:
                     desk.patch(organization_id, assistant_id, step)
-        except DomainError:  # a refused wish leaves no trace: that is what is being shown
+        except DomainError:  # a refused request leaves no trace: that is what is being shown
             continue
     desk.rest()
 

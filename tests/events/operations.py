@@ -31,16 +31,16 @@ NEW = 10_000  # the ids of secrets that a patch brings
 def story(*sent: Tree) -> Given:
     """A creation and then patches; each secret has an id of its own."""
     ids = itertools.count()
-    told = given().after(create({}))
+    assistant = given().after(create({}))
     for body in sent:
         with suppress(InvalidSettings):
             tree = sealed(read_patch(body).tree, ids)
-            told = told.after(ChangeSettings(patch=tree, cause=PATCH))
-    return told
+            assistant = assistant.after(ChangeSettings(patch=tree, cause=PATCH))
+    return assistant
 
 
-def command(told: Given, *operations: Any, strict: bool = False) -> ChangeSettings:
-    read = read_json_patch(list(operations), told.state.settings, strict=strict)
+def command(assistant: Given, *operations: Any, strict: bool = False) -> ChangeSettings:
+    read = read_json_patch(list(operations), assistant.state.settings, strict=strict)
     return ChangeSettings(patch=sealed(read.tree, itertools.count(NEW)), cause=PATCH)
 
 
@@ -54,14 +54,14 @@ def sealed(tree: Tree, ids: Iterator[int]) -> Tree:
     return tree_with_references
 
 
-def after(told: Given, *operations: Any) -> Tree:
+def after(assistant: Given, *operations: Any) -> Tree:
     """The settings that the operations leave."""
-    return told.after(command(told, *operations)).state.settings
+    return assistant.after(command(assistant, *operations)).state.settings
 
 
-def errors(told: Given, *operations: Any, strict: bool = False) -> list[tuple[Loc, str]]:
+def errors(assistant: Given, *operations: Any, strict: bool = False) -> list[tuple[Loc, str]]:
     with pytest.raises(InvalidSettings) as refusal:
-        command(told, *operations, strict=strict)
+        command(assistant, *operations, strict=strict)
     return [(error.loc, error.type) for error in refusal.value.errors]
 
 
@@ -96,9 +96,9 @@ MASKS = {
 }
 
 
-def elsewhere(told: Given, result: Tree) -> set[int]:
+def elsewhere(assistant: Given, result: Tree) -> set[int]:
     """The secrets that stand where they did not stand before; a list is one place."""
-    stood = {(place.bound, id_of(place)) for place in places(told.state.settings)}
+    stood = {(place.bound, id_of(place)) for place in places(assistant.state.settings)}
     stands = {(place.bound, id_of(place)) for place in places(result)}
     return {secret_id for _, secret_id in stands - stood if secret_id < NEW}
 

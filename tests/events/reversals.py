@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BODIES = st.lists(bodies(), min_size=1, max_size=5)
 
 
-def told(sent: Iterable[Tree]) -> tuple[Given, Model]:
+def history(sent: Iterable[Tree]) -> tuple[Given, Model]:
     """A story, and a copy of every state that it had."""
     story, model = given().after(create({})), Model({})
     for body in sent:
@@ -34,11 +34,11 @@ def told(sent: Iterable[Tree]) -> tuple[Given, Model]:
     return story, model
 
 
-def told_with_a_change(
+def history_with_a_change(
     sent: Iterable[Tree], data: st.DataObject
 ) -> tuple[Given, Model, AssistantSettingsChanged]:
     """A story, a copy of every state that it had, and one of its changes."""
-    story, model = told(sent)
+    story, model = history(sent)
     assume(model.version > 1)
     event = story.events[data.draw(st.integers(2, model.version)) - 1]
     assert isinstance(event, AssistantSettingsChanged)

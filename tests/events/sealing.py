@@ -37,10 +37,10 @@ def shown(body: Tree) -> Tree:
 
 
 def resend(
-    told: Given, body: Tree, policy: Policy | None = None, *, base: Tree | None = None
+    assistant: Given, body: Tree, policy: Policy | None = None, *, base: Tree | None = None
 ) -> ChangeSettings:
     """What a PATCH of the body becomes, as ``app.transactions.unit_of_work`` does it."""
-    return sent_to(told, read_patch(body), policy, base=base)
+    return sent_to(assistant, read_patch(body), policy, base=base)
 
 
 REFERENCE = secret("1.a") | {URL: "https://h/?a=&b="}

@@ -51,7 +51,7 @@ SAID: dict[str, Any] = {
 }
 ABOUT_NO_ASSISTANT = SAID | {"assistant_id": None}
 KEY = "/llm_provider_config/api_key"
-# References as events held them until their values could be told apart by nobody.
+# References as events held them until their values could no longer be compared.
 OLD_SECRET = {"$secret": {"id": "0f1e", "fingerprint": "9a8b"}}
 OTHER_SECRET = {"$secret": {"id": "2d3c", "fingerprint": "7e6f"}}
 
@@ -282,8 +282,8 @@ def test_every_event_that_can_be_recorded_has_stored_bytes() -> None:
 
 
 def test_a_stored_stream_folds_to_the_state_that_it_told() -> None:
-    told = [codec.decode(as_todays(tag), todays(tag)) for tag in STORED]
-    state = fold(event for event in told if isinstance(event, Versioned))
+    decoded = [codec.decode(as_todays(tag), todays(tag)) for tag in STORED]
+    state = fold(event for event in decoded if isinstance(event, Versioned))
     assert (state.version, state.deleted, state.user_id) == (5, False, 5)
     assert state.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
     assert state.updated_at == datetime(2026, 1, 2, 4, 1, tzinfo=UTC)

@@ -37,7 +37,7 @@ from tests.events.given import (
 from tests.events.strategies import as_json, bodies, few, modest
 
 STATUS = Cause(type="status")
-WISHES = [
+COMMANDS = [
     patch({"name": "B"}),
     ChangeSettings(patch={"is_active": False}, cause=STATUS),
     RestoreSettings(settings=DEFAULTS, to_version=1),
@@ -328,24 +328,24 @@ def test_a_deletion_closes_the_stream() -> None:
     assert state.settings["name"] == "B", "the history stays readable"
 
 
-@pytest.mark.parametrize("command", WISHES)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_what_was_never_created_is_not_found(command: Any) -> None:
     assert given().when(command).refused(AssistantNotFound).assistant_id == ASSISTANT
 
 
-@pytest.mark.parametrize("command", WISHES)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_what_was_deleted_is_not_found(command: Any) -> None:
     given(created(), deleted()).when(command).refused(AssistantNotFound)
 
 
-@pytest.mark.parametrize("command", WISHES)
-def test_a_state_without_events_is_not_found_whoever_made_it(command: Any) -> None:
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_state_without_events_is_not_found_from_any_source(command: Any) -> None:
     with pytest.raises(AssistantNotFound):
         decide(command, State(), envelope(1))
 
 
-@pytest.mark.parametrize("command", WISHES[:2] + WISHES[3:])
-def test_the_same_wish_is_granted_to_a_living_assistant(command: Any) -> None:
+@pytest.mark.parametrize("command", COMMANDS[:2] + COMMANDS[3:])
+def test_the_same_command_is_carried_out_for_an_existing_assistant(command: Any) -> None:
     assert given(created()).when(command).decided() is not None
 
 
@@ -387,10 +387,10 @@ def test_a_decision_changes_nothing_in_place(sent: list[Tree]) -> None:
     for body in sent:
         state, command = story.state, patch(body)
         kept = copy.deepcopy(state.settings)
-        wish = repr(command)
+        text = repr(command)
         decide(command, state, envelope(state.version + 1))
         assert same(state.settings, kept)
-        assert repr(command) == wish
+        assert repr(command) == text
         story = story.after(command)
     assert as_json(with_defaults({})) == defaults
 

@@ -19,9 +19,9 @@ from tests.events.reversals import (
     BODIES,
     back_to,
     body_at,
+    history,
     ids_of,
     paths_of,
-    told,
     undoing,
     with_paths_of,
 )
@@ -29,7 +29,7 @@ from tests.events.strategies import few, many, secret_bodies
 
 
 def restores_the_chosen_paths_alone(sent: list[Tree], data: st.DataObject) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     version = data.draw(st.integers(1, model.version))
     now, then = model.settings, model.copies[version - 1]
     differing = paths_of(*(side for one in diff(now, then) for side in (body_at(one, 0),)))
@@ -68,7 +68,7 @@ def test_many_rollbacks_restore_the_chosen_paths_and_leave_the_others(
 def test_all_paths_and_no_paths_are_the_same_rollback(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     version = data.draw(st.integers(1, model.version))
     for paths in ((), ("",), tuple(f"/{name}" for name in DEFAULTS)):
         restored = story.after(back_to(story, version, *paths)).state.settings
@@ -102,7 +102,7 @@ def test_paths_that_hold_each_other_restore_what_the_wider_one_does(
 
 
 def test_a_rollback_says_how_far_it_went_and_where() -> None:
-    story, _ = told([{"description": "b", "idle_message": "b"}, {"description": "c"}])
+    story, _ = history([{"description": "b", "idle_message": "b"}, {"description": "c"}])
     cause = Cause(type="rollback", to_version=1, paths=["/description"])
     story.when(back_to(story, 1, "/description")).then(
         changed({"/description": ("c", None)}, cause)
@@ -112,7 +112,7 @@ def test_a_rollback_says_how_far_it_went_and_where() -> None:
 
 
 def test_a_rollback_of_paths_that_are_as_they_were_records_nothing() -> None:
-    story, _ = told([{"description": "b"}])
+    story, _ = history([{"description": "b"}])
     story.when(back_to(story, 1, "/llm_settings", "/name")).then()
     story.when(back_to(story, 2)).then()
 

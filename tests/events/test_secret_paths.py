@@ -26,8 +26,8 @@ def policy(*, secret: tuple[str, ...] = (), plain: tuple[str, ...] = ()) -> Poli
     return Policy(secret_paths=list(secret), plain_paths=list(plain))
 
 
-def sealed_under(rules: Policy, body: Tree, told: Given | None = None) -> list[str]:
-    story = told or given(created())
+def sealed_under(rules: Policy, body: Tree, assistant: Given | None = None) -> list[str]:
+    story = assistant or given(created())
     settings = story.after(resend(story, body, rules)).state.settings
     return ["/".join(one.at) for one in places(settings)]
 
@@ -64,19 +64,19 @@ def test_a_plain_path_leaves_readable_what_only_its_name_would_hide() -> None:
 
 
 def test_a_path_that_becomes_plain_unseals_nothing() -> None:
-    told = given().after(create(custom({"password": "x"})))
+    assistant = given().after(create(custom({"password": "x"})))
     rules = policy(plain=("/custom_settings/crm/password",))
-    told.when(resend(told, mask(told.state.settings), rules)).then()
-    settings = told.after(resend(told, custom({"password": "y"}), rules)).state.settings
+    assistant.when(resend(assistant, mask(assistant.state.settings), rules)).then()
+    settings = assistant.after(resend(assistant, custom({"password": "y"}), rules)).state.settings
     assert settings["custom_settings"] == custom({"password": "y"})["custom_settings"]
-    assert sealed_under(policy(), custom({"password": "y"}), told), "the control"
+    assert sealed_under(policy(), custom({"password": "y"}), assistant), "the control"
 
 
 def test_a_path_that_becomes_secret_leaves_what_came_back_as_it_was() -> None:
-    told = given().after(create(custom({"account": "4711"})))
+    assistant = given().after(create(custom({"account": "4711"})))
     rules = policy(secret=("/custom_settings/crm/account",))
-    told.when(resend(told, mask(told.state.settings), rules)).then()
-    assert sealed_under(rules, custom({"account": "0815"}), told)
+    assistant.when(resend(assistant, mask(assistant.state.settings), rules)).then()
+    assert sealed_under(rules, custom({"account": "0815"}), assistant)
 
 
 def test_a_secret_path_seals_no_empty_text_and_no_switch() -> None:
@@ -165,13 +165,13 @@ ANY_POLICIES = st.builds(lambda s, p: policy(secret=s, plain=p), ANY_PATHS, ANY_
 def test_what_is_shown_may_come_back_under_any_policy_and_changes_nothing(
     sent: list[tuple[Tree, Policy]], now: Policy
 ) -> None:
-    told = given(created())
+    assistant = given(created())
     for body, rules in sent:
         with suppress(InvalidSettings):
-            told = told.after(resend(told, body, rules))
-    settings = told.state.settings
+            assistant = assistant.after(resend(assistant, body, rules))
+    settings = assistant.state.settings
     assert json.loads(json.dumps(settings)) == settings
-    told.when(resend(told, mask(settings), now)).then()
+    assistant.when(resend(assistant, mask(settings), now)).then()
 
 
 @modest
@@ -179,9 +179,9 @@ def test_what_is_shown_may_come_back_under_any_policy_and_changes_nothing(
 def test_no_credential_by_its_form_is_in_the_settings_under_any_policy(
     body: Tree, rules: Policy
 ) -> None:
-    told = given(created())
+    assistant = given(created())
     with suppress(InvalidSettings):
-        told = told.after(resend(told, body, rules))
-    assert JWT not in repr(told.state.settings)
-    assert "u:p" not in repr(told.state.settings)
-    assert f"Bearer {RANDOM}" not in repr(told.state.settings)
+        assistant = assistant.after(resend(assistant, body, rules))
+    assert JWT not in repr(assistant.state.settings)
+    assert "u:p" not in repr(assistant.state.settings)
+    assert f"Bearer {RANDOM}" not in repr(assistant.state.settings)

@@ -167,7 +167,7 @@ def forged(sequence: int, assistant_id: int, version: int) -> sa.Insert:
     )
 
 
-# Each wish to change the past, and the trigger that refuses it.
+# Each statement that would change the past, and the trigger that refuses it.
 FORGERIES: dict[str, tuple[sa.Executable, str]] = {
     "update a body": (
         sa.update(events).where(events.c.sequence == 1).values(body=b"forged"),

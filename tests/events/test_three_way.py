@@ -135,9 +135,9 @@ def test_a_merge_is_what_a_reader_of_the_three_copies_would_say(
 ) -> None:
     read, found = Reading(*copies), three_way(*copies)
     assert same(found.tree, read.tree)
-    told = {c.path: (c.base, c.yours, c.theirs) for c in found.conflicts}
-    assert told.keys() == read.conflicts.keys()
-    assert all(same(list(sides), list(read.conflicts[path])) for path, sides in told.items())
+    reported = {c.path: (c.base, c.yours, c.theirs) for c in found.conflicts}
+    assert reported.keys() == read.conflicts.keys()
+    assert all(same(list(sides), list(read.conflicts[path])) for path, sides in reported.items())
 
 
 @modest
@@ -331,8 +331,8 @@ def test_switching_different_tools_on_and_off_is_no_conflict(
 ) -> None:
     theirs = {name: on for name, on in theirs.items() if name not in yours}
     story = given().after(create(switching(first))).after(patch(switching(theirs)))
-    wish = rebased(patch(switching(yours)), story, 1)
-    tools = story.after(wish).state.settings["tools_settings"]
+    command = rebased(patch(switching(yours)), story, 1)
+    tools = story.after(command).state.settings["tools_settings"]
     switches = dict.fromkeys(_TOOLS, False) | first | theirs | yours
     assert {name: tools[name]["enabled"] for name in _TOOLS} == switches
     assert tools["enabled_tools"] == [said for name, said in _TOOLS.items() if switches[name]]
@@ -343,8 +343,8 @@ def test_the_list_of_tools_alone_would_conflict() -> None:
         settings_after(switching(switches))
         for switches in ({}, {"end_call": True}, {"send_sms": True})
     )
-    told = [conflict.path for conflict in three_way(base, yours, theirs).conflicts]
-    assert told == list(COMPUTED)
+    reported = [conflict.path for conflict in three_way(base, yours, theirs).conflicts]
+    assert reported == list(COMPUTED)
     assert three_way(base, yours, theirs, computed=COMPUTED).conflicts == ()
 
 
@@ -356,7 +356,7 @@ _WAYS: tuple[OnConflict, ...] = ("theirs", "yours")
 def rebased(
     command: ChangeSettings, story: Given, version: int, on_conflict: OnConflict = "fail"
 ) -> ChangeSettings:
-    """The wish of somebody who had read a version."""
+    """The command of an author who had read a version."""
     base = fold(story.events[:version]).settings
     return msgspec.structs.replace(command, base=base, on_conflict=on_conflict)
 
@@ -403,7 +403,7 @@ def ids_of(settings: Any) -> set[str]:
     return {place.reference[MARK]["id"] for place in places(settings)}
 
 
-def told(first: Tree, between: list[Tree], numbers: Iterator[int]) -> Given:
+def history(first: Tree, between: list[Tree], numbers: Iterator[int]) -> Given:
     story = given().after(create(first))
     for body in between:
         with suppress(InvalidSettings):
@@ -450,7 +450,7 @@ def body_at(path: str, value: Any) -> Tree:
 
 
 def rotated_meanwhile(path: str, list_with: Any) -> Given:
-    return told(body_at(path, list_with(OLD)), [body_at(path, list_with(ROTATED))], counting())
+    return history(body_at(path, list_with(OLD)), [body_at(path, list_with(ROTATED))], counting())
 
 
 def counting(start: int = 1000) -> Iterator[int]:
@@ -522,7 +522,7 @@ def test_insisting_on_a_url_keeps_the_credentials_that_were_rotated_meanwhile() 
 def test_insisting_on_the_removal_of_a_secret_removes_it(
     first: Tree, theirs: Tree, yours: Tree, path: str, expected: Any
 ) -> None:
-    story = told(first, [theirs], counting())
+    story = history(first, [theirs], counting())
     after = story.after(rebased(patch(yours), story, 1, "yours")).state.settings
     assert ids_of(after) == set()
     if "/0/" not in path:
@@ -534,7 +534,7 @@ SECRET_STORIES = st.lists(secret_bodies(), min_size=1, max_size=4)
 
 def brings_no_old_secret_back(first: Tree, between: list[Tree], yours: Tree, version: int) -> None:
     numbers = counting()
-    story = told({}, [first, *between], numbers)
+    story = history({}, [first, *between], numbers)
     newest = next(numbers)
     command = rebased(patch(yours, numbers), story, version % len(story.events) + 1, "yours")
     with suppress(InvalidSettings):
@@ -562,7 +562,7 @@ def test_of_many_none_brings_a_secret_back_that_is_not_there_any_more(
 
 
 def undoing_keeps_todays_secrets(first: Tree, later: list[Tree], number: int) -> None:
-    story = told({}, [first, *later], counting())
+    story = history({}, [first, *later], counting())
     if len(story.events) == 1:
         return
     version = number % (len(story.events) - 1) + 2

@@ -20,10 +20,10 @@ from tests.events.model import patched
 from tests.events.reversals import (
     BODIES,
     back_to,
+    history,
+    history_with_a_change,
     ids_of,
     paths_of,
-    told,
-    told_with_a_change,
     undoing,
     undone,
 )
@@ -33,7 +33,7 @@ _WAYS: tuple[OnConflict, ...] = ("skip", "force")
 
 
 def takes_back_one_change(sent: list[Tree], data: st.DataObject) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     assume(model.version > 1)
     version = data.draw(st.integers(2, model.version))
     expected = undone(model, version)
@@ -70,7 +70,7 @@ def test_many_undoes_take_back_one_change_each(sent: list[Tree], data: st.DataOb
 def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_elsewhere(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model, event = told_with_a_change(sent, data)
+    story, model, event = history_with_a_change(sent, data)
     version = event.version
     chosen = tuple(data.draw(st.lists(st.sampled_from(sorted(event.changes)), min_size=1)))
     whole = story.after(undoing(story, version, "skip")).state.settings
@@ -89,7 +89,7 @@ def test_an_undo_of_some_paths_does_there_what_the_whole_one_does_and_nothing_el
 
 def test_a_computed_setting_is_taken_back_with_what_it_follows_from_and_not_by_itself() -> None:
     switch, (computed,) = "/tools_settings/end_call/enabled", COMPUTED
-    story, _ = told([{"tools_settings": {"end_call": {"enabled": True}}}])
+    story, _ = history([{"tools_settings": {"end_call": {"enabled": True}}}])
     event = story.events[-1]
     assert isinstance(event, AssistantSettingsChanged)
     assert set(event.changes) == {switch, computed}
@@ -104,7 +104,7 @@ def test_a_computed_setting_is_taken_back_with_what_it_follows_from_and_not_by_i
 def test_an_undo_keeps_every_later_change_of_other_paths(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model, event = told_with_a_change(sent, data)
+    story, model, event = history_with_a_change(sent, data)
     version = event.version
     for on_conflict in _WAYS:
         after = story.after(undoing(story, version, on_conflict)).state.settings
@@ -118,14 +118,14 @@ def test_an_undo_keeps_every_later_change_of_other_paths(
 def test_an_undo_of_an_undo_is_as_if_neither_had_been(
     sent: list[Tree], later: Tree, data: st.DataObject
 ) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     assume(model.version > 1)
     version = data.draw(st.integers(2, model.version))
     taken_back = story.after(undoing(story, version, "skip"))
     assume(len(taken_back.events) > len(story.events))
     again = taken_back.after(undoing(taken_back, len(taken_back.events)))
     assert diff(again.state.settings, model.settings) == {}
-    # Also where somebody changed other paths in between.
+    # Also where other paths were changed in between.
     wanted = Paths(changes_of(story.events[version - 1]))
     edit = diff(model.settings, patched(model.settings, later))
     assume(edit and not any(map(wanted.overlap, edit)))
@@ -140,10 +140,10 @@ def test_an_undo_of_an_undo_is_as_if_neither_had_been(
 @few
 @for_all(BODIES)
 def test_undoing_the_newest_change_is_rolling_back_one_version(sent: list[Tree]) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     assume(model.version > 1)
     undo, rollback = undoing(story, model.version), back_to(story, model.version - 1)
-    one, other = (story.when(wish).decided() for wish in (undo, rollback))
+    one, other = (story.when(command).decided() for command in (undo, rollback))
     assert isinstance(one, AssistantSettingsChanged)
     assert isinstance(other, AssistantSettingsChanged)
     assert one.changes == other.changes
@@ -154,7 +154,7 @@ def test_undoing_the_newest_change_is_rolling_back_one_version(sent: list[Tree])
 def test_an_undo_of_what_was_changed_back_records_nothing(
     sent: list[Tree], data: st.DataObject
 ) -> None:
-    story, model = told(sent)
+    story, model = history(sent)
     assume(model.version > 1)
     version = data.draw(st.integers(2, model.version))
     returned = story.after(back_to(story, version - 1))

@@ -16,15 +16,15 @@ from events.shape import SETTINGS, with_defaults
 from events.upcasters import NAMES_SETTINGS, Upcaster, former, upcast
 from tests.events.given import create, given, patch
 
-Told = dict[str, Any]
+Event = dict[str, Any]
 
 
-def changed(changes: Told, **members: Any) -> Told:
+def changed(changes: Event, **members: Any) -> Event:
     event = {"type": "assistant_settings_changed.v1", "version": 3, "cause": {"type": "patch"}}
     return event | {"changes": changes} | members
 
 
-def created(tree: Tree) -> Told:
+def created(tree: Tree) -> Event:
     changes = {path: {"after": value} for path, value in pointers.flatten(tree).items()}
     return changed(changes, type="assistant_created.v1", version=1)
 
@@ -103,10 +103,10 @@ def created(tree: Tree) -> Told:
         ),
     ],
 )
-def test_changes_are_told_as_today(upcaster: Upcaster, before: Told, after: Told) -> None:
-    told = upcast(changed(before), upcaster)
-    assert same(told["changes"], after)
-    assert told["type"] == "assistant_settings_changed.v2"
+def test_changes_have_the_shape_of_today(upcaster: Upcaster, before: Event, after: Event) -> None:
+    event = upcast(changed(before), upcaster)
+    assert same(event["changes"], after)
+    assert event["type"] == "assistant_settings_changed.v2"
 
 
 def test_an_event_that_names_nothing_of_it_stays_as_it_is() -> None:
@@ -116,8 +116,8 @@ def test_an_event_that_names_nothing_of_it_stays_as_it_is() -> None:
 
 
 def test_a_creation_is_filled_where_it_is_silent() -> None:
-    told = upcast(created({"a": 1, "o": {"x": 1}}), Upcaster(filled={"/a": 9, "/b": 8, "/o/y": 7}))
-    assert told["changes"] == {
+    event = upcast(created({"a": 1, "o": {"x": 1}}), Upcaster(filled={"/a": 9, "/b": 8, "/o/y": 7}))
+    assert event["changes"] == {
         "/a": {"after": 1},
         "/b": {"after": 8},
         "/o/x": {"after": 1},
@@ -126,8 +126,8 @@ def test_a_creation_is_filled_where_it_is_silent() -> None:
 
 
 def test_a_creation_is_not_filled_below_null() -> None:
-    told = upcast(created({"o": None}), Upcaster(filled={"/o/y": 7}))
-    assert told["changes"] == {"/o": {"after": None}}
+    event = upcast(created({"o": None}), Upcaster(filled={"/o/y": 7}))
+    assert event["changes"] == {"/o": {"after": None}}
 
 
 def test_paths_that_events_name_are_todays_too() -> None:
@@ -147,7 +147,7 @@ def test_paths_that_events_name_are_todays_too() -> None:
     assert upcast(policy, upcaster)["changes"] == {"/admin_paths": {"before": [], "after": today}}
 
 
-def protecting(*paths: str) -> Told:
+def protecting(*paths: str) -> Event:
     """What a policy says that demands something of some paths."""
     changes = {"/admin_paths": {"before": [], "after": list(paths)}}
     return {"type": "policy_changed.v1", "changes": changes}
@@ -165,8 +165,8 @@ def protecting(*paths: str) -> Told:
 )
 def test_a_policy_still_covers_what_moved(path: str, today: list[str]) -> None:
     upcaster = Upcaster(moved={"/o/x": "/x", "/l/*/k": "/l/*/s"})
-    told = upcast(protecting(path), upcaster)
-    assert told["changes"]["/admin_paths"]["after"] == today
+    event = upcast(protecting(path), upcaster)
+    assert event["changes"]["/admin_paths"]["after"] == today
 
 
 # -- secrets
@@ -174,33 +174,33 @@ def test_a_policy_still_covers_what_moved(path: str, today: list[str]) -> None:
 
 def test_what_was_plain_is_a_reference_that_says_nothing_of_it() -> None:
     upcaster = Upcaster(made_secret=("/sid", "/l/*/key", "/map/*"))
-    changes: Told = {
+    changes: Event = {
         "/sid": {"before": "one", "after": "two"},
         "/l": {"after": [{"key": "three"}, {"key": None}, {"key": ""}, {}]},
         "/map/x": {"after": "four"},
     }
     found: dict[str, Any] = {}
-    told = upcast(changed(changes), upcaster, made_secret=found)
+    event = upcast(changed(changes), upcaster, made_secret=found)
     assert sorted(found.values()) == ["four", "one", "three", "two"]
-    text = msgspec.json.encode(told).decode()
+    text = msgspec.json.encode(event).decode()
     assert not any(value in text for value in found.values())
-    assert told["changes"]["/l"]["after"][1:] == [{"key": None}, {"key": ""}, {}]
-    assert upcast(changed(changes), upcaster) == told  # whenever it is read
+    assert event["changes"]["/l"]["after"][1:] == [{"key": None}, {"key": ""}, {}]
+    assert upcast(changed(changes), upcaster) == event  # whenever it is read
     other = changed({path: dict.fromkeys(one, "other") for path, one in changes.items()})
-    assert upcast(other, upcaster)["changes"]["/sid"] == told["changes"]["/sid"]
-    assert told["changes"]["/sid"]["after"]["$secret"]["id"].startswith("3.")
+    assert upcast(other, upcaster)["changes"]["/sid"] == event["changes"]["/sid"]
+    assert event["changes"]["/sid"]["after"]["$secret"]["id"].startswith("3.")
 
 
 @pytest.mark.parametrize("place", ["/map", "/map/*"])
 def test_what_is_made_secret_is_so_with_all_below_it(place: str) -> None:
     """However an event came to name it: the object at once, or one member of it."""
-    changes: Told = {"/map": {"before": {"x": "one", "y": ""}, "after": {"x/y": "two", "z": {}}}}
-    member: Told = {"/map/x": {"before": "three", "after": ["four", {"k": "five"}]}}
-    for told in (changes, member):
+    changes: Event = {"/map": {"before": {"x": "one", "y": ""}, "after": {"x/y": "two", "z": {}}}}
+    member: Event = {"/map/x": {"before": "three", "after": ["four", {"k": "five"}]}}
+    for event in (changes, member):
         found: dict[str, Any] = {}
-        text = msgspec.json.encode(upcast(changed(told), Upcaster(made_secret=(place,)), found))
+        text = msgspec.json.encode(upcast(changed(event), Upcaster(made_secret=(place,)), found))
         assert not any(value in text.decode() for value in ("one", "two", "three", "four", "five"))
-        assert len(found) == (2 if told is changes else 3)
+        assert len(found) == (2 if event is changes else 3)
     nested = {"/map": {"after": {"a/b": "one", "a": {"b": "two"}}}}
     found = {}
     upcast(changed(nested), Upcaster(made_secret=(place,)), found)
@@ -245,7 +245,7 @@ UPCASTERS = st.sampled_from(
 )
 
 
-def applied(event: Told, tree: Tree) -> Tree:
+def applied(event: Event, tree: Tree) -> Tree:
     changes = {path: Change(**sides) for path, sides in event["changes"].items()}
     return pointers.apply(changes, tree)
 
@@ -268,9 +268,9 @@ def stream_law(trees: list[Tree], upcaster: Upcaster) -> None:
         changes = pointers.diff(old, new)
         stream.append(changed(msgspec.to_builtins(changes)))
     nothing: Tree = {}
-    told = reduce(lambda tree, event: applied(upcast(event, upcaster), tree), stream, nothing)
+    event = reduce(lambda tree, event: applied(upcast(event, upcaster), tree), stream, nothing)
     once = applied(upcast(created(trees[-1]), upcaster), {})
-    assert same(without_empty(told), without_empty(once))
+    assert same(without_empty(event), without_empty(once))
 
 
 @settings(max_examples=150, deadline=None)

@@ -109,8 +109,8 @@ def below(prefix: str, operations: list[Tree]) -> list[Tree]:
 def test_operations_are_carried_out_as_the_publication_shows(
     document: Tree, operations: list[Tree], result: Tree
 ) -> None:
-    told = story({"custom_settings": document})
-    assert same(after(told, *below("/custom_settings", operations))["custom_settings"], result)
+    assistant = story({"custom_settings": document})
+    assert same(after(assistant, *below("/custom_settings", operations))["custom_settings"], result)
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,11 @@ def test_operations_are_carried_out_as_the_publication_shows(
     ids=["A.9 error", "A.15 strings and numbers", "members", "order", "null"],
 )
 def test_a_test_of_another_value_fails(held: Any, tested: Any) -> None:
-    told = story({"custom_settings": {"a": {"b": held}}})
+    assistant = story({"custom_settings": {"a": {"b": held}}})
     with pytest.raises(PatchTestFailed) as failure:
-        command(told, op("add", "/description", "x"), op("test", "/custom_settings/a/b", tested))
+        command(
+            assistant, op("add", "/description", "x"), op("test", "/custom_settings/a/b", tested)
+        )
     assert (failure.value.position, failure.value.path) == (1, "/custom_settings/a/b")
     assert "qux" not in repr(failure.value)
 
@@ -146,63 +148,63 @@ def test_numbers_are_tested_by_their_value_and_never_equal_a_boolean(
     tested: Any,
     equal: bool,  # noqa: FBT001 (a parameter of the test)
 ) -> None:
-    told = story({"custom_settings": {"a": [held]}})
+    assistant = story({"custom_settings": {"a": [held]}})
     test = op("test", "/custom_settings/a/0", tested)
     if equal:
-        told.when(command(told, test)).then()
+        assistant.when(command(assistant, test)).then()
     else:
         with pytest.raises(PatchTestFailed):
-            command(told, test)
+            command(assistant, test)
 
 
 def test_the_operations_before_a_failed_test_have_no_effect() -> None:
-    told = story({"description": "old"})
-    settings = copy.deepcopy(told.state.settings)
+    assistant = story({"description": "old"})
+    settings = copy.deepcopy(assistant.state.settings)
     with pytest.raises(PatchTestFailed):
-        command(told, op("replace", "/description", "new"), op("test", "/description", "old"))
-    assert told.state.settings == settings
+        command(assistant, op("replace", "/description", "new"), op("test", "/description", "old"))
+    assert assistant.state.settings == settings
 
 
 # -- members
 
 
 def test_a_patch_that_changes_nothing_records_nothing() -> None:
-    told = story({"description": "x"})
+    assistant = story({"description": "x"})
     for operations in (
         [],
-        [op("test", "", mask(told.state.settings))],
+        [op("test", "", mask(assistant.state.settings))],
         [op("replace", "/description", "x")],
         [op("add", "/custom_settings", {}), op("replace", "/custom_settings", None)],
         [move("/description", "/description")],
     ):
-        told.when(command(told, *operations)).then()
-        assert command(told, *operations).patch == {}
+        assistant.when(command(assistant, *operations)).then()
+        assert command(assistant, *operations).patch == {}
 
 
 def test_only_the_members_that_change_are_in_the_patch() -> None:
-    told = given(created())
+    assistant = given(created())
     read = read_json_patch(
         [op("replace", "/llm_settings/top_p", 0.5), op("add", "/stt_settings/keyterms/-", "a")],
-        told.state.settings,
+        assistant.state.settings,
     )
     assert read.tree.keys() == {"llm_settings", "stt_settings"}
     assert read.reason is None
-    event = told.when(ChangeSettings(patch=read.tree, cause=PATCH)).decided()
+    event = assistant.when(ChangeSettings(patch=read.tree, cause=PATCH)).decided()
     assert isinstance(event, AssistantSettingsChanged)
     assert event.changes.keys() == {"/llm_settings/top_p", "/stt_settings/keyterms"}
 
 
 @pytest.mark.parametrize("path", ["/llm_settings/temperature", "/tts_settings/background_sound"])
 def test_a_typed_member_that_is_removed_has_its_default_again(path: str) -> None:
-    told = story(
+    assistant = story(
         {"llm_settings": {"temperature": 0.9}, "tts_settings": {"background_sound": {"volume": 1}}}
     )
-    assert at_path(told.state.settings, path) != at_path(DEFAULTS, path)
-    assert at_path(after(told, op("remove", path)), path) == at_path(DEFAULTS, path)
+    assert at_path(assistant.state.settings, path) != at_path(DEFAULTS, path)
+    assert at_path(after(assistant, op("remove", path)), path) == at_path(DEFAULTS, path)
 
 
 def test_a_secret_that_is_removed_is_gone() -> None:
-    told = story(
+    assistant = story(
         {
             "llm_provider_config": {"api_key": "sk-1"},
             "webhook_headers": {"A": "one", "B": "two"},
@@ -210,7 +212,7 @@ def test_a_secret_that_is_removed_is_gone() -> None:
         }
     )
     settings = after(
-        told,
+        assistant,
         op("remove", "/llm_provider_config/api_key"),
         op("remove", "/webhook_headers/A"),
         op("remove", "/custom_settings/auth"),
@@ -234,13 +236,13 @@ def test_a_secret_that_is_removed_is_gone() -> None:
     ],
 )
 def test_null_is_a_value_in_a_free_form_map_and_not_a_removal(path: str) -> None:
-    told = story(
+    assistant = story(
         {
             "custom_settings": {"deep": {}},
             "tools_settings": {"custom_tools": [{"tool_id": 1, "config": {}}]},
         }
     )
-    settings = after(told, op("add", path, None))
+    settings = after(assistant, op("add", path, None))
     holder, _, name = path.rpartition("/")
     tools = settings["tools_settings"]["custom_tools"]
     where = tools[0]["config"] if "custom_tools" in path else at_path(settings, holder)
@@ -248,14 +250,14 @@ def test_null_is_a_value_in_a_free_form_map_and_not_a_removal(path: str) -> None
 
 
 def test_a_member_of_a_free_form_map_that_is_removed_is_gone() -> None:
-    told = story(
+    assistant = story(
         {
             "custom_settings": {"a": 1, "b": {"c": 2, "d": 3}},
             "recording_settings": {"a": {"b": 1}, "format": "wav"},
         }
     )
     settings = after(
-        told,
+        assistant,
         op("remove", "/custom_settings/a"),
         op("remove", "/custom_settings/b/c"),
         op("remove", "/recording_settings/a"),
@@ -266,7 +268,7 @@ def test_a_member_of_a_free_form_map_that_is_removed_is_gone() -> None:
 
 @pytest.mark.parametrize("name", [n for n in SETTING_NAMES if n not in NOT_REMOVABLE])
 def test_a_member_at_the_top_that_is_removed_is_as_null_would_leave_it(name: str) -> None:
-    told = story(
+    assistant = story(
         {
             "description": "x",
             "llm_settings": {"temperature": 0.9},
@@ -276,38 +278,45 @@ def test_a_member_at_the_top_that_is_removed_is_as_null_would_leave_it(name: str
             "webhook_headers": {"A": "one"},
         }
     )
-    assert after(told, op("remove", f"/{name}")) == told.after(patch({name: None})).state.settings
+    assert (
+        after(assistant, op("remove", f"/{name}"))
+        == assistant.after(patch({name: None})).state.settings
+    )
 
 
 @pytest.mark.parametrize("name", NOT_REMOVABLE)
 def test_a_member_that_must_have_a_value_cannot_be_removed(name: str) -> None:
-    told = given(created())
-    assert errors(told, op("remove", f"/{name}")) == [(("body", name), "not_removable")]
-    told.when(command(told, op("replace", f"/{name}", None))).then()  # ignored, as in a body
+    assistant = given(created())
+    assert errors(assistant, op("remove", f"/{name}")) == [(("body", name), "not_removable")]
+    assistant.when(
+        command(assistant, op("replace", f"/{name}", None))
+    ).then()  # ignored, as in a body
 
 
 def test_the_root_may_be_replaced_by_other_settings() -> None:
-    told = story({"description": "x"})
-    document = mask(told.state.settings) | {"description": None, "idle_timeout": 5}
+    assistant = story({"description": "x"})
+    document = mask(assistant.state.settings) | {"description": None, "idle_timeout": 5}
     document.pop("llm_settings")
-    settings = after(told, op("replace", "", document))
-    assert settings == told.state.settings | {"description": None, "idle_timeout": 5}
+    settings = after(assistant, op("replace", "", document))
+    assert settings == assistant.state.settings | {"description": None, "idle_timeout": 5}
 
 
 @pytest.mark.parametrize("value", [None, 1, "x", [], True])
 def test_the_root_stays_an_object(value: Any) -> None:
-    told = given(created())
+    assistant = given(created())
     for kind in ("add", "replace"):
-        assert errors(told, op("test", "/description", None), op(kind, "", value)) == [
+        assert errors(assistant, op("test", "/description", None), op(kind, "", value)) == [
             (("body", 1), "model_attributes_type")
         ]
-    assert errors(told, move("/name", "")) == [(("body", 0), "model_attributes_type")]
+    assert errors(assistant, move("/name", "")) == [(("body", 0), "model_attributes_type")]
 
 
 def test_which_tools_are_enabled_is_the_servers_to_say() -> None:
-    told = given(created())
-    told.when(command(told, op("add", "/tools_settings/enabled_tools/-", "endCall"))).then()
-    settings = after(told, op("replace", "/tools_settings/end_call/enabled", value=True))
+    assistant = given(created())
+    assistant.when(
+        command(assistant, op("add", "/tools_settings/enabled_tools/-", "endCall"))
+    ).then()
+    settings = after(assistant, op("replace", "/tools_settings/end_call/enabled", value=True))
     assert settings["tools_settings"]["enabled_tools"] == ["endCall"]
 
 
@@ -324,31 +333,31 @@ def test_which_tools_are_enabled_is_the_servers_to_say() -> None:
     ],
 )
 def test_what_nobody_knows_is_ignored_and_named(path: str) -> None:
-    told = given(created())
+    assistant = given(created())
     operations = [op("add", path, "x")]
-    read = read_json_patch(operations, told.state.settings)
+    read = read_json_patch(operations, assistant.state.settings)
     assert read.ignored == (path,)
-    told.when(ChangeSettings(patch=read.tree, cause=PATCH)).then()
-    assert errors(told, *operations, strict=True) == [
+    assistant.when(ChangeSettings(patch=read.tree, cause=PATCH)).then()
+    assert errors(assistant, *operations, strict=True) == [
         (("body", *pointers.split(path)), "extra_forbidden")
     ]
 
 
 @pytest.mark.parametrize("name", ["id", "version", "created_at", "organization_id"])
 def test_what_is_no_setting_cannot_be_read_and_is_ignored_where_it_is_sent(name: str) -> None:
-    told = given(created())
-    assert errors(told, op("test", f"/{name}", 1)) == [(("body", 0, "path"), NO_PLACE)]
-    assert errors(told, move(f"/{name}", "/description", "copy")) == [
+    assistant = given(created())
+    assert errors(assistant, op("test", f"/{name}", 1)) == [(("body", 0, "path"), NO_PLACE)]
+    assert errors(assistant, move(f"/{name}", "/description", "copy")) == [
         (("body", 0, "from"), NO_PLACE)
     ]
-    sent = read_json_patch([op("add", f"/{name}", 1)], told.state.settings, strict=True)
+    sent = read_json_patch([op("add", f"/{name}", 1)], assistant.state.settings, strict=True)
     assert sent == SettingsPatch(tree={}, sent={name: 1})
 
 
 def test_the_values_that_result_are_read_by_the_rules_of_any_body() -> None:
-    told = given(created())
+    assistant = given(created())
     settings = after(
-        told,
+        assistant,
         op("replace", "/llm_settings/temperature", "0.25"),
         op("replace", "/bypass_numbers", ["+1 (415) 555-1234", "+14155551234"]),
         op("replace", "/idle_message", "  "),
@@ -363,9 +372,9 @@ def test_the_values_that_result_are_read_by_the_rules_of_any_body() -> None:
 
 
 def test_every_value_that_breaks_a_rule_is_named_by_its_place_in_the_settings() -> None:
-    told = story({"llm_fallback_providers": {"fallbacks": [{"provider": "groq"}]}})
+    assistant = story({"llm_fallback_providers": {"fallbacks": [{"provider": "groq"}]}})
     assert errors(
-        told,
+        assistant,
         op("replace", "/llm_settings/temperature", "hot"),
         op("replace", "/stt_settings/utterance_end_ms", 5),
         op("replace", "/tts_settings/voice_id", None),
@@ -420,18 +429,18 @@ def test_a_body_that_is_no_list_is_refused(body: Any) -> None:
 def test_an_operation_that_is_not_well_formed_is_refused(
     sent: Any, place: tuple[str, ...], kind: str
 ) -> None:
-    told = given(created())
-    assert errors(told, op("remove", "/description"), sent) == [(("body", 1, *place), kind)]
+    assistant = given(created())
+    assert errors(assistant, op("remove", "/description"), sent) == [(("body", 1, *place), kind)]
 
 
 def test_all_operations_that_are_not_well_formed_are_named_before_any_is_carried_out() -> None:
-    told = given(created())
-    assert errors(told, {"op": "move", "path": 1}, op("remove", "/no/such"), 5) == [
+    assistant = given(created())
+    assert errors(assistant, {"op": "move", "path": 1}, op("remove", "/no/such"), 5) == [
         (("body", 0, "from"), "missing"),
         (("body", 0, "path"), "string_type"),
         (("body", 2), "model_attributes_type"),
     ]
-    assert len(errors(told, *[5] * 1000)) == 100
+    assert len(errors(assistant, *[5] * 1000)) == 100
 
 
 @pytest.mark.parametrize(
@@ -476,10 +485,10 @@ def test_all_operations_that_are_not_well_formed_are_named_before_any_is_carried
     ids=lambda operation: f"{operation['op']} {operation['path'][:40]}",
 )  # fmt: skip
 def test_a_place_that_is_not_there_is_refused(operation: Tree) -> None:
-    told = story(
+    assistant = story(
         {"stt_settings": {"keyterms": ["a", "b"]}, "llm_provider_config": {"api_key": "sk-1"}}
     )
-    assert errors(told, op("test", "/description", None), operation) == [
+    assert errors(assistant, op("test", "/description", None), operation) == [
         (("body", 1, "path"), NO_PLACE)
     ]
 
@@ -489,18 +498,20 @@ def test_a_place_that_is_not_there_is_refused(operation: Tree) -> None:
     "source", ["/foo", "/name/0", "/stt_settings/keyterms/0", "/stt_settings/keyterms/-", "/x/y"]
 )
 def test_a_source_that_is_not_there_is_refused(kind: str, source: str) -> None:
-    told = given(created())
-    assert errors(told, move(source, "/description", kind)) == [(("body", 0, "from"), NO_PLACE)]
+    assistant = given(created())
+    assert errors(assistant, move(source, "/description", kind)) == [
+        (("body", 0, "from"), NO_PLACE)
+    ]
 
 
 def test_no_error_says_what_the_settings_hold() -> None:
-    told = story({"description": "canary", "llm_provider_config": {"api_key": "sk-canary"}})
+    assistant = story({"description": "canary", "llm_provider_config": {"api_key": "sk-canary"}})
     for operation in (op("remove", "/foo"), op("add", "/a/b", 1), op("remove", "/description/x")):
         with pytest.raises(InvalidSettings) as refusal:
-            command(told, operation)
+            command(assistant, operation)
         assert "canary" not in repr(refusal.value.errors)
     with pytest.raises(PatchTestFailed) as failure:
-        command(told, op("test", "/description", "no"))
+        command(assistant, op("test", "/description", "no"))
     assert "canary" not in repr((failure.value, failure.value.__dict__))
 
 
@@ -532,9 +543,9 @@ CANARY = "canary_of_the_sender"
     ids=repr,
 )
 def test_no_error_says_what_was_sent(operation: Any) -> None:
-    told = given(created())
+    assistant = given(created())
     with pytest.raises((InvalidSettings, PatchTestFailed)) as refusal:
-        command(told, operation)
+        command(assistant, operation)
     assert CANARY not in repr(refusal.value)
     assert CANARY not in repr(getattr(refusal.value, "errors", ()))
 

@@ -53,8 +53,8 @@ TOUCHED = {
 @example([{"custom_settings": {"pair": {"key": "Authorization", "value": "x"}}}])
 @example([{"custom_settings": {"hooks": [{"url": "https://a:b@c.d/e"}, "https://u:p/w@h"]}}])
 def test_what_an_operation_does_not_touch_stays_as_it_is(sent: list[Tree]) -> None:
-    told = story(*sent)
-    settings = told.state.settings
+    assistant = story(*sent)
+    settings = assistant.state.settings
     touched = {
         path: value
         for path, value in TOUCHED.items()
@@ -62,7 +62,7 @@ def test_what_an_operation_does_not_touch_stays_as_it_is(sent: list[Tree]) -> No
         and at_path(settings, path) != value
     }
     operations = [op("add", path, value) for path, value in touched.items()]
-    event = told.when(command(told, *operations)).decided()
+    event = assistant.when(command(assistant, *operations)).decided()
     assert isinstance(event, AssistantSettingsChanged)
     assert event.changes.keys() == touched.keys()
 
@@ -76,7 +76,7 @@ def test_the_difference_of_two_settings_makes_one_of_the_other(
 ) -> None:
     a = story(one)
     b = story(one, other) if kin else story(other)
-    shown, wanted = (mask(told.state.settings) for told in (a, b))
+    shown, wanted = (mask(assistant.state.settings) for assistant in (a, b))
     operations = jsonpatch.make_patch(shown, wanted, generate_test_ops=kin).patch
     settings = after(a, *operations)
     assert same(settings, b.state.settings)
@@ -91,7 +91,7 @@ def test_the_difference_of_settings_with_secrets_makes_what_it_shows_or_is_refus
     moves: bool,  # noqa: FBT001 (drawn)
 ) -> None:
     a, b = story(*sent), story(*sent, last)
-    shown, wanted = (mask(told.state.settings) for told in (a, b))
+    shown, wanted = (mask(assistant.state.settings) for assistant in (a, b))
     operations = jsonpatch.JsonPatch.from_diff(shown, wanted, optimization=moves).patch
     with suppress(InvalidSettings):
         settings = after(a, *operations)
@@ -103,15 +103,15 @@ def test_the_difference_of_settings_with_secrets_makes_what_it_shows_or_is_refus
 @modest
 @for_all(bodies(nulls=False))
 def test_to_replace_a_value_is_to_merge_it(body: Tree) -> None:
-    told = given(created())
-    settings = told.state.settings
+    assistant = given(created())
+    settings = assistant.state.settings
     merged: Tree = {}
     operations = []
     for path, value in pointers.flatten(body).items():
         if value not in ({}, None) and isinstance(at_path(settings, path), type(value)):
             operations.append(op("replace", path, value))
             merged = pointers.put(merged, path, value)
-    assert same(after(told, *operations), told.after(patch(merged)).state.settings)
+    assert same(after(assistant, *operations), assistant.after(patch(merged)).state.settings)
 
 
 ODD_TOKENS = st.sampled_from(

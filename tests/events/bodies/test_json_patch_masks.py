@@ -43,7 +43,7 @@ from tests.events.strategies import few, many, modest
 
 
 def test_a_mask_that_stays_at_its_place_keeps_its_secret() -> None:
-    told = story(
+    assistant = story(
         {
             "llm_provider_config": {"api_key": "sk-1", "custom_config": {"token": "t", "a": 1}},
             "webhook_headers": {"A": "one"},
@@ -52,15 +52,15 @@ def test_a_mask_that_stays_at_its_place_keeps_its_secret() -> None:
             "llm_fallback_providers": {"fallbacks": [fallback("groq"), fallback("xai")]},
         }
     )
-    assert len(list(places(told.state.settings))) == 9
+    assert len(list(places(assistant.state.settings))) == 9
     settings = after(
-        told,
+        assistant,
         op("replace", "/llm_provider_config/custom_config/a", 2),
         op("add", "/webhook_headers/B", "two"),
         op("add", "/custom_settings/auth/user", "x"),
         op("replace", f"{FALLBACKS}/1/model", "large"),
     )
-    with_unknown_members = {place.at: place.reference for place in places(told.state.settings)}
+    with_unknown_members = {place.at: place.reference for place in places(assistant.state.settings)}
     now = {place.at: place.reference for place in places(settings)}
     assert with_unknown_members.items() <= now.items()
     assert now.keys() - with_unknown_members.keys() == {("webhook_headers", "B")}
@@ -68,17 +68,17 @@ def test_a_mask_that_stays_at_its_place_keeps_its_secret() -> None:
 
 
 def test_a_mask_may_be_tested_and_a_secret_may_not() -> None:
-    told = story({"llm_provider_config": {"api_key": "sk-1"}})
-    told.when(command(told, op("test", "/llm_provider_config/api_key", MASK))).then()
+    assistant = story({"llm_provider_config": {"api_key": "sk-1"}})
+    assistant.when(command(assistant, op("test", "/llm_provider_config/api_key", MASK))).then()
     with pytest.raises(PatchTestFailed):
-        command(told, op("test", "/llm_provider_config/api_key", "sk-1"))
+        command(assistant, op("test", "/llm_provider_config/api_key", "sk-1"))
     with pytest.raises(PatchTestFailed):
-        command(told, op("test", "/llm_provider_config/api_key", secret("id-0")))
+        command(assistant, op("test", "/llm_provider_config/api_key", secret("id-0")))
 
 
 def test_the_mask_of_an_erased_secret_stays_too() -> None:
-    told = story({"llm_provider_config": {"api_key": "sk-1"}})
-    settings = copy.deepcopy(told.state.settings)
+    assistant = story({"llm_provider_config": {"api_key": "sk-1"}})
+    settings = copy.deepcopy(assistant.state.settings)
     settings["llm_provider_config"]["api_key"][MARK]["id"] = "2.0"
     operations = [
         op("test", "/llm_provider_config/api_key", "erased"),
@@ -90,59 +90,67 @@ def test_the_mask_of_an_erased_secret_stays_too() -> None:
 
 
 def test_a_fallback_that_is_moved_takes_its_secret_along() -> None:
-    told = with_fallbacks(fallback("openai"), fallback("groq"), fallback("xai"))
-    one, two, three = fallbacks_of(told.state.settings)
-    assert fallbacks_of(after(told, move(f"{FALLBACKS}/2", f"{FALLBACKS}/0"))) == [three, one, two]
-    assert fallbacks_of(after(told, op("remove", f"{FALLBACKS}/0"))) == [two, three]
-    new = fallbacks_of(after(told, op("add", f"{FALLBACKS}/0", fallback("azure"))))
+    assistant = with_fallbacks(fallback("openai"), fallback("groq"), fallback("xai"))
+    one, two, three = fallbacks_of(assistant.state.settings)
+    assert fallbacks_of(after(assistant, move(f"{FALLBACKS}/2", f"{FALLBACKS}/0"))) == [
+        three,
+        one,
+        two,
+    ]
+    assert fallbacks_of(after(assistant, op("remove", f"{FALLBACKS}/0"))) == [two, three]
+    new = fallbacks_of(after(assistant, op("add", f"{FALLBACKS}/0", fallback("azure"))))
     assert new[1:] == [one, two, three]
 
 
 def test_a_url_that_is_moved_in_a_list_takes_its_credentials_along() -> None:
-    told = story({"custom_settings": {"hooks": ["https://a:b@c.example", "https://a:c@d.example"]}})
-    one, two = told.state.settings["custom_settings"]["hooks"]
-    settings = after(told, move("/custom_settings/hooks/1", "/custom_settings/hooks/0"))
+    assistant = story(
+        {"custom_settings": {"hooks": ["https://a:b@c.example", "https://a:c@d.example"]}}
+    )
+    one, two = assistant.state.settings["custom_settings"]["hooks"]
+    settings = after(assistant, move("/custom_settings/hooks/1", "/custom_settings/hooks/0"))
     assert settings["custom_settings"]["hooks"] == [two, one]
 
 
 def test_the_names_in_a_schema_are_those_of_data_to_come() -> None:
-    told = story({"custom_settings": {"structured_data_schema": {"api_key": "string"}}})
-    settings = after(told, op("add", "/custom_settings/structured_data_schema/token", "string"))
+    assistant = story({"custom_settings": {"structured_data_schema": {"api_key": "string"}}})
+    settings = after(
+        assistant, op("add", "/custom_settings/structured_data_schema/token", "string")
+    )
     schema = settings["custom_settings"]["structured_data_schema"]
     assert schema == {"api_key": "string", "token": "string"}
 
 
 def test_a_secret_does_not_go_to_another_provider_of_its_place() -> None:
-    told = with_fallbacks(fallback("openai"), fallback("groq"))
-    assert errors(told, op("replace", f"{FALLBACKS}/0/provider", "elsewhere")) == [
+    assistant = with_fallbacks(fallback("openai"), fallback("groq"))
+    assert errors(assistant, op("replace", f"{FALLBACKS}/0/provider", "elsewhere")) == [
         (("body", *pointers.split(FALLBACKS), 0, "api_key"), "secret_mask_unmatched")
     ]
 
 
 def test_a_mask_that_is_sent_keeps_the_secret_or_is_nothing() -> None:
-    told = story({"llm_provider_config": {"api_key": "sk-1"}})
-    told.when(command(told, op("replace", "/llm_provider_config/api_key", MASK))).then()
-    told.when(command(told, op("add", "/webhook_headers", {"A": MASK}))).then()
+    assistant = story({"llm_provider_config": {"api_key": "sk-1"}})
+    assistant.when(command(assistant, op("replace", "/llm_provider_config/api_key", MASK))).then()
+    assistant.when(command(assistant, op("add", "/webhook_headers", {"A": MASK}))).then()
 
 
 def test_the_mask_of_a_url_keeps_its_credentials_on_its_own_host_alone() -> None:
-    told = story({"webhook_url": "https://user:password@example.com/a"})
+    assistant = story({"webhook_url": "https://user:password@example.com/a"})
     operations = [
         op("test", "/webhook_url", f"https://{MASK}@example.com/a"),
         op("replace", "/webhook_url", f"https://{MASK}@example.com/b"),
     ]
-    (old,), (new,) = places(told.state.settings), places(after(told, *operations))
+    (old,), (new,) = places(assistant.state.settings), places(after(assistant, *operations))
     assert new.reference == old.reference | {"url": "https://example.com/b"}
     evil = op("replace", "/webhook_url", f"https://{MASK}@evil.example/b")
-    refused = told.when(command(told, evil)).errors()
+    refused = assistant.when(command(assistant, evil)).errors()
     assert refused == [(("body", "webhook_url"), "secret_address_changed")]
 
 
 def test_a_header_that_is_a_pair_keeps_its_secret() -> None:
     pair = {"key": "Authorization", "value": "Bearer x"}
-    told = story({"tools_settings": {"custom_tools": [{"tool_id": 1, "headers": [pair]}]}})
-    settings = after(told, op("replace", "/tools_settings/end_call/custom_message", "bye"))
-    assert list(places(settings)) == list(places(told.state.settings))
+    assistant = story({"tools_settings": {"custom_tools": [{"tool_id": 1, "headers": [pair]}]}})
+    settings = after(assistant, op("replace", "/tools_settings/end_call/custom_message", "bye"))
+    assert list(places(settings)) == list(places(assistant.state.settings))
 
 
 ELSEWHERE = [
@@ -174,26 +182,26 @@ ELSEWHERE = [
      "/webhook_url", "/custom_settings/auth", f"{FALLBACKS}/0/api_key"],
 )  # fmt: skip
 def test_a_mask_carries_no_secret_to_another_place(kind: str, source: str, target: str) -> None:
-    told = story(MASKS)
-    kinds = {rule for _, rule in errors(told, move(source, target, kind))}
+    assistant = story(MASKS)
+    kinds = {rule for _, rule in errors(assistant, move(source, target, kind))}
     assert kinds <= {"secret_mask_unmatched", "string_type", "list_type", "missing"}
 
 
 @pytest.mark.parametrize("target", ["/description", "/webhook_headers/C", "/custom_settings/token"])
 def test_control_what_is_stored_would_carry_it(target: str) -> None:
     """The operations see masks: on the references themselves, a copy gives the secret away."""
-    told = story(MASKS)
+    assistant = story(MASKS)
     operations = [move("/llm_provider_config/api_key", target, "copy")]
-    assert elsewhere(told, jsonpatch.apply_patch(told.state.settings, operations))
+    assert elsewhere(assistant, jsonpatch.apply_patch(assistant.state.settings, operations))
     with pytest.raises(InvalidSettings):
-        after(told, *operations)
+        after(assistant, *operations)
 
 
 def test_a_mask_that_is_moved_away_and_back_is_where_it_was() -> None:
-    told = story(MASKS)
-    told.when(
+    assistant = story(MASKS)
+    assistant.when(
         command(
-            told,
+            assistant,
             move("/webhook_headers/A", "/webhook_headers/C"),
             move("/webhook_headers/C", "/webhook_headers/A"),
         )
@@ -214,17 +222,17 @@ TWINS = [fallback("groq", api_key=key) for key in ("sk-old", "sk-new")]
 )
 def test_of_two_that_look_alike_none_is_taken_for_the_other(operation: Tree) -> None:
     """To remove the old key must not leave it and remove the new one."""
-    told = with_fallbacks(*TWINS)
-    assert {rule for _, rule in errors(told, operation)} == {"secret_mask_unmatched"}
+    assistant = with_fallbacks(*TWINS)
+    assert {rule for _, rule in errors(assistant, operation)} == {"secret_mask_unmatched"}
 
 
 def test_control_without_the_check_the_wrong_key_would_be_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = with_fallbacks(*TWINS)
+    assistant = with_fallbacks(*TWINS)
     monkeypatch.setattr(documents, "_check_masks", lambda *_: None)
-    (left,) = fallbacks_of(after(told, op("remove", f"{FALLBACKS}/0")))
-    old, new = fallbacks_of(told.state.settings)
+    (left,) = fallbacks_of(after(assistant, op("remove", f"{FALLBACKS}/0")))
+    old, new = fallbacks_of(assistant.state.settings)
     assert left == old != new
 
 

@@ -142,16 +142,16 @@ def test_what_is_revealed_of_a_url_is_the_whole_of_it(at: list[int] | None) -> N
 
 
 def test_a_masked_url_that_comes_back_changes_nothing() -> None:
-    told = given().after(create(with_url(ADDRESS)))
-    assert told.state.settings["webhook_url"][AT] == [8, 19]
-    assert mask(told.state.settings)["webhook_url"] == MASKED
-    told.when(patch(with_url(MASKED))).then()
+    assistant = given().after(create(with_url(ADDRESS)))
+    assert assistant.state.settings["webhook_url"][AT] == [8, 19]
+    assert mask(assistant.state.settings)["webhook_url"] == MASKED
+    assistant.when(patch(with_url(MASKED))).then()
 
 
 def test_the_readable_part_of_a_url_may_be_edited_around_its_masks() -> None:
-    told = given().after(create(with_url(ADDRESS)))
+    assistant = given().after(create(with_url(ADDRESS)))
     edited = MASKED.replace("/?", "/v2?y=long&")
-    settings = told.after(patch(with_url(edited))).state.settings
+    settings = assistant.after(patch(with_url(edited))).state.settings
     assert mask(settings)["webhook_url"] == edited
     assert revealed(settings["webhook_url"], ["u:p", RANDOM]) == edited.replace(
         f"{MASK}@", "u:p@"
@@ -170,9 +170,9 @@ def test_the_readable_part_of_a_url_may_be_edited_around_its_masks() -> None:
     ids=["parameter", "one less", "one new", "another new", "one more"],
 )
 def test_masks_of_other_credentials_than_the_stored_ones_are_refused(url: str) -> None:
-    told = given().after(create(with_url(ADDRESS)))
+    assistant = given().after(create(with_url(ADDRESS)))
     with pytest.raises(InvalidSettings) as refusal:
-        told.when(patch(with_url(url))).decided()
+        assistant.when(patch(with_url(url))).decided()
     assert [error.type for error in refusal.value.errors] == ["secret_mask_unmatched"]
 
 
@@ -180,14 +180,14 @@ def test_masks_of_other_credentials_than_the_stored_ones_are_refused(url: str) -
     "stored", [secret("1.a") | {URL: "https://h/?api_key=old"}, "https://h/?api_key=old"]
 )
 def test_a_mask_brings_no_other_credential_in_clear(stored: Any) -> None:
-    told = given(created({"webhook_url": stored}))
+    assistant = given(created({"webhook_url": stored}))
     with pytest.raises(InvalidSettings):
-        told.when(resend(told, with_url(f"https://{MASK}@h/?api_key={RANDOM}"))).decided()
+        assistant.when(resend(assistant, with_url(f"https://{MASK}@h/?api_key={RANDOM}"))).decided()
 
 
 def test_a_mask_where_nothing_is_sealed_is_an_ordinary_text() -> None:
-    told = given(created({"custom_settings": {"list": ["a"]}}))
+    assistant = given(created({"custom_settings": {"list": ["a"]}}))
     body = {"custom_settings": {"stars": "***", "list": ["...", MASK]}, "description": "*"}
-    settings = told.after(resend(told, body)).state.settings
+    settings = assistant.after(resend(assistant, body)).state.settings
     assert settings["custom_settings"] == body["custom_settings"]
     assert settings["description"] == "*"

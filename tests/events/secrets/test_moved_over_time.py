@@ -159,7 +159,7 @@ BODIES: st.SearchStrategy[Tree] = st.fixed_dictionaries(
 
 
 def hosts_of(settings: Tree) -> dict[str, Any]:
-    """Where each secret goes, as somebody reads who knows the bodies above."""
+    """Where each secret is sent, for a reader who knows the bodies above."""
     found: dict[str, Any] = {}
 
     def say(secret: Any, *urls: Any) -> None:
@@ -182,7 +182,7 @@ def hosts_of(settings: Tree) -> dict[str, Any]:
 
 
 class Step(NamedTuple):
-    """One command of a story; by somebody who may reveal secrets, or by an editor."""
+    """One command of a story; by a caller who may reveal secrets, or by an editor."""
 
     kind: str
     body: Tree

@@ -33,42 +33,42 @@ OLD = {
 
 
 def test_what_stood_before_may_be_sent_back_and_changes_nothing() -> None:
-    told = given(created(OLD))
-    told.when(resend(told, mask(told.state.settings))).then()
-    reordered = json.loads(json.dumps(mask(told.state.settings), sort_keys=True))
-    told.when(resend(told, reordered)).then()
+    assistant = given(created(OLD))
+    assistant.when(resend(assistant, mask(assistant.state.settings))).then()
+    reordered = json.loads(json.dumps(mask(assistant.state.settings), sort_keys=True))
+    assistant.when(resend(assistant, reordered)).then()
 
 
 def test_without_that_rule_what_stood_before_would_be_sealed_or_lost() -> None:
-    told = given(created(OLD))
+    assistant = given(created(OLD))
     body = {"custom_settings": {"note": JWT, "pin": "4711", "otp": "..."}}
-    settings = told.after(patch(body)).state.settings["custom_settings"]
+    settings = assistant.after(patch(body)).state.settings["custom_settings"]
     assert is_reference(settings["note"])
     assert is_reference(settings["pin"])
     assert "otp" not in settings
 
 
 def test_a_new_value_of_what_stood_readable_is_sealed() -> None:
-    told = given(created(OLD))
+    assistant = given(created(OLD))
     body = {"custom_settings": {"pin": "0815", "note": f"Bearer {RANDOM}"}}
-    settings = told.after(resend(told, body)).state.settings["custom_settings"]
+    settings = assistant.after(resend(assistant, body)).state.settings["custom_settings"]
     assert is_reference(settings["pin"])
     assert is_reference(settings["note"])
     assert settings["hook"] == f"https://h/?api_key={RANDOM}", "what is not sent stays"
 
 
 def test_a_change_beside_what_stood_before_leaves_it_alone() -> None:
-    told = given(created(OLD))
+    assistant = given(created(OLD))
     body = {"custom_settings": {"mode": "slow"}, "end_call_message": "Bye"}
-    event = told.when(resend(told, body)).decided()
+    event = assistant.when(resend(assistant, body)).decided()
     assert event is not None
     assert set(event.changes) == {"/custom_settings/mode", "/end_call_message"}  # type: ignore[union-attr]
 
 
 def test_what_was_read_of_an_older_version_and_came_back_is_no_edit_of_ones_own() -> None:
-    told = given(created(OLD))
-    base = told.state.settings
-    now = told.after(resend(told, {"custom_settings": {"note": "theirs", "pin": None}}))
+    assistant = given(created(OLD))
+    base = assistant.state.settings
+    now = assistant.after(resend(assistant, {"custom_settings": {"note": "theirs", "pin": None}}))
     body = mask(base) | {"end_call_message": "mine"}
     merged = now.after(resend(now, body, base=base)).state.settings
     assert merged["end_call_message"] == "mine"
@@ -77,10 +77,10 @@ def test_what_was_read_of_an_older_version_and_came_back_is_no_edit_of_ones_own(
 
 
 def test_a_mask_keeps_what_the_old_rule_sealed_where_the_new_one_would_not() -> None:
-    told = given(created(OLD))
+    assistant = given(created(OLD))
     records = [{"key": MASK, "x": 3}, {"key": MASK, "x": 2}]
     body = {"custom_settings": {"key": MASK, "records": records}}
-    settings = told.after(resend(told, body)).state.settings["custom_settings"]
+    settings = assistant.after(resend(assistant, body)).state.settings["custom_settings"]
     assert settings["key"] == secret("1.k")
     assert settings["records"][1] == {"key": secret("1.m"), "x": 2}
     assert "********" not in repr(settings["key"])
@@ -109,10 +109,12 @@ def test_an_empty_text_is_no_secret(body: Tree, left: Tree | None) -> None:
 
 
 def test_a_new_value_of_what_an_older_rule_sealed_is_sealed_and_an_empty_one_is_empty() -> None:
-    told = given(created({"llm_provider_config": {"custom_config": {"budget": secret("1.b")}}}))
+    assistant = given(
+        created({"llm_provider_config": {"custom_config": {"budget": secret("1.b")}}})
+    )
     for value, is_sealed in (("new", True), ("", False)):
         body = {"llm_provider_config": {"custom_config": {"budget": value}}}
-        settings = told.after(resend(told, body)).state.settings
+        settings = assistant.after(resend(assistant, body)).state.settings
         assert is_reference(settings["llm_provider_config"]["custom_config"]["budget"]) == is_sealed
 
 
@@ -135,8 +137,8 @@ def test_an_empty_text_in_a_list_of_secrets_keeps_its_place() -> None:
 def test_an_absent_member_and_a_null_one_are_no_secrets() -> None:
     assert sealed_at(custom({"password": None, "pairs": [{"key": "Cookie"}, {"value": "x"}]})) == []
     assert sealed_at({"llm_fallback_providers": {"fallbacks": [{"provider": "a"}]}}) == []
-    told = given().after(create(custom({"a": 1})))
-    told.when(resend(told, custom({"a": 1}) | {"api_keys": {"gone": MASK}})).then()
+    assistant = given().after(create(custom({"a": 1})))
+    assistant.when(resend(assistant, custom({"a": 1}) | {"api_keys": {"gone": MASK}})).then()
     nulls = {"api_keys": {"a": None}, "webhook_headers": {"a": None}}
     settings = given().after(create(nulls)).state.settings
     assert (settings["api_keys"], settings["webhook_headers"]) == ({}, {})
@@ -151,10 +153,10 @@ def test_a_value_is_shown_as_erased_from_the_version_of_its_erasure(
 
 
 def test_what_is_shown_as_erased_may_be_sent_back() -> None:
-    told = given(
+    assistant = given(
         created({"custom_settings": {"note": secret("1.x"), "hook": REFERENCE | {AT: [13, 16]}}})
     )
-    body = mask(told.state.settings, 1)
+    body = mask(assistant.state.settings, 1)
     assert body["custom_settings"] == {"note": "erased", "hook": "https://h/?a=erased&b=erased"}
-    tree = untouched(read_patch(body).tree, body, told.state.settings, 1)
-    told.when(ChangeSettings(patch=sealed(tree), cause=PATCH)).then()
+    tree = untouched(read_patch(body).tree, body, assistant.state.settings, 1)
+    assistant.when(ChangeSettings(patch=sealed(tree), cause=PATCH)).then()
