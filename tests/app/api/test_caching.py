@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.middleware import cache_control
+from app.api.vary import note_varying
 from app.assistants.preconditions import tag_of, version_in
 from projections.current import Stamp
 from tests.app.api.test_statements import make_ids
@@ -265,7 +266,9 @@ def test_whatever_a_route_says_an_answer_to_a_known_caller_is_theirs_alone(
     is_known: bool,
     sets_cookie: bool,
 ) -> None:
-    scope = {"principal": object() if is_known else None, "varying_lines": dict.fromkeys(chosen)}
+    scope = {"principal": object() if is_known else None}
+    for name in chosen:
+        note_varying(scope, name)
     headers = [(b"etag", b'"x"')]
     headers += [(b"cache-control", ", ".join(one).encode()) for one in said]
     headers += [(b"vary", ", ".join(one).encode()) for one in varies]
@@ -355,7 +358,7 @@ def test_a_tag_that_names_no_organization_would_be_taken_for_ones_own(
     monkeypatch: pytest.MonkeyPatch, server: Server, what: str
 ) -> None:
     """The control of the test above: with tags as they were, who holds another's gets 304."""
-    for place in ("assistants.representation", "assistants.view_cache", "api.routes.policy"):
+    for place in ("assistants.representation", "assistants.view_cache", "assistants.policy"):
         monkeypatch.setattr(
             f"app.{place}.tag_of", lambda _, __, body, stamp=None: str((stamp or [len(body)])[0])
         )
