@@ -31,7 +31,7 @@ TAGS = (
     "secrets_erased.v1",
 )
 # Organizations and how many events they have: the copy reads 500 at a time. The golden events
-# are those of organization 3, with the sequences 41 to 45. In one there is one long stream.
+# are those of organization 3, with the sequences 41 to 45. Organization 8 has one long stream.
 LONG = 8
 COUNTS = {1: 1203, 2: 500, 3: 45, 4: 0, 5: 1, 6: 501, 7: 1000, LONG: 2 * EVERY + 1}
 ASSISTANTS_BEFORE = 300  # in each organization; the golden one has the number 12

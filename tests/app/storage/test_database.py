@@ -35,7 +35,7 @@ def count(connection: sa.Connection) -> int:
 
 
 def counted_around_a_write(path: Path) -> Callable[[sa.Connection], list[int]]:
-    """Reads a counter, lets somebody else commit another value, and reads it again."""
+    """Reads a counter, lets another transaction commit another value, and reads it again."""
 
     def work(connection: sa.Connection) -> list[int]:
         before = count(connection)

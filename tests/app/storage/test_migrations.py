@@ -468,7 +468,7 @@ def test_control_a_schema_that_differs_is_seen(
 def grown(old: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[bytes, bytes]]:
     """The export of an old log to which a server has added, and the keys that signed it."""
     path = copy_database(old, tmp_path_factory.mktemp("grown") / old.name)
-    if not on_sqlite():  # a file is migrated by whoever opens it
+    if not on_sqlite():  # the process that opens a file migrates it
         refused = run(path.parent, "serve", "--port", "0")
         assert (refused.returncode, "run 'backstory migrate' first" in refused.stderr) == (1, True)
         assert run(path.parent, "migrate").returncode == 0

@@ -20,8 +20,8 @@ def keyed(key: str) -> dict[str, str]:
     return {"idempotency-key": key}
 
 
-def said(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
-    """Status, body and headers, but for those that are the request's own."""
+def content_of(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
+    """Status, body and headers, except the headers that differ for each request."""
     headers = answer.headers.multi_items()
     return (
         answer.status_code,

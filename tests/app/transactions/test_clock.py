@@ -141,8 +141,8 @@ def test_after_the_clock_is_set_back_the_log_goes_on_and_says_so(tmp_path: Path)
     first, signed, second, again = recorded()[:4]
     assert first["occurred_at"] <= signed["occurred_at"] == second["occurred_at"]
     assert again["occurred_at"] == signed["occurred_at"]
-    said = datetime.fromisoformat(second["clock_time"])
-    assert abs(said - utc_now()) < timedelta(minutes=5)
+    clock_time = datetime.fromisoformat(second["clock_time"])
+    assert abs(clock_time - utc_now()) < timedelta(minutes=5)
 
 
 @pytest.mark.parametrize(

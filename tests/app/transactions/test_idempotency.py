@@ -16,12 +16,12 @@ from tests.app import stored
 from tests.app.route_table import KEYS, OPERATIONS, Operation
 from tests.app.transactions.keyed_requests import (
     PATIENCE,
+    content_of,
     count,
     create,
     is_replayed,
     keyed,
     problem,
-    said,
 )
 from tests.conftest import (
     ASSISTANTS,
@@ -92,7 +92,7 @@ def test_a_request_that_is_sent_again_is_answered_the_same_and_has_happened_once
 
     for _ in range(2):
         again = operation.send(admin, ids, headers=keyed("again"))
-        assert said(again) == said(first)
+        assert content_of(again) == content_of(first)
         assert is_replayed(again)
     assert stored.rows(server.database, organization.id) == after
 
@@ -162,7 +162,7 @@ def test_another_request_under_a_used_key_is_refused_and_changes_nothing(
     refused(admin.post(ASSISTANTS, json={"name": "x"}, headers=keyed("used")), "operation")
     assert stored.rows(server.database, organization.id) == before
     # The control: the request that the key belongs to is still answered.
-    assert said(operation.send(admin, ids, headers=keyed("used"))) == said(first)
+    assert content_of(operation.send(admin, ids, headers=keyed("used"))) == content_of(first)
 
 
 def test_the_media_type_of_a_body_tells_requests_apart(
@@ -190,7 +190,7 @@ def test_the_replayed_answer_is_that_of_then_not_of_now(
     then = name("Then")
     name("Now")
     again = name("Then")
-    assert said(again) == said(then)
+    assert content_of(again) == content_of(then)
     assert version_of(again) == 2
     assert admin.get(path).json()["name"] == "Now"
 
@@ -201,7 +201,7 @@ def test_an_answer_without_a_body_is_replayed_without_one(
     path = f"{ASSISTANTS}/{assistant['id']}"
     headers = keyed("minimal") | {"prefer": "return=minimal"}
     first, again = (admin.patch(path, json={"name": "New"}, headers=headers) for _ in range(2))
-    assert said(again) == said(first)
+    assert content_of(again) == content_of(first)
     assert (again.status_code, again.content, version_of(again)) == (204, b"", 2)
     assert is_replayed(again)
 
@@ -214,7 +214,7 @@ def test_a_change_that_changes_nothing_is_replayed_too(
     first = admin.patch(path, **nothing)  # type: ignore[arg-type]  # two arguments of two types
     admin.patch(path, json={"name": "Changed"})
     again = admin.patch(path, **nothing)  # type: ignore[arg-type]  # as above
-    assert said(again) == said(first)
+    assert content_of(again) == content_of(first)
     assert is_replayed(again)
     assert admin.get(path).json()["name"] == "Changed"
     assert count(server, organization) == 2
@@ -230,11 +230,13 @@ def test_a_key_is_its_callers_own_inside_an_organization(
     assert [first.json()["id"], second.json()["id"]] == [1, 2]
     other = editor.post(ASSISTANTS, json={"name": "Other"}, headers=keyed("2"))
     assert other.status_code == 201
-    assert create(admin, "2").json()["id"] == 4  # not "reused": nobody learns of others' keys
+    assert (
+        create(admin, "2").json()["id"] == 4
+    )  # not "reused": no organization learns of the keys of others
     for client, answer in ((admin, first), (editor, second)):
         again = create(client, "1")
         assert is_replayed(again)
-        assert said(again) == said(answer)
+        assert content_of(again) == content_of(answer)
     assert count(server, organization) == 4
 
 
@@ -253,7 +255,7 @@ def test_organizations_do_not_meet_under_a_key(server: Server) -> None:
         assert not is_replayed(answer)
         assert answer.json()["organization_id"] == tenant.id
         with server.client(tenant.admin) as admin:
-            assert said(create(admin, "the same")) == said(answer)
+            assert content_of(create(admin, "the same")) == content_of(answer)
 
 
 def test_the_role_is_asked_for_before_an_answer_is_replayed(
@@ -261,23 +263,23 @@ def test_the_role_is_asked_for_before_an_answer_is_replayed(
 ) -> None:
     made = admin.post(KEYS, json={"name": "CI", "role": "admin"}).json()
     place = f"{KEYS}/{made['api_key']['id']}"
-    wish = {"name": "Shown once", "role": "admin"}
+    body = {"name": "Shown once", "role": "admin"}
     with server.client(made["key"]) as client:
 
         def ask() -> httpx.Response:
-            return client.post(KEYS, json=wish, headers=keyed("mine"))
+            return client.post(KEYS, json=body, headers=keyed("mine"))
 
         first = ask()
         assert first.status_code == 200
         assert admin.put(place, json={"permissions": {"admin": False}}).is_success
         narrowed = ask()
         assert admin.put(place, json={"permissions": None}).is_success
-        assert said(ask()) == said(first)
+        assert content_of(ask()) == content_of(first)
         assert admin.delete(place).is_success
         revoked = ask()
     assert (narrowed.status_code, revoked.status_code) == (403, 401)
     with server.client(organization.viewer) as viewer:
-        viewers = viewer.post(KEYS, json=wish, headers=keyed("mine"))
+        viewers = viewer.post(KEYS, json=body, headers=keyed("mine"))
     assert viewers.status_code == 403
     for answer in (narrowed, revoked, viewers):
         assert "key" not in answer.json()

@@ -13,12 +13,12 @@ from events import log_head
 from tests.app import stored
 from tests.app.transactions.keyed_requests import (
     PATIENCE,
+    content_of,
     count,
     create,
     is_replayed,
     keyed,
     problem,
-    said,
 )
 from tests.conftest import (
     ASSISTANTS,
@@ -136,7 +136,7 @@ def test_a_refused_request_is_not_stored_and_may_be_granted_the_next_time(
     assert not is_replayed(granted)
     again = ask(editor, headers=keyed("refused"))
     assert is_replayed(again)
-    assert said(again) == said(granted)
+    assert content_of(again) == content_of(granted)
 
 
 def test_a_malformed_body_uses_no_key_up(admin: httpx.Client) -> None:
@@ -151,23 +151,23 @@ def test_a_dry_run_stores_nothing_and_replays_nothing(
     server: Server, organization: Organization, admin: httpx.Client, assistant: dict[str, Any]
 ) -> None:
     path = f"{ASSISTANTS}/{assistant['id']}"
-    wish = {"name": "New"}
+    body = {"name": "New"}
     before = stored.rows(server.database, organization.id)
     dry = keyed("plan") | {"prefer": "dry-run"}
     for plan in (
-        admin.patch(path, json=wish, headers=dry),
-        admin.patch(path, json=wish | {"dry_run": True}, headers=keyed("plan")),
+        admin.patch(path, json=body, headers=dry),
+        admin.patch(path, json=body | {"dry_run": True}, headers=keyed("plan")),
         admin.post(f"{path}/rollback", json={"to_version": 1, "dry_run": True}, headers=dry),
     ):
         assert plan.json()["dry_run"] is True
         assert not is_replayed(plan)
     assert stored.rows(server.database, organization.id) == before
 
-    done = admin.patch(path, json=wish, headers=keyed("plan"))
+    done = admin.patch(path, json=body, headers=keyed("plan"))
     assert done.json()["version"] == 2
     assert not is_replayed(done)
     # A plan is made anew, whatever the key has seen.
-    plan = admin.patch(path, json=wish, headers=dry)
+    plan = admin.patch(path, json=body, headers=dry)
     assert (plan.json()["version"], plan.json()["changes"]) == (2, [])
     assert not is_replayed(plan)
 
@@ -183,13 +183,13 @@ def test_the_same_request_from_many_at_once_happens_once(
     granted = [answer for answer in answers if answer.status_code == 201]
     assert {problem(answer) for answer in answers if answer not in granted} <= {"request-running"}
     assert sum(not is_replayed(answer) for answer in granted) == 1
-    assert len({str(said(answer)) for answer in granted}) == 1
+    assert len({str(content_of(answer)) for answer in granted}) == 1
     assert count(server, organization) == 1
 
 
 @contextmanager
 def _write_lock(database: Path, organization: Organization) -> Iterator[None]:
-    """Nobody else can write for the organization; whoever wants to waits."""
+    """Holds the lock of the organization: every other write for it waits."""
     engine = writing_engine(database)
     with engine.connect() as connection:
         log_head.lock(connection, organization.id)

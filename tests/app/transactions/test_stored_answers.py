@@ -21,11 +21,11 @@ from tests.app import stored
 from tests.app.route_table import KEYS
 from tests.app.transactions.keyed_requests import (
     PATIENCE,
+    content_of,
     create,
     is_replayed,
     keyed,
     problem,
-    said,
 )
 from tests.conftest import (
     ASSISTANTS,
@@ -51,10 +51,10 @@ def test_answers_outlive_the_rotation_of_keys_and_the_erasure_of_secrets(
     server: Server, organization: Organization, admin: httpx.Client
 ) -> None:
     def ask() -> list[httpx.Response]:
-        wish = {"name": "Front desk"} | SECRET
+        body = {"name": "Front desk"} | SECRET
         return [
             admin.post(KEYS, json={"name": "CI"}, headers=keyed("a")),
-            admin.post(ASSISTANTS, json=wish, headers=keyed("b")),
+            admin.post(ASSISTANTS, json=body, headers=keyed("b")),
         ]
 
     def rotate(**body: bool) -> httpx.Response:
@@ -74,7 +74,7 @@ def test_answers_outlive_the_rotation_of_keys_and_the_erasure_of_secrets(
         assert step().is_success
         before = stored.rows(server.database, organization.id)
         again = ask()
-        assert [said(answer) for answer in again] == [said(answer) for answer in first]
+        assert [content_of(answer) for answer in again] == [content_of(answer) for answer in first]
         assert all(map(is_replayed, again))
         assert stored.rows(server.database, organization.id) == before
 
@@ -83,7 +83,7 @@ def _make_key(server: Server, organization: Organization) -> str:
     with server.client(organization.admin) as admin:
         made = admin.post(KEYS, json={"name": "Of this name"}, headers=keyed("once"))
         again = admin.post(KEYS, json={"name": "Of this name"}, headers=keyed("once"))
-    assert said(again) == said(made)
+    assert content_of(again) == content_of(made)
     assert is_replayed(again)
     key: str = again.json()["key"]
     return key
@@ -163,13 +163,13 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> No
             first = create(admin, "daily")
             create(stranger, "daily")
             clock.now += timedelta(hours=24) - timedelta(microseconds=1)
-            assert said(create(admin, "daily")) == said(first)
+            assert content_of(create(admin, "daily")) == content_of(first)
             clock.now += timedelta(microseconds=1)
             # Another request may have the key now; the answer to it takes the old one's place.
             second = create(admin, "daily", "Back office")
             assert (second.status_code, second.json()["id"]) == (201, 2)
             assert not is_replayed(second)
-            assert said(create(admin, "daily", "Back office")) == said(second)
+            assert content_of(create(admin, "daily", "Back office")) == content_of(second)
             assert create(admin, "later").json()["id"] == 3
         assert _kept(database, organization) == ["daily", "later"]
     clock.now += timedelta(hours=23)
@@ -213,7 +213,7 @@ def test_the_time_that_an_answer_is_kept_is_a_setting(
         assert len(admin.get(ASSISTANTS).json()) == (1 if replays else 2)
 
 
-# -- a database that somebody changed
+# -- a database that was tampered with
 
 
 def test_a_stored_answer_that_was_moved_to_another_request_does_not_open(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_stored_answer_that_was_moved_to_another_request_does_not_open(tmp_pat
         for answer in (_make_ci(admin, "a"), create(editor, "a")):
             assert (answer.status_code, problem(answer)) == (500, "secret-unreadable")
         # The control: the one that stands where it was made still opens.
-        assert said(_make_ci(admin, "b")) == said(made["b"])
+        assert content_of(_make_ci(admin, "b")) == content_of(made["b"])
     assert stored.rows(database, organization.id)["events"] == before
 
 
@@ -266,7 +266,7 @@ def test_a_stored_fingerprint_confirms_no_guess_and_a_bare_one_of_before_still_s
     execute(database, old, bare=bare[0])
     with serving(database, waiting) as server, server.client(organization.admin) as admin:
         for key, first in made.items():
-            assert said(_make_ci(admin, key)) == said(first)
+            assert content_of(_make_ci(admin, key)) == content_of(first)
 
 
 def _make_ci(admin: httpx.Client, key: str) -> httpx.Response:

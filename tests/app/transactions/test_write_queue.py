@@ -119,7 +119,7 @@ def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
     assert len(stored.events(database, 2)) == 1
 
 
-# -- somebody else has locked an organization
+# -- another transaction has locked an organization
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
@@ -188,7 +188,7 @@ def test_who_waits_for_a_lock_beside_others_is_refused_after_a_while(
 
 
 class EndsAtOnce(WriteQueue):
-    """One that ends where it is told to, whatever it has put off."""
+    """Control: ends at the call of drain, without the postponed work."""
 
     async def _serve(self) -> None:
         while (first := await self._queue.get()) is not None:
@@ -202,7 +202,7 @@ class EndsAtOnce(WriteQueue):
 
 
 @pytest.mark.parametrize(("kind", "is_done"), [(WriteQueue, True), (EndsAtOnce, False)])
-def test_work_that_was_put_off_is_done_before_the_writer_ends(
+def test_postponed_work_is_done_before_the_writer_ends(
     on_postgresql: Path,
     kind: type[WriteQueue],
     is_done: bool,  # noqa: FBT001  # pytest's way
@@ -230,7 +230,7 @@ def test_work_that_was_put_off_is_done_before_the_writer_ends(
 
 
 class Unguarded(WriteQueue):
-    """One that takes a failure after the commit for one before it."""
+    """Control: treats a failure after the commit as one before it."""
 
     async def _write(self, batch: list[Any]) -> list[Any]:
         unit, done = await self._database.write(lambda one: self._run(batch, one))
@@ -315,7 +315,7 @@ def refuse(_: UnitOfWork) -> None:
 
 
 class _Trusting(write_queue._Waiting[Any]):  # noqa: SLF001  # the control
-    """Work of which nobody asks whether it had recorded before it was refused."""
+    """Control: does not check whether refused work has recorded an event."""
 
     def run(self, unit: UnitOfWork) -> None:
         try:
