@@ -26,6 +26,7 @@ from app.api.vary import varying_lines
 from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest
 from app.transactions.caller import Caller
+from events.assistant_key import AssistantKey
 from events.bodies import parsing
 from events.bodies.validation import read_struct
 from events.errors import FieldError, InvalidSettings, Location
@@ -109,6 +110,13 @@ class ApiRequest(Request[Any, Any, Any]):
             return ("header", "Prefer")
         is_asked = dry_run_in_query(self.query_params.getall(DRY_RUN, []))
         return ("query", DRY_RUN) if is_asked else None
+
+    def assistant_key(self, assistant_id: str) -> AssistantKey:
+        """The assistant of the caller's organization with an id from the path.
+
+        Raises ``InvalidSettings`` and ``AssistantNotFound``.
+        """
+        return AssistantKey(self.principal.organization_id, known_id(assistant_id))
 
     async def refuse_dry_run(self) -> None:
         """Raise ``InvalidSettings`` where a request asks for a dry run and has none.

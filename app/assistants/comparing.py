@@ -55,8 +55,7 @@ class BlameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def diff(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     older: Reference,
     newer: Reference,
     *,
@@ -68,9 +67,8 @@ def diff(
 
     ``with_changers`` reads all events between the two.
     """
-    key = AssistantKey(organization_id, assistant_id)
-    newest = head(connection, *key, include_deleted=include_deleted)
-    ends = [references.resolve(connection, *key, newest.version, end) for end in (older, newer)]
+    newest = head(connection, key, include_deleted=include_deleted)
+    ends = [references.resolve(connection, key, newest.version, end) for end in (older, newer)]
     before, after = (keyframes.state_at(connection, *key, end).settings for end in ends)
     changes = pointers.diff(before, after)
     between = store.read_stream(
@@ -93,16 +91,14 @@ def entries_of(event: AssistantSettingsChanged, erased_version: int) -> list[Dif
 
 def blame(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     reference: Reference,
     *,
     include_deleted: bool = False,
 ) -> list[BlameEntry]:
     """Every path that ever changed, and the change that set its value at a version."""
-    key = AssistantKey(organization_id, assistant_id)
-    newest = head(connection, *key, include_deleted=include_deleted)
-    version = references.resolve(connection, *key, newest.version, reference)
+    newest = head(connection, key, include_deleted=include_deleted)
+    version = references.resolve(connection, key, newest.version, reference)
     settings = keyframes.state_at(connection, *key, version).settings
     blamed = list(blaming.paths(keyframes.blame_at(connection, *key, version), settings))
     events = store.read_versions(connection, *key, {path.version for path in blamed})
@@ -112,8 +108,7 @@ def blame(
 
 def changes_of_path(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     path: str,
     reference: Reference,
     before_version: int | None,
@@ -122,9 +117,8 @@ def changes_of_path(
     include_deleted: bool = False,
 ) -> list[BlameEntry]:
     """The newest ``limit`` changes of a path up to a version, each with what it did there."""
-    key = AssistantKey(organization_id, assistant_id)
-    newest = head(connection, *key, include_deleted=include_deleted)
-    until = references.resolve(connection, *key, newest.version, reference)
+    newest = head(connection, key, include_deleted=include_deleted)
+    until = references.resolve(connection, key, newest.version, reference)
     if before_version is not None:
         until = min(until, before_version - 1)
     stream = store.read_stream(connection, *key, newest_first=True, until=until)

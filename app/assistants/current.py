@@ -29,23 +29,22 @@ if TYPE_CHECKING:
     from projections.current import Selection
 
 
-def get(connection: sa.Connection, organization_id: int, assistant_id: int) -> Assistant:
+def get(connection: sa.Connection, key: AssistantKey) -> Assistant:
     """One assistant; raises ``AssistantNotFound``."""
-    state = head(connection, organization_id, assistant_id)
-    return Assistant(organization_id=organization_id, id=assistant_id, state=state)
+    state = head(connection, key)
+    return Assistant(organization_id=key.organization_id, id=key.assistant_id, state=state)
 
 
 def head(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     *,
     include_deleted: bool = False,
 ) -> State:
     """The current state of an assistant; raises ``AssistantNotFound``."""
-    state = current.load(connection, organization_id, assistant_id)
+    state = current.load(connection, *key)
     if state is None or (state.deleted and not include_deleted):
-        raise AssistantNotFound(assistant_id)
+        raise AssistantNotFound(key.assistant_id)
     return state
 
 
@@ -79,8 +78,7 @@ def activity(
 
 def at(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     target: Reference | datetime,
 ) -> tuple[Assistant, Neighbours]:
     """One assistant at a version or a moment, and the versions beside that one.
@@ -88,17 +86,16 @@ def at(
     The assistant may be deleted now, but not then. Raises ``AssistantNotFound`` and
     ``VersionNotFound``.
     """
-    key = AssistantKey(organization_id, assistant_id)
-    newest = head(connection, *key, include_deleted=True)
+    newest = head(connection, key, include_deleted=True)
     if isinstance(target, datetime):
         state = keyframes.state_at_time(connection, *key, target)
     else:
-        version = references.resolve(connection, *key, newest.version, target)
+        version = references.resolve(connection, key, newest.version, target)
         state = keyframes.state_at(connection, *key, version)
     if not state.version or state.deleted:
-        raise AssistantNotFound(assistant_id)
-    beside = neighbours.neighbours(connection, *key, state.version, newest.version)
-    return past(organization_id, assistant_id, state, newest), beside
+        raise AssistantNotFound(key.assistant_id)
+    beside = neighbours.neighbours(connection, key, state.version, newest.version)
+    return past(key, state, newest), beside
 
 
 def select_at(
@@ -111,30 +108,33 @@ def select_at(
     limit: int,
 ) -> list[Assistant]:
     """The selected assistants that existed at a moment, as they were then, newest first."""
-    selected = (
-        past(organization_id, assistant_id, state, newest)
+    created = (
+        (AssistantKey(organization_id, assistant_id), newest)
         for assistant_id, newest in current.created_until(connection, organization_id, moment)
+    )
+    selected = (
+        past(key, state, newest)
+        for key, newest in created
         if selection.user_id in (None, newest.user_id)
-        and (state := _state_at(connection, organization_id, assistant_id, newest, moment))
+        and (state := _state_at(connection, key, newest, moment))
         and not state.deleted
         and selection.active in (None, state.settings["is_active"])
     )
     return list(islice(selected, skip, skip + limit))
 
 
-def past(organization_id: int, assistant_id: int, state: State, newest: State) -> Assistant:
+def past(key: AssistantKey, state: State, newest: State) -> Assistant:
     """An assistant in a past state. Secrets that were erased since are erased in it, too."""
     state = msgspec.structs.replace(state, erased_version=newest.erased_version)
-    return Assistant(organization_id=organization_id, id=assistant_id, state=state)
+    return Assistant(organization_id=key.organization_id, id=key.assistant_id, state=state)
 
 
 def _state_at(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     newest: State,
     moment: datetime,
 ) -> State:
     if newest.updated_at is not None and newest.updated_at <= moment:
         return newest
-    return keyframes.state_at_time(connection, organization_id, assistant_id, moment)
+    return keyframes.state_at_time(connection, *key, moment)

@@ -40,16 +40,14 @@ class AssistantVersion(Struct, frozen=True, kw_only=True):
 
 def entries(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     filter_: Filter,
     limit: int,
     *,
     include_deleted: bool = False,
 ) -> list[Entry]:
     """The newest ``limit`` entries of the settings history that match the filter."""
-    key = AssistantKey(organization_id, assistant_id)
-    current = head(connection, *key, include_deleted=include_deleted)
+    current = head(connection, key, include_deleted=include_deleted)
     newest = min(current.version, (filter_.before_version or current.version + 1) - 1)
     if newest < 1:
         return []
@@ -57,65 +55,57 @@ def entries(
     state = msgspec.structs.replace(state, erased_version=current.erased_version)
     stream = store.read_stream(connection, *key, newest_first=True, until=newest)
     matching = history.entries(state, stream, filter_, limit)
-    links = _links(connection, *key, [event for event, _ in matching])
-    emails = organizations.emails(connection, organization_id)
+    links = _links(connection, key, [event for event, _ in matching])
+    emails = organizations.emails(connection, key.organization_id)
     return [history.entry(event, before, emails, links) for event, before in matching]
 
 
 def versions(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     before_version: int | None,
     limit: int,
     *,
     include_deleted: bool = False,
 ) -> list[VersionEntry]:
     """The newest ``limit`` versions, the creation included."""
-    key = AssistantKey(organization_id, assistant_id)
-    current = head(connection, *key, include_deleted=include_deleted)
+    current = head(connection, key, include_deleted=include_deleted)
     until = current.version if before_version is None else before_version - 1
     stream = store.read_stream(connection, *key, newest_first=True, until=until)
-    return _version_entries(connection, *key, list(islice(stream, limit)))
+    return _version_entries(connection, key, list(islice(stream, limit)))
 
 
 def version(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     reference: Reference,
     *,
     include_deleted: bool = False,
 ) -> AssistantVersion:
     """One version, and the assistant after it."""
-    key = AssistantKey(organization_id, assistant_id)
-    current = head(connection, *key, include_deleted=include_deleted)
-    number = references.resolve(connection, *key, current.version, reference)
+    current = head(connection, key, include_deleted=include_deleted)
+    number = references.resolve(connection, key, current.version, reference)
     events = list(store.read_stream(connection, *key, after=number - 1, until=number))
     state = keyframes.state_at(connection, *key, number)
     return AssistantVersion(
-        entry=_version_entries(connection, *key, events)[0],
-        assistant=past(*key, state, current),
+        entry=_version_entries(connection, key, events)[0],
+        assistant=past(key, state, current),
     )
 
 
 def _version_entries(
-    connection: sa.Connection, organization_id: int, assistant_id: int, events: Sequence[Event]
+    connection: sa.Connection, key: AssistantKey, events: Sequence[Event]
 ) -> list[VersionEntry]:
-    key = AssistantKey(organization_id, assistant_id)
-    emails = organizations.emails(connection, organization_id)
+    emails = organizations.emails(connection, key.organization_id)
     labelled = labels.load(connection, *key, [event.version for event in events])
-    links = _links(connection, *key, events)
+    links = _links(connection, key, events)
     return [
         history.version_entry(event, labelled.get(event.version), emails, links) for event in events
     ]
 
 
-def _links(
-    connection: sa.Connection, organization_id: int, assistant_id: int, events: Sequence[Event]
-) -> Links:
+def _links(connection: sa.Connection, key: AssistantKey, events: Sequence[Event]) -> Links:
     """Which versions each event took back, and which took it back."""
-    key = AssistantKey(organization_id, assistant_id)
     numbers = [event.version for event in events]
     if not numbers:
         return history.NO_LINKS
@@ -128,17 +118,14 @@ def _links(
     reverts = {}
     for event in events:
         if reversal := reversals.made_by(event):
-            reverts[event.version] = _reverts(connection, *key, reversal)
+            reverts[event.version] = _reverts(connection, key, reversal)
     return Links(reverts, reverted_by)
 
 
-def _reverts(
-    connection: sa.Connection, organization_id: int, assistant_id: int, reversal: Reversal
-) -> list[int]:
+def _reverts(connection: sa.Connection, key: AssistantKey, reversal: Reversal) -> list[int]:
     events = store.read_stream(
         connection,
-        organization_id,
-        assistant_id,
+        *key,
         newest_first=True,
         after=reversal.first_version - 1,
         until=reversal.last_version,

@@ -12,6 +12,8 @@ from events import store
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from events.assistant_key import AssistantKey
+
 
 _AROUND = 2  # the nearest version may be a deletion, which is skipped
 
@@ -26,13 +28,11 @@ class Neighbours(Struct, frozen=True, kw_only=True):
 
 
 def neighbours(
-    connection: sa.Connection, organization_id: int, assistant_id: int, version: int, newest: int
+    connection: sa.Connection, key: AssistantKey, version: int, newest: int
 ) -> Neighbours:
     """The first, nearest and last versions at which the assistant existed."""
     near = range(version - _AROUND, version + _AROUND + 1)
-    moments = store.read_moments(
-        connection, organization_id, assistant_id, {1, newest - 1, newest, *near}
-    )
+    moments = store.read_moments(connection, *key, {1, newest - 1, newest, *near})
     before = [moment for moment in moments if moment[0] < version]
     after = [moment for moment in moments if moment[0] > version]
     return Neighbours(

@@ -13,6 +13,8 @@ from projections import labels
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from events.assistant_key import AssistantKey
+
 LATEST = "latest"
 LABEL = "label:"
 RULE = "Input should be a version: a number, 'latest', '-1' (the one before) or 'label:NAME'"
@@ -51,18 +53,17 @@ def read_reference(value: int | str, loc: Location) -> Reference:
 
 def resolve(
     connection: sa.Connection,
-    organization_id: int,
-    assistant_id: int,
+    key: AssistantKey,
     newest: int,
     reference: Reference,
 ) -> int:
     """The number of the version that is named; raises ``VersionNotFound``."""
     if reference.label is not None:
-        version = labels.version_of(connection, organization_id, assistant_id, reference.label) or 0
+        version = labels.version_of(connection, *key, reference.label) or 0
     elif reference.before_latest is not None:
         version = newest - reference.before_latest
     else:
         version = reference.number or 0
     if not 0 < version <= newest:
-        raise VersionNotFound(assistant_id, reference.text)
+        raise VersionNotFound(key.assistant_id, reference.text)
     return version

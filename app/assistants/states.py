@@ -46,7 +46,7 @@ def at_version(unit: UnitOfWork, key: AssistantKey, version: int, current: State
 
 def resolve(unit: UnitOfWork, key: AssistantKey, current: State, reference: Reference) -> int:
     """The version that a reference names; raises ``VersionNotFound``."""
-    return unit.read(references.resolve, *key, current.version, reference)
+    return unit.read(references.resolve, key, current.version, reference)
 
 
 def newest_first(unit: UnitOfWork, key: AssistantKey, after: int = 0) -> Iterator[Event]:

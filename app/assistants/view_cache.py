@@ -200,7 +200,7 @@ class ViewCache:
 
     async def _load(self, key: AssistantKey) -> View:
         began = time.monotonic()
-        view = view_of(await self._database.read(assistants.get, *key))
+        view = view_of(await self._database.read(assistants.get, key))
         view.checked_at = began
         return view
 

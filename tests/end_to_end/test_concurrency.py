@@ -20,6 +20,7 @@ from app.services import Services, open_services, utc_now
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
+from events.assistant_key import AssistantKey
 from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
 from events.commands import ChangeSettings
@@ -354,7 +355,7 @@ def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: P
         assert [type(outcome) for outcome in outcomes] == [WriterStopped] * 4
         with pytest.raises(WriterStopped):
             made_of.writer.check()
-        state = (await made_of.database.read(current.get, 1, 1)).state
+        state = (await made_of.database.read(current.get, AssistantKey(1, 1))).state
         assert state.version == 2  # what was committed before is still served
 
     with_services(database, scenario)

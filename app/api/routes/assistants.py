@@ -206,21 +206,18 @@ async def get_assistant(
     as_of: Annotated[str | None, _AS_OF] = None,
 ) -> Response[bytes]:
     """The settings as they are, or were; secrets are masked as ``********``."""
-    principal = request.principal
-    known, condition = known_id(assistant_id), request.condition
+    key, condition = request.assistant_key(assistant_id), request.condition
     then = _moment(request, as_of)
     if version is not None and as_of is not None:
         raise invalid_query("as_of", "Input should not be given beside version")
     point = read_reference(version, ("query", "version")) if version is not None else then
     if point is None:
         views = request.services.views
-        view = await views.view(principal.organization_id, known)
+        view = await views.view(*key)
         return responses.shown(view, condition, views.age(view))
-    past = await request.services.database.snapshot(
-        current.at, principal.organization_id, known, point
-    )
+    past = await request.services.database.snapshot(current.at, key, point)
     query = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
-    return responses.past(past, condition, f"{routing.ASSISTANTS}/{known}", query)
+    return responses.past(past, condition, f"{routing.ASSISTANTS}/{key.assistant_id}", query)
 
 
 @delete(

@@ -24,7 +24,6 @@ from app.api.parameters import (
     VERSION,
     Number,
     invalid_query,
-    known_id,
     query_text,
 )
 from app.api.request import ApiRequest
@@ -84,13 +83,11 @@ async def diff_versions(
     """The changes between them; with ``Accept: application/json-patch+json`` as RFC 6902."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
     older, newer = _end(request, "from"), _end(request, "to")
     as_patch = any(JSON_PATCH in line for line in varying_lines(request, "Accept"))
     entries = await request.services.database.snapshot(
         comparing.diff,
-        principal.organization_id,
-        known_id(assistant_id),
+        request.assistant_key(assistant_id),
         older,
         newer,
         by_words=words and not as_patch,
@@ -126,22 +123,20 @@ async def blame_assistant(
     """Each path with its value and the change that set it; or all changes of one path."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
-    known, reference = known_id(assistant_id), read_reference(version, ("query", "version"))
+    key = request.assistant_key(assistant_id)
+    reference = read_reference(version, ("query", "version"))
     database = request.services.database
     if not path:
         blame = await database.snapshot(
             comparing.blame,
-            principal.organization_id,
-            known,
+            key,
             reference,
             include_deleted=include_deleted,
         )
         return Response(msgspec.json.encode(blame), media_type=JSON)
     entries = await database.snapshot(
         comparing.changes_of_path,
-        principal.organization_id,
-        known,
+        key,
         path,
         reference,
         read_cursor(cursor),

@@ -19,7 +19,6 @@ from app.api.parameters import (
     INCLUDE_DELETED,
     PATH,
     Number,
-    known_id,
     known_version,
     moment,
 )
@@ -62,7 +61,6 @@ async def list_history(
     """Newest first, each with the settings as they were before it. Creation is no entry."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
     filters = Filter(
         path=path,
         actor=actor,
@@ -72,8 +70,7 @@ async def list_history(
     )
     entries = await request.services.database.snapshot(
         history.entries,
-        principal.organization_id,
-        known_id(assistant_id),
+        request.assistant_key(assistant_id),
         filters,
         limit + 1,
         include_deleted=include_deleted,
@@ -99,18 +96,17 @@ async def get_history_entry(
     """The entry of the change that made this version."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
-    known, version = known_id(assistant_id), known_version(assistant_id, version_id)
+    key = request.assistant_key(assistant_id)
+    version = known_version(assistant_id, version_id)
     found = await request.services.database.snapshot(
         history.entries,
-        principal.organization_id,
-        known,
+        key,
         Filter(before_version=version + 1),
         1,
         include_deleted=include_deleted,
     )
     if not found or found[0].version != version:
-        raise VersionNotFound(known, version)
+        raise VersionNotFound(key.assistant_id, version)
     return Response(msgspec.json.encode(found[0]), media_type="application/json")
 
 

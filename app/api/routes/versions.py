@@ -18,7 +18,7 @@ from app.api.media_types import JSON
 from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
 from app.api.openapi.operations import Answer, Body, operation
 from app.api.paging import next_link, read_cursor
-from app.api.parameters import CURSOR, DESCRIPTION, INCLUDE_DELETED, Number, known_id
+from app.api.parameters import CURSOR, DESCRIPTION, INCLUDE_DELETED, Number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
 from app.api.writes import carry_out
@@ -82,11 +82,9 @@ async def list_versions(
     """Newest first, without settings: author, time, reason and changed paths."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
     entries = await request.services.database.snapshot(
         history.versions,
-        principal.organization_id,
-        known_id(assistant_id),
+        request.assistant_key(assistant_id),
         read_cursor(cursor),
         limit + 1,
         include_deleted=include_deleted,
@@ -120,22 +118,19 @@ async def get_version(
     """What made it, and the assistant as it was after it."""
     if include_deleted:
         request.require(Role.admin)
-    principal = request.principal
-    known, condition = known_id(assistant_id), request.condition
+    key, condition = request.assistant_key(assistant_id), request.condition
     shown = await request.services.database.snapshot(
         history.version,
-        principal.organization_id,
-        known,
+        key,
         _in_path(version),
         include_deleted=include_deleted,
     )
     body = msgspec.json.encode(
-        msgspec.to_builtins(shown.entry)
-        | {"assistant": represent(principal.organization_id, known, shown.assistant.state)}
+        msgspec.to_builtins(shown.entry) | {"assistant": represent(*key, shown.assistant.state)}
     )
     # A label, and what a version is taken back by, may come later: the tag is of all that.
-    resource = f"assistants/{known}/versions/{version}"
-    return respond(body, tag_of(principal.organization_id, resource, body), condition)
+    resource = f"assistants/{key.assistant_id}/versions/{version}"
+    return respond(body, tag_of(key.organization_id, resource, body), condition)
 
 
 @put(
