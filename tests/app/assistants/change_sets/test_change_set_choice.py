@@ -203,11 +203,11 @@ def test_a_filter_compares_no_more_assistants_than_can_be_read_in_time(
     wanted = {"search": "Compared", "settings": {"/description": "This one"}}
     body = {"filter": wanted, "patch": {"tts_limit": 7}}
     before = stored.rows(server.database, organization.id)
-    monkeypatch.setattr("app.api.routes.change_sets.MOST_COMPARED", 3)
+    monkeypatch.setattr("app.api.change_set_request.MOST_COMPARED", 3)
     assert errors(editor.post(SETS, json=body)) == [(["body", "filter"], "too_many")]
     assert stored.rows(server.database, organization.id) == before
     # The control: among as many as that, it finds the one.
-    monkeypatch.setattr("app.api.routes.change_sets.MOST_COMPARED", 4)
+    monkeypatch.setattr("app.api.change_set_request.MOST_COMPARED", 4)
     made = ok(editor.post(SETS, json=body), 201)
     assert [changed["assistant_id"] for changed in made["assistants"]] == [one]
 
