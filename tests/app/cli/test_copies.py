@@ -86,7 +86,7 @@ def test_a_change_that_is_made_in_the_copy_while_it_is_copied_stays(
     engine.dispose()
     target = copy_database(source, tmp_path / "there.db")
     if not is_guarded:
-        monkeypatch.setattr(copy, "_refuse_what_went_on", lambda *_: None)
+        monkeypatch.setattr(copy, "_check_not_in_use", lambda *_: None)
     refused = copy_beside_a_change(source, target)
     said = "the other database's log of organization 1 went on"
     assert (refused == said) is is_guarded
