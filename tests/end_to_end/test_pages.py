@@ -62,9 +62,11 @@ def test_each_file_that_is_named_exists(name: str) -> None:
 
 
 def exists(path: str, beside: str) -> bool:
-    """Whether a file or folder exists, seen from the top or from beside a page."""
-    return any(file == at or file.startswith(at.rstrip("/") + "/")
-               for at in (path, beside + path) for file in FILES)  # fmt: skip
+    """Whether a file or folder exists, from the top or beside a page; a bare name, anywhere."""
+    if "/" not in path:
+        return any(Path(file).name == path for file in FILES)
+    places = (path.rstrip("/"), (beside + path).rstrip("/"))
+    return any(file == at or file.startswith(f"{at}/") for at in places for file in FILES)
 
 
 @pytest.mark.parametrize("name", PAGES)
