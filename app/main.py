@@ -98,7 +98,7 @@ def create_app(
     authenticated = Authentication(
         FastPath(routes, lambda: routes.state.services.views),
         lambda: routes.state.services.authenticator,
-        lambda: routes.state.services.refusals,
+        lambda: routes.state.services.failed_logins,
     )
     return head.Head(CacheControl(request_log.RequestLog(authenticated)))
 
@@ -129,7 +129,7 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
     least, most = _CHECKPOINT_SECONDS
     record_checkpoints = partial(_record_checkpoints, services, every, config.checkpoint_dir)
     return [
-        (services.refusals.settle, _USAGE_SECONDS),
+        (services.failed_logins.settle, _USAGE_SECONDS),
         (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
         (partial(_purge, services, config.grace), _PURGE_SECONDS),
         (partial(purging.scrub, services.database), _SCRUB_SECONDS),

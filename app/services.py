@@ -44,7 +44,7 @@ class Services(Struct, frozen=True):
     writer: WriteQueue
     idempotency: Idempotency
     authenticator: Authenticator
-    refusals: FailedLogins
+    failed_logins: FailedLogins
     views: ViewCache
     signer: Signer
     sessions: Sessions
@@ -75,7 +75,7 @@ async def open_services(
         views = ViewCache(database, is_alone=database.is_embedded, staleness=config.staleness)
         writer = WriteQueue(database, vault, clock, views, Witness(monotonic))
         authenticator = Authenticator(database, vault, clock, config.staleness)
-        refusals = FailedLogins(writer, clock)
+        failed_logins = FailedLogins(writer, clock)
         writer.start()
         try:
             yield Services(
@@ -84,14 +84,14 @@ async def open_services(
                 writer,
                 Idempotency(writer, clock, config.idempotency_lifetime),
                 authenticator,
-                refusals,
+                failed_logins,
                 views,
                 signer,
                 Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
             )
         finally:
-            await refusals.drain()
+            await failed_logins.drain()
             await writer.drain()
             await database.close()
 

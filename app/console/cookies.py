@@ -96,7 +96,7 @@ async def principal_of(request: ApiRequest, key: str) -> Principal | None:
     """The principal of an API key; None for a rejected key, which is logged as the API logs it."""
     owner = await request.services.authenticator.principal(key)
     if isinstance(owner, RejectedKey):
-        request.services.refusals.note(failed_login(request.scope, key, owner))
+        request.services.failed_logins.note(failed_login(request.scope, key, owner))
         return None
     return owner
 

@@ -116,8 +116,8 @@ def _file(path: str, count: str) -> None:
     engine = reading_engine(Path(path))
     signer = signing.open_signer(config_of(Path(path)))
     with engine.connect() as connection:
-        wish = exporting.ExportRequest(until_sequence=int(count))
-        plan = exporting.plan_export(connection, signer, 1, find_format("ndjson"), wish)
+        change_request = exporting.ExportRequest(until_sequence=int(count))
+        plan = exporting.plan_export(connection, signer, 1, find_format("ndjson"), change_request)
     started = time.perf_counter()
     with tempfile.TemporaryFile() as file:
         size = sum(map(file.write, exporting.chunks(engine.connect, plan, lambda _: None)))

@@ -76,8 +76,10 @@ def _change(unit: UnitOfWork, assistant: int, number: int) -> None:
         places.change(unit, assistant, number)
         return
     patch = read_patch({"llm_settings": {"system_prompt": _prompt(number)}})
-    wish = ChangeRequest(caller=CALLER, assistant_id=assistant, reason="Callers asked for it")
-    changes.change(unit, wish, patch, Cause(type="patch"))
+    change_request = ChangeRequest(
+        caller=CALLER, assistant_id=assistant, reason="Callers asked for it"
+    )
+    changes.change(unit, change_request, patch, Cause(type="patch"))
 
 
 def _prompt(number: int) -> str:

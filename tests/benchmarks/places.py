@@ -120,10 +120,10 @@ def create(unit: UnitOfWork) -> None:
 def change(unit: UnitOfWork, assistant: int, number: int) -> None:
     """Set a number of an assistant to what it is not."""
     patch = read_patch({"llm_settings": {"max_tokens": number}})
-    wish = ChangeRequest(
+    change_request = ChangeRequest(
         caller=CALLER, assistant_id=assistant, reason="Callers said that answers wander"
     )
-    changes.change(unit, wish, patch, Cause(type="patch"))
+    changes.change(unit, change_request, patch, Cause(type="patch"))
 
 
 Change = Callable[[UnitOfWork, int, int], None]  # of an assistant, in its turn

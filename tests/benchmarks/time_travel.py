@@ -81,8 +81,8 @@ def _change(unit: UnitOfWork, caller: Caller, assistant: int, version: int) -> N
         changes.create(unit, caller, read_create({"name": "Front desk"}))
         return
     patch = read_patch({"custom_settings": {f"setting {version % 40}": version}})
-    wish = ChangeRequest(caller=caller, assistant_id=assistant)
-    changes.change(unit, wish, patch, Cause(type="patch"))
+    change_request = ChangeRequest(caller=caller, assistant_id=assistant)
+    changes.change(unit, change_request, patch, Cause(type="patch"))
 
 
 def ask(url: str, organization: Organization) -> dict[str, list[list[float]]]:

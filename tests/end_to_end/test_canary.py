@@ -168,9 +168,9 @@ def _change_several(
 ) -> Iterator[httpx.Response]:
     other = client.post(f"{path}/duplicate").json()["id"]
     chosen = {"assistant_ids": [int(path.rpartition("/")[2]), other]}
-    wish = chosen | {"patch": canaries.settings()}
-    yield client.post(CHANGE_SETS, json=wish | {"dry_run": True})
-    made = client.post(CHANGE_SETS, json=wish)
+    change_request = chosen | {"patch": canaries.settings()}
+    yield client.post(CHANGE_SETS, json=change_request | {"dry_run": True})
+    made = client.post(CHANGE_SETS, json=change_request)
     yield made
     yield client.post(CHANGE_SETS, json=chosen | {"patch": {"api_keys": [canaries()]}})
     by_value = {"settings": {"/api_keys/other": canaries(), canaries(): 1}}

@@ -264,11 +264,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def _fill(database: Path, organization: Organization) -> None:
     actor = Actor(type="api_key", id=1, name="admin key", user_id=1)
     caller = Caller(organization_id=organization.id, actor=actor)
-    async with open_services(config_of(database)) as made_of:
+    async with open_services(config_of(database)) as services:
         for number in range(3):
             named = read_create({"name": f"Line {number}"})
             patch = read_patch({"llm_settings": {"temperature": 0.25}})
-            await made_of.writer.write(
+            await services.writer.write(
                 organization.id, partial(_create_and_change, caller, named, patch)
             )
 
@@ -277,8 +277,8 @@ def _create_and_change(
     caller: Caller, named: SettingsPatch, patch: SettingsPatch, unit: UnitOfWork
 ) -> None:
     one = changes.create(unit, caller, named)
-    wish = ChangeRequest(caller=caller, assistant_id=one.id)
-    changes.change(unit, wish, patch, Cause(type="patch"))
+    change_request = ChangeRequest(caller=caller, assistant_id=one.id)
+    changes.change(unit, change_request, patch, Cause(type="patch"))
 
 
 @pytest.fixture

@@ -174,38 +174,38 @@ VALUES: st.SearchStrategy[dict[str, str]] = st.just({}) | st.dictionaries(
 )
 
 
-def check_one(folder: Path, wish: list[str], variables: dict[str, str]) -> None:
-    ended = call(folder, wish, **variables)
+def check_one(folder: Path, change_request: list[str], variables: dict[str, str]) -> None:
+    ended = call(folder, change_request, **variables)
     assert is_in_order(ended), ended
 
 
 @settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(WISHES, VALUES)
 def test_no_argument_ends_a_command_otherwise(
-    folder: Path, wish: list[str], variables: dict[str, str]
+    folder: Path, change_request: list[str], variables: dict[str, str]
 ) -> None:
-    check_one(folder, wish, variables)
+    check_one(folder, change_request, variables)
 
 
 @pytest.mark.long
 @settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
 @given(WISHES, VALUES)
 def test_no_argument_of_thousands_ends_a_command_otherwise(
-    folder: Path, wish: list[str], variables: dict[str, str]
+    folder: Path, change_request: list[str], variables: dict[str, str]
 ) -> None:
     """``pytest -m long tests/end_to_end/test_cli_arguments.py``, some minutes."""
-    check_one(folder, wish, variables)
+    check_one(folder, change_request, variables)
 
 
 def test_without_its_guard_a_text_that_is_not_utf_8_is_a_traceback(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The control."""
-    wish = ["audit", "key", "--organization", "\udcff"]
-    assert is_in_order(call(folder, wish))
+    change_request = ["audit", "key", "--organization", "\udcff"]
+    assert is_in_order(call(folder, change_request))
     monkeypatch.setattr(options, "as_unicode", str)
     with pytest.raises(UnicodeEncodeError):
-        call(folder, wish)
+        call(folder, change_request)
 
 
 def test_every_text_of_every_command_is_read_by_the_guard() -> None:

@@ -140,8 +140,8 @@ def restore(unit: UnitOfWork) -> None:
 
 
 def set_secret_of_the_second(unit: UnitOfWork) -> None:
-    wish = ChangeRequest(caller=CALLER, assistant_id=2)
-    changes.change(unit, wish, read_patch(SECRET), Cause(type="patch"))
+    change_request = ChangeRequest(caller=CALLER, assistant_id=2)
+    changes.change(unit, change_request, read_patch(SECRET), Cause(type="patch"))
 
 
 @GUARDS

@@ -171,12 +171,12 @@ def with_services(database: Path, scenario: Callable[[Services], Awaitable[T]]) 
     """Run a scenario that has one assistant, whose id is 1."""
 
     async def opened() -> T:
-        async with open_services(config_of(database)) as made_of:
+        async with open_services(config_of(database)) as services:
             named = read_create({"name": "Front desk"})
-            await made_of.writer.write(
+            await services.writer.write(
                 CALLER.organization_id, lambda unit: service.create(unit, CALLER, named)
             )
-            return await scenario(made_of)
+            return await scenario(services)
 
     return asyncio.run(opened())
 
@@ -198,10 +198,10 @@ def broken(unit: UnitOfWork) -> int:
     raise ZeroDivisionError("by a defect, after it had recorded a change")
 
 
-async def together(made_of: Services, *works: Callable[[UnitOfWork], int]) -> list[Any]:
+async def together(services: Services, *works: Callable[[UnitOfWork], int]) -> list[Any]:
     """Let work wait side by side, which puts it into one batch."""
     return await asyncio.gather(
-        *(made_of.writer.write(1, work) for work in works), return_exceptions=True
+        *(services.writer.write(1, work) for work in works), return_exceptions=True
     )
 
 
@@ -233,29 +233,29 @@ def test_work_that_breaks_leaves_its_batch_alone(database: Path) -> None:
 
 
 def test_control_in_one_plain_transaction_it_takes_the_others_with_it(database: Path) -> None:
-    async def scenario(made_of: Services) -> None:
+    async def scenario(services: Services) -> None:
         def work(connection: sa.Connection) -> None:
-            unit = UnitOfWork(connection, made_of.vault, utc_now)
+            unit = UnitOfWork(connection, services.vault, utc_now)
             for one in (change(1), broken, change(2)):
                 one(unit)
             unit.flush()
 
         with pytest.raises(ZeroDivisionError):
-            await made_of.database.write(work)
+            await services.database.write(work)
 
     with_services(database, scenario)
     assert reasons(database) == []
 
 
 def test_refused_work_shares_one_commit_with_its_neighbours(database: Path) -> None:
-    async def scenario(made_of: Services) -> tuple[list[Any], int]:
+    async def scenario(services: Services) -> tuple[list[Any], int]:
         def missing(unit: UnitOfWork) -> int:
             command = ChangeSettings(patch={"is_active": False}, cause=Cause(type="patch"))
             return unit.handle(CALLER, MISSING, command)[1].version
 
         invalid = change(99, **REFUSED[1][0])
         with counted_commits() as commits:
-            outcomes = await together(made_of, missing, change(1), invalid, change(2), missing)
+            outcomes = await together(services, missing, change(1), invalid, change(2), missing)
         return outcomes, len(commits)
 
     outcomes, commits = with_services(database, scenario)
@@ -278,10 +278,10 @@ def test_each_of_a_batch_is_decided_against_what_the_one_before_it_left(database
 
 @pytest.mark.sqlite
 def test_a_change_that_does_not_fit_on_the_disk_fails_alone(database: Path) -> None:
-    async def scenario(made_of: Services) -> list[Any]:
-        await made_of.database.write(leave_room_for(pages=100))
+    async def scenario(services: Services) -> list[Any]:
+        await services.database.write(leave_room_for(pages=100))
         huge = change(99, llm_settings={"system_prompt": "x" * 1_000_000})
-        return await together(made_of, change(1), huge, change(2))
+        return await together(services, change(1), huge, change(2))
 
     outcomes = with_services(database, scenario)
     assert [outcomes[0], outcomes[2]] == [2, 3]
@@ -299,9 +299,9 @@ def leave_room_for(pages: int) -> Callable[[sa.Connection], None]:
 
 
 def test_waiting_writes_share_commits(database: Path) -> None:
-    async def scenario(made_of: Services) -> int:
+    async def scenario(services: Services) -> int:
         with counted_commits() as commits:
-            versions = await together(made_of, *map(change, range(256)))
+            versions = await together(services, *map(change, range(256)))
         assert versions == list(range(2, 258))
         return len(commits)
 
@@ -309,19 +309,19 @@ def test_waiting_writes_share_commits(database: Path) -> None:
 
 
 def test_control_writes_that_do_not_wait_together_have_a_commit_each(database: Path) -> None:
-    async def scenario(made_of: Services) -> int:
+    async def scenario(services: Services) -> int:
         with counted_commits() as commits:
             for number in range(64):
-                assert await made_of.writer.write(1, change(number)) == number + 2
+                assert await services.writer.write(1, change(number)) == number + 2
         return len(commits)
 
     assert with_services(database, scenario) == 64
 
 
 def test_a_client_that_goes_away_leaves_its_batch_alone(database: Path) -> None:
-    async def scenario(made_of: Services) -> list[Any]:
-        leaving = asyncio.create_task(made_of.writer.write(1, change(99)))
-        staying = asyncio.create_task(made_of.writer.write(1, change(1)))
+    async def scenario(services: Services) -> list[Any]:
+        leaving = asyncio.create_task(services.writer.write(1, change(99)))
+        staying = asyncio.create_task(services.writer.write(1, change(1)))
         leaving.cancel()
         return list(await asyncio.gather(leaving, staying, return_exceptions=True))
 
@@ -347,15 +347,15 @@ def unconfirmable(unit: UnitOfWork) -> int:
 
 @pytest.mark.sqlite
 def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: Path) -> None:
-    async def scenario(made_of: Services) -> None:
-        assert await made_of.writer.write(1, change(1)) == 2
-        made_of.writer.check()
-        outcomes = await together(made_of, change(2), unconfirmable, change(3))
-        outcomes += await together(made_of, change(4))
+    async def scenario(services: Services) -> None:
+        assert await services.writer.write(1, change(1)) == 2
+        services.writer.check()
+        outcomes = await together(services, change(2), unconfirmable, change(3))
+        outcomes += await together(services, change(4))
         assert [type(outcome) for outcome in outcomes] == [WriterStopped] * 4
         with pytest.raises(WriterStopped):
-            made_of.writer.check()
-        state = (await made_of.database.read(current.get, AssistantKey(1, 1))).state
+            services.writer.check()
+        state = (await services.database.read(current.get, AssistantKey(1, 1))).state
         assert state.version == 2  # what was committed before is still served
 
     with_services(database, scenario)
@@ -365,11 +365,11 @@ def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: P
 def test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made(
     tmp_path: Path,
 ) -> None:
-    async def scenario(made_of: Services) -> None:
-        outcomes = await together(made_of, change(2), unconfirmable, change(3))
+    async def scenario(services: Services) -> None:
+        outcomes = await together(services, change(2), unconfirmable, change(3))
         assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 3
-        made_of.writer.check()
-        assert await together(made_of, change(4)) == [2]
+        services.writer.check()
+        assert await together(services, change(4)) == [2]
 
     with chosen("postgresql"):
         make_organizations(tmp_path / "server", 1)
@@ -378,15 +378,15 @@ def test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one
 
 
 def test_control_the_database_itself_would_take_the_next_write(database: Path) -> None:
-    async def scenario(made_of: Services) -> None:
-        assert await together(made_of, unconfirmable) != [0]
+    async def scenario(services: Services) -> None:
+        assert await together(services, unconfirmable) != [0]
 
         def work(connection: sa.Connection) -> None:
-            unit = UnitOfWork(connection, made_of.vault, utc_now)
+            unit = UnitOfWork(connection, services.vault, utc_now)
             change(5)(unit)
             unit.flush()
 
-        await made_of.database.write(work)
+        await services.database.write(work)
 
     with_services(database, scenario)
     assert reasons(database) == ["change 5"]

@@ -134,19 +134,22 @@ def _wishes(number: int, turns: int, sharing: float) -> Iterator[Accepted]:
 
 
 async def one_client(
-    editor: httpx.AsyncClient, edited: Edited, condition: Condition, wishes: Iterator[Accepted]
+    editor: httpx.AsyncClient,
+    edited: Edited,
+    condition: Condition,
+    change_requests: Iterator[Accepted],
 ) -> None:
-    for wish in wishes:
+    for change_request in change_requests:
         while True:
             read = (await editor.get(PATH)).json()
-            body = _change(read, wish)
+            body = _change(read, change_request)
             answer = await editor.patch(PATH, json=body, **condition(read["version"]))
             if answer.status_code == 200:
                 break
             edited.refusals.append(answer.json())
             await asyncio.sleep(random.uniform(0, _PAUSE))
         version = version_of(answer)
-        edited.accepted.append(structs.replace(wish, version=version))
+        edited.accepted.append(structs.replace(change_request, version=version))
 
 
 def prove_nothing_lost(server: Server, edited: Edited, turns: int) -> None:

@@ -64,7 +64,7 @@ class ChangeRequest(Struct, frozen=True, kw_only=True):
         return {"method": self.verb, "url": self.path, "json": self.json, "headers": headers}
 
 
-def wish(number: int) -> ChangeRequest:
+def change_request(number: int) -> ChangeRequest:
     """The kinds of requests in turn: create, append to a list, duplicate, make an API key."""
     name = f"wish-{number}"
     match number % 4:
@@ -174,24 +174,24 @@ class Sent(Struct, kw_only=True):
     """What came of sending wishes through the proxy."""
 
     proxy: Proxy
-    wishes: list[ChangeRequest]
+    change_requests: list[ChangeRequest]
     answers: dict[str, httpx.Response] = field(default_factory=dict)
     lost: int = 0  # answers that did not arrive
     running: int = 0  # how often the server said that it was still at it
 
 
 async def send_all(
-    server: Server, organization: Organization, wishes: list[ChangeRequest], *, keyed: bool
+    server: Server, organization: Organization, change_requests: list[ChangeRequest], *, keyed: bool
 ) -> Sent:
     """Send every wish until its answer arrives, some at once; each is cut first."""
-    cuts = _cuts(len(wishes))
+    cuts = _cuts(len(change_requests))
     turns = asyncio.Semaphore(AT_ONCE)
     headers = {"authorization": f"Bearer {organization.admin}"}
     async with (
         cutting(server) as (proxy, url),
         httpx.AsyncClient(base_url=url, headers=headers, timeout=_PATIENCE) as admin,
     ):
-        sent = Sent(proxy=proxy, wishes=wishes)
+        sent = Sent(proxy=proxy, change_requests=change_requests)
 
         async def insist(one: ChangeRequest, before: list[Cut]) -> None:
             async with turns:
@@ -201,7 +201,7 @@ async def send_all(
                     sent.lost += 1
                 sent.answers[one.name] = await _ask(admin, one, sent, keyed=keyed)
 
-        await asyncio.gather(*map(insist, wishes, cuts))
+        await asyncio.gather(*map(insist, change_requests, cuts))
     return sent
 
 
@@ -229,11 +229,11 @@ async def _ask(
 
 
 def applied(
-    database: Path, organization: Organization, wishes: list[ChangeRequest]
+    database: Path, organization: Organization, change_requests: list[ChangeRequest]
 ) -> dict[str, int]:
     """How often each wish is in the log."""
     counted = Counter(event.request_id for event in log_of(database, organization.id))
-    return {one.name: counted[one.name] for one in wishes}
+    return {one.name: counted[one.name] for one in change_requests}
 
 
 def prepare(url: str, organization: Organization) -> None:
@@ -243,10 +243,12 @@ def prepare(url: str, organization: Organization) -> None:
             assert admin.post(ASSISTANTS, json=settings).status_code == 201
 
 
-def prove_effects(url: str, organization: Organization, wishes: list[ChangeRequest]) -> None:
+def prove_effects(
+    url: str, organization: Organization, change_requests: list[ChangeRequest]
+) -> None:
     """Each wish is there once: as an assistant, as a row, as a copy, as a key."""
     by_kind: list[list[str]] = [[], [], [], []]
-    for one in wishes:
+    for one in change_requests:
         by_kind[int(one.name.rpartition("-")[2]) % 4].append(one.name)
     created, appended, copied, keys = map(sorted, by_kind)
     with client(url, organization.admin) as admin:
@@ -272,14 +274,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_500_answers_are_lost_and_nothing_happens_twice(server: Server) -> None:
     organization = server.organization()
     prepare(server.url, organization)
-    wishes = [wish(number) for number in range(REQUESTS)]
-    sent = asyncio.run(send_all(server, organization, wishes, keyed=True))
+    change_requests = [change_request(number) for number in range(REQUESTS)]
+    sent = asyncio.run(send_all(server, organization, change_requests, keyed=True))
 
     assert sent.lost == sent.proxy.cut.total() == REQUESTS * EACH == 500
     assert set(sent.proxy.cut.values()) == {125}
-    assert set(applied(server.database, organization, wishes).values()) == {1}
-    prove_effects(server.url, organization, wishes)
-    for one in wishes:
+    assert set(applied(server.database, organization, change_requests).values()) == {1}
+    prove_effects(server.url, organization, change_requests)
+    for one in change_requests:
         _prove_one_answer(sent.answers[one.name], sent.proxy.answers[one.name])
 
 
@@ -296,16 +298,16 @@ def _prove_one_answer(arrived: httpx.Response, answers: list[Answer]) -> None:
 def test_control_without_keys_what_was_answered_to_nobody_happens_again(server: Server) -> None:
     organization = server.organization()
     prepare(server.url, organization)
-    wishes = [wish(number) for number in range(REQUESTS // 5)]
-    sent = asyncio.run(send_all(server, organization, wishes, keyed=False))
+    change_requests = [change_request(number) for number in range(REQUESTS // 5)]
+    sent = asyncio.run(send_all(server, organization, change_requests, keyed=False))
 
     assert sent.lost == sent.proxy.cut.total() == REQUESTS // 5 * EACH
-    counted = applied(server.database, organization, wishes)
+    counted = applied(server.database, organization, change_requests)
     assert max(counted.values()) == 1 + EACH
     certain = sent.proxy.cut.total() - sent.proxy.cut["both"]
-    assert sum(counted.values()) - len(wishes) >= certain
+    assert sum(counted.values()) - len(change_requests) >= certain
     with pytest.raises(AssertionError):
-        prove_effects(server.url, organization, wishes)
+        prove_effects(server.url, organization, change_requests)
 
 
 # -- a server that is killed after its commit, before its answer
@@ -389,14 +391,14 @@ def _prove_key_works(url: str, answer: httpx.Response) -> None:
 
 
 def _prove_kills(database: Path, organization: Organization, numbers: list[int]) -> None:
-    wishes = [wish(number) for number in numbers]
-    control = wish(10_000)
-    sends = [(one, True) for one in wishes] + [(control, False)]
+    change_requests = [change_request(number) for number in numbers]
+    control = change_request(10_000)
+    sends = [(one, True) for one in change_requests] + [(control, False)]
     answers = _kill_between_commit_and_answer(database, organization, sends)
     assert all(answer.is_success for answer in answers)
     replayed = [answer.headers.get("idempotent-replayed") for answer in answers]
-    assert replayed == ["true"] * len(wishes) + [None]
-    assert set(applied(database, organization, wishes).values()) == {1}
+    assert replayed == ["true"] * len(change_requests) + [None]
+    assert set(applied(database, organization, change_requests).values()) == {1}
     # The control: what was sent without a key, and killed just so, has happened twice.
     assert applied(database, organization, [control]) == {control.name: 2}
 
@@ -444,7 +446,7 @@ class Stubborn:
 
     async def _send(self, admin: httpx.AsyncClient, number: int) -> None:
         if number not in self.open:
-            self.open[number] = wish(self._next)
+            self.open[number] = change_request(self._next)
             self._next += 1
         answer = await admin.request(**self.open[number].sent(keyed=True))
         assert answer.status_code in (200, 201), answer.text

@@ -388,11 +388,11 @@ def test_a_missing_assistant_is_a_not_found_error(sdk: Sdk) -> None:
 def test_another_organizations_assistant_is_as_missing(
     connect: Connect, sdk_server: Server, assistant: Assistant
 ) -> None:
-    stranger = connect(sdk_server.organization().admin)
+    outsider = connect(sdk_server.organization().admin)
     with pytest.raises(NotFoundError):
-        stranger("get", assistant.id)
+        outsider("get", assistant.id)
     with pytest.raises(NotFoundError):
-        stranger("update", assistant.id, name="Mine")
+        outsider("update", assistant.id, name="Mine")
 
 
 def test_broken_rules_are_a_validation_error_that_names_them_all(

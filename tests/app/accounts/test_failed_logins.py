@@ -38,9 +38,9 @@ def recorded(
 
     async def serve() -> None:
         config = config_of(database)
-        async with open_services(config, clock) as made_of:
-            happen(made_of, clock)
-            await made_of.refusals.settle()
+        async with open_services(config, clock) as services:
+            happen(services, clock)
+            await services.failed_logins.settle()
 
     asyncio.run(serve())
     return [
@@ -51,10 +51,10 @@ def recorded(
 
 
 def test_a_flood_is_ten_events_and_one_that_counts_the_others(tmp_path: Path) -> None:
-    def flood(made_of: Services, clock: Clock) -> None:
+    def flood(services: Services, clock: Clock) -> None:
         del clock
         for _ in range(500):
-            made_of.refusals.note(attempt())
+            services.failed_logins.note(attempt())
 
     found = recorded(tmp_path, flood)
     assert found == [(None, 0)] * 10 + [(None, 489)]
@@ -62,19 +62,19 @@ def test_a_flood_is_ten_events_and_one_that_counts_the_others(tmp_path: Path) ->
 
 
 def test_what_was_only_counted_is_recorded_when_it_may_be(tmp_path: Path) -> None:
-    def flood_and_wait(made_of: Services, clock: Clock) -> None:
+    def flood_and_wait(services: Services, clock: Clock) -> None:
         for _ in range(12):
-            made_of.refusals.note(attempt())
+            services.failed_logins.note(attempt())
         clock.now += timedelta(minutes=1)
 
     assert recorded(tmp_path, flood_and_wait) == [(None, 0)] * 10 + [(None, 1)]
 
 
 def test_junk_does_not_hide_the_use_of_a_key_that_was_revoked(tmp_path: Path) -> None:
-    def junk_first(made_of: Services, clock: Clock) -> None:
+    def junk_first(services: Services, clock: Clock) -> None:
         del clock
         for _ in range(50):
-            made_of.refusals.note(attempt())
-        made_of.refusals.note(attempt(key_id=3))
+            services.failed_logins.note(attempt())
+        services.failed_logins.note(attempt(key_id=3))
 
     assert (3, 0) in recorded(tmp_path, junk_first)

@@ -54,8 +54,8 @@ def ids(boss: httpx.Client) -> dict[str, Any]:
     """Things that are there to be reached: an assistant, its versions, a set, a spare key."""
     assistant = boss.post(ASSISTANTS, json={"name": "Front desk"}).json()
     boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
-    wish = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
-    changed = boss.post(CHANGE_SETS, json=wish).json()
+    change_request = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
+    changed = boss.post(CHANGE_SETS, json=change_request).json()
     key, _ = make_key(boss)
     return {
         "assistant_id": assistant["id"],

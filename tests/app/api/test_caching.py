@@ -143,11 +143,11 @@ def test_every_page_is_its_visitors_alone(server: Server, tenant: Organization) 
     ids: dict[str, Any] = dict.fromkeys(
         ("assistant_id", "version", "version_id", "key_id", "kind"), 1
     ) | {"name": "x"}
-    with Browser(server.url) as visitor, Browser(server.url) as stranger:
+    with Browser(server.url) as visitor, Browser(server.url) as outsider:
         assert not faults(visitor.sign_in(tenant.admin))
         for verb, path in PAGES:
             address = re.sub(r"{(\w+)}", lambda found: str(ids[found[1]]), path)
-            for browser in (visitor, stranger):
+            for browser in (visitor, outsider):
                 answer = browser.client.request(verb, address)
                 assert not faults(answer), (verb, address, answer.status_code)
                 assert "no-store" in directives(answer, "cache-control"), address

@@ -107,8 +107,10 @@ class Tenant:
             self.assistant_id = made["id"]
             for n in range(3):
                 admin.patch(f"{ASSISTANTS}/{made['id']}", json={"description": f"{n}"})
-            wish = {"assistant_ids": [made["id"]], "patch": {"tts_limit": 7}}
-            self.change_set_id = admin.post(CHANGE_SETS, json=wish).json()["change_set_id"]
+            change_request = {"assistant_ids": [made["id"]], "patch": {"tts_limit": 7}}
+            self.change_set_id = admin.post(CHANGE_SETS, json=change_request).json()[
+                "change_set_id"
+            ]
 
     def have_it_back(self) -> None:
         """Undo what hinders: the assistant was deleted, or the policy is strict."""

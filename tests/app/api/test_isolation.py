@@ -32,7 +32,7 @@ def owner(server: Server) -> Organization:
 
 
 @pytest.fixture(scope="module")
-def stranger(server: Server) -> Organization:
+def outsider(server: Server) -> Organization:
     return server.organization()
 
 
@@ -43,8 +43,8 @@ def owning(server: Server, owner: Organization) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def foreign(server: Server, stranger: Organization) -> Iterator[httpx.Client]:
-    with server.client(stranger.admin) as client:
+def foreign(server: Server, outsider: Organization) -> Iterator[httpx.Client]:
+    with server.client(outsider.admin) as client:
         # Something happened there, too, so that its log has a first event.
         assert client.put(f"{KEYS}/1", json={"name": "Renamed"}).is_success
         yield client
@@ -74,8 +74,8 @@ def make(owning: httpx.Client, ids: dict[str, Any]) -> None:
     assert owning.patch(path, json=body).json()["version"] == 2
     made = owning.post(KEYS, json={"name": MARK}).json()
     assert made["api_key"]["id"] == ids["key_id"]
-    wish = {"assistant_ids": [created["id"]], "patch": {"tts_limit": 7}}
-    changed = owning.post(CHANGE_SETS, json=wish).json()
+    change_request = {"assistant_ids": [created["id"]], "patch": {"tts_limit": 7}}
+    changed = owning.post(CHANGE_SETS, json=change_request).json()
     assert changed["change_set_id"] == ids["change_set_id"]
 
 
@@ -181,17 +181,17 @@ def test_the_same_id_is_another_assistant_in_another_organization(
 def test_a_body_cannot_move_an_assistant_or_name_its_owner(
     server: Server,
     owner: Organization,
-    stranger: Organization,
+    outsider: Organization,
     owning: httpx.Client,
     ids: dict[str, Any],
 ) -> None:
     make(owning, ids)
     path = f"{ASSISTANTS}/{ids['assistant_id']}"
     before = owning.get(path).json()
-    taken = {"organization_id": stranger.id, "user_id": MAX_ID, "id": MAX_ID, "version": 9}
+    taken = {"organization_id": outsider.id, "user_id": MAX_ID, "id": MAX_ID, "version": 9}
     for verb in ("PATCH", "PUT"):
         assert owning.request(verb, path, json=taken).json() == before
     created = owning.post(ASSISTANTS, json={"name": MARK} | taken).json()
     assert created["organization_id"] == owner.id
     assert created["user_id"] == before["user_id"]
-    assert stored.rows(server.database, stranger.id)["assistants"] == []
+    assert stored.rows(server.database, outsider.id)["assistants"] == []

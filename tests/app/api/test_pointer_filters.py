@@ -50,8 +50,8 @@ def doors(server: Server, tenant: Organization, boss: httpx.Client) -> Iterator[
     dry = {"dry_run": True, "version": 2}
 
     def chosen(path: str) -> httpx.Response:
-        wish = {"patch": {}, "filter": {"settings": {path: 1}}, "dry_run": True}
-        return boss.post("/api/v1/change-sets", json=wish)
+        change_request = {"patch": {}, "filter": {"settings": {path: 1}}, "dry_run": True}
+        return boss.post("/api/v1/change-sets", json=change_request)
 
     with Browser(server.url) as console:
         console.sign_in(tenant.admin)

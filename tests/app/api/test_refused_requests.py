@@ -46,10 +46,10 @@ REFUSED: dict[str, tuple[int, ChangeRequest]] = {
 }
 
 
-def said(wish: ChangeRequest) -> ChangeRequest:
-    verb, path, body, headers = wish
+def said(change_request: ChangeRequest) -> ChangeRequest:
+    verb, path, body, headers = change_request
     if path != CHANGE_SETS:
-        return wish
+        return change_request
     whole = {"assistant_ids": [1, 2], "patch": {}} | _REASON | body
     return verb, path, whole | {"patch": _SECRET | whole["patch"]}, headers
 
@@ -82,8 +82,8 @@ def editor(server: Server, organization: Organization) -> Iterator[httpx.Client]
 def test_what_is_refused_has_recorded_nothing(
     server: Server, organization: Organization, editor: httpx.Client, name: str
 ) -> None:
-    status, wish = REFUSED[name]
-    verb, path, body, headers = said(wish)
+    status, change_request = REFUSED[name]
+    verb, path, body, headers = said(change_request)
     before = stored.rows(server.database, organization.id)
     keyed = {"idempotency-key": f"{name}'s"}
     for sent in (headers, headers | keyed, headers | keyed):

@@ -53,8 +53,8 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
     secret = {"name": "Front desk", "llm_provider_config": {"api_key": "sk-hidden"}}
     assistant = boss.post(ASSISTANTS, json=secret).json()
     boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
-    wish = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
-    changed = boss.post(CHANGE_SETS, json=wish).json()
+    change_request = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
+    changed = boss.post(CHANGE_SETS, json=change_request).json()
     made = boss.post(KEYS, json={"name": "spare"}).json()
     return {
         "assistant_id": assistant["id"],

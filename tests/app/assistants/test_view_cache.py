@@ -152,11 +152,11 @@ def test_what_is_remembered_hides_no_refusal(
 
 def test_what_one_organization_reads_no_other_is_shown(server: Server) -> None:
     ours, others = server.organization(), server.organization()
-    with server.client(ours.admin) as boss, server.client(others.admin) as stranger:
+    with server.client(ours.admin) as boss, server.client(others.admin) as outsider:
         number = boss.post(ASSISTANTS, json={"name": "Ours"}).json()["id"]
         for _ in range(2):
             assert boss.get(f"{ASSISTANTS}/{number}").json()["name"] == "Ours"
-            assert stranger.get(f"{ASSISTANTS}/{number}").status_code == 404
+            assert outsider.get(f"{ASSISTANTS}/{number}").status_code == 404
 
 
 # -- many at once
@@ -271,8 +271,8 @@ class Beside:
     def change(self, assistant_id: int, name: str) -> None:
         with self._engine.begin() as connection:
             unit = UnitOfWork(connection, self._safe, utc_now)
-            wish = ChangeRequest(caller=self._caller, assistant_id=assistant_id)
-            changes.change(unit, wish, read_patch({"name": name}), Cause(type="patch"))
+            change_request = ChangeRequest(caller=self._caller, assistant_id=assistant_id)
+            changes.change(unit, change_request, read_patch({"name": name}), Cause(type="patch"))
             unit.flush()
 
     def delete(self, assistant_id: int) -> None:

@@ -101,8 +101,8 @@ def eventually(
 
 
 def try_key(server: Server, token: str) -> httpx.Response:
-    with server.client(token) as stranger:
-        answer = stranger.get(f"{ASSISTANTS}/count")
+    with server.client(token) as outsider:
+        answer = outsider.get(f"{ASSISTANTS}/count")
     assert answer.status_code == 401
     return answer
 

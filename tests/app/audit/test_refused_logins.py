@@ -101,11 +101,11 @@ def test_a_good_key_records_no_login(admin: httpx.Client, viewer: httpx.Client) 
 
 
 def flood(server: Server, tokens: list[str]) -> None:
-    with server.client(None) as stranger, ThreadPoolExecutor(8) as pool:
+    with server.client(None) as outsider, ThreadPoolExecutor(8) as pool:
 
         def send(token: str) -> int:
             headers = {"authorization": f"Bearer {token}"}
-            return stranger.get(f"{ASSISTANTS}/count", headers=headers).status_code
+            return outsider.get(f"{ASSISTANTS}/count", headers=headers).status_code
 
         assert set(pool.map(send, tokens)) == {401}
 

@@ -38,7 +38,7 @@ def browser(server: Server) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def stranger(server: Server) -> Iterator[Browser]:
+def outsider(server: Server) -> Iterator[Browser]:
     """An admin of another organization."""
     with Browser(server.url) as opened:
         opened.sign_in(server.organization().admin)

@@ -30,13 +30,13 @@ _NO_ID = (
 @pytest.mark.usefixtures("assistant")
 @pytest.mark.parametrize(("verb", "path"), _WITH_AN_ASSISTANT)
 def test_no_page_reaches_another_organizations_assistant(
-    operator: Browser, stranger: Browser, verb: str, path: str
+    operator: Browser, outsider: Browser, verb: str, path: str
 ) -> None:
     def ask(browser: Browser) -> httpx.Response:
         fields = {"base_version": "1", "is_active": "false", "etag": '"1"'}
         return browser.get(fill(path)) if verb == "GET" else browser.submit(fill(path), fields)
 
-    assert ask(stranger).status_code == 404
+    assert ask(outsider).status_code == 404
     assert ask(operator).status_code != 404  # the control: their own they reach
 
 

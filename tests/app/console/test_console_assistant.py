@@ -59,11 +59,11 @@ def test_a_viewer_reads_and_may_not_change(
 
 @pytest.mark.parametrize("below", ["", "/status", "/duplicate", "/delete"])
 def test_another_organizations_assistant_is_not_found(
-    stranger: Browser, operator: Browser, at: str, below: str
+    outsider: Browser, operator: Browser, at: str, below: str
 ) -> None:
     form = {"base_version": 1, "is_active": "false", "/description": "Ours", "etag": '"1"'}
-    assert stranger.get(at).status_code == 404
-    assert stranger.submit(at + below, form).status_code == 404
+    assert outsider.get(at).status_code == 404
+    assert outsider.submit(at + below, form).status_code == 404
     assert operator.submit(at + below, form).status_code == 303  # the control
 
 

@@ -125,9 +125,9 @@ def test_a_version_is_found_by_a_label_of_any_letters(
 
 @pytest.mark.parametrize("below", ["/history", "/versions/2", "/compare", "/undo/3", "/rollback/3"])
 def test_another_organizations_history_is_missing(
-    stranger: Browser, operator: Browser, at: str, below: str
+    outsider: Browser, operator: Browser, at: str, below: str
 ) -> None:
-    assert stranger.get(at + below).status_code == 404
+    assert outsider.get(at + below).status_code == 404
     assert operator.get(at + below).status_code == 200  # the control
 
 

@@ -159,9 +159,9 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> No
     organization, other = waiting
     clock = Clock(utc_now() + timedelta(minutes=1))  # the database was made before
     with serving_at(database, waiting, clock) as server:
-        with server.client(organization.admin) as admin, server.client(other.admin) as stranger:
+        with server.client(organization.admin) as admin, server.client(other.admin) as outsider:
             first = create(admin, "daily")
-            create(stranger, "daily")
+            create(outsider, "daily")
             clock.now += timedelta(hours=24) - timedelta(microseconds=1)
             assert content_of(create(admin, "daily")) == content_of(first)
             clock.now += timedelta(microseconds=1)

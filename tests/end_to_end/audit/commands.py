@@ -74,12 +74,12 @@ async def fill(database: Path, big: int, small: int) -> None:
 
     ada = Actor(type="api_key", id=1, name="admin key", user_id=1)
     emile = Actor(type="user", id=2, name="Émile", user_id=2)
-    async with open_services(config_of(database), clock) as made_of:
+    async with open_services(config_of(database), clock) as services:
         for day in range(DAYS):
             now = datetime(2026, 1, 1 + day, 8, tzinfo=UTC)
             caller = Caller(organization_id=big, actor=(ada, emile)[day % 2])
             named = read_create({"name": f"Line {day}"})
-            one = await made_of.writer.write(big, partial(create_assistant, caller, named))
+            one = await services.writer.write(big, partial(create_assistant, caller, named))
             for number, reason in enumerate(REASONS * 2):
                 body = {
                     "description": f"day {day}\nnumber {number}",
@@ -87,16 +87,21 @@ async def fill(database: Path, big: int, small: int) -> None:
                     "change_description": reason,
                 }
                 request = ChangeRequest(caller=caller, assistant_id=one)
-                await made_of.writer.write(
+                await services.writer.write(
                     big, partial(change_assistant, request, read_patch(body))
                 )
             await checkpoints.record_due(
-                made_of.database, made_of.writer, made_of.signer, made_of.clock(), timedelta(), None
+                services.database,
+                services.writer,
+                services.signer,
+                services.clock(),
+                timedelta(),
+                None,
             )
         now = datetime(2026, 1, 3, tzinfo=UTC)
         caller = Caller(organization_id=small, actor=ada)
         for name in ("One", "Two"):
-            await made_of.writer.write(
+            await services.writer.write(
                 small, partial(create_assistant, caller, read_create({"name": name}))
             )
 

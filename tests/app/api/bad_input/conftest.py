@@ -40,12 +40,12 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
     """What the requests are about: none of them may change it."""
     assert admin.post(ASSISTANTS, json={"name": "Front desk"}).json()["id"] == 1
     assert admin.patch(f"{ASSISTANTS}/1", json={"description": "Answers"}).json()["version"] == 2
-    wish = {"assistant_ids": [1], "patch": {"tts_limit": 7}}
+    change_request = {"assistant_ids": [1], "patch": {"tts_limit": 7}}
     return {
         "assistant_id": 1,
         "version_id": 2,
         "version": 2,
-        "change_set_id": admin.post(CHANGE_SETS, json=wish).json()["change_set_id"],
+        "change_set_id": admin.post(CHANGE_SETS, json=change_request).json()["change_set_id"],
         "key_id": 1,
         "phone_number": "+1",
         "path": "x",

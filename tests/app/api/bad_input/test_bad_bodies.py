@@ -370,8 +370,8 @@ def test_a_misspelt_member_of_a_small_body_is_refused_with_the_name_that_was_mea
     organization = server.organization()
     with server.client(organization.admin) as client:
         url = f"{ASSISTANTS}/{client.post(ASSISTANTS, json={'name': 'One'}).json()['id']}"
-        wish = {"filter": {}, "patch": {"description": "Two"}}
-        set_id = client.post(CHANGE_SETS, json=wish).json()["change_set_id"]
+        change_request = {"filter": {}, "patch": {"description": "Two"}}
+        set_id = client.post(CHANGE_SETS, json=change_request).json()["change_set_id"]
         if place.endswith("restore"):
             client.delete(url)
         place = place.format(one=url, set=f"{CHANGE_SETS}/{set_id}")

@@ -273,9 +273,11 @@ def test_a_policy_binds_what_follows_it_in_the_same_transaction(tmp_path: Path) 
             made = changes.create(unit, caller, read_create({"name": "x"})).id
 
             def rename(name: str) -> int:
-                wish = ChangeRequest(caller=caller, assistant_id=made)
+                change_request = ChangeRequest(caller=caller, assistant_id=made)
                 patch = read_patch({"name": name})
-                return changes.change(unit, wish, patch, Cause(type="patch")).state.version
+                return changes.change(
+                    unit, change_request, patch, Cause(type="patch")
+                ).state.version
 
             assert rename("before") == 2
             policy.change(unit, caller, {"require_reason": True}, None)
