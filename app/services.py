@@ -1,4 +1,4 @@
-"""What the application runs on: the database, the vault, the queue and what works with them."""
+"""The services of a process: the database, the vault, the write queue and what uses them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Services(Struct, frozen=True):
-    """What the routes work with."""
+    """What the application runs on."""
 
     database: Database
     vault: Vault
@@ -63,9 +63,9 @@ async def open_services(
     command: str = "backstory serve",
     monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Services]:
-    """Hold the database, bring it up to date and open everything that works on it.
+    """Lock the database, migrate it and open everything that works on it.
 
-    Raises ``DatabaseHeld`` and ``MasterKeyError``; nothing is written before both are cleared.
+    Raises ``DatabaseHeld`` or ``MasterKeyError`` before anything is written.
     """
     with engines(config.url).hold(command, make=True):
         await _prepare(config.url)
@@ -97,7 +97,7 @@ async def open_services(
 
 
 async def _prepare(url: sa.URL) -> None:
-    """As ``prepare``, but a server that is away may come back: for a process among several."""
+    """Run ``prepare``; wait up to a minute for a database server that is down."""
     for _ in range(_START_SECONDS):
         try:
             return await asyncio.to_thread(prepare, url)
