@@ -19,9 +19,9 @@ CHANGE_SETS = "/api/v1/change-sets"
 
 # What a guard that is off would do: the value takes the place of its reference.
 _VAULT_OFF = """
-import app.transactions.unit_of_work
+import app.transactions.new_secrets
 from events.merging import Replace
-from events.secrets import Plain
+from events.secrets.values import Plain
 
 def leave_plain(patch, *_):
     if isinstance(patch, Plain):
@@ -32,7 +32,7 @@ def leave_plain(patch, *_):
         return {name: leave_plain(member) for name, member in patch.items()}
     return [leave_plain(item) for item in patch] if isinstance(patch, list) else patch
 
-app.transactions.unit_of_work.seal = leave_plain
+app.transactions.new_secrets.seal = leave_plain
 """
 
 

@@ -204,7 +204,6 @@ from litestar.params import FromPath
 from app.api import routing
 from app.api.access import VIEWER
 from app.api.openapi.operations import Answer, operation
-from app.api.parameters import known_id
 from app.api.request import ApiRequest
 from app.assistants import current
 
@@ -227,7 +226,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 async def summarize(request: ApiRequest, assistant_id: FromPath[str]) -> Summary:
     """The name, and the current version."""
     state = await request.services.database.read(
-        current.head, request.principal.organization_id, known_id(assistant_id)
+        current.head, request.assistant_key(assistant_id)
     )
     return Summary(name=state.settings["name"], version=state.version)
 

@@ -317,12 +317,13 @@ _DIES = """
 import os, signal, sys
 from pathlib import Path
 from app.transactions.write_queue import _Waiting
-fulfil = _Waiting.fulfil
-def fulfil_or_die(waiting, outcome):
-    if Path("die").exists() and hasattr(outcome, "status_code"):  # a request's, no chore's
+resolve = _Waiting.resolve
+def resolve_or_die(waiting, outcome):
+    is_of_a_request = type(outcome).__name__ in ("Answer", "Outcome")  # not a background task's
+    if Path("die").exists() and is_of_a_request:
         os.kill(os.getpid(), signal.SIGKILL)
-    fulfil(waiting, outcome)
-_Waiting.fulfil = fulfil_or_die
+    resolve(waiting, outcome)
+_Waiting.resolve = resolve_or_die
 """
 
 
