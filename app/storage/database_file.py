@@ -105,6 +105,17 @@ def opened_for_writing(path: Path) -> None:
         held.note(needs_wal=True)
 
 
+def closed_for_writing(path: Path) -> None:
+    """Note that no connection writes: the last one to close removes the write-ahead log.
+
+    A reader may create another one, which then counts as replaced only after a new connection for
+    writing has noted it.
+    """
+    held = _held.get(path.absolute())
+    if held is not None:
+        held.wal_identity = None
+
+
 def displaced(path: Path) -> str | None:
     """Why the paths of a held file lead elsewhere; None if they do not.
 

@@ -166,6 +166,10 @@ def _write_through(engine: sa.Engine, path: Path) -> None:
         cursor.close()
         database_file.opened_for_writing(path)
 
+    @sa.event.listens_for(engine, "close")
+    def _close(_: DBAPIConnection, __: ConnectionPoolEntry) -> None:
+        database_file.closed_for_writing(path)
+
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         # Lock before reading, or SQLite refuses the later write with SQLITE_BUSY.
