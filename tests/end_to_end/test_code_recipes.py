@@ -172,7 +172,9 @@ def test_control_an_event_type_without_stored_bytes_fails_the_tests(tmp_path: Pa
     assert not passes(copied(tmp_path / "tree", SOURCE), GUARDS[0])
 
 
+@pytest.mark.long
 def test_control_an_event_type_without_its_entry_fails_the_tests(tmp_path: Path) -> None:
+    """pytest -m long tests/end_to_end/test_code_recipes.py"""
     edits = (STRUCT, IN_STREAM, EVOLVES, *GOLDEN, *EXAMPLE)
     assert not passes(copied(tmp_path / "tree", edits), GUARDS[1])
 
@@ -309,10 +311,6 @@ def test_the_summary_is_answered_and_shown(server: Server) -> None:
 ROUTE_GUARDS = (
     "tests/app/accounts/test_roles.py",
     "tests/app/api/test_openapi.py",
-    "tests/app/api/test_isolation.py",
-    "tests/app/api/test_methods.py",
-    "tests/app/api/test_roles_before_bodies.py",
-    "tests/app/api/test_statements.py",
     "tests/end_to_end/test_readme.py",
 )
 
@@ -320,8 +318,16 @@ ROUTE_GUARDS = (
 def test_an_endpoint_and_its_page_are_checked_as_all_others(tmp_path: Path) -> None:
     """The tests that draw from the route table find the new route by themselves."""
     tree = copied(tmp_path / "tree", (*ENDPOINT, ROW, OWN_TEST))
-    assert passes(tree, "tests/test_summary.py")
-    assert passes(tree, "-k", "summary or endpoints_are_those", *ROUTE_GUARDS)
+    chosen = ("-k", "summary or endpoints_are_those", "tests/test_summary.py", *ROUTE_GUARDS)
+    assert passes(tree, *chosen)
+
+
+@pytest.mark.long
+def test_an_endpoint_passes_all_tests_that_draw_from_the_route_table(tmp_path: Path) -> None:
+    """pytest -m long tests/end_to_end/test_code_recipes.py"""
+    tree = copied(tmp_path / "tree", (*ENDPOINT, ROW))
+    names = ("isolation", "methods", "roles_before_bodies", "statements", "error_words", "caching")
+    assert passes(tree, *(f"tests/app/api/test_{name}.py" for name in names))
 
 
 def test_control_an_endpoint_that_the_readme_does_not_list_fails(tmp_path: Path) -> None:
