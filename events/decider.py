@@ -66,12 +66,12 @@ def decide(
     Raises ``AssistantNotFound``, ``NotDeleted``, ``InvalidSettings`` and ``MergeConflict``.
     """
     proposal = propose(command, state, envelope, may_reveal=may_reveal)
-    raise_if_blocked(command, proposal)
+    raise_conflicts(command, proposal)
     return proposal.event
 
 
-def raise_if_blocked(command: Command, proposal: Proposal) -> None:
-    """Raise the error that blocks a proposal, if one does."""
+def raise_conflicts(command: Command, proposal: Proposal) -> None:
+    """Raise the conflicts of a proposal, or the values that it may not hold, if there are any."""
     if proposal.not_accepted:
         raise InvalidSettings(tuple(value.error for value in proposal.not_accepted))
     if proposal.conflicts and getattr(command, "on_conflict", "fail") == "fail":

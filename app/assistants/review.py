@@ -20,8 +20,9 @@ from app.assistants.requests import (
     PreconditionFailed,
     PreconditionRequired,
 )
-from events import decider, policy, store
+from events import policy, store
 from events.changed import changes_of
+from events.decider import raise_conflicts
 from events.errors import DomainError
 from events.merging import MergeConflict
 from events.policy import PathProtected, ReasonRequired, Warned
@@ -123,7 +124,7 @@ def _blocked_by(
 ) -> DomainError | None:
     """Why the proposal itself cannot be recorded, whatever the policy says."""
     try:
-        decider.raise_if_blocked(command, proposed.proposal)
+        raise_conflicts(command, proposed.proposal)
     except MergeConflict as conflict:
         version = proposed.state.version
         tag = representation.of(*request.key, proposed.state).tag

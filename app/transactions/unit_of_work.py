@@ -18,7 +18,7 @@ from events import log_head, store
 from events.assistant_key import AssistantKey
 from events.changed import NOTHING, Event, LogEvent, PolicyChanged, State, evolve
 from events.commands import ChangeSettings, Command, CreateAssistant, Envelope, moment
-from events.decider import Proposal, propose, raise_if_blocked
+from events.decider import Proposal, propose, raise_conflicts
 from events.meaning import as_meant
 from events.revelation import reveal
 from projections import current, keyframes, policies, views
@@ -217,7 +217,7 @@ class UnitOfWork:
         if assistant_id is None:
             assistant_id = self.next_id(caller.organization_id)
         proposed = self.propose(caller, assistant_id, command, reason)
-        raise_if_blocked(command, proposed.proposal)
+        raise_conflicts(command, proposed.proposal)
         return assistant_id, self.accept(proposed)
 
     def propose(
