@@ -47,7 +47,7 @@ class OutcomeUnknown(Exception):
 
 
 class CommitListener(Protocol):
-    """Told of each commit, such as a cache of what commits change."""
+    """Is called around each commit; a cache of what commits change is one."""
 
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Called in the database's thread, with the assistants that the commit changes."""
