@@ -1,10 +1,10 @@
 """The assistants that were read last, encoded: a voice call waits on the next read.
 
-A view is dropped before the commit of a change of it begins, and cannot be kept while the commit
-runs: readers then go to the database. So no reader sees a view that another reader, at whatever
-address, already saw replaced. Concurrent readers of a view that is not cached share one read.
-Where other processes write, too, reads are not shared, and each use of a view compares its version
-with the database.
+Before the commit of a change begins, the views that it changes are set aside: they are neither used
+nor kept until the commit ends, and then they are dropped. Meanwhile, readers go to the database. So
+no reader sees a view that another reader, at whatever address, already saw replaced. Concurrent
+readers of a view that is not cached share one read. Where other processes write, too, reads are not
+shared, and each use of a view compares its version with the database.
 """
 
 from __future__ import annotations
@@ -97,8 +97,7 @@ class ViewCache:
         self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
         self._loading: dict[AssistantKey, asyncio.Task[View]] = {}
         self._changing: frozenset[AssistantKey] = frozenset()
-        # For each organization: how often the commit of a change began or ended.
-        self._changes: Counter[int] = Counter()
+        self._changes: Counter[int] = Counter()  # of each organization: commits that ended
 
     @property
     def size(self) -> int:
@@ -108,7 +107,7 @@ class ViewCache:
     async def view(self, organization_id: int, assistant_id: int) -> View:
         """The view as it is now; raises ``AssistantNotFound``."""
         key = AssistantKey(organization_id, assistant_id)
-        cached = self._views.get(key)
+        cached = self._usable(key)
         if cached is not None and (self._is_good(cached) or await self._is_current(key, cached)):
             return cached
         if not self._is_alone:
@@ -134,7 +133,8 @@ class ViewCache:
         """
         changes = self._changes[organization_id]
         list_key = (organization_id, changes, selection, skip, limit)
-        if self._is_alone and (cached := self._lists.get(list_key)) is not None:
+        is_cacheable = self._is_alone and self._is_unchanged(organization_id, changes)
+        if is_cacheable and (cached := self._lists.get(list_key)) is not None:
             return cached
         views, loaded = await self._database.snapshot(
             self._select, organization_id, selection, skip=skip, limit=limit
@@ -168,7 +168,7 @@ class ViewCache:
 
     def cached(self, organization_id: int, assistant_id: int) -> View | None:
         """The cached view, if it is good without a look at the database."""
-        view = self._views.get(AssistantKey(organization_id, assistant_id))
+        view = self._usable(AssistantKey(organization_id, assistant_id))
         return view if view is not None and self._is_good(view) else None
 
     def age(self, view: View) -> int | None:
@@ -178,20 +178,25 @@ class ViewCache:
         return int(time.monotonic() - view.checked_at)
 
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
-        """Drop the views that the commit changes."""
+        """Set the views aside that the commit changes.
+
+        Runs in the writer's thread: to set one attribute is all that is safe here.
+        """
         self._changing = frozenset(keys)
+
+    def after_commit(self) -> None:
+        """Drop what was set aside: the commit is done, or failed."""
         self._changes.update(self._organizations_changing())
         for key in self._changing:
             self._views.drop(key)
             self._loading.pop(key, None)
-
-    def after_commit(self) -> None:
-        """Keep views again: the commit is done, or failed."""
-        self._changes.update(self._organizations_changing())
         self._changing = frozenset()
 
+    def _usable(self, key: AssistantKey) -> View | None:
+        return None if key in self._changing else self._views.get(key)
+
     def _is_unchanged(self, organization_id: int, changes: int) -> bool:
-        """Whether no commit began or ended since there were so many changes, and none runs."""
+        """Whether no commit ended since there were so many changes, and none runs."""
         is_changing = organization_id in self._organizations_changing()
         return changes == self._changes[organization_id] and not is_changing
 
@@ -227,7 +232,8 @@ class ViewCache:
         return True
 
     def _keep(self, key: AssistantKey, view: View) -> None:
-        self._views.put(key, view, len(view.body) + _OVERHEAD)
+        if key not in self._changing:
+            self._views.put(key, view, len(view.body) + _OVERHEAD)
 
 
 def _load_views(

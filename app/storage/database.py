@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
@@ -12,8 +13,6 @@ from app.storage.sqlite import SCRUB_ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,12 +29,17 @@ class Busy(Exception):
 
 
 class Database:
-    """Runs functions of a connection: short reads, snapshots and writes."""
+    """Runs functions of a connection: short reads, snapshots and writes.
+
+    Writes run one after another, in a thread of their own: nothing else waits for a commit.
+    """
 
     def __init__(self, url: sa.URL) -> None:
         self._engines = engines(url)
         self.is_embedded = self._engines.is_embedded
         self._writer = self._engines.writer()
+        self._writing = ThreadPoolExecutor(1, "writer")
+        self._driver: Any = None  # the driver's connection of the transaction that runs
         self._readers = self._engines.readers()
         self._snapshots = self._engines.snapshots(serving=True)
 
@@ -96,31 +100,33 @@ class Database:
         Raises ``Busy`` if the database was locked or unavailable: nothing was written, and a
         retry is safe. Raises ``CommitFailed`` if the outcome is unknown.
         """
-        is_committing = False
+        running = self._in_writer(lambda: self._write(work))
         try:
-            async with (
-                asyncio.timeout(self._engines.longest),
-                self._writer.connect() as connection,
-            ):
-                await connection.begin()
-                result = await connection.run_sync(work)
-                is_committing = True
-                await self._commit(connection)
-        except TimeoutError as error:
-            if is_committing:
-                raise CommitFailed("the database did not answer in time") from error
-            raise Busy("the database did not answer in time") from error
+            async with asyncio.timeout(self._engines.longest):
+                return await asyncio.shield(running)
+        except TimeoutError:
+            self._engines.abort(self._driver)
+            return await running  # raises now what the lost connection means
+
+    def _write(self, work: Callable[[sa.Connection], T]) -> T:
+        self._driver = None
+        try:
+            with self._writer.connect() as connection:
+                self._driver = connection.connection.driver_connection
+                connection.begin()
+                result = work(connection)
+                self._commit(connection)
         except Exception as error:
             if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
                 raise Busy(str(error)) from error
             raise
         return result
 
-    async def _commit(self, connection: AsyncConnection) -> None:
+    def _commit(self, connection: sa.Connection) -> None:
         try:
-            await connection.commit()
+            connection.commit()
         except Exception as error:
-            await connection.invalidate()  # its transaction may still be open
+            connection.invalidate()  # its transaction may still be open
             if not self.is_embedded and self._engines.is_conflict(error):
                 raise  # the server rolled it back
             raise CommitFailed(str(error)) from error
@@ -134,13 +140,20 @@ class Database:
         Writes go on between the attempts.
         """
         for _ in range(SCRUB_ATTEMPTS):
-            async with self._writer.connect() as connection:
-                if await connection.run_sync(self._engines.scrub):
-                    return True
+            if await self._in_writer(self._scrub):
+                return True
         return False
+
+    def _scrub(self) -> bool:
+        with self._writer.connect() as connection:
+            return self._engines.scrub(connection)
+
+    def _in_writer(self, function: Callable[[], T]) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._writing, function)
 
     async def close(self) -> None:
         """Close the readers, then the writer: its close is SQLite's last checkpoint."""
         self._snapshots.dispose()
         await self._readers.dispose()
-        await self._writer.dispose()
+        await self._in_writer(self._writer.dispose)
+        self._writing.shutdown()

@@ -62,8 +62,12 @@ class Engines(Protocol):
         """Read-only; all statements of a connection see one snapshot."""
         ...
 
-    def writer(self) -> AsyncEngine:
+    def writer(self) -> sa.Engine:
         """One connection, with durable commits."""
+        ...
+
+    def abort(self, driver: Any) -> None:
+        """Break off the driver's connection that another thread waits for; it then fails there."""
         ...
 
     def readers(self) -> AsyncEngine:

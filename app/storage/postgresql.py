@@ -6,6 +6,8 @@ transactions apart.
 
 from __future__ import annotations
 
+import os
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,7 +121,6 @@ class PostgreSQL:
     def snapshots(self, *, serving: bool = False) -> sa.Engine:
         """Read-only transactions, with repeatable reads."""
         options = {"default_transaction_read_only": "on"} | (_SERVING if serving else {})
-        flags = " ".join(f"-c {name}={value}" for name, value in options.items())
         return sa.create_engine(
             self._sync_url(),
             pool_size=_SNAPSHOTS,
@@ -127,28 +128,39 @@ class PostgreSQL:
             pool_use_lifo=True,
             isolation_level="REPEATABLE READ",
             hide_parameters=True,
-            connect_args=_KEEPALIVE | {"connect_timeout": _CONNECT_SECONDS, "options": flags},
+            connect_args=_connect_args(options),
         )
 
-    def writer(self) -> AsyncEngine:
+    def writer(self) -> sa.Engine:
         """Durable, whatever the server's default is."""
-        return self._serving(1, {"synchronous_commit": "on"})
+        return sa.create_engine(
+            self._sync_url(),
+            pool_size=1,
+            max_overflow=0,
+            hide_parameters=True,
+            connect_args=_connect_args(_SERVING | {"synchronous_commit": "on"}),
+        )
+
+    def abort(self, driver: Any) -> None:
+        """Shut the connection's socket. A server that hangs would not hear a request to cancel."""
+        if driver is None or driver.closed:
+            return
+        with socket.socket(fileno=os.dup(driver.fileno())) as shared:
+            shared.shutdown(socket.SHUT_RDWR)
 
     def readers(self) -> AsyncEngine:
         """Each statement is a transaction of its own: one round trip."""
-        return self._serving(
-            _READERS, {"default_transaction_read_only": "on"}, isolation_level="AUTOCOMMIT"
-        )
-
-    def _serving(self, size: int, settings: dict[str, str], **options: Any) -> AsyncEngine:
         return create_async_engine(
             self._url,
-            pool_size=size,
+            pool_size=_READERS,
             max_overflow=0,
             pool_use_lifo=True,
+            isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args={"timeout": _CONNECT_SECONDS, "server_settings": _SERVING | settings},
-            **options,
+            connect_args={
+                "timeout": _CONNECT_SECONDS,
+                "server_settings": _SERVING | {"default_transaction_read_only": "on"},
+            },
         )
 
     def needs_scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # the protocol has it
@@ -179,6 +191,12 @@ class PostgreSQL:
         if "ssl" in query:
             query["sslmode"] = query.pop("ssl")
         return self._url.set(drivername=_SYNC_POSTGRESQL, query=query)
+
+
+def _connect_args(settings: dict[str, str]) -> dict[str, Any]:
+    """How libpq connects, with these settings of the server."""
+    flags = " ".join(f"-c {name}={value}" for name, value in settings.items())
+    return _KEEPALIVE | {"connect_timeout": _CONNECT_SECONDS, "options": flags}
 
 
 def _state(error: Exception) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -69,12 +69,8 @@ class SQLite:
             yield
 
     def commands(self) -> sa.Engine:
-        """One connection at a time, with durable commits."""
-        url = sa.URL.create("sqlite", database=str(self.path))
-        # Errors must not repeat the parameters of a statement: they may be secret.
-        engine = sa.create_engine(url, hide_parameters=True)
-        _write_through(engine, self.path)
-        return engine
+        """The writing connection."""
+        return self.writer()
 
     def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # the protocol has it
         """Read-only; a transaction from the first statement on."""
@@ -90,12 +86,16 @@ class SQLite:
 
         return engine
 
-    def writer(self) -> AsyncEngine:
+    def writer(self) -> sa.Engine:
         """The one writing connection."""
-        url = sa.URL.create(SQLITE, database=str(self.path))
-        engine = create_async_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
-        _write_through(engine.sync_engine, self.path)
+        url = sa.URL.create("sqlite", database=str(self.path))
+        # Errors must not repeat the parameters of a statement: they may be secret.
+        engine = sa.create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
+        _write_through(engine, self.path)
         return engine
+
+    def abort(self, driver: Any) -> None:
+        """Nothing: a file always answers."""
 
     def readers(self) -> AsyncEngine:
         """Read-only connections."""

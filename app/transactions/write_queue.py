@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_LARGEST_BATCH = 64
+_LARGEST_BATCH = 128
 _ATTEMPTS = 5  # for work in a transaction that found the database locked or unavailable
 _PATIENCE = 5.0  # seconds that work waits for an organization that another process has locked
 _log = structlog.get_logger(__name__)
@@ -50,10 +50,10 @@ class CommitListener(Protocol):
     """Is called around each commit; a cache of what commits change is one."""
 
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
-        """Called in the database's thread, with the assistants that the commit changes."""
+        """Called in the writer's thread, with the assistants that the commit changes."""
 
     def after_commit(self) -> None:
-        """Called when the commit has succeeded or failed."""
+        """Called in the event loop's thread, when the commit has succeeded or failed."""
 
 
 class _Waiting(Generic[T]):

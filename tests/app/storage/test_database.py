@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -100,6 +101,26 @@ def test_what_reads_for_a_request_cannot_write(path: Path, way: Any, statement: 
             await database.close()
 
     asyncio.run(serve())
+
+
+def test_the_event_loop_serves_others_while_a_transaction_waits(path: Path) -> None:
+    async def serve() -> int:
+        database = Database(url_of(path))
+        may_go = threading.Event()
+
+        def work(connection: sa.Connection) -> int:
+            assert may_go.wait(30)
+            return count(connection)
+
+        try:
+            writing = asyncio.create_task(database.write(work))
+            assert await database.read(count) == await database.snapshot(count) == 0
+            may_go.set()
+            return await writing
+        finally:
+            await database.close()
+
+    assert asyncio.run(serve()) == 0
 
 
 # -- a server that says nothing
