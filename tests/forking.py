@@ -136,7 +136,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended, and its exit code is still on the way
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask the process to end."""
