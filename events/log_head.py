@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events.tables import from_micros, organizations, rows_of, to_micros
+from events import prepared
+from events.prepared import Prepared
+from events.tables import OF_ORGANIZATION, from_micros, organizations, rows_of, to_micros
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
+
+_ROW = rows_of(organizations, OF_ORGANIZATION)
+_READ = Prepared(lambda _: _ROW)
+_LOCK = Prepared(lambda _: _ROW.with_for_update())
+_LOCK_IF_FREE = Prepared(lambda _: _ROW.with_for_update(skip_locked=True))
+_SAVE = prepared.update(
+    organizations,
+    "sequence",
+    "last_assistant_id",
+    "last_occurred_at",
+    "frontier",
+    "checkpoint_at",
+    "checkpoint_sequence",
+    "observed_at",
+)
 
 MOST_UNSIGNED = 1000  # events after a checkpoint; with as many, the next one is due
 
@@ -39,13 +56,12 @@ def lock(connection: sa.Connection, organization_id: int, *, waits: bool = True)
     Nothing of an organization may be read for a decision before this. None: there is no such
     organization, or another transaction holds the lock and the caller does not wait.
     """
-    query = rows_of(organizations, organization_id).with_for_update(skip_locked=not waits)
-    return _head(connection, query)
+    return _head(connection, _LOCK if waits else _LOCK_IF_FREE, organization_id)
 
 
 def read_head(connection: sa.Connection, organization_id: int) -> LogHead | None:
     """The head as it is now, not locked. None: there is no such organization."""
-    return _head(connection, rows_of(organizations, organization_id))
+    return _head(connection, _READ, organization_id)
 
 
 def head_of(connection: sa.Connection, organization_id: int) -> LogHead:
@@ -56,8 +72,8 @@ def head_of(connection: sa.Connection, organization_id: int) -> LogHead:
     return head
 
 
-def _head(connection: sa.Connection, query: sa.Select[Any]) -> LogHead | None:
-    row = connection.execute(query).one_or_none()
+def _head(connection: sa.Connection, query: Prepared, organization_id: int) -> LogHead | None:
+    row = query.run(connection, {"organization_id": organization_id}).one_or_none()
     if row is None:
         return None
     return LogHead(
@@ -75,19 +91,17 @@ def _head(connection: sa.Connection, query: sa.Select[Any]) -> LogHead | None:
 
 def save_head(connection: sa.Connection, head: LogHead) -> None:
     """Write the head back into its locked row."""
-    connection.execute(
-        sa.update(organizations)
-        .where(organizations.c.organization_id == head.organization_id)
-        .values(
-            sequence=head.sequence,
-            last_assistant_id=head.last_assistant_id,
-            last_occurred_at=to_micros(head.last_occurred_at),
-            frontier=head.frontier,
-            checkpoint_at=to_micros(head.checkpoint_at),
-            checkpoint_sequence=head.checkpoint_sequence,
-            observed_at=to_micros(head.observed_at),
-        )
-    )
+    row = {
+        "organization_id": head.organization_id,
+        "sequence": head.sequence,
+        "last_assistant_id": head.last_assistant_id,
+        "last_occurred_at": to_micros(head.last_occurred_at),
+        "frontier": head.frontier,
+        "checkpoint_at": to_micros(head.checkpoint_at),
+        "checkpoint_sequence": head.checkpoint_sequence,
+        "observed_at": to_micros(head.observed_at),
+    }
+    _SAVE.run(connection, row)
 
 
 def organization_ids(connection: sa.Connection) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from events import codec, merkle
+from events import codec, merkle, prepared
 from events.changed import AssistantDeleted
 from events.log_head import LogHead
 from events.tables import events, from_micros, rows_of, to_micros
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _READ_AT_ONCE = 500
+_INSERT = prepared.insert(events)
 _DELETED = str(AssistantDeleted.__struct_config__.tag).partition(".")[0] + ".%"
 
 
@@ -32,7 +33,7 @@ def append(connection: sa.Connection, head: LogHead, recorded: Iterable[LogEvent
     """
     rows = [_row(event, head) for event in recorded]
     if rows:
-        connection.execute(sa.insert(events), rows)
+        _INSERT.run(connection, *rows)
 
 
 def _row(event: LogEvent, head: LogHead) -> dict[str, Any]:

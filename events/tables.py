@@ -57,8 +57,14 @@ events = sa.Table(
 )
 
 
+# In a prepared statement, the organization is a parameter.
+OF_ORGANIZATION = sa.bindparam("organization_id", type_=sa.Integer)
+
+
 def rows_of(
-    table: sa.Table, organization_id: int, *columns: sa.ColumnElement[Any]
+    table: sa.Table,
+    organization_id: int | sa.BindParameter[int],
+    *columns: sa.ColumnElement[Any],
 ) -> sa.Select[Any]:
     """A query over one organization's rows. Requests read tables in no other way."""
     return sa.select(*(columns or (table,))).where(table.c.organization_id == organization_id)

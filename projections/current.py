@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from events import prepared
 from events.assistant_key import AssistantKey
 from events.changed import State
+from events.prepared import Prepared
 from events.secrets.references import mask
 from events.shape import DIGEST, known
-from events.tables import from_micros, metadata, rows_of, to_micros
+from events.tables import OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
 
@@ -51,19 +53,19 @@ assistants = sa.Table(
 # A version, and its time in microseconds: a database restored from a backup may give a version
 # number to another event.
 Stamp = tuple[int, int]
+_SAVE = prepared.upsert(assistants)
+_LOAD = Prepared(
+    lambda _: rows_of(assistants, OF_ORGANIZATION).where(
+        assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
+    )
+)
 
 
 def project(connection: sa.Connection, states: Mapping[AssistantKey, State]) -> None:
     """Write the states, in place of the rows of their assistants."""
     if not states:
         return
-    delete = sa.delete(assistants).where(
-        assistants.c.organization_id == sa.bindparam("of_organization"),
-        assistants.c.assistant_id == sa.bindparam("of_assistant"),
-    )
-    keys = [{"of_organization": key[0], "of_assistant": key[1]} for key in states]
-    connection.execute(delete, keys)
-    connection.execute(sa.insert(assistants), [row_of(*item) for item in states.items()])
+    _SAVE.run(connection, *(row_of(*item) for item in states.items()))
 
 
 def row_of(key: AssistantKey, state: State) -> dict[str, Any]:
@@ -94,8 +96,8 @@ def row_of(key: AssistantKey, state: State) -> dict[str, Any]:
 
 def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> State | None:
     """The state of an assistant, deleted or not; None if it was never created."""
-    query = rows_of(assistants, organization_id).where(assistants.c.assistant_id == assistant_id)
-    row = connection.execute(query).one_or_none()
+    key = {"organization_id": organization_id, "assistant_id": assistant_id}
+    row = _LOAD.run(connection, key).one_or_none()
     return None if row is None else _state(connection, row)
 
 
@@ -233,7 +235,7 @@ def _state(connection: sa.Connection, row: sa.Row[Any]) -> State:
     return State(
         version=row.version,
         settings=msgspec.json.decode(row.settings),
-        deleted=row.deleted,
+        deleted=bool(row.deleted),
         erased_version=row.erased_version,
         user_id=row.user_id,
         created_at=from_micros(row.created_at),
