@@ -8,7 +8,7 @@ name settings get a new tag when the settings of stored events change (``events.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import reduce
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import msgspec
@@ -201,7 +201,7 @@ def changes_of(event: Event | None) -> Changes:
     return {}
 
 
-class State(Struct, frozen=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, dict=True):
     """The state of an assistant after some of its events; ``version`` 0 is before the first."""
 
     version: int = 0
@@ -212,7 +212,18 @@ class State(Struct, frozen=True, kw_only=True):
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
+    @cached_property
+    def encoded(self) -> bytes:
+        """The settings as JSON, as the view stores them."""
+        return msgspec.json.encode(self.settings)
 
+    @cached_property
+    def holds_secrets(self) -> bool:
+        """Whether the settings hold a reference; True as well for a name that ends like one's."""
+        return _REFERENCE in self.encoded  # in a text, its quotes would be escaped
+
+
+_REFERENCE = b'"%s":' % pointers.MARK.encode()
 NOTHING = State()
 
 

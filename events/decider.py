@@ -23,6 +23,8 @@ from events.changed import (
     Event,
     SecretsErased,
     State,
+    changes_of,
+    evolve,
 )
 from events.commands import (
     ChangeSettings,
@@ -53,6 +55,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     """What a command would do: its event, and what blocks it. No event: nothing would change."""
 
     event: Event | None
+    after: State  # the state that the event leads to
     conflicts: tuple[Conflict, ...] = ()
     not_accepted: tuple[NotAccepted, ...] = ()
 
@@ -121,11 +124,11 @@ def _past(command: Command) -> tuple[Tree, ...]:
 def _proposed(command: Command, state: State, envelope: Envelope) -> Proposal:
     match command:
         case CreateAssistant():
-            return Proposal(event=_create(command, envelope))
+            return _proposal(NOTHING, _create(command, envelope))
         case ChangeSettings(base=None):
             after = _patched(state.settings, command)
             before = {name: state.settings[name] for name in after}
-            return Proposal(event=_changed(state, before, after, command.cause, envelope))
+            return _proposal(state, _changed(state, before, after, command.cause, envelope))
         case ChangeSettings():
             return _merge(state, _edit(command), command, envelope)
         case UndoChange():
@@ -134,14 +137,24 @@ def _proposed(command: Command, state: State, envelope: Envelope) -> Proposal:
             return _restore(state, command, envelope)
         case DeleteAssistant():
             cause = Cause(type="delete")
-            return Proposal(event=AssistantDeleted(cause=cause, **_recorded(state, envelope)))
+            return _proposal(state, AssistantDeleted(cause=cause, **_recorded(state, envelope)))
         case RestoreAssistant():
             cause = Cause(type="restore", undoes=command.undoes)
-            return Proposal(event=AssistantRestored(cause=cause, **_recorded(state, envelope)))
+            return _proposal(state, AssistantRestored(cause=cause, **_recorded(state, envelope)))
         case EraseSecrets():
-            return Proposal(event=SecretsErased(cause=command.cause, **_recorded(state, envelope)))
+            erased = SecretsErased(cause=command.cause, **_recorded(state, envelope))
+            return _proposal(state, erased)
         case _:
             assert_never(command)
+
+
+def _proposal(state: State, event: Event | None) -> Proposal:
+    if event is None:
+        return Proposal(event=None, after=state)
+    after = evolve(state, event)
+    if changes_of(event):
+        _check_size(after, state)
+    return Proposal(event=event, after=after)
 
 
 def _check_life(command: Command, state: State, envelope: Envelope) -> None:
@@ -159,7 +172,6 @@ def _check_life(command: Command, state: State, envelope: Envelope) -> None:
 def _create(command: CreateAssistant, envelope: Envelope) -> Event:
     merged = merge({}, command.patch)
     settings = derive(with_defaults(resolve_masks(merged, {})))
-    _check_size(settings, {})
     changes = {path: Change(after=value) for path, value in pointers.flatten(settings).items()}
     return AssistantCreated(cause=command.cause, changes=changes, **_recorded(NOTHING, envelope))
 
@@ -239,7 +251,7 @@ def _merge(
         base, yours, state.settings, insist=insist if insists else None, computed=COMPUTED
     )
     whole = _whole(merged.tree, state.settings)
-    proposal = _proposal(state, whole, command.cause, envelope)
+    proposal = _accepted(state, whole, command.cause, envelope)
     return msgspec.structs.replace(proposal, conflicts=merged.conflicts)
 
 
@@ -253,7 +265,7 @@ def _restore(state: State, command: RestoreSettings, envelope: Envelope) -> Prop
     if command.paths is not None:
         cause = msgspec.structs.replace(cause, paths=list(command.paths))
         restored = _with_paths(state.settings, restored, command.paths)
-    return _proposal(state, _whole(restored, state.settings), cause, envelope)
+    return _accepted(state, _whole(restored, state.settings), cause, envelope)
 
 
 def _with_paths(settings: Tree, restored: Tree, paths: tuple[str, ...]) -> Tree:
@@ -265,11 +277,11 @@ def _with_paths(settings: Tree, restored: Tree, paths: tuple[str, ...]) -> Tree:
     return _whole(mixed, settings)
 
 
-def _proposal(state: State, settings: Tree, cause: Cause, envelope: Envelope) -> Proposal:
+def _accepted(state: State, settings: Tree, cause: Cause, envelope: Envelope) -> Proposal:
     """A change to whole settings that come from the past, held against today's rules."""
     event = _changed(state, state.settings, settings, cause, envelope)
     broken = not_accepted(settings, event.changes) if event else ()
-    return Proposal(event=event, not_accepted=broken)
+    return msgspec.structs.replace(_proposal(state, event), not_accepted=broken)
 
 
 def _changed(
@@ -278,20 +290,19 @@ def _changed(
     changes = pointers.diff(before, after)
     if not changes:
         return None
-    _check_size(state.settings | after, state.settings)
     return AssistantSettingsChanged(cause=cause, changes=changes, **_recorded(state, envelope))
 
 
-def _check_size(settings: Tree, before: Tree) -> None:
+def _check_size(after: State, before: State) -> None:
     """Refuse a change that makes the settings too large, because every change writes them whole.
 
     Each value takes a byte at least: small settings need no count of their values.
     """
-    size = len(msgspec.json.encode(settings))
-    if size > LARGEST and size > len(msgspec.json.encode(before)):
+    size = len(after.encoded)
+    if size > LARGEST and size > len(before.encoded):
         message = f"The settings would be larger than {LARGEST} bytes"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_large"),))
-    if size > MOST_VALUES and MOST_VALUES < count(settings) > count(before):
+    if size > MOST_VALUES and MOST_VALUES < count(after.settings) > count(before.settings):
         message = f"The settings would hold more than {MOST_VALUES} values"
         raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_many"),))
 

@@ -88,7 +88,7 @@ def row_of(key: AssistantKey, state: State) -> dict[str, Any]:
         "created_at": to_micros(state.created_at),
         "updated_at": to_micros(state.updated_at),
         "settings_digest": DIGEST,
-        "settings": msgspec.json.encode(state.settings),
+        "settings": state.encoded,
         "folded_name": casefolded(name),
         "folded_description": casefolded(description or ""),
     }

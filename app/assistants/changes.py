@@ -156,7 +156,7 @@ def _create(
         organization_id=caller.organization_id,
         id=assistant_id,
         before=proposed.state,
-        state=proposed.after,
+        state=proposed.proposal.after,
         event=proposed.proposal.event,
     )
 

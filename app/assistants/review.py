@@ -90,7 +90,7 @@ def review(
     ``base`` is the version that the proposal was made on. The changes since are listed unless
     ``with_came_between`` is False.
     """
-    proposal, before, after = proposed.proposal, proposed.state, proposed.after
+    proposal, before, after = proposed.proposal, proposed.state, proposed.proposal.after
     changes = changes_of(proposal.event)
     conflicts = tuple(_conflicts(unit, request, proposal.conflicts, base or 0, before))
     violation = _violation(unit, request, proposal.event)

@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from app.lru import LRUCache
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 Head = tuple[int, bytes]  # the end of a log: its last sequence and the frontier of its tree
 _MOST_BYTES = 32 * 1024 * 1024
-_EXPANSION = 6  # bytes in memory for each byte of JSON
+_EXPANSION = 7  # bytes in memory for each byte of JSON, with the encoded settings
 _OVERHEAD = 1024
 
 
@@ -72,7 +70,7 @@ class StateCache:
             self._policies[organization_id] = policy
         self._heads[organization_id] = head
         for key, state in states:
-            weight = len(msgspec.json.encode(state.settings)) * _EXPANSION + _OVERHEAD
+            weight = len(state.encoded) * _EXPANSION + _OVERHEAD
             self._states.put(key, state, weight)
 
     def _drop_states(self, organization_id: int) -> None:

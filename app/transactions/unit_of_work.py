@@ -44,7 +44,6 @@ class Proposed(Struct, frozen=True, kw_only=True):
 
     assistant_id: int
     state: State  # before it
-    after: State  # once it is recorded
     proposal: Proposal
     sealed: dict[str, Sealed]  # by secret id
 
@@ -238,18 +237,11 @@ class UnitOfWork:
                 command = msgspec.structs.replace(command, equal=equal)
         envelope = self._envelope(caller, assistant_id, reason)
         proposal = propose(command, state, envelope, may_reveal=caller.may_reveal)
-        event = proposal.event
-        return Proposed(
-            assistant_id=assistant_id,
-            state=state,
-            after=state if event is None else evolve(state, event),
-            proposal=proposal,
-            sealed=sealed,
-        )
+        return Proposed(assistant_id=assistant_id, state=state, proposal=proposal, sealed=sealed)
 
     def accept(self, proposed: Proposed) -> State:
         """Record the event of a proposal, if it has one: the new state."""
-        event, after = proposed.proposal.event, proposed.after
+        event, after = proposed.proposal.event, proposed.proposal.after
         if event is None:
             return after
         counter = self.counter(event.organization_id)
