@@ -308,7 +308,10 @@ def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
 
 
 def known(value: Any, shape: Shape | None = SETTINGS) -> Any:
-    """The value without the members of typed objects that only another release knows."""
+    """The value without the members of typed objects that only another release knows.
+
+    The same object where there are none.
+    """
     match shape:
         case Record(members=members) if isinstance(value, dict):
             if not shape.open and not value.keys() <= members.keys():  # rare
@@ -322,6 +325,39 @@ def known(value: Any, shape: Shape | None = SETTINGS) -> Any:
             news = [known(element, item) for element in value]
             return value if all(map(is_, value, news)) else news
         case Mapping(value=of) if isinstance(value, dict):
-            return {name: known(member, of) for name, member in value.items()}
+            members = {name: known(member, of) for name, member in value.items()}
+            return value if all(map(is_, value.values(), members.values())) else members
         case _:
             return value
+
+
+def are_known(settings: bytes) -> bool:
+    """Whether settings, as JSON, hold no member that ``known`` leaves out; reads them once.
+
+    Also False for settings of a form that this release does not have.
+    """
+    try:
+        _KNOWN.decode(settings)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _reader(shape: Shape) -> Any:
+    """A type that reads a value of the shape, and makes no objects of what it holds."""
+    kind: Any = msgspec.Raw
+    match shape:
+        case Record(members=members):
+            fields = [(name, _reader(one.shape), _UNSET) for name, one in members.items()]
+            kind = msgspec.defstruct("Known", fields, forbid_unknown_fields=not shape.open) | None
+        case Listing(item=item) if _holds_records(item):
+            kind = list[_reader(item)] | None  # type: ignore[misc]  # made at run time
+        case Mapping(value=of) if _holds_records(of):
+            kind = dict[str, _reader(of)] | None  # type: ignore[misc]
+        case _:
+            pass
+    return kind
+
+
+_UNSET = msgspec.field(default=UNSET)
+_KNOWN = msgspec.json.Decoder(_reader(SETTINGS))

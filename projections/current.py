@@ -6,6 +6,7 @@ is not read; its state is folded from the events.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,14 +17,13 @@ from events.assistant_key import AssistantKey
 from events.changed import State
 from events.prepared import Prepared
 from events.secrets.references import mask
-from events.shape import DIGEST, known
+from events.shape import DIGEST, are_known, known
 from events.tables import OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
 # Compare code points, whatever the database's locale is; SQLite always does.
 _FOLDED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -243,17 +243,37 @@ def _state(connection: sa.Connection, row: sa.Row[Any]) -> State:
     )
 
 
-def represent(organization_id: int, assistant_id: int, state: State) -> dict[str, Any]:
-    """An assistant as the API shows it: every member, secrets masked."""
-    return {
-        "id": assistant_id,
-        "organization_id": organization_id,
-        "user_id": state.user_id,
-        "created_at": state.created_at,
-        "updated_at": state.updated_at,
-        "version": state.version,
-        **mask(known(state.settings), state.erased_version),
-        "total_calls": None,
-        "avg_call_duration": None,
-        "success_rate": None,
-    }
+class _Head(msgspec.Struct):
+    """The members that an answer shows before the settings."""
+
+    id: int
+    organization_id: int
+    user_id: int
+    created_at: datetime | None
+    updated_at: datetime | None
+    version: int
+
+
+_TAIL = b',"total_calls":null,"avg_call_duration":null,"success_rate":null'
+
+
+def encode(organization_id: int, assistant_id: int, state: State, **members: Any) -> bytes:
+    """An assistant as the API shows it: every member as JSON, secrets masked; ``members`` last."""
+    head = _Head(
+        assistant_id,
+        organization_id,
+        state.user_id,
+        state.created_at,
+        state.updated_at,
+        state.version,
+    )
+    beside = b"," + msgspec.json.encode(members)[1:-1] if members else b""
+    parts = (msgspec.json.encode(head)[:-1], b",", _shown(state)[1:-1], _TAIL, beside, b"}")
+    return b"".join(parts)
+
+
+def _shown(state: State) -> bytes:
+    """The settings as every reader may see them: mostly in the bytes that are stored."""
+    if not state.holds_secrets and are_known(state.encoded):
+        return state.encoded
+    return msgspec.json.encode(mask(known(state.settings), state.erased_version))

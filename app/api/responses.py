@@ -19,6 +19,7 @@ from app.assistants import representation
 from app.assistants.requests import Clash, Outcome
 from events.assistant_bodies import AssistantResponse
 from events.policy import Warned
+from projections import current
 from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ WRITE_ERRORS = (404, 409, 412, 422, 428)
 
 def encode(assistant: Assistant, **members: Any) -> bytes:
     """An assistant as JSON."""
-    return representation.encode(
-        assistant.organization_id, assistant.id, assistant.state, **members
-    )
+    return current.encode(assistant.organization_id, assistant.id, assistant.state, **members)
 
 
 def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
@@ -120,8 +119,8 @@ def _changed(
     outcome: Outcome, preferences: Preferences, status: int, more_headers: dict[str, str]
 ) -> Response[bytes]:
     state = outcome.before if preferences.dry_run else outcome.state
-    current = representation.of(outcome.organization_id, outcome.id, state)
-    headers = {"etag": etag(current.tag)} | preferences.applied | more_headers
+    now = representation.of(outcome.organization_id, outcome.id, state)
+    headers = {"etag": etag(now.tag)} | preferences.applied | more_headers
     if ignored := header_list(outcome.ignored):
         headers["x-ignored-fields"] = ignored
     if preferences.dry_run:
@@ -132,7 +131,7 @@ def _changed(
     beside = _beside(outcome)
     if preferences.lenient:
         beside["ignored"] = list(outcome.ignored)
-    body = encode(outcome, **beside) if beside else current.body
+    body = encode(outcome, **beside) if beside else now.body
     return Response(body, status_code=status, media_type=JSON, headers=headers)
 
 

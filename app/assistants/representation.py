@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 from msgspec import Struct
 
 from app.assistants.preconditions import tag_of
-from projections.current import represent, stamp_of
+from projections.current import encode, stamp_of
 
 if TYPE_CHECKING:
     from events.changed import State
@@ -26,8 +25,3 @@ def of(organization_id: int, assistant_id: int, state: State, query: str = "") -
     body = encode(organization_id, assistant_id, state)
     resource = f"assistants/{assistant_id}?{query}"
     return Representation(body, tag_of(organization_id, resource, body, stamp_of(state)))
-
-
-def encode(organization_id: int, assistant_id: int, state: State, **members: Any) -> bytes:
-    """A state as it is shown, with further members."""
-    return msgspec.json.encode(represent(organization_id, assistant_id, state) | members)

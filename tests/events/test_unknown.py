@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
@@ -19,9 +20,9 @@ from events.changed import Cause, State, changes_of, evolve
 from events.commands import ChangeSettings, Command, RestoreSettings
 from events.decider import propose
 from events.errors import InvalidSettings
-from events.pointers import Tree, at, is_reference, same
-from events.shape import SETTINGS, Listing, Mapping, Record, Shape, known
-from tests.events.given import PATCH, create, envelope, given, patch, sealed, secret
+from events.pointers import Change, Tree, apply, at, is_reference, same
+from events.shape import SETTINGS, Listing, Mapping, Record, Shape, are_known, known
+from tests.events.given import PATCH, create, created, envelope, given, patch, sealed, secret
 from tests.events.strategies import bodies, few, many, secret_bodies
 
 NEW: Tree = {"younger": {"a": 1}, "younger_key": secret("1.0f")}
@@ -63,6 +64,18 @@ def after(command: Command, state: State) -> State:
 
 def beside(state: State) -> State:
     return replace(state, settings=with_new_ones(state.settings))
+
+
+@for_all(
+    bodies() | secret_bodies(), st.sampled_from(sorted(objects(given(created()).state.settings)))
+)
+def test_the_stored_bytes_tell_whether_all_members_are_known(body: Tree, path: str) -> None:
+    settings = given(created(body)).state.settings
+    assert are_known(msgspec.json.encode(settings))
+    if isinstance(at(settings, path), dict):
+        beside = apply({f"{path}/younger": Change(after=1)}, settings)
+        assert not are_known(msgspec.json.encode(beside))
+        assert are_known(msgspec.json.encode(known(beside)))
 
 
 def _check_bodies(sent: list[Tree]) -> None:

@@ -3,13 +3,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from events.assistant_key import AssistantKey
 from events.changed import NOTHING
 from events.secrets.masks import MASK
+from events.secrets.references import mask
 from events.settings import SETTING_NAMES
+from events.shape import known
 from projections import current
 from projections.current import Selection
 from tests.events.given import ACTOR, created, deleted, given, secret
@@ -104,8 +108,46 @@ def test_what_never_happened_has_no_row() -> None:
 
 def test_what_is_shown_has_every_member_and_no_secret() -> None:
     state = given(created({"llm_provider_config": {"api_key": secret("A")}})).state
-    shown = current.represent(1, 9, state)
+    shown = msgspec.json.decode(current.encode(1, 9, state))
     assert set(SETTING_NAMES) < set(shown)
     assert shown["llm_provider_config"]["api_key"] == MASK
     assert (shown["id"], shown["organization_id"], shown["version"]) == (9, 1, 1)
     assert {shown[name] for name in ("total_calls", "avg_call_duration", "success_rate")} == {None}
+
+
+UNKNOWN = {"of_another_release": [1]}
+AS_STORED: dict[str, tuple[dict[str, Any], int]] = {
+    "plain": ({"custom_settings": {"a\\$secret": "é", "n": [1.0, None]}}, 0),
+    "a secret": ({"api_keys": {"crm": secret("1")}}, 0),
+    "an erased secret": ({"api_keys": {"crm": secret("1")}}, 1),
+    "a text like a reference": ({"description": '{"$secret": {"id": "1.a"}}'}, 0),
+}
+
+
+@pytest.mark.parametrize("name", AS_STORED)
+@pytest.mark.parametrize("unknown", [{}, UNKNOWN, {"llm_settings": UNKNOWN}], ids=str)
+@pytest.mark.parametrize("members", [{}, {"warnings": ["é"], "merge": None}], ids=str)
+def test_what_is_spliced_is_what_is_encoded_whole(
+    name: str, unknown: dict[str, Any], members: dict[str, Any]
+) -> None:
+    body, erased_version = AS_STORED[name]
+    state = given(created(body)).state
+    settings = state.settings | unknown
+    if "llm_settings" in unknown:
+        settings["llm_settings"] = state.settings["llm_settings"] | UNKNOWN
+    state = replace(state, settings=settings, erased_version=erased_version)
+    whole = {
+        "id": 9,
+        "organization_id": 1,
+        "user_id": state.user_id,
+        "created_at": state.created_at,
+        "updated_at": state.updated_at,
+        "version": 1,
+        **mask(known(settings), erased_version),
+        "total_calls": None,
+        "avg_call_duration": None,
+        "success_rate": None,
+    }
+    spliced = current.encode(1, 9, state, **members)
+    assert spliced == msgspec.json.encode(whole | members)
+    assert b"of_another_release" not in spliced

@@ -29,7 +29,7 @@ from app.naming import MOST_OF_LABEL, clean_label
 from events.assistant_bodies import AssistantResponse
 from events.bodies.reasons import clean_reason
 from events.setting_types import VERSION_NAME, Reason
-from projections.current import represent
+from projections import current
 from projections.history import VersionEntry
 
 if TYPE_CHECKING:
@@ -125,9 +125,8 @@ async def get_version(
         _in_path(version),
         include_deleted=include_deleted,
     )
-    body = msgspec.json.encode(
-        msgspec.to_builtins(shown.entry) | {"assistant": represent(*key, shown.assistant.state)}
-    )
+    assistant = msgspec.Raw(current.encode(*key, shown.assistant.state))
+    body = msgspec.json.encode(msgspec.to_builtins(shown.entry) | {"assistant": assistant})
     # A label, and what a version is taken back by, may come later: the tag is of all that.
     resource = f"assistants/{key.assistant_id}/versions/{version}"
     return respond(body, tag_of(key.organization_id, resource, body), condition)

@@ -20,7 +20,6 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from app.assistants import representation
 from app.console import edits, fields, forms
 from app.console.field import Field, edited_value
 from app.console.line_ends import as_typed
@@ -36,6 +35,7 @@ from events.errors import InvalidSettings
 from events.pointers import Changes, Tree, same
 from events.secrets.references import mask
 from events.shape import with_defaults
+from projections import current
 from tests.events.given import (
     ASSISTANT,
     ORGANIZATION,
@@ -79,7 +79,7 @@ _TEXTS_OF_LINES = st.lists(st.tuples(_CALM, _ENDS), max_size=6).map(
 
 def shown_of(story: Given) -> Tree:
     """The assistant as its page gets it from the API."""
-    found: Tree = msgspec.json.decode(representation.encode(ORGANIZATION, ASSISTANT, story.state))
+    found: Tree = msgspec.json.decode(current.encode(ORGANIZATION, ASSISTANT, story.state))
     return found
 
 
