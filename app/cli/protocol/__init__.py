@@ -1,1 +1,1 @@
-"""HTTP/1.1 as uvicorn speaks it, with trailers, unread bodies and upgrade offers done right."""
+"""HTTP/1.1 as uvicorn speaks it, with single writes, trailers, unread bodies and upgrade offers."""

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-
 from app.api.streaming import EXTENSION
+from app.cli.protocol.joined import JoinedCycle
 from app.cli.protocol.upgrades import SameProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
+    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _ENDLESS = 2**62  # bytes; stands for a body of unknown length
 
 
-class _Cycle(RequestResponseCycle):
+class _Cycle(JoinedCycle):
     """A request and its response, which may end with trailers."""
 
     has_trailers = False
 
     async def send(self, message: ASGISendEvent) -> None:
-        event: dict[str, Any] = dict(message)
+        event: Any = message
         match event["type"]:
             case "http.response.start":
                 self.has_trailers = event.get("trailers", False)
             case "http.response.body" if self.has_trailers and not event.get("more_body"):
-                message = event | {"more_body": True}  # type: ignore[assignment]  # not the end yet
+                message = event | {"more_body": True}  # not the end yet
             case "http.response.trailers":
                 if self.chunked_encoding and not self.disconnected:
                     fields = b"".join(b"%b: %b\r\n" % field for field in event["headers"])
@@ -41,11 +41,11 @@ class _Cycle(RequestResponseCycle):
         await super().send(message)
 
 
-class _OldCycle(RequestResponseCycle):
+class _OldCycle(JoinedCycle):
     """For HTTP/1.0, which has no chunks: the body ends with the connection."""
 
     async def send(self, message: ASGISendEvent) -> None:
-        event: dict[str, Any] = dict(message)
+        event: Any = message
         if event["type"] == "http.response.start":
             names = {name.lower() for name, _ in event["headers"]}
             if b"content-length" not in names:
