@@ -7,8 +7,10 @@ import json
 import logging
 import secrets as entropy
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import structlog
 
 from app.escaping import printable, printable_lines
@@ -83,11 +85,19 @@ def _is_credential(name: str, value: Any) -> bool:
     return speaks_of_credential(name, value) or has_credential_form(value)
 
 
-def _json(line: EventDict, **_: Any) -> str:
-    return _encoder.encode(line)
+def json_line(line: EventDict, **_: Any) -> str:
+    """A line as JSON in printable ASCII, as the standard encoder writes it.
+
+    msgspec takes a third of the time, and escapes nothing but control characters.
+    """
+    with suppress(UnicodeEncodeError):  # half of a surrogate pair
+        text = msgspec.json.format(_encoder.encode(line), indent=0).decode()
+        if text.isascii() and text.isprintable():
+            return text
+    return json.dumps(line, default=repr)
 
 
-_encoder = json.JSONEncoder(default=repr)  # made once, which is half of what a short line takes
+_encoder = msgspec.json.Encoder(enc_hook=repr)
 
 
 def configure(config: Config) -> None:
@@ -98,19 +108,9 @@ def configure(config: Config) -> None:
         drop_secrets,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    # Plain tracebacks: a pretty one shows local variables, and one of them may be a secret.
-    render: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(_json)]
-        if config.log_format == "json"
-        else [
-            _escape,
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
-            ),
-        ]
-    )
+    render = _rendering(config)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    Requests.log = _request_log(shared, render, level)
+    Requests.log = _request_log([*shared, *render], level)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -138,24 +138,33 @@ def configure(config: Config) -> None:
     )
 
 
+def _rendering(config: Config) -> list[structlog.typing.Processor]:
+    """How a line becomes text: JSON, or for a terminal."""
+    if config.log_format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(json_line)]
+    # Plain tracebacks: a pretty one shows local variables, and one of them may be a secret.
+    return [
+        _escape,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+
+
 class Requests:
     """The logger of request lines: like all others until ``configure`` has run."""
 
     log: Any = structlog.get_logger("request")
 
 
-def _request_log(
-    shared: list[structlog.typing.Processor],
-    render: list[structlog.typing.Processor],
-    level: int,
-) -> Any:
+def _request_log(processors: list[structlog.typing.Processor], level: int) -> Any:
     """The same lines as through the pipeline, without the standard library's part of it.
 
     There are as many as requests, and that part takes longer than the rest of a short request.
     """
     return structlog.wrap_logger(
         structlog.WriteLogger(sys.stderr),
-        processors=[*shared, *render],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     ).bind()

@@ -85,6 +85,7 @@ def test_each_request_has_one_line_that_says_little(
     answers, text, tenant = logged
     found = requests(lines(text))
     assert set(answers) <= set(found)
+    assert [json.dumps(line) for line in lines(text)] == text.splitlines()
     for request_id, answer in answers.items():
         line = found[request_id]
         assert _MEMBERS <= set(line) <= _MEMBERS | _OF_A_KEY
