@@ -16,7 +16,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from events import pointers
 from events.pointers import Changes, Tree
-from events.shape import SETTINGS, with_defaults
+from events.shape import SETTINGS, are_known, known, with_defaults
 from events.upcasters import tag
 
 if TYPE_CHECKING:
@@ -216,6 +216,11 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
     def encoded(self) -> bytes:
         """The settings as JSON, as the view stores them."""
         return msgspec.json.encode(self.settings)
+
+    @cached_property
+    def known(self) -> Tree:
+        """The settings without the members that only another release knows."""
+        return self.settings if are_known(self.encoded) else known(self.settings)
 
     @cached_property
     def holds_secrets(self) -> bool:

@@ -30,7 +30,7 @@ def as_meant(command: C, state: State, policy: Policy) -> C:
     """
     patch = under_policy(still_secret(command.patch, state.settings), policy)
     if isinstance(command, ChangeSettings):
-        stored = known(state.settings if command.base is None else command.base)
+        stored = state.known if command.base is None else known(command.base)
         shown = (command.sent, stored, state.erased_version)
         if broken := tuple(broken_by(command.broken, *shown)):
             raise InvalidSettings(broken[:MOST_ERRORS])

@@ -17,7 +17,7 @@ from events.assistant_key import AssistantKey
 from events.changed import State
 from events.prepared import Prepared
 from events.secrets.references import mask
-from events.shape import DIGEST, are_known, known
+from events.shape import DIGEST
 from events.tables import OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
@@ -274,6 +274,6 @@ def encode(organization_id: int, assistant_id: int, state: State, **members: Any
 
 def _shown(state: State) -> bytes:
     """The settings as every reader may see them: mostly in the bytes that are stored."""
-    if not state.holds_secrets and are_known(state.encoded):
+    if state.known is state.settings and not state.holds_secrets:
         return state.encoded
-    return msgspec.json.encode(mask(known(state.settings), state.erased_version))
+    return msgspec.json.encode(mask(state.known, state.erased_version))

@@ -30,7 +30,6 @@ from events.changed import (
 from events.pointers import Changes, Tree
 from events.secrets.references import mask
 from events.setting_types import Moment
-from events.shape import known
 from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
@@ -193,7 +192,7 @@ def entry(
         version=event.version,
         assistant_id=event.assistant_id,
         event=type(event).__name__,
-        settings_snapshot=mask(known(state.settings), state.erased_version),
+        settings_snapshot=mask(state.known, state.erased_version),
         changed_fields=list(dict.fromkeys(pointers.split(path)[0] for path in changes)),
         changes=changed_paths(changes, state.erased_version),
         changed_by=_changed_by(event, emails),

@@ -23,7 +23,6 @@ from events.changed import AssistantSettingsChanged, Cause
 from events.commands import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, DomainError
 from events.secrets.references import mask
-from events.shape import known
 from projections import current
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def diff(
 
 def _shows(state: State, settings: dict[str, Any]) -> bool:
     return all(
-        pointers.alike(mask(pointers.at(known(state.settings), path), state.erased_version), value)
+        pointers.alike(mask(pointers.at(state.known, path), state.erased_version), value)
         for path, value in settings.items()
     )
 
