@@ -105,7 +105,7 @@ def create(
     """
     name = clean_name(name)
     organization_id = caller.organization_id
-    unit.counter(organization_id)
+    unit.log_head(organization_id)
     key_id, token = unit.write(
         add_key,
         unit.vault,
@@ -128,7 +128,7 @@ def change(unit: UnitOfWork, caller: Caller, key_id: int, values: dict[str, Any]
     and for permissions that the key cannot have.
     """
     organization_id = caller.organization_id
-    unit.counter(organization_id)
+    unit.log_head(organization_id)
     before = unit.read(find_key, organization_id, key_id)
     new = dict(values)  # work may run again, after a neighbour's failure
     if "name" in new:

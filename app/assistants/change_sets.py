@@ -196,7 +196,7 @@ def _carry_out(
     ``bases`` are the versions that a revert takes back, by assistant.
     """
     ids = list(assistant_ids)
-    change_set_id = unit.counter(request.organization_id).sequence + 1
+    change_set_id = unit.log_head(request.organization_id).sequence + 1
     cause = msgspec.structs.replace(cause, change_set_id=change_set_id)
     tag = _check_condition(unit, request, ids, is_revert=bases is not None)
     reviewed: list[tuple[Proposed, Outcome]] = []

@@ -35,7 +35,7 @@ def purge(organization_id: int, grace: timedelta, unit: UnitOfWork) -> Purged:
 
     Assistants that are so old only by an implausible clock wait.
     """
-    unit.counter(organization_id)  # lock it first, so that no assistant is restored meanwhile
+    unit.log_head(organization_id)  # lock it first, so that no assistant is restored meanwhile
     believed = unit.longer_ago(organization_id, grace)
     unit.save_time(organization_id)
     claimed = _deleted_before(unit, organization_id, unit.clock() - grace)

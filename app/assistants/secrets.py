@@ -63,7 +63,7 @@ def erase_assistant(
 def erase_organization(unit: UnitOfWork, caller: Caller, reason: str | None, cause: Cause) -> int:
     """Destroy every sealed value of an organization, and the keys that sealed them."""
     organization_id = caller.organization_id
-    unit.counter(organization_id)  # lock it first, so that no assistant gets secrets meanwhile
+    unit.log_head(organization_id)  # lock it first, so that no assistant gets secrets meanwhile
     count = sum(
         erase_assistant(unit, caller, assistant_id, reason, cause)
         for assistant_id in unit.read(with_secrets, organization_id)

@@ -105,7 +105,7 @@ def record_checkpoint(
     signer: Signer, organization_id: int, unit: UnitOfWork
 ) -> RecordedCheckpoint | None:
     """Sign the log, and record the checkpoint as an event; None where the log has not grown."""
-    head = unit.counter(organization_id)
+    head = unit.log_head(organization_id)
     unit.flush()  # the frontier covers the events that were written
     if head.sequence == head.checkpoint_sequence:
         return None

@@ -122,7 +122,7 @@ class Idempotency:
 
     def _find(self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> Answer | None:
         """The stored answer; None if there is none, or it has expired."""
-        unit.counter(caller.organization_id)  # locks the organization
+        unit.log_head(caller.organization_id)  # locks the organization
         query = rows_of(answers, caller.organization_id).where(*_matches(request, caller))
         row = unit.execute(query).one_or_none()
         if row is None or row.answered_at <= self._oldest(unit, caller.organization_id):

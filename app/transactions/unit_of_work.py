@@ -19,6 +19,7 @@ from events.assistant_key import AssistantKey
 from events.changed import NOTHING, Event, LogEvent, PolicyChanged, State, evolve
 from events.commands import ChangeSettings, Command, CreateAssistant, Envelope, moment
 from events.decider import Proposal, propose, raise_conflicts
+from events.log_head import LogHead
 from events.meaning import as_meant
 from events.revelation import reveal
 from projections import current, keyframes, policies, views
@@ -67,7 +68,7 @@ class UnitOfWork:
         self.clock = clock
         self._cache = cache
         self._witness = witness or Witness(lambda: 0.0)  # a command sees no time pass
-        self._counters: dict[int, log_head.LogHead] = {}
+        self._heads: dict[int, LogHead] = {}
         self._locked_at: dict[int, Head] = {}  # the end of each log when it was locked
         self._states: dict[AssistantKey, State] = {}
         self._policies: dict[int, Policy] = {}
@@ -118,8 +119,8 @@ class UnitOfWork:
         if not self._events:
             return
         for organization_id, recorded in self._events.items():
-            store.append(self._connection, self.counter(organization_id), recorded)
-            log_head.save_head(self._connection, self.counter(organization_id))
+            store.append(self._connection, self.log_head(organization_id), recorded)
+            log_head.save_head(self._connection, self.log_head(organization_id))
         for organization_id, secrets in self._secrets.items():
             if secrets:
                 data = self.keys(organization_id).data
@@ -141,34 +142,34 @@ class UnitOfWork:
         """
         held = set()
         for organization_id in sorted(organization_ids):
-            counter = log_head.lock(self._connection, organization_id, waits=waits)
-            if counter is not None:
-                self._keep(counter)
+            head = log_head.lock(self._connection, organization_id, waits=waits)
+            if head is not None:
+                self._keep(head)
             elif not waits and log_head.read_head(self._connection, organization_id) is not None:
                 held.add(organization_id)
         return held
 
-    def counter(self, organization_id: int) -> log_head.LogHead:
-        """The organization's counters, its row locked, after the work so far."""
-        if organization_id not in self._counters:
+    def log_head(self, organization_id: int) -> LogHead:
+        """The head of the organization's log, its row locked, after the work so far."""
+        if organization_id not in self._heads:
             take = log_head.read_head if self._is_preview else log_head.lock
-            counter = take(self._connection, organization_id)
-            if counter is None:
+            head = take(self._connection, organization_id)
+            if head is None:
                 raise LookupError(f"no organization {organization_id}")
-            self._keep(counter)
-        return self._counters[organization_id]
+            self._keep(head)
+        return self._heads[organization_id]
 
-    def _keep(self, counter: log_head.LogHead) -> None:
-        self._counters[counter.organization_id] = counter
-        self._locked_at[counter.organization_id] = _head(counter)
+    def _keep(self, head: LogHead) -> None:
+        self._heads[head.organization_id] = head
+        self._locked_at[head.organization_id] = _end(head)
 
     def next_id(self, organization_id: int) -> int:
         """The id of the organization's next new assistant."""
-        return self.counter(organization_id).last_assistant_id + 1
+        return self.log_head(organization_id).last_assistant_id + 1
 
     def state(self, key: AssistantKey) -> State:
         """An assistant's state after the commands so far."""
-        self.counter(key.organization_id)
+        self.log_head(key.organization_id)
         if key not in self._states:
             self._states[key] = self._cached_state(key) or self._load_state(key)
         return self._states[key]
@@ -191,9 +192,9 @@ class UnitOfWork:
     def _cached_policy(self, organization_id: int) -> Policy | None:
         if self._cache is None:
             return None
-        counter = self.counter(organization_id)
+        head = self.log_head(organization_id)
         locked_at = self._locked_at[organization_id]
-        if counter.sequence != locked_at[0]:
+        if head.sequence != locked_at[0]:
             return None  # an event recorded since may have changed the policy
         return self._cache.policy(organization_id, locked_at)
 
@@ -244,15 +245,15 @@ class UnitOfWork:
         event, after = proposed.proposal.event, proposed.proposal.after
         if event is None:
             return after
-        counter = self.counter(event.organization_id)
-        if event.sequence != counter.sequence + 1:  # others were accepted since it was proposed
+        head = self.log_head(event.organization_id)
+        if event.sequence != head.sequence + 1:  # others were accepted since it was proposed
             proposed_at = event.occurred_at
             occurred_at, clock_time = moment(
-                event.clock_time or proposed_at, counter.last_occurred_at
+                event.clock_time or proposed_at, head.last_occurred_at
             )
             event = msgspec.structs.replace(
                 event,
-                sequence=counter.sequence + 1,
+                sequence=head.sequence + 1,
                 occurred_at=occurred_at,
                 clock_time=clock_time,
             )
@@ -284,11 +285,11 @@ class UnitOfWork:
         self._append(kind(**envelope | {"assistant_id": None} | members))
 
     def _envelope(self, caller: Caller, assistant_id: int, reason: str | None) -> Envelope:
-        counter = self.counter(caller.organization_id)
-        occurred_at, clock_time = moment(self.clock(), counter.last_occurred_at)
+        head = self.log_head(caller.organization_id)
+        occurred_at, clock_time = moment(self.clock(), head.last_occurred_at)
         return Envelope(
             organization_id=caller.organization_id,
-            sequence=counter.sequence + 1,
+            sequence=head.sequence + 1,
             assistant_id=assistant_id,
             occurred_at=occurred_at,
             actor=caller.actor,
@@ -300,8 +301,8 @@ class UnitOfWork:
 
     def _record(self, event: Event, after: State, sealed: dict[str, Sealed]) -> State:
         key = AssistantKey(event.organization_id, event.assistant_id)
-        counter = self._counters[event.organization_id]
-        counter.last_assistant_id = max(counter.last_assistant_id, event.assistant_id)
+        head = self._heads[event.organization_id]
+        head.last_assistant_id = max(head.last_assistant_id, event.assistant_id)
         self._append(event)
         self._states[key] = self._touched[key] = after
         self.changed.add(key)
@@ -314,9 +315,9 @@ class UnitOfWork:
         return after
 
     def _append(self, event: LogEvent) -> None:
-        counter = self._counters[event.organization_id]
-        counter.sequence = event.sequence
-        counter.last_occurred_at = event.occurred_at
+        head = self._heads[event.organization_id]
+        head.sequence = event.sequence
+        head.last_occurred_at = event.occurred_at
         self._events.setdefault(event.organization_id, []).append(event)
         if isinstance(event, PolicyChanged):
             self._policies.pop(event.organization_id, None)
@@ -332,7 +333,7 @@ class UnitOfWork:
 
     def renew_keys(self, organization_id: int, renew: Callable[[sa.Connection], None]) -> None:
         """Change an organization's keys, and the rows sealed under them."""
-        self.counter(organization_id)
+        self.log_head(organization_id)
         self.write(renew)
         self._keys.pop(organization_id, None)
 
@@ -342,33 +343,33 @@ class UnitOfWork:
         Irreversible work that depends on age must use this, not the clock.
         """
         now = self.clock()
-        counter = self.counter(organization_id)
-        observed = self._witness.observe(organization_id, counter.observed_at, now)
-        if observed != counter.observed_at:
-            counter.observed_at = observed
+        head = self.log_head(organization_id)
+        observed = self._witness.observe(organization_id, head.observed_at, now)
+        if observed != head.observed_at:
+            head.observed_at = observed
             self._unsaved_times.add(organization_id)
         return now if not age else believed(observed, now) - age
 
     def save_time(self, organization_id: int) -> None:
         """Store the observed time, even if no event is recorded."""
         if organization_id in self._unsaved_times:
-            log_head.save_head(self._connection, self.counter(organization_id))
+            log_head.save_head(self._connection, self.log_head(organization_id))
 
     def confirm_time(self, organization_id: int) -> None:
         """Set the observed time to the clock's, on the operator's order."""
-        self.counter(organization_id).observed_at = self.clock()
-        log_head.save_head(self._connection, self.counter(organization_id))
+        self.log_head(organization_id).observed_at = self.clock()
+        log_head.save_head(self._connection, self.log_head(organization_id))
 
     def committed(self) -> None:
         """Cache the states that were committed, for the next unit of work."""
         if self._cache is None:
             return
-        for organization_id, counter in self._counters.items():
+        for organization_id, head in self._heads.items():
             states = (pair for pair in self._states.items() if pair[0][0] == organization_id)
             locked_at = self._locked_at[organization_id]
             policy = self._policies.get(organization_id)
-            self._cache.committed(organization_id, locked_at, _head(counter), states, policy)
+            self._cache.committed(organization_id, locked_at, _end(head), states, policy)
 
 
-def _head(counter: log_head.LogHead) -> Head:
-    return counter.sequence, counter.frontier
+def _end(head: LogHead) -> Head:
+    return head.sequence, head.frontier

@@ -41,15 +41,15 @@ _LOOKS_FIRST = """
 from app.assistants import secrets
 from app.transactions.unit_of_work import UnitOfWork
 from events import log_head
-counter, erase = UnitOfWork.counter, secrets.erase_assistant
+locked, erase = UnitOfWork.log_head, secrets.erase_assistant
 def late(self, organization_id):
     if hasattr(self, "is_late"):
-        return counter(self, organization_id)
+        return locked(self, organization_id)
     return log_head.read_head(self._connection, organization_id)
 def lock_and_erase(unit, *arguments):
     unit.is_late = True
     return erase(unit, *arguments)
-UnitOfWork.counter = late
+UnitOfWork.log_head = late
 UnitOfWork.lock = lambda self, organization_ids: set()
 UnitOfWork.save_time = lambda self, organization_id: None
 secrets.erase_assistant = lock_and_erase
