@@ -41,14 +41,13 @@ from events.commands import (
 from events.derived import COMPUTED, derive
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, NotDeleted
 from events.limits import LARGEST, MOST_VALUES
-from events.merging import Conflict, MergeConflict, merge, three_way
+from events.merging import Conflict, MergeConflict, three_way
+from events.patching import patched
 from events.pointers import MARK, Change, Tree, is_reference
-from events.secrets.merge import resolve_masks
 from events.secrets.moved import moved_secrets
 from events.secrets.references import places
 from events.secrets.restore import with_secrets_of
-from events.shape import SETTINGS, with_defaults
-from events.unknown import with_unknown_members
+from events.shape import SETTINGS, inside, with_defaults
 
 
 class Proposal(Struct, frozen=True, kw_only=True):
@@ -170,40 +169,45 @@ def _check_life(command: Command, state: State, envelope: Envelope) -> None:
 
 
 def _create(command: CreateAssistant, envelope: Envelope) -> Event:
-    merged = merge({}, command.patch)
-    settings = derive(with_defaults(resolve_masks(merged, {})))
+    settings = derive(patched(command.patch, {}, SETTINGS))
     changes = {path: Change(after=value) for path, value in pointers.flatten(settings).items()}
     return AssistantCreated(cause=command.cause, changes=changes, **_recorded(NOTHING, envelope))
 
 
 def _patched(settings: Tree, command: ChangeSettings) -> Tree:
-    """The members that a patch touches, as they would be. The others need no work."""
-    current = {name: settings[name] for name in command.patch}
-    merged = with_unknown_members(
-        resolve_masks(merge(current, command.patch), current, equal=command.equal), current
-    )
-    return _completed(merged, current)
-
-
-def _completed(settings: Tree, current: Tree) -> Tree:
-    """The members that differ from the current ones, with what typed objects must have.
-
-    A member that stays as it is stays incomplete, too: nobody touched it.
-    """
-    changed = {
-        name: with_defaults(value, SETTINGS.members[name].shape)
-        if name in SETTINGS.members
-        else value
-        for name, value in settings.items()
-        if name not in current or not pointers.same(value, current[name])
+    """The members that a patch names, as they would be. The others need no work."""
+    after = {
+        name: value
+        for name, patch in command.patch.items()
+        if (value := _member(name, patch, settings, command)) is not UNSET
     }
-    return derive(changed) if "tools_settings" in changed else changed
+    return _computed(after, settings)
+
+
+def _member(name: str, patch: Any, settings: Tree, command: ChangeSettings) -> Any:
+    shape = SETTINGS.members[name].shape
+    return patched(patch, settings[name], shape, (name,), command.equal)
 
 
 def _whole(settings: Tree, current: Tree) -> Tree:
-    """Settings that take the place of the current ones; missing ones get their defaults."""
+    """Settings that take the place of the current ones; missing ones get their defaults.
+
+    A member that stays as it is stays incomplete, too: nobody touched it.
+    """
     missing = {n: member.default for n, member in SETTINGS.members.items() if n not in settings}
-    return settings | missing | _completed(settings, current)
+    changed = {
+        name: with_defaults(value, inside(SETTINGS, name))
+        for name, value in settings.items()
+        if name not in current or not pointers.same(value, current[name])
+    }
+    return settings | missing | _computed(changed, current)
+
+
+def _computed(after: Tree, current: Tree) -> Tree:
+    """Some members with those that are computed from them; none is where nothing changes."""
+    name = "tools_settings"
+    is_changed = name in after and not pointers.same(after[name], current.get(name))
+    return derive(after) if is_changed else after
 
 
 def _edit(command: ChangeSettings) -> tuple[Tree, Tree]:

@@ -1,13 +1,10 @@
-"""Merging trees: a patch into a tree, or two edits of the same tree.
-
-``merge`` is RFC 7396, but UNSET removes a member, so that null stays a value.
-"""
+"""Patches before they are applied, and the merge of two edits of the same tree."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET, Struct
+from msgspec import Struct
 
 from events import pointers
 from events.errors import DomainError
@@ -49,21 +46,6 @@ class Replace(Struct, frozen=True):
     """A value that replaces a whole subtree instead of merging with it."""
 
     value: Any
-
-
-def merge(base: Any, patch: Any) -> Any:
-    """``base`` after a patch: objects merge member by member, and other values are replaced."""
-    if isinstance(patch, Replace):
-        return patch.value
-    if not isinstance(patch, dict) or is_reference(patch):
-        return patch
-    merged = dict(base) if isinstance(base, dict) and not is_reference(base) else {}
-    for name, member in patch.items():
-        if member is UNSET:
-            merged.pop(name, None)
-        else:
-            merged[name] = merge(merged.get(name), member)
-    return merged
 
 
 def seal(patch: Any, reference_to: Callable[[Plain, Path], Tree], at: Path = ()) -> Any:

@@ -46,6 +46,11 @@ def is_reference(value: Any) -> bool:
     return isinstance(value, dict) and MARK in value
 
 
+def is_object(value: Any) -> bool:
+    """Whether a stored value is an object with members, not a reference."""
+    return isinstance(value, dict) and not is_reference(value)
+
+
 def is_pointer(text: str) -> bool:
     """Whether a text is a JSON Pointer."""
     return _POINTER.search(text) is not None
@@ -104,6 +109,8 @@ def same(first: Any, second: Any) -> bool:
     1, 1.0 and true are different values, and so are 0.0 and -0.0, though Python holds them equal.
     Members have no order, elements have one. Texts are not normalized.
     """
+    if first is second:
+        return True
     if isinstance(first, dict):
         return (
             isinstance(second, dict)
@@ -143,7 +150,7 @@ def alike(first: Any, second: Any) -> bool:
 def at(tree: Any, path: str) -> Any:
     """The value of a tree at a path; UNSET if there is none. No path leads into a list."""
     for name in split(path):
-        if not _is_object(tree) or name not in tree:
+        if not is_object(tree) or name not in tree:
             return UNSET
         tree = tree[name]
     return tree
@@ -179,18 +186,16 @@ def _differences(
 ) -> Iterator[tuple[str, Change]]:
     for name, old in before.items():
         new = after.get(name, UNSET)
+        if new is old:
+            continue
         path = (*at, name)
-        if _is_object(old) and _is_object(new):
+        if is_object(old) and is_object(new):
             yield from _differences(old, new, path)
         elif not same(old, new):
             yield join(path), Change(before=old, after=new)
     for name, new in after.items():
         if name not in before:
             yield join((*at, name)), Change(after=new)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not is_reference(value)
 
 
 def apply(changes: Mapping[str, Change], tree: Tree) -> Tree:
@@ -222,5 +227,5 @@ def _copied_parent(copied: dict[tuple[str, ...], Tree], at: tuple[str, ...]) -> 
         return copied[at]
     holder = _copied_parent(copied, at[:-1])
     old: Any = holder.get(at[-1])
-    copied[at] = holder[at[-1]] = dict(old) if _is_object(old) else {}
+    copied[at] = holder[at[-1]] = dict(old) if is_object(old) else {}
     return copied[at]

@@ -43,7 +43,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def inner(self) -> dict[str, Shape]:
         """The members that are typed objects, or hold typed objects."""
         shapes = {name: member.shape for name, member in self.members.items()}
-        return {name: shape for name, shape in shapes.items() if _holds_records(shape)}
+        return {name: shape for name, shape in shapes.items() if holds_records(shape)}
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -83,10 +83,11 @@ class Member(Struct, frozen=True, kw_only=True):
     label: str = ""  # what people call it; '' if its name says it
 
 
-def _holds_records(shape: Shape) -> bool:
+def holds_records(shape: Shape | None) -> bool:
+    """Whether a shape is a typed object, or one of lists or maps of them."""
     match shape:
         case Listing(item=inner) | Mapping(value=inner):
-            return _holds_records(inner)
+            return holds_records(inner)
         case _:
             return isinstance(shape, Record)
 
@@ -211,14 +212,19 @@ def find(place: tuple[str | int, ...]) -> Shape | None:
     """The shape of the value at a place of the settings; None inside free-form values."""
     shape: Shape | None = SETTINGS
     for token in place:
-        match shape:
-            case Record(members=members):
-                shape = members[str(token)].shape if token in members else None
-            case Listing(item=inner) | Mapping(value=inner):
-                shape = inner
-            case _:
-                return None
+        shape = inside(shape, token)
     return shape
+
+
+def inside(shape: Shape | None, token: str | int) -> Shape | None:
+    """The shape of a member or an element; None inside free-form values."""
+    match shape:
+        case Record(members=members):
+            return members[str(token)].shape if token in members else None
+        case Listing(item=inner) | Mapping(value=inner):
+            return inner
+        case _:
+            return None
 
 
 def has(place: Iterable[str]) -> bool:
@@ -290,7 +296,7 @@ def _clamp(value: float, bounds: Meta) -> float:
     return most if most is not None and value > most else value
 
 
-def with_defaults(value: Any, shape: Shape = SETTINGS) -> Any:
+def with_defaults(value: Any, shape: Shape | None = SETTINGS) -> Any:
     """The value with defaults for the missing members of its typed objects."""
     match shape:
         case Record(members=members) if isinstance(value, dict):
@@ -350,9 +356,9 @@ def _reader(shape: Shape) -> Any:
         case Record(members=members):
             fields = [(name, _reader(one.shape), _UNSET) for name, one in members.items()]
             kind = msgspec.defstruct("Known", fields, forbid_unknown_fields=not shape.open) | None
-        case Listing(item=item) if _holds_records(item):
+        case Listing(item=item) if holds_records(item):
             kind = list[_reader(item)] | None  # type: ignore[misc]  # made at run time
-        case Mapping(value=of) if _holds_records(of):
+        case Mapping(value=of) if holds_records(of):
             kind = dict[str, _reader(of)] | None  # type: ignore[misc]
         case _:
             pass

@@ -18,12 +18,11 @@ from events.bodies.untouched import broken_by, untouched
 from events.bodies.validation import MOST_ERRORS
 from events.errors import FieldError, InvalidSettings, Location
 from events.limits import LARGEST
-from events.merging import merge
+from events.patching import patched
 from events.pointers import MARK, Tree, is_reference
-from events.secrets.merge import resolve_masks
 from events.secrets.references import mask
 from events.secrets.values import Shown
-from events.shape import known
+from events.shape import SETTINGS, known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,10 +81,9 @@ def _shown(value: Any, erased_version: int) -> Any:
 
 
 def _result(settings: Tree, tree: Tree) -> Tree:
-    """The settings as a patch would leave them, without what the server adds."""
-    current = {name: settings[name] for name in tree}
-    resolved: Tree = resolve_masks(merge(current, tree), current)
-    return settings | resolved
+    """The settings as a patch would leave them, without what the server computes."""
+    result: Tree = patched(tree, settings, SETTINGS)
+    return result
 
 
 def _check_masks(document: Tree, result: Tree) -> None:

@@ -17,7 +17,7 @@ from events.bodies.documents import Document
 from events.bodies.patch import SettingsPatch, read_reason
 from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
-from events.merging import merge
+from events.patching import patched
 from events.shape import SETTINGS, Record
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def read_merge_patch(
     reason = read_reason(members.pop(REASON, None))
     document = Document(settings, erased_version)
     before = document.copy()
-    after: Tree = merge(before, _removing(members, SETTINGS, before))
+    after: Tree = patched(_removing(members, SETTINGS, before), before)
     return msgspec.structs.replace(document.became(after, strict=strict), reason=reason)
 
 

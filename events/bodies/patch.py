@@ -1,7 +1,7 @@
 """A body of settings, read, checked and normalized before anything is decided.
 
 All broken rules of a body are collected, so that one answer names them all. What is read is a tree
-for ``events.merging``: UNSET removes a member, ``Replace`` sets a whole subtree, ``Plain`` is a
+for ``events.patching``: UNSET removes a member, ``Replace`` sets a whole subtree, ``Plain`` is a
 secret on its way to the vault, and ``Kept`` is a mask that was sent back.
 """
 

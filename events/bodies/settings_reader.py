@@ -68,7 +68,7 @@ class SettingsReader:
                 self._with_parsed_schema(settings[name], ("body", name))
 
     def patch(self, body: Tree) -> Tree:
-        """The settings of a body, as a tree for ``events.merging``."""
+        """The settings of a body, as a tree for ``events.patching``."""
         tree: Tree = {}
         for name, value in body.items():
             loc = ("body", name)

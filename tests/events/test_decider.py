@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,9 +14,10 @@ from events import codec
 from events.bodies.patch import read_create
 from events.changed import NOTHING, AssistantCreated, Cause, State, evolve, fold
 from events.commands import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
-from events.decider import decide
+from events.decider import decide, propose
 from events.errors import AssistantNotFound, InvalidSettings
 from events.pointers import Tree, flatten, same
+from events.secrets.references import holds_secret
 from events.shape import with_defaults
 from tests.events.given import (
     ACTOR,
@@ -34,7 +37,7 @@ from tests.events.given import (
     read_back,
     secret,
 )
-from tests.events.strategies import as_json, bodies, few, modest
+from tests.events.strategies import as_json, bodies, few, modest, secret_bodies
 
 STATUS = Cause(type="status")
 COMMANDS = [
@@ -393,6 +396,27 @@ def test_a_decision_changes_nothing_in_place(sent: list[Tree]) -> None:
         assert repr(command) == text
         story = story.after(command)
     assert as_json(with_defaults({})) == defaults
+
+
+@modest
+@for_all(st.lists(bodies() | secret_bodies(), max_size=4))
+def test_a_state_is_complete_and_a_proposal_knows_the_next_one(sent: list[Tree]) -> None:
+    state, numbers = given().after(create({})).state, itertools.count()
+    for body in sent:
+        with suppress(InvalidSettings):  # a mask for a secret that is not there
+            proposal = propose(patch(body, numbers), state, envelope(state.version + 1))
+            after = evolve(state, proposal.event) if proposal.event else state
+            assert proposal.after == after
+            state = proposal.after
+        assert same(with_defaults(state.settings), state.settings)
+        assert state.encoded == msgspec.json.encode(state.settings)
+        assert state.holds_secrets is holds_secret(state.settings)
+
+
+@pytest.mark.parametrize("text", ["$secret", '"$secret":', '{"$secret":{"id":"1.a"}}'])
+def test_a_text_about_references_is_none(text: str) -> None:
+    assert not State(settings={"name": text, "custom_settings": {f"a{text}": text}}).holds_secrets
+    assert State(settings={"name": text, "api_keys": {"a": secret("1.a")}}).holds_secrets
 
 
 @modest

@@ -13,7 +13,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from events import decider
+from events import patching
 from events.bodies.json_patch import read_json_patch
 from events.bodies.patch import SettingsPatch, read_patch
 from events.changed import Cause, State, changes_of, evolve
@@ -161,7 +161,7 @@ def test_an_element_keeps_what_this_release_does_not_know(
 
 def test_without_the_guard_an_element_loses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control."""
-    monkeypatch.setattr(decider, "with_unknown_members", lambda value, _: value)
+    monkeypatch.setattr(patching, "unknown", lambda *_: {})
     sent, _ = edits()["one edited"]
     settings = after(ChangeSettings(patch=sealed(sent.tree), cause=PATCH), STATE).settings
     assert "younger" not in settings["llm_fallback_providers"]["fallbacks"][0]

@@ -13,11 +13,11 @@ from events.bodies.patch import SettingsPatch
 from events.changed import AssistantSettingsChanged
 from events.commands import ChangeSettings
 from events.errors import InvalidSettings
-from events.merging import merge
+from events.patching import patched
 from events.pointers import MARK, Tree, diff, same
 from events.secrets.references import mask, places
 from events.settings import SETTING_NAMES
-from events.unknown import with_unknown_members
+from events.shape import SETTINGS
 from tests.events.given import DEFAULTS, PATCH, at_path, created, given, patch
 from tests.events.operations import (
     FALLBACKS,
@@ -218,8 +218,8 @@ def test_a_secret_that_is_removed_is_gone() -> None:
         op("remove", "/custom_settings/auth"),
         op("remove", "/custom_settings/api_keys/1"),
     )
-    with_unknown_members = [place.at for place in places(settings)]
-    assert with_unknown_members == [("webhook_headers", "B"), ("custom_settings", "api_keys", "0")]
+    kept = [place.at for place in places(settings)]
+    assert kept == [("webhook_headers", "B"), ("custom_settings", "api_keys", "0")]
     assert settings["llm_provider_config"]["api_key"] is None
 
 
@@ -561,7 +561,7 @@ def test_what_stands_beside_a_change_is_neither_rewritten_nor_held_against_the_r
         op("replace", "/rag_settings/search_limit", value=4),
     ]
     read = read_json_patch(operations, settings, strict=True)
-    after = with_unknown_members(merge(settings, read.tree), settings)
+    after = patched(read.tree, settings, SETTINGS)
     assert diff(settings, after).keys() == {one["path"] for one in operations}
     # The control: who changes it is held to the rules.
     wrong = [op("replace", "/tts_settings/background_sound/volume", value=7.25)]

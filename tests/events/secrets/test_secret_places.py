@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from msgspec import UNSET
 
 from events.errors import InvalidSettings
+from events.patching import patched
 from events.pointers import MARK, Tree, is_reference, same
 from events.secrets.counterparts import counterparts
 from events.secrets.credential_names import speaks_of_credential
 from events.secrets.masks import ERASED, MASK
-from events.secrets.merge import resolve_masks
 from events.secrets.references import URL, mask, places
 from events.secrets.restore import with_secrets_of
 from events.secrets.values import KEPT, Kept, Plain, read_text
@@ -109,17 +109,17 @@ def test_an_erased_value_is_shown_as_erased_and_a_later_one_as_a_mask() -> None:
 
 
 def test_a_mask_keeps_the_secret_that_is_stored() -> None:
-    assert resolve_masks({"a": KEPT}, {"a": secret("1")}) == {"a": secret("1")}
+    assert patched({"a": KEPT}, {"a": secret("1")}) == {"a": secret("1")}
 
 
 @pytest.mark.parametrize("stored", [{}, {"a": None}, {"a": "x"}, {"a": {"b": secret("1")}}])
 def test_a_mask_for_nothing_is_nothing(stored: Tree) -> None:
-    assert resolve_masks({"a": KEPT, "b": 1}, stored) == {"b": 1}
+    assert patched({"a": KEPT, "b": 1}, stored) == {"b": 1}
 
 
 def test_a_secret_that_is_sent_takes_the_place_of_the_one_that_is_stored() -> None:
-    assert resolve_masks({"a": secret("2")}, {"a": secret("1")}) == {"a": secret("2")}
-    assert resolve_masks({"a": secret("2")}, {}) == {"a": secret("2")}
+    assert patched({"a": secret("2")}, {"a": secret("1")}) == {"a": secret("2")}
+    assert patched({"a": secret("2")}, {}) == {"a": secret("2")}
 
 
 # -- which element of a list continues which
@@ -138,7 +138,7 @@ def asked(provider: str, model: str | None = None) -> Tree:
 def kept_ids(news: list[Any], olds: list[Any]) -> list[str]:
     tree = {"llm_fallback_providers": {"fallbacks": news}}
     current = {"llm_fallback_providers": {"fallbacks": olds}}
-    settled = resolve_masks(tree, current)["llm_fallback_providers"]["fallbacks"]
+    settled = patched(tree, current)["llm_fallback_providers"]["fallbacks"]
     return [element["api_key"]["$secret"]["id"] for element in settled]
 
 
@@ -185,13 +185,13 @@ def test_fallbacks_with_one_key_are_taken_in_their_order() -> None:
 def test_a_custom_tool_is_known_by_its_id() -> None:
     olds = [{"tool_id": n, "headers": {"authorization": secret(str(n))}} for n in (1, 2)]
     news = [{"tool_id": n, "headers": {"authorization": KEPT}} for n in (2, 1)]
-    settled = resolve_masks(news, olds, TOOLS)
+    settled = patched(news, olds, at=TOOLS)
     assert settled == list(reversed(olds))
 
 
 def test_a_key_is_not_given_to_another_provider_that_takes_its_place() -> None:
     with pytest.raises(InvalidSettings):
-        resolve_masks([asked("openai"), asked("elsewhere"), asked("xai")], OLDS, FALLBACKS)
+        patched([asked("openai"), asked("elsewhere"), asked("xai")], OLDS, at=FALLBACKS)
 
 
 def test_of_two_fallbacks_with_one_key_each_keeps_its_own() -> None:
@@ -199,10 +199,10 @@ def test_of_two_fallbacks_with_one_key_each_keeps_its_own() -> None:
         fallback("custom", identity, "m") | {"base_url": f"https://{identity}"}
         for identity in ("one", "two")
     ]
-    (kept,) = resolve_masks([olds[1] | {"api_key": KEPT}], olds, FALLBACKS)
+    (kept,) = patched([olds[1] | {"api_key": KEPT}], olds, at=FALLBACKS)
     assert kept == olds[1]
     with pytest.raises(InvalidSettings):  # which of the two this is, nobody can tell
-        resolve_masks([asked("custom", "m") | {"base_url": "https://three"}], olds, FALLBACKS)
+        patched([asked("custom", "m") | {"base_url": "https://three"}], olds, at=FALLBACKS)
 
 
 def test_a_rollback_gives_nobodys_key_to_an_older_provider() -> None:
@@ -212,7 +212,7 @@ def test_a_rollback_gives_nobodys_key_to_an_older_provider() -> None:
 
 def test_a_url_in_a_list_keeps_its_own_credentials() -> None:
     urls = [secret(name) | {"url": f"https://{name}.example/"} for name in ("a", "b")]
-    assert resolve_masks([Kept(url="https://b.example/")], urls, ("custom_settings", "hooks")) == [
+    assert patched([Kept(url="https://b.example/")], urls, at=("custom_settings", "hooks")) == [
         urls[1]
     ]
 
@@ -231,7 +231,7 @@ def test_a_secret_never_moves_to_another_elements_place(order: tuple[int, ...]) 
     """A token that is sent to the other server has been given away."""
     news = [SERVERS[i] | {"token": KEPT} for i in order]
     try:
-        settled = resolve_masks({"servers": news}, {"servers": SERVERS}, ("custom_settings",))
+        settled = patched({"servers": news}, {"servers": SERVERS}, at=("custom_settings",))
     except InvalidSettings:
         return
     token_of = {server["url"]: server["token"] for server in SERVERS}
