@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.util import greenlet_spawn
 
 from app.storage.engines import engines
 from app.storage.sqlite import SCRUB_ATTEMPTS
@@ -51,11 +52,11 @@ class Database:
         Use ``snapshot`` if several statements must agree. Raises ``Busy``.
         """
 
-        async def run() -> T:
-            async with self._readers.connect() as connection:
-                return await connection.run_sync(work, *args, **kwargs)
+        def run() -> T:
+            with self._readers.connect() as connection:
+                return work(connection, *args, **kwargs)
 
-        return await self._with_retry(run)
+        return await self._with_retry(lambda: greenlet_spawn(run))
 
     async def snapshot(
         self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -154,6 +155,6 @@ class Database:
     async def close(self) -> None:
         """Close the readers, then the writer: its close is SQLite's last checkpoint."""
         self._snapshots.dispose()
-        await self._readers.dispose()
+        await greenlet_spawn(self._readers.dispose)
         await self._in_writer(self._writer.dispose)
         self._writing.shutdown()

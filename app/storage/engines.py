@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import sqlalchemy as sa
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 
 class Engines(Protocol):
@@ -70,8 +69,12 @@ class Engines(Protocol):
         """Break off the driver's connection that another thread waits for; it then fails there."""
         ...
 
-    def readers(self) -> AsyncEngine:
-        """Read-only; each statement sees everything that was committed before it."""
+    def readers(self) -> sa.Engine:
+        """Read-only; each statement sees everything that was committed before it.
+
+        Its driver is awaited, so it is used within ``greenlet_spawn`` alone. SQLAlchemy's own
+        engine for that is in a package that imports the ORM, a tenth of what a start takes.
+        """
         ...
 
     def needs_scrub(self, connection: sa.Connection) -> bool:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,9 +147,9 @@ class PostgreSQL:
         with socket.socket(fileno=os.dup(driver.fileno())) as shared:
             shared.shutdown(socket.SHUT_RDWR)
 
-    def readers(self) -> AsyncEngine:
-        """Each statement is a transaction of its own: one round trip."""
-        return create_async_engine(
+    def readers(self) -> sa.Engine:
+        """Each statement is a transaction of its own: one round trip. The driver is awaited."""
+        return sa.create_engine(
             self._url,
             pool_size=_READERS,
             max_overflow=0,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.storage import database_file
 
@@ -97,9 +96,9 @@ class SQLite:
     def abort(self, driver: Any) -> None:
         """Nothing: a file always answers."""
 
-    def readers(self) -> AsyncEngine:
-        """Read-only connections."""
-        return create_async_engine(
+    def readers(self) -> sa.Engine:
+        """Read-only connections, whose driver is awaited."""
+        return sa.create_engine(
             self._read_only(SQLITE), pool_size=_READERS, max_overflow=0, hide_parameters=True
         )
 

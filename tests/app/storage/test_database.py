@@ -198,3 +198,33 @@ def test_a_commit_of_which_nothing_is_heard_is_not_said_to_be_done_or_not(
             return is_unknown
 
     assert asyncio.run(story()) is is_guarded
+
+
+_SLOW = """
+WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 300000)
+SELECT max(n) FROM counted
+"""
+
+
+def test_reads_that_are_cancelled_leave_the_next_ones_their_connections(path: Path) -> None:
+    async def run() -> int:
+        database = Database(url_of(path))
+        begun = asyncio.Queue[None]()
+
+        def slow(connection: sa.Connection) -> None:
+            begun.put_nowait(None)
+            connection.exec_driver_sql(_SLOW).scalar()
+
+        try:
+            for _ in range(15):  # more than there are connections
+                read = asyncio.create_task(database.read(slow))
+                await begun.get()
+                await asyncio.sleep(0)  # the statement is sent
+                read.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await read
+            return await asyncio.wait_for(database.read(count), 60)
+        finally:
+            await database.close()
+
+    assert asyncio.run(run()) == 0
