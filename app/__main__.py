@@ -1,5 +1,6 @@
 """The ``backstory`` command; ``python -m app`` is the same."""
 
+import gc
 import sys
 
 _INTERRUPTED = 130  # as shells count it
@@ -7,6 +8,7 @@ _INTERRUPTED = 130  # as shells count it
 
 def main() -> None:
     """Run the command. Its imports take most of its time, so Ctrl-C may come during them."""
+    gc.disable()  # what imports make is no garbage; the command enables it
     try:
         from app.cli.main import main as run  # noqa: PLC0415  # see above
 

@@ -27,7 +27,8 @@ _SCRIPT = r"[\u0620-\u06ff\u0750-\u077f\u0900-\u0dff\u1000-\u109f\u1780-\u17dd]"
 _WIDE = r"[\u3005-\u3007\u3041-\u318e\u31f0-\u9fff\uac00-\ud7a3\uf900-\ufad9\uff01-\uff9f]"
 # Where an invisible character is needed: joiners in Arabic and Indic words, and in emoji; a
 # selector after a symbol; the space between two words of Chinese, Japanese or Korean.
-_NEEDED = re.compile(
+# ``re`` compiles it at the first text that is not plain: that is slow, and most processes see none.
+_NEEDED = (
     rf"(?<={_SCRIPT})[\u200c\u200d](?={_SCRIPT})"
     rf"|(?<={_EMOJI})\ufe0f?\u200d(?={_EMOJI})"
     rf"|(?<={_EMOJI})\ufe0f|(?<=[0-9#*])\ufe0f(?=\u20e3)"
@@ -62,7 +63,7 @@ def unseen(text: str) -> list[str]:
 def _characters(text: str) -> Iterator[tuple[str, bool]]:
     """The characters in order, each with whether it is visible; a needed one counts as visible."""
     at = 0
-    for needed in _NEEDED.finditer(text):
+    for needed in re.finditer(_NEEDED, text):
         # Its neighbours must be visible, or it would join nothing.
         around = text[needed.start() - 1], text[needed.end() : needed.end() + 1]
         if all(map(_is_seen, around)):

@@ -41,6 +41,7 @@ from events.log_head import organization_ids
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from litestar.plugins import PluginProtocol
     from litestar.types import ASGIApp
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +52,18 @@ _ENDING_SECONDS = 5.0
 _PURGE_SECONDS = 600.0  # purging also saves the observed time
 _SCRUB_SECONDS = 15.0  # a reader may have kept destroyed bytes in the files: try again
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # bounds of the pause between looks for a due checkpoint
+
+
+class _Application(Litestar):
+    """The framework's application, with no plugin of its own choice.
+
+    By default it imports those for pydantic and attrs wherever these are installed, which takes as
+    long as all of ``app.api``. Structs need none.
+    """
+
+    @staticmethod
+    def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
+        return plugins
 
 
 def create_app(
@@ -77,7 +90,7 @@ def create_app(
             await _end(tasks, stopping)
             await _attempt(partial(services.authenticator.save_usage, services.writer))
 
-    routes = Litestar(
+    routes = _Application(
         route_handlers=[*ROUTERS, ROUTER],
         lifespan=[lifespan],
         exception_handlers={
@@ -105,6 +118,7 @@ def create_app(
 
 def create_configured_app() -> ASGIApp:
     """The application of one of several worker processes, which reads its own configuration."""
+    gc.disable()  # until ``spare_the_collector``
     config = read_config(os.environ)
     log.configure(config)
     app = create_app(config)
@@ -116,10 +130,10 @@ def spare_the_collector() -> None:
     """Exempt what lives as long as the process from garbage collection, and collect less often.
 
     The cyclic collector took most of the time of the slowest responses, and requests leave few
-    cycles.
+    cycles. It is off during the start, which leaves so few that looking for them is not worth it.
     """
-    gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(50_000, 20, 100)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from typing import Annotated
 
-from email_validator import EmailNotValidError, validate_email
 from msgspec import Meta
 
 from app.escaping import unseen
@@ -77,6 +76,11 @@ def clean_email(text: str | None, loc: Location = ("body", "email")) -> str | No
     """
     if text is None:
         return None
+    from email_validator import (  # noqa: PLC0415  # slow to import, and few processes need it
+        EmailNotValidError,
+        validate_email,
+    )
+
     try:
         return validate_email(text.strip(), check_deliverability=False).normalized
     except EmailNotValidError as error:

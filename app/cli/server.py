@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -42,6 +43,7 @@ def run(
 
     ``codes`` sign in to the console once each.
     """
+    gc.disable()  # until the server listens, and what lives as long as it is frozen
     _check(config)
     settings = _settings(config, create_app(config, codes=codes))
     server = _Server(settings, ready)

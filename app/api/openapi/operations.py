@@ -83,6 +83,17 @@ class Body:
     others: tuple[Form, ...] = ()
 
 
+@dataclass
+class _Operation(Operation):
+    """Completes itself. Operations are classes, but only this one a dataclass: those are slow."""
+
+    def __post_init__(self) -> None:
+        self.complete()
+
+    def complete(self) -> None:
+        """Add what the framework does not know."""
+
+
 def operation(
     *answers: Answer,
     status: int = 200,
@@ -109,9 +120,8 @@ def operation(
     responses |= {str(code): _error(code) for code in sorted(set(expected))}
     extra = list(parameters)
 
-    @dataclass
-    class Described(Operation):
-        def __post_init__(self) -> None:
+    class Described(_Operation):
+        def complete(self) -> None:
             self.parameters = [*map(_as_sent, self.parameters or []), *extra] or None
             self.request_body = _request_body(body) if body else None
             self.responses = dict(responses)
