@@ -14,7 +14,6 @@ from app.api import access
 from app.api.conditional import read_condition
 from app.api.errors import UnsupportedMediaType
 from app.api.media_types import JSON
-from app.api.parameters import known_id
 from app.api.preferences import (
     DRY_RUN,
     Preferences,
@@ -22,6 +21,7 @@ from app.api.preferences import (
     dry_run_in_query,
     read_preferences,
 )
+from app.api.values import known_id
 from app.api.vary import varying_lines
 from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest
