@@ -8,7 +8,7 @@ _INTERRUPTED = 130  # as shells count it
 
 def main() -> None:
     """Run the command. Its imports take most of its time, so Ctrl-C may come during them."""
-    gc.disable()  # what imports make is no garbage; the command enables it
+    gc.disable()  # until the command is imported
     try:
         from app.cli.main import main as run  # noqa: PLC0415  # see above
 

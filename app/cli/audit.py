@@ -1,48 +1,18 @@
-"""``backstory audit``: verify exports, and look after the key that signs checkpoints."""
+"""``backstory audit key`` and ``rotate-key``: look after the key that signs checkpoints."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import msgspec
 import rich_click as click
 
 from app.audit import checkpoints, signing
-from app.audit import verify as verifier
 from app.cli import context, terminal
 from app.cli.options import DATABASE, ORGANIZATION
 from app.storage.engines import engines
 from app.storage.lock_file import DatabaseHeld
 
-_EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 
-
-@click.group("audit")
-def audit_group() -> None:
-    """Verify exports of the audit log, and look after the key that signs it."""
-
-
-@audit_group.command("verify")
-@click.argument("files", nargs=-1, required=True, type=_EXISTING)
-@click.option("--key", "keyfile", type=_EXISTING, metavar="KEYFILE", help="/api/v1/audit/key")
-@click.option("--checkpoint", "earlier", type=_EXISTING, metavar="EARLIER")
-def verify(files: tuple[Path, ...], keyfile: Path | None, earlier: Path | None) -> None:
-    """Prove offline that nobody rewrote an ndjson export; several FILEs are parts, in order.
-
-    EARLIER is a checkpoint that you kept: the export must extend it.
-    """
-    try:
-        keys = verifier.read_keys(keyfile.read_bytes()) if keyfile else None
-        note = verifier.read_note(earlier.read_bytes().decode()) if earlier else None
-        verified = verifier.verify(verifier.read_lines(files), keys, note)
-    except verifier.Failed as failed:
-        terminal.fail(str(failed), 1)
-    except ValueError as error:
-        terminal.fail(str(error), 2)
-    terminal.say(verified)
-
-
-@audit_group.command("key")
+@click.command("key")
 @ORGANIZATION
 @DATABASE
 def show_key(organization: str | None, database: str | None) -> None:
@@ -55,7 +25,7 @@ def show_key(organization: str | None, database: str | None) -> None:
     terminal.say_lines(msgspec.json.format(msgspec.json.encode(keys)).decode())
 
 
-@audit_group.command("rotate-key")
+@click.command("rotate-key")
 @DATABASE
 def rotate_key(database: str | None) -> None:
     """Sign with a new key from the next start on; the old public key stays known."""

@@ -22,12 +22,7 @@ if TYPE_CHECKING:
 _ROUTE = "/api/v1/users/me/api-keys"
 
 
-@click.group()
-def keys() -> None:
-    """Make, list and revoke API keys."""
-
-
-@keys.command("create")
+@click.command("create")
 @click.option(
     "--organization", required=True, type=TEXT, metavar="NAME", help="Made when it is missing."
 )
@@ -74,7 +69,7 @@ def create_key(
         terminal.hand_over(token)  # if this fails, the key is not made: nobody could use it
 
 
-@keys.command("list")
+@click.command("list")
 @DATABASE
 def list_keys(database: str | None) -> None:
     """List every key: prefix, role, state, organization, name."""
@@ -85,7 +80,7 @@ def list_keys(database: str | None) -> None:
             terminal.say(key.key_prefix, key.role, state, organization, key.name)
 
 
-@keys.command("revoke")
+@click.command("revoke")
 @click.argument("prefix", type=TEXT)
 @DATABASE
 def revoke_key(prefix: str, database: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 
@@ -9,43 +10,150 @@ import rich_click as click
 
 from app.cli import terminal
 
-# A command's module is imported when the command runs: most of a command's time is importing.
-_COMMANDS = {
-    "archive": "app.cli.archive:archive_log",
-    "audit": "app.cli.audit:audit_group",
-    "check": "app.cli.maintenance:check",
-    "copy": "app.cli.maintenance:copy_database",
-    "demo": "app.cli.serve:show_demo",
-    "erase": "app.cli.maintenance:erase",
-    "export": "app.cli.export:export_log",
-    "keys": "app.cli.keys:keys",
-    "migrate": "app.cli.maintenance:migrate_database",
-    "rebuild": "app.cli.maintenance:rebuild",
-    "serve": "app.cli.serve:serve",
-    "vault": "app.cli.vault:vault_group",
-}
 click.rich_click.TEXT_MARKUP = "rich"
 
 
-class _Commands(click.RichGroup):
-    """The commands of ``_COMMANDS``."""
+class Listed(click.RichCommand):
+    """A command as the help of its group shows it: the first paragraph of its own help.
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Their names, in the order in which help shows them."""
-        del ctx
-        return list(_COMMANDS)
+    Its module is imported when it is chosen: most of a command's time is importing.
+    """
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command; None where there is none of the name."""
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, function = _COMMANDS[cmd_name].partition(":")
+    def __init__(self, name: str, place: str, text: str) -> None:
+        super().__init__(name=name, help=text)
+        self._place = place
+
+    def load(self) -> click.Command:
+        """The command itself. What its import has made lives as long as the process."""
+        module, _, function = self._place.partition(":")
         command: click.Command = getattr(import_module(module), function)
+        if not gc.isenabled():  # ``app.__main__`` has disabled it
+            gc.freeze()
+            gc.enable()
         return command
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+class _Group(click.RichGroup):
+    """A group of commands that are ``Listed``."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The chosen command, imported, and its arguments."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, Listed) else command, rest
+
+
+_COMMANDS = [
+    Listed(
+        "archive",
+        "app.cli.archive:archive_log",
+        "Write all events before a date to files, and prove them. Nothing is removed from the log.",
+    ),
+    _Group(
+        name="audit",
+        help="Verify exports of the audit log, and look after the key that signs it.",
+        commands=[
+            Listed(
+                "key",
+                "app.cli.audit:show_key",
+                "Print the public keys that sign an organization's log: the KEYFILE of verify.",
+            ),
+            Listed(
+                "rotate-key",
+                "app.cli.audit:rotate_key",
+                "Sign with a new key from the next start on; the old public key stays known.",
+            ),
+            Listed(
+                "verify",
+                "app.cli.verify:verify",
+                "Prove offline that nobody rewrote an ndjson export; several FILEs are parts, in"
+                " order.",
+            ),
+        ],
+    ),
+    Listed(
+        "check",
+        "app.cli.maintenance:check",
+        "Compare views and hashes with the log, read-only; exit 1 and a diff where they differ.",
+    ),
+    Listed(
+        "copy",
+        "app.cli.maintenance:copy_database",
+        "Copy an installation into another database, and prove it; stop what writes either first.",
+    ),
+    Listed(
+        "demo",
+        "app.cli.serve:show_demo",
+        "Serve a temporary database with three assistants and their history.",
+    ),
+    Listed(
+        "erase",
+        "app.cli.maintenance:erase",
+        "Destroy sealed secrets and the keys that sealed them. The history stays. Irrevocable.",
+    ),
+    Listed(
+        "export",
+        "app.cli.export:export_log",
+        "Write the audit log to a file, also beside a running server; continue a file that was"
+        " cut.",
+    ),
+    _Group(
+        name="keys",
+        help="Make, list and revoke API keys.",
+        commands=[
+            Listed(
+                "create",
+                "app.cli.keys:create_key",
+                "Make a key and print it: this is the only time that it is shown.",
+            ),
+            Listed(
+                "list",
+                "app.cli.keys:list_keys",
+                "List every key: prefix, role, state, organization, name.",
+            ),
+            Listed("revoke", "app.cli.keys:revoke_key", "Revoke the key that starts with PREFIX."),
+        ],
+    ),
+    Listed(
+        "migrate",
+        "app.cli.maintenance:migrate_database",
+        "Bring a database up to this release's schema and settings.",
+    ),
+    Listed(
+        "rebuild",
+        "app.cli.maintenance:rebuild",
+        "Drop the views, fold the log again, and say whether the result equals what was there.",
+    ),
+    Listed(
+        "serve",
+        "app.cli.serve:serve",
+        "Serve the API; prints its URL once it listens. One process holds an SQLite file at a"
+        " time.",
+    ),
+    _Group(
+        name="vault",
+        help="Look after the keys that seal secrets.",
+        commands=[
+            Listed(
+                "purge",
+                "app.cli.vault:purge_secrets",
+                "Destroy the secrets of assistants that were deleted before"
+                " BACKSTORY_SECRET_GRACE.",
+            ),
+            Listed(
+                "rotate",
+                "app.cli.vault:rotate_keys",
+                "Wrap every organization's keys under the newest master key.",
+            ),
+        ],
+    ),
+]
+
+
+@click.group(
+    cls=_Group, commands=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(package_name="backstory")
 def cli() -> None:
     """Backstory: the settings of voice assistants, with every change kept.

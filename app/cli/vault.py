@@ -11,12 +11,7 @@ from app.transactions.caller import system
 from events import log_head
 
 
-@click.group("vault")
-def vault_group() -> None:
-    """Look after the keys that seal secrets."""
-
-
-@vault_group.command("rotate")
+@click.command("rotate")
 @click.option("--data-keys", is_flag=True, help="Seal the stored secrets anew, too.")
 @DATABASE
 def rotate_keys(database: str | None, *, data_keys: bool) -> None:
@@ -34,7 +29,7 @@ def rotate_keys(database: str | None, *, data_keys: bool) -> None:
     terminal.say(f"rotated the keys of {len(ids)} organizations")
 
 
-@vault_group.command("purge")
+@click.command("purge")
 @click.option(
     "--confirm-clock",
     is_flag=True,

@@ -22,7 +22,7 @@ def _below(
         return
     context = click.Context(command)
     for name in command.list_commands(context):
-        found = command.get_command(context, name)
+        _, found, _ = command.resolve_command(context, [name])
         assert found is not None
         yield from _below(found, (*path, name))
 

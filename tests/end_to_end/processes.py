@@ -26,6 +26,8 @@ COMMAND = str(Path(sys.executable).with_name("backstory"))
 FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
 _SECONDS = 60
 Process = Forked | subprocess.Popen[str]
+# Settings of a process that is not forked, but imports everything itself.
+NOT_FORKED = {"PYTHONPATH": ""}
 EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
 
@@ -126,7 +128,7 @@ def started(
             ) as process:
                 yield process
             return
-        program = f"{preamble}\nfrom app.cli.main import main\nmain()"
+        program = f"{preamble}\nfrom app.__main__ import main\nmain()"
         with subprocess.Popen(
             [sys.executable, "-c", program, *arguments],
             cwd=folder,
