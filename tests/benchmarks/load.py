@@ -162,9 +162,9 @@ def _request(ask: Ask, number: int) -> bytes:
 
 
 @contextmanager
-def serving(folder: Path, url: str) -> Iterator[tuple[str, int]]:
+def serving(folder: Path, url: str, **settings: str) -> Iterator[tuple[str, int]]:
     """``backstory serve`` on a database, as it is by default: its URL and its process."""
-    with started(folder, "serve", "--port", "0", "--database", url) as process:
+    with started(folder, "serve", "--port", "0", "--database", url, **settings) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process.pid
 
