@@ -3,6 +3,10 @@
 import gc
 import sys
 
+# structlog imports rich's tracebacks where it finds them, and pygments with them, which a start
+# pays for. Nothing here may draw one: they show local variables, and one of them may be a secret.
+sys.modules["rich.traceback"] = None  # type: ignore[assignment]  # how Python marks it as missing
+
 _INTERRUPTED = 130  # as shells count it
 
 

@@ -248,9 +248,7 @@ class UnitOfWork:
         head = self.log_head(event.organization_id)
         if event.sequence != head.sequence + 1:  # others were accepted since it was proposed
             proposed_at = event.occurred_at
-            occurred_at, clock_time = moment(
-                event.clock_time or proposed_at, head.last_occurred_at
-            )
+            occurred_at, clock_time = moment(event.clock_time or proposed_at, head.last_occurred_at)
             event = msgspec.structs.replace(
                 event,
                 sequence=head.sequence + 1,

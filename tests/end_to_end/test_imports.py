@@ -28,6 +28,7 @@ _RARE = {
     "litestar.plugins.pydantic",
     "psycopg",
     "pyarrow",
+    "pygments",
     "rich.progress",
     "sqlalchemy.ext.asyncio",
     "sqlalchemy.orm",
