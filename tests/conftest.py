@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-import hypothesis
 import msgspec
 import pytest
 import uvicorn
@@ -41,6 +40,7 @@ from tests.databases import (
     writing_engine,
 )
 from tests.forking import ROOT, forked
+from tests.measured import Measuring, first_cases
 from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
@@ -53,14 +53,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--on", choices=KINDS, default="sqlite", help="the databases of the run")
     parser.addoption(
         "--cases",
-        choices=("all", "first", "further"),
+        choices=("all", "first"),
         default="all",
-        help="of each test its first case, or the cases after it and those that hypothesis makes",
+        help="of each test all its cases, or the first, and none that hypothesis makes",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     databases.choose(config.getoption("--on"))
+    if config.getoption("cov_source", None):
+        config.pluginmanager.register(Measuring())
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -69,25 +71,10 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(trylast=True)  # after -m has taken the long forms out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept = [item for item in _cases(items, config.getoption("--cases")) if _belongs(item)]
+    chosen = set(items) if config.getoption("--cases") == "all" else first_cases(items)
+    kept = [item for item in items if item in chosen and _belongs(item)]
     config.hook.pytest_deselected(items=[*set(items).difference(kept)])
     items[:] = kept
-
-
-def _cases(items: list[pytest.Item], which: str) -> list[pytest.Item]:
-    """The first cases of the tests, or the further ones: one half is measured, the other is not.
-
-    Coverage doubles the time of what it measures, and a test's further cases reach little more.
-    """
-    if which == "all":
-        return items
-    first = {
-        item.nodeid.partition("[")[0]: item
-        for item in reversed(items)
-        if not hypothesis.is_hypothesis_test(getattr(item, "obj", None))
-    }
-    firsts = set(first.values())
-    return [item for item in items if (item in firsts) == (which == "first")]
 
 
 def _belongs(item: pytest.Item) -> bool:

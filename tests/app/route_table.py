@@ -80,7 +80,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
 
 def application() -> Litestar:
-    """The routed application."""
+    """A routed application of its own."""
     return routes_of(create_app(Config()))
 
 
@@ -107,11 +107,10 @@ def _pages(app: Litestar) -> list[tuple[str, str]]:
 
 
 def _operations(app: Litestar) -> list[Operation]:
-    paths = app.openapi_schema.to_schema()["paths"]
     found = {}
     for route in _routes(app, of_pages=False):
         for verb in sorted(route.methods.intersection(_VERBS)):
-            described = paths.get(route.path_format, {}).get(verb.lower(), {})
+            described = DESCRIBED.get(route.path_format, {}).get(verb.lower(), {})
             found[verb, route.path_format] = _operation(route, verb, described)
     return list(found.values())
 
@@ -131,6 +130,7 @@ def _operation(route: HTTPRoute, verb: str, described: dict[str, Any]) -> Operat
     )
 
 
-_APPLICATION = application()
-OPERATIONS = _operations(_APPLICATION)
-PAGES = _pages(_APPLICATION)  # verbs and paths of the console
+APPLICATION = application()  # for who changes nothing in it
+DESCRIBED: dict[str, Any] = APPLICATION.openapi_schema.to_schema()["paths"]
+OPERATIONS = _operations(APPLICATION)
+PAGES = _pages(APPLICATION)  # verbs and paths of the console

@@ -18,7 +18,7 @@ from app.api import access
 from app.console.cookies import COOKIE
 from app.main import create_app
 from tests.app import stored
-from tests.app.route_table import OPERATIONS, PAGES, Operation, application, routes_of
+from tests.app.route_table import APPLICATION, OPERATIONS, PAGES, Operation, routes_of
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of
 
@@ -138,14 +138,15 @@ def role_of(app: Litestar, verb: str, path: str) -> Role | None:
     raise LookupError(path)
 
 
-_ROUTED = application()
-_PROTECTED = [(o.verb, o.path) for o in OPERATIONS if role_of(_ROUTED, o.verb, o.path) is not None]
-_PAGES = [(verb, path) for verb, path in PAGES if role_of(_ROUTED, verb, path) is not None]
+_PROTECTED = [
+    (o.verb, o.path) for o in OPERATIONS if role_of(APPLICATION, o.verb, o.path) is not None
+]
+_PAGES = [(verb, path) for verb, path in PAGES if role_of(APPLICATION, verb, path) is not None]
 
 
 def above(places: list[tuple[str, str]], role: Role) -> list[tuple[str, str]]:
     """The routes that a role does not reach."""
-    return [one for one in places if (role_of(_ROUTED, *one) or role) > role]
+    return [one for one in places if (role_of(APPLICATION, *one) or role) > role]
 
 
 async def told_apart(
@@ -169,7 +170,7 @@ async def told_apart(
 
 def test_the_role_that_each_route_declares_is_the_one_that_was_promised() -> None:
     for operation in OPERATIONS:
-        declared = role_of(_ROUTED, operation.verb, operation.path)
+        declared = role_of(APPLICATION, operation.verb, operation.path)
         assert declared == _promised(operation), operation
     assert {(verb, path) for verb, path in PAGES} - set(_PAGES) == {
         ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in"),
@@ -181,12 +182,12 @@ def test_the_readme_and_the_description_tell_the_role_that_a_route_declares() ->
     rows = re.findall(
         r"^\| ([A-Z]+) \| `(/\S+)` \| ([^|]+) \|", _README.read_text("utf-8"), re.MULTILINE
     )
-    described = _ROUTED.openapi_schema.to_schema()["paths"]
+    described = APPLICATION.openapi_schema.to_schema()["paths"]
     told = {(verb, path): role for verb, path, role in rows}
     for operation in OPERATIONS:
         if operation.path.startswith("/schema"):
             continue
-        declared = role_of(_ROUTED, operation.verb, operation.path)
+        declared = role_of(APPLICATION, operation.verb, operation.path)
         said = "scope `secrets:reveal`" if operation.needs_a_scope else declared and declared.name
         assert told[operation.verb, operation.path] == (said or "no key"), operation
         is_open = described[operation.path][operation.verb.lower()]["security"] == []
