@@ -26,7 +26,18 @@ import projections
 
 _FOLDERS = ("tests/app/", "tests/events/", "tests/projections/")
 # The command, and what only it calls.
-_COMMANDS = ("tests/end_to_end/test_cli",)
+_COMMANDS = tuple(
+    f"tests/end_to_end/{name}"
+    for name in (
+        "test_cli",
+        "test_configuration",
+        "test_copying",
+        "test_demo",
+        "test_rotation",
+        "audit/test_a",
+        "audit/test_export_command",
+    )
+)
 _NO_MODULES = ("app.__main__", "app.storage.migrations.")  # they run something when imported
 
 
