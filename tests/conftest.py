@@ -45,7 +45,8 @@ from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
 _WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
-ORGANIZATIONS = 440
+_ORGANIZATIONS = 440  # for all tests
+_FEW = 40  # for a run of few tests, some of which need several
 ASSISTANTS = "/api/v1/assistants"
 
 
@@ -222,19 +223,25 @@ def version_of(answer: httpx.Response) -> int:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     database = tmp_path_factory.mktemp("server") / "backstory.db"
-    with serving(database, _copied_organizations(tmp_path_factory, database)) as running:
+    users = sum("server" in getattr(item, "fixturenames", ()) for item in request.session.items)
+    count = min(_ORGANIZATIONS, _FEW + 2 * users)
+    with serving(database, _copied_organizations(tmp_path_factory, database, count)) as running:
         yield running
 
 
-def _copied_organizations(folders: pytest.TempPathFactory, database: Path) -> list[Organization]:
+def _copied_organizations(
+    folders: pytest.TempPathFactory, database: Path, count: int
+) -> list[Organization]:
     """Organizations that the first worker of the run made, in a database like its own.
 
     Each worker has a PostgreSQL of its own, and makes them there.
     """
     if not databases.on_sqlite():
-        return make_organizations(database, ORGANIZATIONS)
+        return make_organizations(database, count)
     folder = folders.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -242,7 +249,7 @@ def _copied_organizations(folders: pytest.TempPathFactory, database: Path) -> li
     with (folder / "organizations.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not written.exists():
-            made = make_organizations(first, ORGANIZATIONS)
+            made = make_organizations(first, count)
             written.write_bytes(msgspec.json.encode(made))
     copy_database(first, database)
     return msgspec.json.decode(written.read_bytes(), type=list[Organization])
