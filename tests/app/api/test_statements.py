@@ -33,7 +33,7 @@ def tenant(server: Server) -> Organization:
 
 def wait_for_the_first_purge(server: Server) -> None:
     """A server that has just started forgets what is old, one organization after the other."""
-    [(newest,)] = query(server.database, "SELECT max(id) FROM organizations")
+    [(newest,)] = query(server.database, "SELECT max(organization_id) FROM organizations")
     last = f"({newest}, "
     deadline = server.since + 10
     with stored.statements() as seen:
