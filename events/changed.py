@@ -8,14 +8,14 @@ name settings get a new tag when the settings of stored events change (``events.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cached_property, reduce
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType, field
 
 from events import pointers
-from events.pointers import Changes, Tree
+from events.pointers import Changes, Draft, Tree
 from events.shape import SETTINGS, are_known, known, with_defaults
 from events.upcasters import tag
 
@@ -196,9 +196,10 @@ LogEvent = (  # what an organization's log holds
 
 def changes_of(event: Event | None) -> Changes:
     """The changes of an event; none for no event, and for one that changes no settings."""
-    if isinstance(event, AssistantCreated | AssistantSettingsChanged):
-        return event.changes
-    return {}
+    return event.changes if isinstance(event, _CHANGING) else {}
+
+
+_CHANGING = AssistantCreated, AssistantSettingsChanged
 
 
 class State(Struct, frozen=True, kw_only=True, dict=True):
@@ -234,21 +235,35 @@ NOTHING = State()
 
 def evolve(state: State, event: Event) -> State:
     """The state after one more event."""
+    return fold((event,), state)
+
+
+def fold(events: Iterable[Event], state: State = NOTHING) -> State:
+    """The state after all of the events. The trees in them and in ``state`` are not changed."""
+    draft = Draft(state.settings)  # one for all: copying takes longer than changing
+    for event in events:
+        state = _evolve(state, event, draft)
+    return state
+
+
+def _evolve(state: State, event: Event, draft: Draft) -> State:
     match event:
-        case AssistantCreated():
-            return State(
-                version=event.version,
-                # Settings that are newer than the event get their defaults.
-                settings=with_defaults(pointers.apply(event.changes, {})),
-                user_id=event.actor.user_id,
-                created_at=event.occurred_at,
-                updated_at=event.occurred_at,
-            )
         case AssistantSettingsChanged():
+            _put(draft, ((path, change.after) for path, change in event.changes.items()))
             return msgspec.structs.replace(
                 state,
                 version=event.version,
-                settings=applied(event.changes, state.settings),
+                settings=draft.tree,
+                updated_at=event.occurred_at,
+            )
+        case AssistantCreated():
+            # Settings that are newer than the event get their defaults.
+            draft.tree = with_defaults(pointers.apply(event.changes, {}))
+            return State(
+                version=event.version,
+                settings=draft.tree,
+                user_id=event.actor.user_id,
+                created_at=event.occurred_at,
                 updated_at=event.occurred_at,
             )
         case AssistantDeleted():
@@ -270,37 +285,27 @@ def evolve(state: State, event: Event) -> State:
             assert_never(event)
 
 
-def applied(changes: Changes, settings: Tree) -> Tree:
-    """The settings after ``changes`` to them."""
-    values = {path: change.after for path, change in changes.items()}
-    return _completed(pointers.apply(changes, settings), values, settings)
-
-
 def taken_back(changes: Changes, settings: Tree) -> Tree:
     """The settings before the ``changes`` that led to them."""
-    values = {path: change.before for path, change in changes.items()}
-    return _completed(pointers.unapply(changes, settings), values, settings)
+    draft = Draft(settings)
+    _put(draft, ((path, change.before) for path, change in changes.items()))
+    return draft.tree
 
 
-def _completed(settings: Tree, values: dict[str, Any], before: Tree) -> Tree:
-    """The settings with the defaults of members that are newer than the values around them."""
-    # Most changes set one value in a complete object: they need no second look.
-    whole = (path for path, value in values.items() if not _is_in_place(path, value, before))
-    touched = {path.split("/", 2)[1] for path in whole}  # no name of a setting is escaped
-    if not touched <= settings.keys():
-        complete: Tree = with_defaults(settings)  # in the order of the settings
-        return complete
+_HOLDERS = dict, list
+
+
+def _put(draft: Draft, values: Iterable[tuple[str, Any]]) -> None:
+    """Set the paths to values; members that are newer than these get their defaults."""
+    touched = set()
+    for path, value in values:
+        # Most changes set one value in a complete object: they need no second look.
+        if not draft.put(path, value) or value is UNSET or isinstance(value, _HOLDERS):
+            touched.add(path.split("/", 2)[1])  # no name of a setting is escaped
+    if not touched:
+        return
+    if not touched <= draft.tree.keys():
+        draft.tree = with_defaults(draft.tree)  # in the order of the settings
+        return
     for name in touched & SETTINGS.members.keys():
-        settings[name] = with_defaults(settings[name], SETTINGS.members[name].shape)
-    return settings
-
-
-def _is_in_place(path: str, value: Any, before: Tree) -> bool:
-    if value is UNSET or isinstance(value, dict | list):
-        return False
-    return isinstance(pointers.at(before, path.rpartition("/")[0]), dict)
-
-
-def fold(events: Iterable[Event], state: State = NOTHING) -> State:
-    """The state after all of the events."""
-    return reduce(evolve, events, state)
+        draft.tree[name] = with_defaults(draft.tree[name], SETTINGS.members[name].shape)

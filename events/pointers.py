@@ -7,6 +7,7 @@ the reference that stands for a secret. Trees are never changed in place.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import copysign
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +67,18 @@ def join(tokens: tuple[str, ...]) -> str:
 
 def split(pointer: str) -> tuple[str, ...]:
     """'/a~1b/c' -> ('a/b', 'c'); the inverse of ``join``."""
+    return _cached_tokens(pointer) if len(pointer) <= _MAX_CACHED else _tokens(pointer)
+
+
+def _tokens(pointer: str) -> tuple[str, ...]:
     tokens = tuple(pointer.split("/")[1:])
     if "~" not in pointer:  # as nearly all are
         return tokens
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in tokens)
+
+
+_MAX_CACHED = 200  # characters: names that clients choose must not fill the memory
+_cached_tokens = lru_cache(4096)(_tokens)  # the paths of settings come again and again
 
 
 def covers(prefix: str, path: str) -> bool:
@@ -150,7 +159,7 @@ def alike(first: Any, second: Any) -> bool:
 def at(tree: Any, path: str) -> Any:
     """The value of a tree at a path; UNSET if there is none. No path leads into a list."""
     for name in split(path):
-        if not is_object(tree) or name not in tree:
+        if not isinstance(tree, dict) or name not in tree or MARK in tree:
             return UNSET
         tree = tree[name]
     return tree
@@ -160,7 +169,7 @@ def put(tree: Tree, path: str, value: Any) -> Tree:
     """The tree with the path set to a value; UNSET removes the path."""
     if value is UNSET and at(tree, path) is UNSET:
         return tree  # without making objects on the way
-    return _with_values(tree, iter(((path, value),)))
+    return _with_values(tree, [(path, value)])
 
 
 def flatten(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,24 +217,41 @@ def unapply(changes: Mapping[str, Change], tree: Tree) -> Tree:
     return _with_values(tree, ((path, change.before) for path, change in changes.items()))
 
 
-def _with_values(tree: Tree, values: Iterator[tuple[str, Any]]) -> Tree:
-    root = dict(tree)
-    copied: dict[tuple[str, ...], Tree] = {(): root}
+def _with_values(tree: Tree, values: Iterable[tuple[str, Any]]) -> Tree:
+    draft = Draft(tree)
     for path, value in values:
-        *parents, name = split(path)
-        holder = _copied_parent(copied, tuple(parents))
+        draft.put(path, value)
+    return draft.tree
+
+
+class Draft:
+    """A tree that is changed in place, while the tree that it began with stays as it is.
+
+    Only copies are changed. A value that is put in belongs to others, as the first tree does: an
+    object in it is copied before its first change. A new root must belong to nobody else.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = dict(tree)
+        # The copies that may be changed, by ``id``. An object that is kept here also keeps its id.
+        self._copies: dict[int, Tree] = {id(self.tree): self.tree}
+
+    def put(self, path: str, value: Any) -> bool:
+        """Set the path to a value; UNSET removes it. Returns whether its parent was there.
+
+        Missing objects on the way are made.
+        """
+        tokens = split(path)
+        holder, was_there = self.tree, True
+        for name in tokens[:-1]:
+            held: Any = holder.get(name)
+            if id(held) not in self._copies:
+                was_there = was_there and isinstance(held, dict)
+                held = holder[name] = dict(held) if is_object(held) else {}
+                self._copies[id(held)] = held
+            holder = held
         if value is UNSET:
-            holder.pop(name, None)
+            holder.pop(tokens[-1], None)
         else:
-            holder[name] = value
-    return root
-
-
-def _copied_parent(copied: dict[tuple[str, ...], Tree], at: tuple[str, ...]) -> Tree:
-    """The object at a path, copied once, so that the old tree stays as it was."""
-    if at in copied:
-        return copied[at]
-    holder = _copied_parent(copied, at[:-1])
-    old: Any = holder.get(at[-1])
-    copied[at] = holder[at[-1]] = dict(old) if is_object(old) else {}
-    return copied[at]
+            holder[tokens[-1]] = value
+        return was_there

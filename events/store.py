@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from events import codec, merkle, prepared
 from events.changed import AssistantDeleted
 from events.log_head import LogHead
-from events.tables import events, from_micros, rows_of, to_micros
+from events.tables import driver_rows, events, from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,13 +73,27 @@ def read_stream(
     """
     version = events.c.version
     page = (
-        rows_of(events, organization_id, version.label("at"), events.c.type, events.c.body)
+        rows_of(events, organization_id, version, events.c.type, events.c.body)
         .where(events.c.assistant_id == assistant_id, version > after)
         .order_by(version.desc() if newest_first else version)
     )
     if until is not None:
         page = page.where(version <= until)
-    return _pages(connection, page, version, newest_first=newest_first, at_once=at_once)
+    return _decoded(_pages(connection, page, version, at_once, newest_first=newest_first))
+
+
+def read_paths(
+    connection: sa.Connection, organization_id: int, assistant_id: int, after: int, until: int
+) -> Iterator[tuple[int, Iterable[str]]]:
+    """The versions of a stream after one and up to another, with the paths that each changed."""
+    version = events.c.version
+    page = (
+        rows_of(events, organization_id, version, events.c.type, events.c.body)
+        .where(events.c.assistant_id == assistant_id, version > after, version <= until)
+        .order_by(version)
+    )
+    for number, tag, body in _pages(connection, page, version, _READ_AT_ONCE):
+        yield number, codec.changed_paths(body, tag)
 
 
 def read_versions(
@@ -139,10 +153,10 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
         .limit(_READ_AT_ONCE)
     )
     after = (0, 0)
-    while rows := connection.execute(page.where(key > sa.tuple_(*after))).all():
-        for row in rows:
-            yield codec.decode(row.body, row.type)  # type: ignore[misc]  # it has a version
-        after = (rows[-1].assistant_id, rows[-1].version)
+    while rows := driver_rows(connection.execute(page.where(key > sa.tuple_(*after)))):
+        for _, _, tag, body in rows:
+            yield codec.decode(body, tag)  # type: ignore[misc]  # it has a version
+        after = rows[-1][:2]
 
 
 def read_log(
@@ -159,32 +173,40 @@ def read_log(
     """
     sequence = events.c.sequence
     page = (
-        rows_of(events, organization_id, sequence.label("at"), events.c.type, events.c.body)
+        rows_of(events, organization_id, sequence, events.c.type, events.c.body)
         .where(sequence > after)
         .order_by(sequence)
     )
     if tags is not None:
         page = page.where(events.c.type.in_(tags))
-    return _pages(connection, page, sequence, newest_first=False, at_once=at_once)
+    return _decoded(_pages(connection, page, sequence, at_once))
 
 
 def _pages(
     connection: sa.Connection,
     page: sa.Select[Any],
     key: sa.ColumnElement[int],
+    at_once: int,
     *,
-    newest_first: bool,
-    at_once: int = _READ_AT_ONCE,
-) -> Iterator[Any]:
-    """Keyset pages: memory stays small, and no cursor stays open between them."""
-    rows = connection.execute(page.limit(at_once)).all()
+    newest_first: bool = False,
+) -> Iterator[tuple[Any, ...]]:
+    """Rows whose first column is ``key``, in pages: memory stays small.
+
+    No cursor stays open between them.
+    """
+    rows = driver_rows(connection.execute(page.limit(at_once)))
     while rows:
-        for row in rows:
-            yield codec.decode(row.body, row.type)
+        yield from rows
         if len(rows) < at_once:
             return
-        beyond = key < rows[-1].at if newest_first else key > rows[-1].at
-        rows = connection.execute(page.where(beyond).limit(at_once)).all()
+        last = rows[-1][0]
+        beyond = key < last if newest_first else key > last
+        rows = driver_rows(connection.execute(page.where(beyond).limit(at_once)))
+
+
+def _decoded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+    for _, tag, body in rows:
+        yield codec.decode(body, tag)
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:

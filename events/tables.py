@@ -70,6 +70,21 @@ def rows_of(
     return sa.select(*(columns or (table,))).where(table.c.organization_id == organization_id)
 
 
+def driver_rows(result: sa.CursorResult[Any], most: int | None = None) -> list[Any]:
+    """The next rows of a result, at most so many, or all the rest, as the driver made them.
+
+    SQLAlchemy takes longer to make its rows than the driver to read these. They are for columns
+    whose values need no conversion, as those of the events.
+    """
+    strategy, cursor = result.cursor_strategy, result.cursor
+    rows: list[Any] = (
+        strategy.fetchall(result, cursor)
+        if most is None
+        else strategy.fetchmany(result, cursor, most)
+    )
+    return rows
+
+
 def to_micros(moment: datetime) -> int:
     """A moment as it is stored: microseconds since 1970, UTC."""
     return (moment - _EPOCH) // timedelta(microseconds=1)

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Struct, UnsetType
 
 from events import pointers
-from events.changed import changes_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from events.changed import Event
     from events.pointers import Tree
 
 Blame = dict[str, int]
@@ -31,40 +29,29 @@ class BlamedPath(Struct, frozen=True, kw_only=True):
     value: Any | UnsetType = UNSET
 
 
-def evolve(blame: Blame, event: Event) -> None:
-    """Add an event, in place. A change of a path is a change of everything below it."""
-    for path in changes_of(event):
+def evolve(blame: Blame, changed: Iterable[str], version: int) -> None:
+    """Add the paths that a version changed, in place. A change of a path is one of all below it."""
+    for path in changed:
         blame.pop(path, None)  # the newest come last
-        blame[path] = event.version
+        blame[path] = version
 
 
 def bound(blame: Blame, settings: Tree) -> Blame:
     """The blame without superfluous paths: old removals, and paths replaced from above."""
     latest = {path: version for path, version in blame.items() if not _superseded(blame, path)}
-    removed = frozenset(_removed(latest, settings))
-    return {
-        path: version
-        for path, version in latest.items()
-        if path in removed or pointers.at(settings, path) is not UNSET
-    }
+    removed = [path for path in latest if pointers.at(settings, path) is UNSET]
+    for path in removed[:-_MAX_REMOVED]:
+        del latest[path]
+    return latest
 
 
 def paths(blame: Blame, settings: Tree) -> Iterator[BlamedPath]:
     """Every leaf of the settings with the version that set it, then the removed paths."""
     for path, value in pointers.flatten(settings).items():
         yield BlamedPath(path=path, version=_version_of(blame, path), value=value)
-    for path in _removed(blame, settings):
-        yield BlamedPath(path=path, version=blame[path])
-
-
-def _removed(blame: Blame, settings: Tree) -> list[str]:
-    """The newest paths that hold nothing any more, at most ``_MAX_REMOVED``."""
-    removed = [
-        path
-        for path in blame
-        if pointers.at(settings, path) is UNSET and not _superseded(blame, path)
-    ]
-    return removed[-_MAX_REMOVED:]
+    for path, version in bound(blame, settings).items():
+        if pointers.at(settings, path) is UNSET:
+            yield BlamedPath(path=path, version=version)
 
 
 def _superseded(blame: Blame, path: str) -> bool:
@@ -78,7 +65,11 @@ def _version_of(blame: Blame, path: str) -> int:
     A setting that no event mentions was introduced after the assistant was created. It counts as
     set to its default by version 1.
     """
-    return max(blame.get(at, 1) for at in (path, *pointers.ancestors(path)))
+    newest = blame.get(path, 1)
+    while path:
+        path = path.rpartition("/")[0]
+        newest = max(newest, blame.get(path, 1))
+    return newest
 
 
 def newest_at(blame: Blame, paths: Iterable[str]) -> dict[str, int]:

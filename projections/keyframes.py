@@ -6,6 +6,7 @@ where there is none. Keyframes that a release with other settings wrote are igno
 
 from __future__ import annotations
 
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,15 +14,16 @@ import sqlalchemy as sa
 
 from events import store
 from events.assistant_key import AssistantKey
-from events.changed import NOTHING, State, evolve
+from events.changed import NOTHING, State, fold
 from events.shape import DIGEST
 from events.tables import metadata, rows_of, to_micros
 from projections import blame
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
+    from events.changed import Event
     from projections.blame import Blame
 
 EVERY = 64  # versions
@@ -45,6 +47,12 @@ keyframes = sa.Table(
 def is_due(state: State) -> bool:
     """Whether a state becomes a keyframe."""
     return state.version % EVERY == 0
+
+
+def runs(stream: Iterable[Event]) -> Iterator[list[Event]]:
+    """The events of a stream in lists, each of which ends where a keyframe is due, or last."""
+    for _, run in groupby(stream, key=lambda event: (event.version - 1) // EVERY):
+        yield list(run)
 
 
 def row_of(key: AssistantKey, state: State, blamed: Blame) -> dict[str, Any]:
@@ -96,10 +104,9 @@ def blame_at(
     frame = _newest(connection, organization_id, assistant_id, column.version <= version)
     blamed: Blame = msgspec.json.decode(frame.blame) if frame else {}
     after = frame.version if frame else 0
-    for event in store.read_stream(
-        connection, organization_id, assistant_id, after=after, until=version
-    ):
-        blame.evolve(blamed, event)
+    changed = store.read_paths(connection, organization_id, assistant_id, after, version)
+    for number, paths in changed:
+        blame.evolve(blamed, paths, number)
     return blamed
 
 
@@ -132,10 +139,9 @@ def _folded(
 ) -> State:
     state = msgspec.json.decode(frame.state, type=State) if frame else NOTHING
     after = state.version
-    for event in store.read_stream(
+    events = store.read_stream(
         connection, organization_id, assistant_id, after=after, until=until, at_once=EVERY
-    ):
-        if moment is not None and event.occurred_at > moment:
-            break
-        state = evolve(state, event)
-    return state
+    )
+    if moment is not None:
+        events = takewhile(lambda event: event.occurred_at <= moment, events)
+    return fold(events, state)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
-from events import log_head, store
+from events import changed, log_head, store
 from events.assistant_key import AssistantKey
-from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, evolve
+from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, changes_of
 from events.codec import tags_of
 from projections import blame, current, keyframes, labels, policies, reversals
 
@@ -77,14 +77,15 @@ def fold_assistant(
     """The rows of one assistant: keyframes, reversals and the current state."""
     state = NOTHING
     blamed: Blame = {}
-    for event in events:
-        state = evolve(state, event)
-        blame.evolve(blamed, event)
+    for run in keyframes.runs(events):
+        state = changed.fold(run, state)
+        for event in run:
+            blame.evolve(blamed, changes_of(event), event.version)
+            if reversal := reversals.row_of(event):
+                yield reversals.reversals, reversal
         if keyframes.is_due(state):
             blamed = blame.bound(blamed, state.settings)
             yield keyframes.keyframes, keyframes.row_of(key, state, blamed)
-        if reversal := reversals.row_of(event):
-            yield reversals.reversals, reversal
     progress(state.version)
     yield current.assistants, current.row_of(key, state)
 

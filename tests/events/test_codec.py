@@ -34,6 +34,7 @@ from events.changed import (
     SecretsRevealed,
     Versioned,
     VersionLabelled,
+    changes_of,
     fold,
 )
 from events.commands import DeleteAssistant
@@ -376,6 +377,16 @@ def test_an_old_shape_is_read_as_todays() -> None:
     today = STORED["assistant_settings_changed.v1"]
     changes = {"/llm_settings/top_p": Change(before=1.0)}
     assert event == msgspec.structs.replace(today, changes=changes)
+
+
+def test_the_changed_paths_are_those_of_the_event_in_todays_shape() -> None:
+    for tag, event in STORED.items():
+        if isinstance(event, Versioned):
+            assert list(codec.changed_paths(stored(tag), tag)) == list(changes_of(event))
+    body = old_bytes("assistant_renamed.v1", old_name=None, new_name="Night desk")
+    assert list(codec.changed_paths(body, "assistant_renamed.v1", UPCASTERS)) == ["/name"]
+    with pytest.raises(codec.NewerEvent):
+        codec.changed_paths(body, "assistant_renamed.v1")
 
 
 def test_upcasters_follow_one_another_until_the_shape_is_todays() -> None:

@@ -333,16 +333,20 @@ def test_a_keyframe_that_lies_is_believed(written_past: tuple[sa.Connection, Pas
 
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The version of every event that is read from here on."""
+    """The version of every event that is read from here on, or whose paths are."""
     seen: list[int] = []
-    decode = codec.decode
 
-    def counting(body: bytes, tag: str) -> Any:
-        event = decode(body, tag)
-        seen.append(event.version)  # type: ignore[union-attr]  # of a stream
-        return event
+    def count(name: str) -> None:
+        read = getattr(codec, name)
 
-    monkeypatch.setattr(codec, "decode", counting)
+        def counting(body: bytes, tag: str) -> Any:
+            seen.append(msgspec.json.decode(body)["version"])
+            return read(body, tag)
+
+        monkeypatch.setattr(codec, name, counting)
+
+    count("decode")
+    count("changed_paths")
     return seen
 
 
