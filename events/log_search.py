@@ -9,14 +9,14 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from events import codec
-from events.tables import events, rows_of, to_micros
+from events.tables import driver_rows, events, rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
 
-_FEW = 32
+_FEW = 32  # rows
 _BATCH_BYTES = 256 * 1024
 # PostgreSQL sends rows as they are taken, so that a million pass through a small memory.
 AS_THEY_COME = {"stream_results": True, "max_row_buffer": _FEW}
@@ -75,8 +75,8 @@ def read_stored(
 ) -> Iterator[list[Stored]]:
     """The matching events in batches, in order of sequence. The caller may stop at any time.
 
-    Batches are small, so that memory stays small for a million rows or for large ones. The rows
-    are the driver's own tuples: making SQLAlchemy's rows takes longer than reading does.
+    Batches are small, so that memory stays small for a million rows or for large ones. Rows are
+    the driver's own.
     """
     sequence = events.c.sequence
     query = (
@@ -87,16 +87,11 @@ def read_stored(
         .limit(_NO_LIMIT if skip else None)
     )
     with connection.execute(query, execution_options=AS_THEY_COME) as result:
-        rows: list[Stored] = []
-        size = 0
-        while row := result.cursor_strategy.fetchone(result, result.cursor):
-            rows.append(row)
-            size += len(row[1])
-            if len(rows) == _FEW or size > _BATCH_BYTES:
+        while rows := driver_rows(result, _FEW):
+            if sum([len(row[1]) for row in rows]) <= _BATCH_BYTES:
                 yield rows
-                rows, size = [], 0
-        if rows:
-            yield rows
+            else:
+                yield from ([row] for row in rows)
 
 
 def holds_others(
