@@ -176,17 +176,13 @@ def _create(command: CreateAssistant, envelope: Envelope) -> Event:
 
 def _patched(settings: Tree, command: ChangeSettings) -> Tree:
     """The members that a patch names, as they would be. The others need no work."""
-    after = {
-        name: value
-        for name, patch in command.patch.items()
-        if (value := _member(name, patch, settings, command)) is not UNSET
-    }
+    after = {}
+    for name, patch in command.patch.items():
+        shape = SETTINGS.members[name].shape
+        value = patched(patch, settings[name], shape, (name,), equal=command.equal)
+        if value is not UNSET:
+            after[name] = value
     return _computed(after, settings)
-
-
-def _member(name: str, patch: Any, settings: Tree, command: ChangeSettings) -> Any:
-    shape = SETTINGS.members[name].shape
-    return patched(patch, settings[name], shape, (name,), command.equal)
 
 
 def _whole(settings: Tree, current: Tree) -> Tree:

@@ -9,19 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET
 
 from events.merging import Replace
 from events.pointers import Place, Tree, is_object, is_reference
 from events.secrets.counterparts import counterparts
-from events.secrets.merge import (
-    NO_EQUALS,
-    EqualSecrets,
-    check_element,
-    holds_new_secret,
-    kept,
-    unless_equal,
-)
+from events.secrets.merge import NO_EQUALS, EqualSecrets, holds_new_secret, kept, unless_equal
 from events.secrets.values import Kept
 from events.shape import Record, Shape, holds_records, inside, known
 
@@ -31,65 +24,54 @@ def patched(
     current: Any,
     shape: Shape | None = None,
     at: Place = (),
+    *,
     equal: EqualSecrets = NO_EQUALS,
+    whole: bool = False,
 ) -> Any:
     """The value after a patch of the ``current`` one; UNSET where nothing is left of it.
 
     ``shape`` is that of the value, None for a free-form one, and ``at`` is its place. A new secret
-    that is ``equal`` to the stored one becomes that, so that nothing changes. Raises
-    ``InvalidSettings`` for a mask in a list that stands for no secret.
+    that is ``equal`` to the stored one becomes that, so that nothing changes. If ``whole``, the
+    patch takes the place of the current value. Raises ``InvalidSettings`` for a mask that stands
+    for no secret, where it cannot be left out.
     """
-    return _Walk(equal).value(patch, current, shape, at)
+    if isinstance(patch, Replace):
+        return patched(patch.value, current, shape, at, equal=equal, whole=True)
+    if isinstance(patch, Kept):
+        return kept(patch, current, at)
+    if isinstance(patch, list):
+        return _elements(patch, current, shape, at, equal)
+    if not isinstance(patch, dict):
+        return patch
+    if is_reference(patch):
+        return unless_equal(patch, current, equal)
+    olds = current if is_object(current) else {}
+    members = dict(patch) if whole else olds | patch  # in the order of the result
+    for name in [name for name in members if name in patch]:
+        inner, place = inside(shape, name), (*at, name)
+        new = patched(patch[name], olds.get(name), inner, place, equal=equal, whole=whole)
+        if new is UNSET:
+            del members[name]
+        else:
+            members[name] = new
+    if current is None and not members and any(whole or m is not UNSET for m in patch.values()):
+        return UNSET  # nothing but masks, and nothing that they could stand for
+    return _completed(members, olds, shape) if isinstance(shape, Record) else members
 
 
-class _Walk(Struct, frozen=True):
-    equal: EqualSecrets
-
-    def value(
-        self, patch: Any, current: Any, shape: Shape | None, at: Place, *, whole: bool = False
-    ) -> Any:
-        """``whole`` says that the patch takes the place of the current value."""
-        if isinstance(patch, Replace):
-            return self.value(patch.value, current, shape, at, whole=True)
-        if isinstance(patch, Kept):
-            return kept(patch, current, at)
-        if isinstance(patch, list):
-            return self._elements(patch, current, shape, at)
-        if not isinstance(patch, dict):
-            return patch
-        if is_reference(patch):
-            return unless_equal(patch, current, self.equal)
-        return self._members(patch, current, shape, at, whole=whole)
-
-    def _members(
-        self, patch: Tree, current: Any, shape: Shape | None, at: Place, *, whole: bool
-    ) -> Any:
-        olds = current if is_object(current) else {}
-        members = dict(patch) if whole else olds | patch  # in the order of the result
-        for name in [name for name in members if name in patch]:
-            old, inner = olds.get(name), inside(shape, name)
-            members[name] = self.value(patch[name], old, inner, (*at, name), whole=whole)
-            if members[name] is UNSET:
-                del members[name]
-        if current is None and not members and any(whole or m is not UNSET for m in patch.values()):
-            return UNSET  # nothing but masks, and nothing that they could stand for
-        return _completed(members, olds, shape) if isinstance(shape, Record) else members
-
-    def _elements(self, patch: list[Any], current: Any, shape: Shape | None, at: Place) -> Any:
-        """An element is one value: it takes the place of the one that it continues."""
-        inner = inside(shape, "*")
-        has_secrets = holds_new_secret(patch)
-        if not has_secrets and not holds_records(inner):
-            return patch
-        olds: list[Any] = [None] * len(patch)
-        if has_secrets or known(current, shape) is not current:
-            olds = counterparts(patch, current if isinstance(current, list) else [], at)
-        places = [
-            ((*at, i), new, old) for i, (new, old) in enumerate(zip(patch, olds, strict=True))
-        ]
-        for place, new, old in places:
-            check_element(new, old, place)
-        return [self.value(new, old, inner, place, whole=True) for place, new, old in places]
+def _elements(
+    patch: list[Any], current: Any, shape: Shape | None, at: Place, equal: EqualSecrets
+) -> list[Any]:
+    """A list is one value: an element takes the place of the one that it continues."""
+    inner, olds = inside(shape, "*"), [None] * len(patch)
+    if holds_new_secret(patch) or known(current, shape) is not current:
+        olds = counterparts(patch, current if isinstance(current, list) else [], at)
+    elif not holds_records(inner):
+        return patch
+    return [
+        patched(new, old, inner, (*at, position), equal=equal, whole=True)
+        for position, (new, old) in enumerate(zip(patch, olds, strict=True))
+    ]
 
 
 def _completed(members: Tree, olds: Tree, shape: Record) -> Tree:

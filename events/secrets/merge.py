@@ -13,7 +13,7 @@ from msgspec import UNSET
 from events.errors import FieldError, InvalidSettings
 from events.pointers import MARK, Place, Tree, is_reference
 from events.secrets.references import URL, same_parts
-from events.secrets.values import KEPT, Kept, Plain, url_members
+from events.secrets.values import Kept, Plain, url_members
 
 # By the id of a new secret, the ids of stored ones that are known to have the same value.
 EqualSecrets = Mapping[str, frozenset[str]]
@@ -23,8 +23,12 @@ NO_EQUALS: EqualSecrets = {}
 def kept(sent: Kept, current: Any, at: Place) -> Any:
     """The secret that a mask keeps, or what is left of the text if no secret is stored."""
     if sent.url is None:
-        text = UNSET if sent.sent is None else sent.sent
-        return current if is_reference(current) else text
+        if is_reference(current):
+            return current
+        if sent.sent is None and any(isinstance(token, int) for token in at):  # in one value
+            message = "The mask was sent for a secret that is not stored; send its value"
+            raise _unmatched(at, message)
+        return UNSET if sent.sent is None else sent.sent
     if not is_reference(current) or URL not in current:
         if sent.mixed:
             raise _unmatched(at, "The mask was sent for a credential that is not stored; send it")
@@ -45,16 +49,6 @@ def unless_equal(new: Tree, current: Any, equal: EqualSecrets) -> Tree:
     if current[MARK]["id"] not in equal.get(new[MARK]["id"], ()):
         return new
     return new | {MARK: current[MARK]}
-
-
-def check_element(value: Any, current: Any, at: Place) -> None:
-    """Refuse a mask in an element that has no secret to keep: an element is one value."""
-    if value == KEPT and not is_reference(current):
-        raise _unmatched(at, "The mask was sent for a secret that is not stored; send its value")
-    if isinstance(value, dict):
-        olds = current if isinstance(current, dict) else {}
-        for name, member in value.items():
-            check_element(member, olds.get(name), (*at, name))
 
 
 def _unmatched(at: Place, message: str) -> InvalidSettings:
