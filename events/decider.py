@@ -90,17 +90,10 @@ def propose(
     """
     _check_life(command, state, envelope)
     proposal = _proposed(command, state, envelope)
-    if may_reveal or not isinstance(proposal.event, AssistantSettingsChanged):
+    changes, past = changes_of(proposal.event), _past(command)
+    if may_reveal or not (past or state.holds_secrets):
         return proposal
-    return _with_moved_secrets(command, state, proposal, proposal.event)
-
-
-def _with_moved_secrets(
-    command: Command, state: State, proposal: Proposal, event: AssistantSettingsChanged
-) -> Proposal:
-    moved = moved_secrets(
-        state.settings, event.changes, _past(command), erased_version=state.erased_version
-    )
+    moved = moved_secrets(state.settings, changes, past, erased_version=state.erased_version)
     blocking = tuple(NotAccepted(path=secret.path, error=secret.error) for secret in moved)
     if not blocking:
         return proposal

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 RECORDS = tuple((record, split(record.secrets)) for record in SECRET_RECORDS)
+_RECORDS_IN = {
+    setting: [pair for pair in RECORDS if pair[1][0] == setting] for _, (setting, *_) in RECORDS
+}
 _SEALED = "a sealed address"
 
 
@@ -53,7 +56,7 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 def record_of(at: Path) -> SecretRecord:
     """The record of the secret at a path; without one, the record is the setting around it."""
-    for record, tokens in RECORDS:
+    for record, tokens in _RECORDS_IN.get(at[0], ()):
         if len(at) >= len(tokens) and all(t in ("*", a) for t, a in zip(tokens, at, strict=False)):
             return record
     return SecretRecord(secrets=join(at[:1]), sent_to=(join(at[:1]),))
