@@ -15,6 +15,7 @@ from events.merging import Replace
 from events.pointers import Place, Tree, is_object, is_reference
 from events.secrets.counterparts import counterparts
 from events.secrets.merge import NO_EQUALS, EqualSecrets, holds_new_secret, kept, unless_equal
+from events.secrets.references import LEAVES
 from events.secrets.values import Kept
 from events.shape import Record, Shape, holds_records, inside, known
 
@@ -48,8 +49,10 @@ def patched(
     olds = current if is_object(current) else {}
     members = dict(patch) if whole else olds | patch  # in the order of the result
     for name in [name for name in members if name in patch]:
-        inner, place = inside(shape, name), (*at, name)
-        new = patched(patch[name], olds.get(name), inner, place, equal=equal, whole=whole)
+        new = patch[name]
+        if type(new) not in LEAVES:  # a leaf needs no call of its own
+            inner, place = inside(shape, name), (*at, name)
+            new = patched(new, olds.get(name), inner, place, equal=equal, whole=whole)
         if new is UNSET:
             del members[name]
         else:

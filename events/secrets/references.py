@@ -67,15 +67,15 @@ def mask(value: Any, erased_version: int = 0) -> Any:
             shown = ERASED if is_erased(value, erased_version) else MASK
             return shown_reference(value, shown)
         return {
-            name: member if type(member) in _LEAVES else mask(member, erased_version)
+            name: member if type(member) in LEAVES else mask(member, erased_version)
             for name, member in value.items()
         }
     if isinstance(value, list):
-        return [item if type(item) in _LEAVES else mask(item, erased_version) for item in value]
+        return [item if type(item) in LEAVES else mask(item, erased_version) for item in value]
     return value
 
 
-_LEAVES = frozenset((str, int, float, bool, type(None)))
+LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
 class SecretPlacement(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,7 +111,7 @@ def holds_secret(value: Any) -> bool:
         inner = value
     else:
         return False
-    return any(holds_secret(member) for member in inner if type(member) not in _LEAVES)
+    return any(holds_secret(member) for member in inner if type(member) not in LEAVES)
 
 
 def changed_secrets(before: Tree, after: Tree) -> list[str]:
