@@ -51,6 +51,17 @@ def boss(server: Server, tenant: Organization) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def ids(boss: httpx.Client) -> dict[str, Any]:
+    """Things of a test's own, which it may change."""
+    return make_ids(boss)
+
+
+@pytest.fixture(scope="module")
+def standing(boss: httpx.Client) -> dict[str, Any]:
+    """Things that no test changes: they are asked for, or their change is refused."""
+    return make_ids(boss)
+
+
+def make_ids(boss: httpx.Client) -> dict[str, Any]:
     """Things that are there to be reached: an assistant, its versions, a set, a spare key."""
     assistant = boss.post(ASSISTANTS, json={"name": "Front desk"}).json()
     boss.patch(f"{ASSISTANTS}/{assistant['id']}", json={"description": "Answers"})
@@ -105,9 +116,9 @@ def test_a_viewers_key_writes_nothing(
 
 @pytest.mark.parametrize("operation", _READS, ids=str)
 def test_a_viewers_key_reads_everything_but_keys(
-    tenant: Organization, boss: httpx.Client, ids: dict[str, Any], operation: Operation
+    tenant: Organization, boss: httpx.Client, standing: dict[str, Any], operation: Operation
 ) -> None:
-    answer = operation.send(boss, ids, headers=with_key(tenant.viewer))
+    answer = operation.send(boss, standing, headers=with_key(tenant.viewer))
     no_numbers_yet = operation.parameters == ("phone_number",)
     assert answer.status_code == (404 if no_numbers_yet else 200)
 
@@ -132,10 +143,10 @@ def test_only_an_admins_key_sees_and_changes_keys(
 
 @pytest.mark.parametrize("operation", _PROTECTED, ids=str)
 def test_nothing_is_answered_without_a_key(
-    server: Server, ids: dict[str, Any], operation: Operation
+    server: Server, standing: dict[str, Any], operation: Operation
 ) -> None:
     with server.client(None) as nobody:
-        answer = operation.send(nobody, ids)
+        answer = operation.send(nobody, standing)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
 
@@ -147,7 +158,7 @@ _AFTER = ("/", "//", "/.", "%2F", "?", ";", "%00")
 @pytest.mark.parametrize("operation", _PROTECTED, ids=str)
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)])
 def test_no_spelling_of_a_path_gets_around_the_key(
-    server: Server, tenant: Organization, ids: dict[str, Any], every: int, operation: Operation
+    server: Server, tenant: Organization, standing: dict[str, Any], every: int, operation: Operation
 ) -> None:
     """Each operation in some of the spellings; in all of them with
     ``pytest -m long tests/app/accounts/test_roles.py``.
@@ -157,21 +168,21 @@ def test_no_spelling_of_a_path_gets_around_the_key(
     with server.client(None) as nobody:
         for spelling in _BEFORE[chosen]:
             url = f"{server.url}{spelling}{operation.path}"
-            answer = structs.replace(operation, path=url).send(nobody, ids)
+            answer = structs.replace(operation, path=url).send(nobody, standing)
             assert answer.status_code in (401, 404), spelling
         for ending in _AFTER[chosen]:
             url = f"{operation.path}{ending}"
-            answer = structs.replace(operation, path=url).send(nobody, ids)
+            answer = structs.replace(operation, path=url).send(nobody, standing)
             assert answer.status_code in (401, 404, 405), ending
     assert stored.rows(server.database, tenant.id) == before
 
 
 @pytest.mark.parametrize("operation", _OPEN, ids=str)
 def test_what_holds_no_settings_is_open(
-    server: Server, ids: dict[str, Any], operation: Operation
+    server: Server, standing: dict[str, Any], operation: Operation
 ) -> None:
     with server.client(None) as nobody:
-        answer = operation.send(nobody, ids)
+        answer = operation.send(nobody, standing)
     nothing_there = "path" in operation.parameters
     assert answer.status_code == (404 if nothing_there else 200)
 
