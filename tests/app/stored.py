@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,9 @@ import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.storage.engines import engines
 from events.tables import metadata, rows_of
-from tests.databases import reading_engine
+from tests.databases import url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,9 +65,15 @@ def statements() -> Iterator[list[Statement]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
+@functools.lru_cache(maxsize=8)
+def _engine(url: sa.URL) -> sa.Engine:
+    """An engine that has compiled the statements; what it connected, each use closes."""
+    return engines(url).snapshots()
+
+
 def rows(database: Path, organization_id: int) -> dict[str, list[dict[str, Any]]]:
     """Everything that an organization has in the database, by table."""
-    engine = reading_engine(database)
+    engine = _engine(url_of(database))
     try:
         with engine.connect() as connection:
             return {
