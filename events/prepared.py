@@ -33,12 +33,13 @@ class Prepared:
 
     def run(self, connection: sa.Connection, *rows: Values) -> sa.CursorResult[Any]:
         """Run the statement, once for each row of values by name."""
-        text, arguments = self._for(connection.dialect)
+        text, arguments = self.compiled(connection.dialect)
         if len(rows) == 1:
             return connection.exec_driver_sql(text, arguments(rows[0]))
         return connection.exec_driver_sql(text, [arguments(row) for row in rows])
 
-    def _for(self, dialect: sa.Dialect) -> tuple[str, Callable[[Values], Any]]:
+    def compiled(self, dialect: sa.Dialect) -> tuple[str, Callable[[Values], Any]]:
+        """The text for the dialect's driver, and what makes its arguments of values by name."""
         if dialect.driver not in self._compiled:
             compiled: Any = self._make(dialect.name).compile(dialect=dialect)
             self._compiled[dialect.driver] = (str(compiled), _arguments(compiled.positiontup))

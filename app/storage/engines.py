@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.storage.glances import Glances
+
 
 class Engines(Protocol):
     """How one kind of database is opened, and what its errors mean."""
@@ -75,6 +77,10 @@ class Engines(Protocol):
         Its driver is awaited, so it is used within ``greenlet_spawn`` alone. SQLAlchemy's own
         engine for that is in a package that imports the ORM, a tenth of what a start takes.
         """
+        ...
+
+    def glances(self) -> Glances:
+        """Read-only, for the short reads of hot requests."""
         ...
 
     def needs_scrub(self, connection: sa.Connection) -> bool:

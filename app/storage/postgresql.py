@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from app.storage.glances import ServerGlances
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 POSTGRESQL = "postgresql+asyncpg"
 _SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
 _READERS = 10
+_GLANCES = 4  # each request that waits for one shares its read with others
 _SNAPSHOTS = 5
 _CONNECT_SECONDS = 5
 _BACKEND = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
@@ -32,6 +36,11 @@ _SERVING = {
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "15000",
 }
+_READING: dict[str, Any] = {  # how asyncpg connects
+    "timeout": _CONNECT_SECONDS,
+    "server_settings": _SERVING | {"default_transaction_read_only": "on"},
+}
+_CACHE_SIZE = "prepared_statement_cache_size"  # a parameter of SQLAlchemy's, not of a driver's
 # libpq's parameters: a thread must not wait forever for a machine that is gone.
 _KEEPALIVE = {
     "keepalives_idle": 10,
@@ -40,6 +49,7 @@ _KEEPALIVE = {
     "tcp_user_timeout": _LONGEST_SECONDS * 1000,
 }
 _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: rolled back
+_CONNECTION_ERRORS = "08"  # the class of those that asyncpg raises for a lost connection
 # Too many connections, lock timeout, shut down, crashed, not started yet.
 _UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
 
@@ -156,11 +166,18 @@ class PostgreSQL:
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args={
-                "timeout": _CONNECT_SECONDS,
-                "server_settings": _SERVING | {"default_transaction_read_only": "on"},
-            },
+            connect_args=_READING,
         )
+
+    def glances(self) -> ServerGlances:
+        """Each statement is a transaction of its own, as above."""
+        import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415  # a file needs no driver for it
+
+        dialect = self._url.get_dialect()()
+        _, options = dialect.create_connect_args(self._url)
+        options.pop(_CACHE_SIZE, None)
+        connect = partial(asyncpg.connect, **{**options, **_READING})
+        return ServerGlances(dialect, connect, _GLANCES)
 
     def needs_scrub(self, connection: sa.Connection) -> bool:  # noqa: ARG002  # the protocol has it
         """Never: the server decides when deleted rows leave its files."""
@@ -180,13 +197,14 @@ class PostgreSQL:
             return True
         if isinstance(error, OperationalError) and _state(error) is None:  # libpq's own
             return True
-        return isinstance(error, DBAPIError) and (
-            error.connection_invalidated or _state(error) in _UNAVAILABLE
-        )
+        if isinstance(error, DBAPIError) and error.connection_invalidated:
+            return True
+        state = _state(error) or ""
+        return state in _UNAVAILABLE or state.startswith(_CONNECTION_ERRORS)
 
     def _sync_url(self) -> sa.URL:
         query = dict(self._url.query)
-        query.pop("prepared_statement_cache_size", None)  # only asyncpg knows it
+        query.pop(_CACHE_SIZE, None)
         if "ssl" in query:
             query["sslmode"] = query.pop("ssl")
         return self._url.set(drivername=_SYNC_POSTGRESQL, query=query)
@@ -200,4 +218,6 @@ def _connect_args(settings: dict[str, str]) -> dict[str, Any]:
 
 def _state(error: Exception) -> str | None:
     """The error's SQLSTATE, from either driver."""
-    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    state: str | None = getattr(cause, "sqlstate", None)
+    return state

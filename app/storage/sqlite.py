@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from app.storage import database_file
+from app.storage.glances import FileGlances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,6 +103,10 @@ class SQLite:
             self._read_only(SQLITE), pool_size=_READERS, max_overflow=0, hide_parameters=True
         )
 
+    def glances(self) -> FileGlances:
+        """One read-only connection."""
+        return FileGlances(f"{self.path.resolve().as_uri()}?mode=ro")
+
     def needs_scrub(self, connection: sa.Connection) -> bool:
         """Whether the mark is set and the write-ahead log is not empty."""
         is_due = connection.exec_driver_sql("PRAGMA user_version").scalar() != 0
@@ -128,7 +133,7 @@ class SQLite:
 
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked by another connection."""
-        cause = error.orig if isinstance(error, DBAPIError) else None
+        cause = error.orig if isinstance(error, DBAPIError) else error
         return getattr(cause, "sqlite_errorcode", None) in _BUSY
 
     def is_unavailable(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it

@@ -8,16 +8,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pytest
 import sqlalchemy as sa
 from msgspec import Struct
 
 from app.storage.engines import engines
+from app.storage.glances import FileGlances, ServerGlances
 from events.tables import metadata, rows_of
 from tests.databases import url_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from events.prepared import Prepared
 
 _CHORE = "checkpoint_at <= "
 # A parameter as aiosqlite, asyncpg and psycopg write it.
@@ -58,10 +62,24 @@ def statements() -> Iterator[list[Statement]]:
         values = tuple(bound.values()) if isinstance(bound, dict) else bound  # psycopg's have names
         seen.append(Statement(text, repr(values)))
 
+    def noting(rows: Any) -> Any:
+        """Glances run beside SQLAlchemy."""
+
+        async def noted(self: Any, query: Prepared, values: dict[str, Any]) -> Any:
+            text, arguments = query.compiled(self.dialect)
+            note(None, None, text, arguments(values))
+            return await rows(self, query, values)
+
+        return noted
+
     sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    patch = pytest.MonkeyPatch()
+    for kind in (FileGlances, ServerGlances):
+        patch.setattr(kind, "rows", noting(kind.rows))
     try:
         yield seen
     finally:
+        patch.undo()
         sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
