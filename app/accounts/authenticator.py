@@ -12,23 +12,26 @@ import secrets as entropy
 import time
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
 from app.accounts import api_keys, principals, tokens
-from app.accounts.principals import Principal, RejectedKey
+from app.accounts.principals import KEY, KEY_AND_STAMPS, Principal, RejectedKey, Seen
 from app.lru import LRUCache
+from app.sharing import SharedReads
+from app.vault.sealing import hash_token
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from app.accounts.api_keys import ApiKey
     from app.storage.database import Database
     from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
-    from app.vault.keys import Vault
+    from app.vault.keys import Key, Vault
 
+Caller = Principal | RejectedKey | None
 _MOST_KNOWN = 10_000  # keys that are cached
 _SAVED_AT_ONCE = 100  # keys whose usage is written by one statement, so that writes get between
 
@@ -65,18 +68,30 @@ class Authenticator:
         self._unsaved: dict[tuple[int, int], _Uses] = {}
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._invalidations = 0
+        self._reads = SharedReads(self._look_up)  # by token
 
-    async def principal(self, token: str) -> Principal | RejectedKey | None:
+    async def principal(self, token: str) -> Caller:
         """The principal of a token; None if it names no existing organization."""
-        digest = hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
-        known = self._known.get(digest)
+        return (await self.check(token))[0]
+
+    async def check(
+        self, token: str, assistant_id: int | None = None
+    ) -> tuple[Caller, Seen | None]:
+        """The principal of a token, and what was read with its key if it was read now.
+
+        ``assistant_id`` is the assistant that the request will read, if that is known.
+        """
+        known, seen = self._known.get(self._digest(token)), None
         if known is None or self._is_stale(known):
-            looked_up = await self._look_up(token, digest)
+            looked_up, seen = await self._reads.read(token, assistant_id)
             if not isinstance(looked_up, _Known):
-                return looked_up
+                return looked_up, seen
             known = looked_up
         self._count(known.key)
-        return known.principal
+        return known.principal, seen
+
+    def _digest(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()
 
     def _count(self, key: tuple[int, int]) -> None:
         uses = self._unsaved.get(key)
@@ -91,18 +106,37 @@ class Authenticator:
             return False
         return time.monotonic() - known.read_at >= self._staleness.total_seconds()
 
-    async def _look_up(self, token: str, digest: bytes) -> _Known | RejectedKey | None:
-        if tokens.organization_of(token) is None:
-            return None
+    async def _look_up(
+        self, token: str, assistant_ids: set[int | None]
+    ) -> tuple[_Known | RejectedKey | None, Seen | None]:
+        organization_id = tokens.organization_of(token)
+        if organization_id is None or (pepper := await self._pepper(organization_id)) is None:
+            return None, None
         invalidations, began = self._invalidations, time.monotonic()
-        principal = await self._database.read(principals.authenticate, self._vault, token)
-        if not isinstance(principal, Principal):
-            return principal
-        known = _Known(principal, began, (principal.organization_id, principal.key_id))
+        digest = hash_token(pepper, token)
+        ids = sorted(id_ for id_ in assistant_ids if id_ is not None)
+        rows = await self._read(organization_id, digest, ids)
+        caller = principals.caller_of(rows, organization_id, digest)
+        if not isinstance(caller, Principal):
+            return caller, None
+        known = _Known(caller, began, (organization_id, caller.key_id))
         # If a key was invalidated meanwhile, this may be that key: answer, but don't cache.
         if invalidations == self._invalidations:
-            self._known.put(digest, known, 1)
-        return known
+            self._known.put(self._digest(token), known, 1)
+        return known, principals.seen_beside(rows, began)
+
+    async def _pepper(self, organization_id: int) -> Key | None:
+        """The key that hashes an organization's API keys; it never changes."""
+        known = self._vault.known_pepper(organization_id)
+        return known or await self._database.read(self._vault.pepper, organization_id)
+
+    async def _read(
+        self, organization_id: int, digest: bytes, assistant_ids: list[int]
+    ) -> Sequence[Any]:
+        key = {"organization_id": organization_id, "digest": digest}
+        if self._database.is_embedded or not assistant_ids:  # a file's stamps need no comparison
+            return await self._database.glance(KEY, **key)
+        return await self._database.glance(KEY_AND_STAMPS, **key, assistant_ids=assistant_ids)
 
     def invalidate(self, organization_id: int, key_id: int) -> None:
         """Read a key again at its next use, since it was changed or revoked."""

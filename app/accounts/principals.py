@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hmac
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.accounts.tokens import organization_of
 from app.storage.tables import api_keys, users
-from app.vault.sealing import hash_token
+from app.transactions.state_cache import Head
 from events.changed import Actor
-from events.tables import organizations, rows_of
+from events.prepared import Prepared
+from events.tables import OF_ORGANIZATION, organizations, rows_of
+from projections.current import Stamp, assistants
 
 if TYPE_CHECKING:
-    from app.vault.keys import Vault
-
+    from collections.abc import Sequence
 
 REVEAL = "secrets:reveal"  # a scope; no role includes it, a key gets it when it is created
 
@@ -60,22 +60,88 @@ class RejectedKey(Struct, frozen=True, kw_only=True):
     key_id: int | None  # None for a key that never existed
 
 
-# -- the token
+class Seen(Struct, frozen=True, kw_only=True):
+    """What was read together with a key, at one moment: requests need not read it again."""
+
+    read_at: float  # ``time.monotonic`` before
+    head: Head  # of the organization's log
+    stamps: dict[int, Stamp]  # by id, of the existing ones among the assistants asked for
 
 
-# -- reading
+class KeyRow(NamedTuple):
+    """A row of ``KEY``: the key with its user and its organization."""
+
+    digest: bytes
+    key_id: int
+    is_active: bool
+    name: str
+    user_id: int
+    role: str
+    permissions: bytes
+    user_email: str | None
+    organization_id: int
+    organization_name: str
+    sequence: int
+    frontier: bytes
 
 
-def authenticate(
-    connection: sa.Connection, vault: Vault, token: str
-) -> Principal | RejectedKey | None:
-    """The principal of a token; None if it names no existing organization."""
-    organization_id = organization_of(token)
-    if organization_id is None or (pepper := vault.pepper(connection, organization_id)) is None:
-        return None
-    digest = hash_token(pepper, token)
-    query = _principals(organization_id).where(api_keys.c.digest == digest)
-    row = connection.execute(query).one_or_none()
+_OF_KEY = len(KeyRow._fields)  # columns; those behind them are of an assistant
+
+
+def _keys() -> sa.Select[Any]:
+    """Keys with their users and organizations: one query, since a request waits for it."""
+    key, user, organization = api_keys.c, users.c, organizations.c
+    columns = (key.digest, key.key_id, key.is_active, key.name, key.user_id, key.role)
+    of_organization = (organization.organization_id, organization.name)
+    head = (organization.sequence, organization.frontier)
+    same_user = sa.and_(user.organization_id == key.organization_id, user.user_id == key.user_id)
+    return (
+        rows_of(
+            api_keys,
+            OF_ORGANIZATION,
+            *columns,
+            key.permissions,
+            user.email,
+            *of_organization,
+            *head,
+        )
+        .join(users, same_user)
+        .join(organizations, organization.organization_id == key.organization_id)
+    )
+
+
+def _by_digest() -> sa.Select[Any]:
+    digest = sa.bindparam("digest", type_=sa.LargeBinary)
+    return _keys().where(api_keys.c.digest == digest)
+
+
+def _with_stamps() -> sa.Select[Any]:
+    column = assistants.c
+    ids = sa.bindparam("assistant_ids", type_=sa.ARRAY(sa.Integer))
+    is_asked_for = sa.and_(
+        column.organization_id == OF_ORGANIZATION,
+        column.assistant_id == sa.any_(ids),
+        column.deleted.is_(False),
+    )
+    stamps = (column.assistant_id, column.version, column.updated_at)
+    return _by_digest().add_columns(*stamps).outerjoin(assistants, is_asked_for)
+
+
+KEY = Prepared(lambda _: _by_digest())
+"""The key with a digest."""
+KEY_AND_STAMPS = Prepared(lambda _: _with_stamps())
+"""As ``KEY``, once for each of the existing assistants among some, with its id and stamp.
+
+For PostgreSQL, where several processes write, and a read compares stamps.
+"""
+_KEY_BY_ID = Prepared(
+    lambda _: _keys().where(api_keys.c.key_id == sa.bindparam("key_id", type_=sa.Integer))
+)
+
+
+def caller_of(rows: Sequence[Any], organization_id: int, digest: bytes) -> Principal | RejectedKey:
+    """The principal of the key with a digest, from the rows of its query; they may be none."""
+    row = KeyRow._make(rows[0][:_OF_KEY]) if rows else None
     if row is None or not hmac.compare_digest(row.digest, digest):
         return RejectedKey(organization_id=organization_id, key_id=None)
     if not row.is_active:
@@ -83,33 +149,20 @@ def authenticate(
     return _principal(row)
 
 
+def seen_beside(rows: Sequence[Any], read_at: float) -> Seen:
+    """What the rows of an existing key's query say beside it."""
+    row = KeyRow._make(rows[0][:_OF_KEY])
+    stamps = {row[_OF_KEY]: tuple(row[_OF_KEY + 1 :]) for row in rows if len(row) > _OF_KEY}
+    return Seen(read_at=read_at, head=(row.sequence, row.frontier), stamps=stamps)
+
+
 def principal_of(connection: sa.Connection, organization_id: int, key_id: int) -> Principal:
     """The principal of an existing key."""
-    query = _principals(organization_id).where(api_keys.c.key_id == key_id)
-    return _principal(connection.execute(query).one())
+    rows = _KEY_BY_ID.run(connection, {"organization_id": organization_id, "key_id": key_id})
+    return _principal(KeyRow._make(rows.one()))
 
 
-def _principals(organization_id: int) -> sa.Select[Any]:
-    """Keys joined with their users and organizations: one query, since a request waits for it."""
-    same_user = sa.and_(
-        users.c.organization_id == api_keys.c.organization_id,
-        users.c.user_id == api_keys.c.user_id,
-    )
-    same_organization = organizations.c.organization_id == api_keys.c.organization_id
-    return (
-        rows_of(
-            api_keys,
-            organization_id,
-            *api_keys.c,
-            users.c.email,
-            organizations.c.name.label("organization_name"),
-        )
-        .join(users, same_user)
-        .join(organizations, same_organization)
-    )
-
-
-def _principal(row: sa.Row[Any]) -> Principal:
+def _principal(row: KeyRow) -> Principal:
     permissions = msgspec.json.decode(row.permissions)
     return Principal(
         organization_id=row.organization_id,
@@ -117,7 +170,7 @@ def _principal(row: sa.Row[Any]) -> Principal:
         key_id=row.key_id,
         key_name=row.name,
         user_id=row.user_id,
-        user_email=row.email,
+        user_email=row.user_email,
         role=_effective(Role[row.role], permissions),
         permissions=permissions,
     )
@@ -130,9 +183,3 @@ def _effective(role: Role, permissions: dict[str, Any]) -> Role:
     if permissions.get("admin") is False:
         return min(role, Role.editor)
     return role
-
-
-# -- writing, inside a write transaction
-
-
-# -- sessions of the console

@@ -176,6 +176,10 @@ class Vault:
             self._peppers[organization_id] = self._open(row)
         return self._peppers[organization_id]
 
+    def known_pepper(self, organization_id: int) -> Key | None:
+        """The pepper of an organization if ``pepper`` has read it before."""
+        return self._peppers.get(organization_id)
+
     def rewrap(self, connection: sa.Connection, organization_id: int) -> None:
         """Wrap an organization's keys under the newest master key; the keys stay the same."""
         mark_for_scrub(connection)  # an older master key opens the older bytes

@@ -12,6 +12,7 @@ from app.accounts.failed_logins import FailedLogin
 from app.accounts.principals import RejectedKey
 from app.accounts.tokens import PREFIX_LENGTH
 from app.api.errors import CredentialsRepeated
+from app.api.middleware.fast_path import plainly_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
 class Authentication:
     """Finds the principal of each request, and refuses none.
 
-    ``app.api.access`` refuses, once the route is known. No path is compared here, so that no
-    spelling of a path gets around the key.
+    ``app.api.access`` refuses, once the route is known. No path decides anything here, so that no
+    spelling of a path gets around the key. It only says which assistant a request will read, whose
+    stamp is then read together with the key.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class Authentication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its principal; None without a valid key."""
         if scope["type"] == ScopeType.HTTP:
+            scope["seen"] = None  # type: ignore[typeddict-unknown-key]  # ours
             scope["principal"] = None  # type: ignore[typeddict-unknown-key]  # ours
             try:
                 await self._find(scope)
@@ -50,11 +53,12 @@ class Authentication:
 
     async def _find(self, scope: Scope) -> None:
         token = _token(scope)
-        found = await self._authenticator().principal(token)
+        found, seen = await self._authenticator().check(token, plainly_read(scope))
         if isinstance(found, RejectedKey):
             self._failed_logins().note(failed_login(scope, token, found))
         else:
             scope["principal"] = found  # type: ignore[typeddict-unknown-key]  # ours
+            scope["seen"] = seen  # type: ignore[typeddict-unknown-key]  # ours
 
 
 def failed_login(scope: Scope, token: str, key: RejectedKey) -> FailedLogin:

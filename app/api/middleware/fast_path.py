@@ -1,7 +1,7 @@
-"""A plain GET of one cached assistant, answered before the routes.
+"""A plain GET of one assistant, answered before the routes.
 
 A voice call waits on it, and routing takes most of the time. A request with a query, with other
-conditions, or for an assistant that is not cached goes on to the routes, which answer the same.
+conditions, or for an assistant that cannot be read goes on to the routes, which answer the same.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from litestar.enums import ScopeType
 
 from app.api.conditional import etag, is_held
 from app.api.routing import ASSISTANTS
+from events.assistant_key import AssistantKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send
 
     from app.accounts.principals import Principal
-    from app.assistants.view_cache import ViewCache
+    from app.assistants.view_cache import View, ViewCache
 
     Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -34,7 +35,7 @@ _NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
 
 
 class FastPath:
-    """Answers from the cache; every other request passes through."""
+    """Answers plain reads; every other request passes through."""
 
     def __init__(self, app: ASGIApp, views: Callable[[], ViewCache]) -> None:
         self._app = app
@@ -42,7 +43,7 @@ class FastPath:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        answer = self._answer(scope) if scope["type"] == ScopeType.HTTP else None
+        answer = await self._answer(scope) if scope["type"] == ScopeType.HTTP else None
         if answer is None:
             await self._app(scope, receive, send)
             return
@@ -51,13 +52,10 @@ class FastPath:
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})
 
-    def _answer(self, scope: Any) -> tuple[int, Headers, bytes] | None:
+    async def _answer(self, scope: Any) -> tuple[int, Headers, bytes] | None:
         principal: Principal | None = scope["principal"]
-        if principal is None or scope["method"] != "GET" or scope["query_string"]:
-            return None
-        path: str = scope["path"]
-        number = path[len(_PREFIX) :]
-        if not (path.startswith(_PREFIX) and _is_plain_id(number)):
+        assistant_id = plainly_read(scope)
+        if principal is None or assistant_id is None:
             return None
         if_none_match = b""
         for name, value in scope["headers"]:
@@ -67,15 +65,29 @@ class FastPath:
                 if if_none_match or not _ONE_TAG.fullmatch(value):
                     return None
                 if_none_match = value
-        view = self._views().cached(principal.organization_id, int(number))
-        if view is None:
+        key = AssistantKey(principal.organization_id, assistant_id)
+        try:
+            view = await self._views().view(key, scope["seen"])
+        except Exception:  # noqa: BLE001  # the routes meet it again, and answer it
             return None
+        return self._shown(view, if_none_match)
+
+    def _shown(self, view: View, if_none_match: bytes) -> tuple[int, Headers, bytes]:
         tag, unchanged, whole = _headers(view.tag, len(view.body))
         age = self._views().age(view)
         of_age = () if age is None else ((b"age", b"%d" % age),)
         if is_held(if_none_match, tag):
             return 304, unchanged + of_age, b""
         return 200, whole + of_age, view.body
+
+
+def plainly_read(scope: Any) -> int | None:
+    """The assistant that a GET with nothing but a path reads; None for any other request."""
+    path: str = scope["path"]
+    if not path.startswith(_PREFIX) or scope["method"] != "GET" or scope["query_string"]:
+        return None
+    number = path[len(_PREFIX) :]
+    return int(number) if _is_plain_id(number) else None
 
 
 @lru_cache(4096)  # a voice call waits for each microsecond

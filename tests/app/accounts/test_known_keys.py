@@ -11,17 +11,24 @@ import pytest
 from app.accounts import api_keys
 from app.accounts.authenticator import Authenticator
 from app.accounts.principals import Principal, Role
+from app.assistants import changes
 from app.services import Services, open_services, utc_now
+from app.transactions.caller import system
 from app.vault.keys import open_vault
+from events.assistant_key import AssistantKey
+from events.bodies.patch import read_create
 from tests.app import stored
 from tests.conftest import Organization, make_organizations
-from tests.databases import config_of, query, writing_engine
+from tests.databases import config_of, on_sqlite, query, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from app.transactions.unit_of_work import UnitOfWork
+
 _MANY = 250
+KEY_OF_VIEWER = 1
 
 
 @pytest.fixture
@@ -93,6 +100,37 @@ def test_uses_are_written_once_those_of_keys_that_made_room_too(
     first, second, third = running(database, story)
     assert first == second == {"viewer key": 2, "editor key": 1}
     assert third == {"viewer key": 3, "editor key": 1}
+
+
+def test_requests_at_the_same_time_share_one_query_for_their_key_and_their_assistants(
+    database: Path, tenant: Organization
+) -> None:
+    """On a server, where each key is read for each request, and each view's stamp compared."""
+
+    async def story(services: Services) -> None:
+        places = [AssistantKey(tenant.id, number) for number in (1, 2, 3)]
+        stamps = {}
+        for key in places[:2]:
+            await services.writer.write(tenant.id, create)
+            stamps[key.assistant_id] = (await services.views.view(key)).stamp
+        keys = Authenticator(services.database, services.vault, utc_now)
+        await keys.principal(tenant.viewer)  # the organization's pepper is known now
+        keys.invalidate(tenant.id, KEY_OF_VIEWER)
+        with stored.statements() as statements:
+            checks = (keys.check(tenant.viewer, number) for number in (1, 2, 1, 3, None))
+            checked = await asyncio.gather(*checks)
+        assert [statement.table for statement in statements] == ["api_keys"]
+        for caller, seen in checked:
+            assert isinstance(caller, Principal)
+            assert caller.key_id == KEY_OF_VIEWER
+            assert seen is not None
+            assert seen.stamps == ({} if on_sqlite() else stamps)
+
+    running(database, story)
+
+
+def create(unit: UnitOfWork) -> None:
+    changes.create(unit, system(1, "tests"), read_create({"name": "Front desk"}))
 
 
 def test_a_use_that_is_counted_while_others_are_written_is_written_the_next_time(
