@@ -226,10 +226,10 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def holds_secrets(self) -> bool:
         """Whether the settings hold a reference; True as well for a name that ends like one's."""
-        return _REFERENCE in self.encoded  # in a text, its quotes would be escaped
+        return REFERENCE in self.encoded  # in a text, its quotes would be escaped
 
 
-_REFERENCE = b'"%s":' % pointers.MARK.encode()
+REFERENCE = b'"%s":' % pointers.MARK.encode()  # how the encoding of a reference begins
 NOTHING = State()
 
 

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _ROW = rows_of(organizations, OF_ORGANIZATION)
 _READ = Prepared(lambda _: _ROW)
+END = Prepared(
+    lambda _: rows_of(
+        organizations, OF_ORGANIZATION, organizations.c.sequence, organizations.c.frontier
+    )
+)
+"""Where an organization's log ends: its last sequence, and the frontier of its tree."""
 _LOCK = Prepared(lambda _: _ROW.with_for_update())
 _LOCK_IF_FREE = Prepared(lambda _: _ROW.with_for_update(skip_locked=True))
 _SAVE = prepared.update(
@@ -62,6 +68,12 @@ def lock(connection: sa.Connection, organization_id: int, *, waits: bool = True)
 def read_head(connection: sa.Connection, organization_id: int) -> LogHead | None:
     """The head as it is now, not locked. None: there is no such organization."""
     return _head(connection, _READ, organization_id)
+
+
+def end_of(connection: sa.Connection, organization_id: int) -> tuple[int, bytes]:
+    """Where the log of an existing organization ends, as ``END`` gives it."""
+    row = END.run(connection, {"organization_id": organization_id}).one()
+    return row.sequence, row.frontier
 
 
 def head_of(connection: sa.Connection, organization_id: int) -> LogHead:

@@ -14,16 +14,18 @@ import sqlalchemy as sa
 
 from events import prepared
 from events.assistant_key import AssistantKey
-from events.changed import State
+from events.changed import REFERENCE, State
 from events.prepared import Prepared
 from events.secrets.references import mask
-from events.shape import DIGEST
+from events.shape import DIGEST, are_known, known
 from events.tables import OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+
+    from events.pointers import Tree
 
 # Compare code points, whatever the database's locale is; SQLite always does.
 _FOLDED = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
@@ -54,11 +56,9 @@ assistants = sa.Table(
 # number to another event.
 Stamp = tuple[int, int]
 _SAVE = prepared.upsert(assistants)
-_LOAD = Prepared(
-    lambda _: rows_of(assistants, OF_ORGANIZATION).where(
-        assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
-    )
-)
+_IS_ASSISTANT = assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
+_LOAD = Prepared(lambda _: rows_of(assistants, OF_ORGANIZATION).where(_IS_ASSISTANT))
+_LARGEST_SHOWN = 64 * 1024  # bytes of settings: some pages of a file, which may be on a cold disk
 
 
 def project(connection: sa.Connection, states: Mapping[AssistantKey, State]) -> None:
@@ -101,20 +101,60 @@ def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> 
     return None if row is None else _state(connection, row)
 
 
+def _to_show() -> sa.Select[Any]:
+    column = assistants.c
+    columns = (column.version, column.user_id, column.erased_version)
+    moments = (column.created_at, column.updated_at)
+    # A condition reads the length alone: SQLite would fetch each page of a large value, also to
+    # find the digest behind it.
+    settings = sa.case(
+        (
+            sa.and_(
+                sa.func.length(column.settings) <= sa.literal_column(str(_LARGEST_SHOWN)),
+                column.settings_digest == sa.bindparam("settings_digest", type_=sa.Text),
+            ),
+            column.settings,
+        )
+    )
+    query = rows_of(assistants, OF_ORGANIZATION, *columns, *moments, settings)
+    return query.where(_IS_ASSISTANT, column.deleted.is_(False))
+
+
+SHOWN = Prepared(lambda _: _to_show())
+"""What ``show`` needs of an existing assistant: one row, or none.
+
+Its ``settings_digest`` is this release's, ``events.shape.DIGEST``.
+"""
+
+
+def show(organization_id: int, assistant_id: int, row: Any) -> tuple[Stamp, bytes] | None:
+    """The stamp of a row of ``SHOWN``, and its state as ``encode`` gives it.
+
+    None: the row is large, or of a release with other settings, and must be read by ``load``.
+    """
+    version, user_id, erased_version, created_at, updated_at, settings = row
+    if settings is None:
+        return None
+    if REFERENCE in settings or not are_known(settings):
+        settings = _masked(known(msgspec.json.decode(settings)), erased_version)
+    moments = from_micros(created_at), from_micros(updated_at)
+    head = _Head(assistant_id, organization_id, user_id, *moments, version)
+    return (version, updated_at), _spliced(head, settings)
+
+
 def stamp_of(state: State) -> Stamp:
     """The stamp, which tells a state from all other states of its assistant."""
     return state.version, to_micros(state.updated_at) if state.updated_at else 0
 
 
-def existing_stamp(
-    connection: sa.Connection, organization_id: int, assistant_id: int
-) -> Stamp | None:
-    """The stamp of an assistant; None if it was never created or is deleted."""
+def _stamp() -> sa.Select[Any]:
     column = assistants.c
-    query = rows_of(assistants, organization_id, column.version, column.updated_at)
-    query = query.where(column.assistant_id == assistant_id, column.deleted.is_(False))
-    row = connection.execute(query).one_or_none()
-    return None if row is None else (row.version, row.updated_at)
+    query = rows_of(assistants, OF_ORGANIZATION, column.version, column.updated_at)
+    return query.where(_IS_ASSISTANT, column.deleted.is_(False))
+
+
+STAMP = Prepared(lambda _: _stamp())
+"""The stamp of an existing assistant: one row, or none."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -267,13 +307,20 @@ def encode(organization_id: int, assistant_id: int, state: State, **members: Any
         state.updated_at,
         state.version,
     )
+    return _spliced(head, _shown(state), **members)
+
+
+def _spliced(head: _Head, settings: bytes, **members: Any) -> bytes:
     beside = b"," + msgspec.json.encode(members)[1:-1] if members else b""
-    parts = (msgspec.json.encode(head)[:-1], b",", _shown(state)[1:-1], _TAIL, beside, b"}")
-    return b"".join(parts)
+    return b"".join((msgspec.json.encode(head)[:-1], b",", settings[1:-1], _TAIL, beside, b"}"))
 
 
 def _shown(state: State) -> bytes:
     """The settings as every reader may see them: mostly in the bytes that are stored."""
     if state.known is state.settings and not state.holds_secrets:
         return state.encoded
-    return msgspec.json.encode(mask(state.known, state.erased_version))
+    return _masked(state.known, state.erased_version)
+
+
+def _masked(settings: Tree, erased_version: int) -> bytes:
+    return msgspec.json.encode(mask(settings, erased_version))

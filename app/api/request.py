@@ -33,6 +33,7 @@ from events.errors import FieldError, InvalidSettings, Location
 from events.policy import REASON_AT
 
 if TYPE_CHECKING:
+    from app.accounts.principals import Seen
     from app.services import Services
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -55,6 +56,12 @@ class ApiRequest(Request[Any, Any, Any]):
     def principal(self) -> Principal:
         """The caller; ``app.api.access`` has already checked the route's role."""
         return access.principal(self.scope)
+
+    @property
+    def seen(self) -> Seen | None:
+        """What was read with the caller's key, if that was read for this request."""
+        seen: Seen | None = self.scope.get("seen")  # type: ignore[assignment]  # by Authentication
+        return seen
 
     def require(self, role: Role) -> None:
         """Raise ``Forbidden`` for a caller below a role that only some requests need."""

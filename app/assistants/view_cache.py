@@ -2,14 +2,13 @@
 
 Before the commit of a change begins, the views that it changes are set aside: they are neither used
 nor kept until the commit ends, and then they are dropped. Meanwhile, readers go to the database. So
-no reader sees a view that another reader, at whatever address, already saw replaced. Concurrent
-readers of a view that is not cached share one read. Where other processes write, too, reads are not
-shared, and each use of a view compares its version with the database.
+no reader sees a view that another reader, at whatever address, already saw replaced. Where other
+processes write, too, each use of a view compares its stamp with the database, and each use of a
+list compares the head of the organization's log.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import Counter
 from datetime import timedelta
@@ -23,7 +22,10 @@ from app.assistants import representation
 from app.assistants.preconditions import tag_of
 from app.assistants.requests import Assistant
 from app.lru import LRUCache
+from events import log_head
 from events.assistant_key import AssistantKey
+from events.errors import AssistantNotFound
+from events.shape import DIGEST
 from projections import current
 from projections.current import Selection
 
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.accounts.principals import Seen
     from app.storage.database import Database
+    from app.transactions.state_cache import Head
     from projections.current import Stamp
 
 _MOST_BYTES = 64 * 1024 * 1024
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
-# Organization, how often it changed, selection, skip, limit.
-_ListKey = tuple[int, int, "Selection", int, int]
+_ListKey = tuple[int, "Selection", int, int]  # organization, selection, skip, limit
 
 
 class View(Struct):
@@ -54,6 +57,10 @@ class View(Struct):
         """The assistant's version."""
         return self.stamp[0]
 
+    def has(self, stamp: Sequence[int]) -> bool:
+        """Whether it shows the state with this stamp."""
+        return self.stamp == tuple(stamp)
+
 
 def view_of(assistant: Assistant) -> View:
     """The view of an assistant."""
@@ -66,13 +73,16 @@ class Listed(Struct, frozen=True):
 
     body: bytes
     tag: str
+    head: Head | int | None = None  # the list holds until this changes; None if it is not kept
 
 
-def listed(organization_id: int, bodies: Iterable[bytes], *query: Any) -> Listed:
+def listed(
+    organization_id: int, bodies: Iterable[bytes], *query: Any, head: Head | int | None = None
+) -> Listed:
     """The list of encoded assistants. ``query`` tells this list from others of the organization."""
     body = b"[" + b",".join(bodies) + b"]"
     resource = f"assistants?{msgspec.json.encode(query).decode()}"
-    return Listed(body, tag_of(organization_id, resource, body))
+    return Listed(body, tag_of(organization_id, resource, body), head)
 
 
 class ViewCache:
@@ -95,7 +105,7 @@ class ViewCache:
         self._staleness = staleness.total_seconds()
         self._views: LRUCache[AssistantKey, View] = LRUCache(most_bytes)
         self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
-        self._loading: dict[AssistantKey, asyncio.Task[View]] = {}
+        self._loading: dict[AssistantKey, object] = {}  # the read that began last
         self._changing: frozenset[AssistantKey] = frozenset()
         self._changes: Counter[int] = Counter()  # of each organization: commits that ended
 
@@ -104,49 +114,69 @@ class ViewCache:
         """The weight of the cached views, in bytes."""
         return self._views.weight
 
-    async def view(self, organization_id: int, assistant_id: int) -> View:
-        """The view as it is now; raises ``AssistantNotFound``."""
-        key = AssistantKey(organization_id, assistant_id)
+    async def view(self, key: AssistantKey, seen: Seen | None = None) -> View:
+        """The view as it is now; raises ``AssistantNotFound``.
+
+        ``seen`` is what was read with the caller's key, for this request.
+        """
         cached = self._usable(key)
-        if cached is not None and (self._is_good(cached) or await self._is_current(key, cached)):
+        if cached is not None and await self._is_good(key, cached, seen):
             return cached
-        if not self._is_alone:
-            changes = self._changes[organization_id]
+        loading = self._loading[key] = object()
+        try:
             view = await self._load(key)
-            if self._is_unchanged(organization_id, changes):
-                self._keep(key, view)
-            return view
-        if key in self._changing:
-            return await self._load(key)
-        if key not in self._loading:
-            loading = asyncio.create_task(self._load_and_keep(key))
-            loading.add_done_callback(_retrieve_exception)
-            self._loading[key] = loading
-        return await asyncio.shield(self._loading[key])  # others may wait for it, too
+        finally:
+            # A commit ended meanwhile: the view may be outdated. Return it, but don't keep it.
+            is_unchanged = self._loading.get(key) is loading
+            if is_unchanged:
+                del self._loading[key]
+        if is_unchanged:
+            self._keep(key, view)
+        return view
 
     async def select(
-        self, organization_id: int, selection: Selection, *, skip: int, limit: int
+        self,
+        organization_id: int,
+        selection: Selection,
+        *,
+        skip: int,
+        limit: int,
+        seen: Seen | None = None,
     ) -> Listed:
         """The list of the selected assistants, newest first, all of one moment.
 
-        Where nothing of the organization changed since, it is the cached list.
+        Where nothing of the organization changed since, it is the cached list. ``seen`` is as for
+        ``view``.
         """
         changes = self._changes[organization_id]
-        list_key = (organization_id, changes, selection, skip, limit)
-        is_cacheable = self._is_alone and self._is_unchanged(organization_id, changes)
-        if is_cacheable and (cached := self._lists.get(list_key)) is not None:
+        list_key = (organization_id, selection, skip, limit)
+        cached = self._lists.get(list_key)
+        if (
+            cached is not None
+            and self._is_unchanged(organization_id, changes)
+            and cached.head == await self._head(organization_id, seen)
+        ):
             return cached
-        views, loaded = await self._database.snapshot(
+        views, loaded, end = await self._database.snapshot(
             self._select, organization_id, selection, skip=skip, limit=limit
         )
         bodies = (view.body for view in views)
-        result = listed(organization_id, bodies, selection, skip, limit)
+        head = changes if self._is_alone else end
+        result = listed(organization_id, bodies, selection, skip, limit, head=head)
         if self._is_unchanged(organization_id, changes):
             for assistant_id, view in loaded.items():
                 self._keep(AssistantKey(organization_id, assistant_id), view)
-            if self._is_alone:
-                self._lists.put(list_key, result, len(result.body) + _OVERHEAD)
+            self._lists.put(list_key, result, len(result.body) + _OVERHEAD)
         return result
+
+    async def _head(self, organization_id: int, seen: Seen | None) -> Head | int | None:
+        """What changes with each change of an organization: the end of its log, or a count."""
+        if self._is_alone:
+            return self._changes[organization_id]
+        if seen is not None:
+            return seen.head
+        rows = await self._database.glance(log_head.END, organization_id=organization_id)
+        return tuple(rows[0]) if rows else None
 
     def _select(
         self,
@@ -156,20 +186,16 @@ class ViewCache:
         *,
         skip: int,
         limit: int,
-    ) -> tuple[list[View], dict[int, View]]:
-        """The selected views, and those of them that were loaded: not cached in their version."""
+    ) -> tuple[list[View], dict[int, View], Head | None]:
+        """The selected views, those of them that had to be loaded, and the end of the log."""
+        head = None if self._is_alone else log_head.end_of(connection, organization_id)
         stamps = current.select_stamps(
             connection, organization_id, selection, skip=skip, limit=limit
         )
         views = {one: self._views.peek(AssistantKey(organization_id, one)) for one in stamps}
-        missing = [one for one, view in views.items() if view is None or view.stamp != stamps[one]]
+        missing = [one for one, view in views.items() if view is None or not view.has(stamps[one])]
         loaded = _load_views(connection, organization_id, missing)
-        return [view for view in (views | loaded).values() if view is not None], loaded
-
-    def cached(self, organization_id: int, assistant_id: int) -> View | None:
-        """The cached view, if it is good without a look at the database."""
-        view = self._usable(AssistantKey(organization_id, assistant_id))
-        return view if view is not None and self._is_good(view) else None
+        return [view for view in (views | loaded).values() if view is not None], loaded, head
 
     def age(self, view: View) -> int | None:
         """How many seconds ago the view was compared; None where every view is current."""
@@ -205,28 +231,28 @@ class ViewCache:
 
     async def _load(self, key: AssistantKey) -> View:
         began = time.monotonic()
-        view = view_of(await self._database.read(assistants.get, key))
+        rows = await self._database.glance(current.SHOWN, **key._asdict(), settings_digest=DIGEST)
+        if not rows:
+            raise AssistantNotFound(key.assistant_id)
+        shown = current.show(*key, rows[0])
+        if shown is None:
+            view = view_of(await self._database.read(assistants.get, key))
+        else:
+            stamp, body = shown
+            view = View(stamp, body, representation.of_body(*key, body, stamp).tag)
         view.checked_at = began
         return view
 
-    async def _load_and_keep(self, key: AssistantKey) -> View:
-        try:
-            view = await self._load(key)
-        finally:
-            # A commit began meanwhile: the view may be outdated. Return it, but don't keep it.
-            is_unchanged = self._loading.get(key) is asyncio.current_task()
-            if is_unchanged:
-                del self._loading[key]
-        if is_unchanged:
-            self._keep(key, view)
-        return view
-
-    def _is_good(self, view: View) -> bool:
-        return self._is_alone or time.monotonic() - view.checked_at < self._staleness
-
-    async def _is_current(self, key: AssistantKey, view: View) -> bool:
+    async def _is_good(self, key: AssistantKey, view: View, seen: Seen | None) -> bool:
+        """Whether a view is current, or not older than is allowed."""
         began = time.monotonic()
-        if view.stamp != await self._database.read(current.existing_stamp, *key):
+        if self._is_alone or began - view.checked_at < self._staleness:
+            return True
+        if seen is None or key.assistant_id not in seen.stamps:
+            stamps = await self._database.glance(current.STAMP, **key._asdict())
+        else:
+            stamps, began = (seen.stamps[key.assistant_id],), seen.read_at
+        if not (stamps and view.has(stamps[0])):
             return False
         view.checked_at = began
         return True
@@ -247,9 +273,3 @@ def _load_views(
         )
         for assistant_id, state in selected
     }
-
-
-def _retrieve_exception(loading: asyncio.Task[View]) -> None:
-    """The readers may be gone, and the loop logs an exception that nothing retrieved."""
-    if not loading.cancelled():
-        loading.exception()

@@ -126,7 +126,7 @@ async def list_assistants(
     services = request.services
     if then is None:
         assistants = await services.views.select(
-            principal.organization_id, selection, skip=skip, limit=limit
+            principal.organization_id, selection, skip=skip, limit=limit, seen=request.seen
         )
     else:
         past = await services.database.snapshot(
@@ -206,7 +206,7 @@ async def get_assistant(
     point = read_reference(version, ("query", "version")) if version is not None else then
     if point is None:
         views = request.services.views
-        view = await views.view(*key)
+        view = await views.view(key, request.seen)
         return responses.shown(view, condition, views.age(view))
     past = await request.services.database.snapshot(current.at, key, point)
     query = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"

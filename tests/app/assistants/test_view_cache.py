@@ -13,9 +13,10 @@ import httpx
 import msgspec
 import pytest
 
-from app.assistants import changes
+from app.accounts.principals import Seen
+from app.assistants import changes, representation
 from app.assistants.requests import ChangeRequest
-from app.assistants.view_cache import Listed, ViewCache, listed
+from app.assistants.view_cache import Listed, View, ViewCache, listed
 from app.services import utc_now
 from app.storage.database import Database
 from app.transactions.caller import system
@@ -34,7 +35,7 @@ from tests.conftest import ASSISTANTS, make_organizations, serving_process, vers
 from tests.databases import config_of, copy_database, url_of, writing_engine
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.conftest import Organization, Server
@@ -234,18 +235,20 @@ def test_no_reader_is_shown_less_than_somebody_saw_before(
 # -- the memory itself
 
 
+def kept(views: ViewCache, number: int) -> bool:
+    return views._views.peek(AssistantKey(1, number)) is not None  # noqa: SLF001  # nobody else asks
+
+
 class Slow:
-    """Makes each read of a database wait with its result until it may go."""
+    """Makes each glance at a database wait with its result until it may go, as a server may."""
 
     def __init__(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._read = database.read
+        self._glance = database.glance
         self.has_read, self.may_go = asyncio.Event(), asyncio.Event()
-        self.readings = 0
-        monkeypatch.setattr(database, "read", self.read)
+        monkeypatch.setattr(database, "glance", self.glance)
 
-    async def read(self, work: Any, *args: Any) -> Any:
-        self.readings += 1
-        result = await self._read(work, *args)
+    async def glance(self, query: Any, **values: Any) -> Any:
+        result = await self._glance(query, **values)
         self.has_read.set()
         await self.may_go.wait()
         return result
@@ -261,10 +264,11 @@ class Beside:
         self._engine = writing_engine(path)
         self._caller = system(1, "tests")
 
-    def create(self, description: str = "") -> None:
+    def create(self, description: str = "", **settings: Any) -> None:
         with self._engine.begin() as connection:
             unit = UnitOfWork(connection, self._safe, utc_now)
-            patch = read_create({"name": "Front desk", "description": description})
+            settings = {"name": "Front desk", "description": description} | settings
+            patch = read_create(settings)
             changes.create(unit, self._caller, patch)
             unit.flush()
 
@@ -313,14 +317,14 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(
             writer.create()
             slow = Slow(writer.database, monkeypatch)
             views = ViewCache(writer.database, is_alone=True)
-            early = asyncio.create_task(views.view(1, 1))
+            early = asyncio.create_task(views.view(AssistantKey(1, 1)))
             await slow.has_read.wait()
             if is_guarded:
                 views.before_commit([AssistantKey(1, 1)])
             writer.change(1, "Night desk")
             views.after_commit()
             slow.may_go.set()
-            return (await early).version, (await views.view(1, 1)).version
+            return (await early).version, (await views.view(AssistantKey(1, 1))).version
 
     assert asyncio.run(story()) == (1, 2 if is_guarded else 1)
 
@@ -330,16 +334,15 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
         async with beside(tmp_path) as writer:
             writer.create()
             views = ViewCache(writer.database, is_alone=True)
-            assert (await views.view(1, 1)).version == 1
+            assert (await views.view(AssistantKey(1, 1))).version == 1
             views.before_commit([AssistantKey(1, 1)])
-            assert views.cached(1, 1) is None
-            assert (await views.view(1, 1)).version == 1
+            assert (await views.view(AssistantKey(1, 1))).version == 1
             writer.change(1, "Night desk")
-            assert (await views.view(1, 1)).version == 2  # others may have seen it
-            assert views.cached(1, 1) is None
+            assert (await views.view(AssistantKey(1, 1))).version == 2  # others may have seen it
             views.after_commit()
-            assert (await views.view(1, 1)).version == 2
-            assert views.cached(1, 1) is not None
+            assert not kept(views, 1)
+            assert (await views.view(AssistantKey(1, 1))).version == 2
+            assert kept(views, 1)
 
     asyncio.run(story())
 
@@ -371,7 +374,7 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
             before = versions(await views.select(1, Selection(), skip=0, limit=2))
             monkeypatch.undo()
             after = versions(await views.select(1, Selection(), skip=0, limit=2))
-            return before, (await views.view(1, 2)).version, after
+            return before, (await views.view(AssistantKey(1, 2))).version, after
 
     now = 2 if is_guarded else 1
     assert asyncio.run(story()) == ([1, 1], now, [1, now])
@@ -403,9 +406,10 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
             views = ViewCache(writer.database, is_alone=True)
             first = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(first) == [1, 1, 1]
-            shown = [await views.view(1, number) for number in (3, 2, 1)]
+            shown = [await views.view(AssistantKey(1, number)) for number in (3, 2, 1)]
             bodies = [view.body for view in shown]
-            assert first == listed(1, bodies, Selection(), 0, 9)
+            again = listed(1, bodies, Selection(), 0, 9)
+            assert (first.body, first.tag) == (again.body, again.tag)
             assert first.body == b"[" + b",".join(bodies) + b"]"
             assert await views.select(1, Selection(), skip=0, limit=9) is first
             views.before_commit([AssistantKey(1, 2)])
@@ -414,7 +418,7 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
             second = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(second) == [1, 2, 1]
             assert [
-                await views.view(1, number) is one
+                await views.view(AssistantKey(1, number)) is one
                 for number, one in zip((3, 2, 1), shown, strict=True)
             ] == [True, False, True]
             assert versions(await views.select(1, Selection(), skip=1, limit=1)) == [2]
@@ -426,35 +430,15 @@ def versions(found: Listed) -> list[int]:
     return [assistant["version"] for assistant in msgspec.json.decode(found.body)]
 
 
-def test_who_reads_the_same_at_once_shares_one_reading(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story() -> None:
-        async with beside(tmp_path) as writer:
-            writer.create()
-            slow = Slow(writer.database, monkeypatch)
-            views = ViewCache(writer.database, is_alone=True)
-            readers = [asyncio.create_task(views.view(1, 1)) for _ in range(5)]
-            await slow.has_read.wait()
-            readers[0].cancel()
-            slow.may_go.set()
-            answers = await asyncio.gather(*readers, return_exceptions=True)
-            assert isinstance(answers[0], asyncio.CancelledError)
-            assert len({id(one) for one in answers[1:]}) == 1
-            assert slow.readings == 1
-
-    asyncio.run(story())
-
-
 def test_a_reading_that_fails_is_not_remembered(tmp_path: Path) -> None:
     async def story() -> None:
         async with beside(tmp_path) as writer:
             views = ViewCache(writer.database, is_alone=True)
             for _ in range(2):
                 with pytest.raises(AssistantNotFound):
-                    await views.view(1, 1)
+                    await views.view(AssistantKey(1, 1))
             writer.create()
-            assert (await views.view(1, 1)).version == 1
+            assert (await views.view(AssistantKey(1, 1))).version == 1
 
     asyncio.run(story())
 
@@ -467,13 +451,13 @@ def test_where_others_write_each_reading_looks_at_the_version(
         async with beside(tmp_path) as writer:
             writer.create()
             views = ViewCache(writer.database, is_alone=is_alone)
-            first = await views.view(1, 1)
-            is_same = await views.view(1, 1) is first
+            first = await views.view(AssistantKey(1, 1))
+            is_same = await views.view(AssistantKey(1, 1)) is first
             writer.change(1, "Night desk")
-            version = (await views.view(1, 1)).version
+            version = (await views.view(AssistantKey(1, 1))).version
             writer.delete(1)
             try:
-                await views.view(1, 1)
+                await views.view(AssistantKey(1, 1))
             except AssistantNotFound:
                 return version, is_same, True
             return version, is_same, False
@@ -503,28 +487,16 @@ def test_a_version_of_another_history_is_not_the_one_that_is_remembered(
             return before, after
 
     if not is_guarded:
-        for stamp in ("stamp_of", "existing_stamp", "select_stamps"):
-            monkeypatch.setattr(current, stamp, by_version_alone(getattr(current, stamp)))
+        monkeypatch.setattr(View, "has", lambda self, stamp: self.version == stamp[0])
     after = "Kept" if is_guarded else "Lost"
     assert asyncio.run(story()) == (["Lost", "Lost"], [after, after])
 
 
 async def names(views: ViewCache) -> list[str]:
     """What the assistant is called where it is read alone, and in the list."""
-    alone = msgspec.json.decode((await views.view(1, 1)).body)
+    alone = msgspec.json.decode((await views.view(AssistantKey(1, 1))).body)
     (of_list,) = msgspec.json.decode((await views.select(1, Selection(), skip=0, limit=2)).body)
     return [alone["name"], of_list["name"]]
-
-
-def by_version_alone(stamps: Callable[..., Any]) -> Callable[..., Any]:
-    def cut(*args: Any, **named: Any) -> Any:
-        match stamps(*args, **named):
-            case dict() as found:
-                return {number: (version, 0) for number, (version, _) in found.items()}
-            case (version, _):
-                return version, 0
-
-    return cut
 
 
 @pytest.mark.parametrize("is_guarded", [True, False])
@@ -538,20 +510,21 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
             writer.create()
             slow = Slow(writer.database, monkeypatch)
             views = ViewCache(writer.database, is_alone=False, staleness=timedelta(hours=1))
-            early = asyncio.create_task(views.view(1, 1))
+            early = asyncio.create_task(views.view(AssistantKey(1, 1)))
             await slow.has_read.wait()
             slow.has_read.clear()
             views.before_commit([AssistantKey(1, 1)])
-            meanwhile = asyncio.create_task(views.view(1, 1))
+            meanwhile = asyncio.create_task(views.view(AssistantKey(1, 1)))
             await slow.has_read.wait()
             writer.change(1, "Night desk")
             views.after_commit()
             slow.may_go.set()
             shown = [(await one).version for one in (early, meanwhile)]
-            return shown, (await views.view(1, 1)).version
+            return shown, (await views.view(AssistantKey(1, 1))).version
 
     if not is_guarded:
-        monkeypatch.setattr(ViewCache, "_is_unchanged", lambda *_: True)
+        for name in ("before_commit", "after_commit"):
+            monkeypatch.setattr(ViewCache, name, lambda *_: None)
     assert asyncio.run(story()) == ([1, 1], 2 if is_guarded else 1)
 
 
@@ -562,16 +535,99 @@ def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) ->
                 writer.create()
             writer.create("x" * 30_000)
             sizes = ViewCache(writer.database, is_alone=True)
-            await sizes.view(1, 1)
+            await sizes.view(AssistantKey(1, 1))
             room = sizes.size * 4 + 100
             views = ViewCache(writer.database, is_alone=True, most_bytes=room)
             for number in (1, 2, 3, 4, 1, 5, 6):
-                await views.view(1, number)
+                await views.view(AssistantKey(1, number))
                 assert views.size <= room
-            known = [number for number in range(1, 8) if views.cached(1, number)]
+            known = [number for number in range(1, 8) if kept(views, number)]
             assert known == [1, 4, 5, 6]
-            await views.view(1, 7)  # larger than all of it: nothing makes room for that
-            assert views.cached(1, 7) is None
-            assert views.cached(1, 6) is not None
+            await views.view(AssistantKey(1, 7))  # larger than all of it: it is not kept
+            assert not kept(views, 7)
+            assert kept(views, 6)
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_a_stamp_that_was_read_with_the_key_is_compared_and_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    async def story() -> list[int]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            views = ViewCache(writer.database, is_alone=False)
+            key = AssistantKey(1, 1)
+            old = seen_with(await views.view(key))
+            with stored.statements() as statements:
+                assert (await views.view(key, old)).version == 1
+            assert statements == []
+            with stored.statements() as statements:  # the control: without it, one is read
+                assert (await views.view(key, seen_with())).version == 1
+            assert len(statements) == 1
+            writer.change(1, "Night desk")
+            new = seen_with(await ViewCache(writer.database, is_alone=False).view(key))
+            return [(await views.view(key, one)).version for one in (new, new)]
+
+    if not is_guarded:
+        monkeypatch.setattr(View, "has", lambda *_: True)
+    assert asyncio.run(story()) == ([2, 2] if is_guarded else [1, 1])
+
+
+def seen_with(view: View | None = None) -> Seen:
+    """What is read with a key while the database holds a view; nothing of it without one."""
+    return Seen(read_at=0, head=(0, b""), stamps={1: view.stamp} if view else {})
+
+
+@pytest.mark.parametrize("is_alone", [False, True])
+def test_a_list_of_an_unchanged_organization_needs_no_query_but_for_the_head_of_its_log(
+    tmp_path: Path, *, is_alone: bool
+) -> None:
+    async def story() -> tuple[list[int], list[int]]:
+        async with beside(tmp_path) as writer:
+            writer.create()
+            views = ViewCache(writer.database, is_alone=is_alone)
+            first = await views.select(1, Selection(), skip=0, limit=9)
+            with stored.statements() as statements:
+                assert await views.select(1, Selection(), skip=0, limit=9) is first
+            assert [one.table for one in statements] == ([] if is_alone else ["organizations"])
+            seen = Seen(read_at=0, head=first.head, stamps={})  # type: ignore[arg-type]
+            with stored.statements() as statements:
+                assert await views.select(1, Selection(), skip=0, limit=9, seen=seen) is first
+            assert statements == []
+            writer.change(1, "Night desk")
+            changed = await views.select(1, Selection(), skip=0, limit=9)
+            return versions(first), versions(changed)
+
+    # The control is who thinks itself alone, and is not.
+    assert asyncio.run(story()) == ([1], [1 if is_alone else 2])
+
+
+@pytest.mark.parametrize("size", [30_000, 90_000])
+def test_what_is_shown_in_its_stored_bytes_is_what_is_shown_of_its_state(
+    tmp_path: Path, size: int
+) -> None:
+    """A large row is not read on the event loop, and secrets are masked."""
+    secret: dict[str, Any] = {"llm_provider_config": {"api_key": "sk-hidden"}}
+    large: dict[str, Any] = {"llm_settings": {"system_prompt": '\u00e9"$secret": ' + "x" * size}}
+
+    async def story() -> None:
+        async with beside(tmp_path) as writer:
+            for settings in ({}, large, secret, large | secret):
+                writer.create(**settings)
+            views = ViewCache(writer.database, is_alone=True)
+            for number in range(1, 5):
+                key = AssistantKey(1, number)
+                with stored.statements() as statements:
+                    view = await views.view(key)
+                is_large = size > 64 * 1024 and number in (2, 4)
+                assert len(statements) == (2 if is_large else 1)
+                state = await writer.database.read(current.load, *key)
+                assert state is not None
+                shown = representation.of(*key, state)
+                assert (view.body, view.tag) == (shown.body, shown.tag)
+                assert view.stamp == current.stamp_of(state)
+                assert b"sk-hidden" not in view.body
 
     asyncio.run(story())
