@@ -34,7 +34,10 @@ _COMMANDS = tuple(
         "test_copying",
         "test_demo",
         "test_rotation",
-        "audit/test_a",
+        "audit/test_archive",
+        "audit/test_audit_flags",
+        "audit/test_audit_key",
+        "audit/test_audit_verify",
         "audit/test_export_command",
     )
 )
