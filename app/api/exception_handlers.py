@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api import methods
 from app.api.problems import RETRY_SECONDS, answer_error, problem
-from app.storage.database import Busy
+from app.storage.database import Busy, ReadFailed
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.keys import MasterKeyError
 from app.vault.sealing import SecretUnreadable
@@ -111,5 +111,6 @@ HANDLERS: ExceptionHandlersMap = {
     WriterStopped: _on_stopped,
     OutcomeUnknown: _on_unknown,
     SQLAlchemyError: _on_database,
+    ReadFailed: _on_database,
     Exception: _on_failure,
 }

@@ -31,6 +31,10 @@ class Busy(Exception):
     """The database was locked for too long or unavailable; nothing was written."""
 
 
+class ReadFailed(Exception):
+    """The driver could not read; SQLAlchemy's errors say it of all other reads."""
+
+
 class Database:
     """Runs functions of a connection: short reads, snapshots and writes.
 
@@ -65,16 +69,18 @@ class Database:
         """The rows of a short query, as tuples, which is how a hot request reads.
 
         It sees everything that was committed before it. On SQLite it returns without waiting: no
-        other task runs meanwhile. So the query must bound what it reads. Raises ``Busy``.
+        other task runs meanwhile. So the query must bound what it reads. Raises ``Busy`` and
+        ``ReadFailed``.
         """
-        if not self.is_embedded:
-            return await self._with_retry(lambda: self._glances.rows(query, values))
         try:
-            return await self._glances.rows(query, values)
-        except Exception as error:
-            if self._engines.is_conflict(error):
-                raise Busy(str(error)) from error
+            if self.is_embedded:
+                return await self._glances.rows(query, values)
+            return await self._with_retry(lambda: self._glances.rows(query, values))
+        except Busy:
             raise
+        except Exception as error:
+            kind = Busy if self._engines.is_conflict(error) else ReadFailed
+            raise kind(str(error)) from error
 
     async def snapshot(
         self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs

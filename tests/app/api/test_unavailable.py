@@ -17,12 +17,13 @@ from app.api import exception_handlers
 from app.assistants import secrets
 from app.main import create_app
 from app.services import utc_now
+from app.storage.database import ReadFailed
 from app.transactions.caller import system
 from app.transactions.unit_of_work import UnitOfWork
 from app.vault.keys import MasterKeyError, Vault, read_master_keys
 from tests.app.route_table import routes_of
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import chosen, config_of, writing_engine
+from tests.databases import chosen, config_of, execute, writing_engine
 
 SECRET = {"api_keys": {"openai_api_key": "sk-live-7d1e"}}
 
@@ -64,6 +65,28 @@ def test_a_server_on_a_standby_is_not_ready(
             return await client.get("/ready")
 
     assert said(asyncio.run(story())) == (status, is_standby)
+
+
+# -- a database that cannot be read
+
+
+@pytest.mark.parametrize("error", [ReadFailed, None])
+def test_a_table_that_cannot_be_read_is_503(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception] | None
+) -> None:
+    path = tmp_path / "backstory.db"
+    (organization,) = make_organizations(path, 1)
+    if error is None:  # the control
+        monkeypatch.delitem(exception_handlers.HANDLERS, ReadFailed)
+
+    async def story() -> list[tuple[int, bool]]:
+        async with serving(path) as (client, _):
+            execute(path, "ALTER TABLE assistants RENAME TO elsewhere")
+            places = (f"{ASSISTANTS}/1", f"{ASSISTANTS}/1?", ASSISTANTS)
+            return [said(await client.get(at, headers=key_of(organization))) for at in places]
+
+    of_glances = (503, True) if error else (500, False)
+    assert asyncio.run(story()) == [of_glances, of_glances, (503, True)]
 
 
 # -- a master key that was rotated beside the server
