@@ -1,10 +1,10 @@
 """The assistants that were read last, encoded: a voice call waits on the next read.
 
 Before the commit of a change begins, the views that it changes are set aside: they are neither used
-nor kept until the commit ends, and then they are dropped. Meanwhile, readers go to the database. So
-no reader sees a view that another reader, at whatever address, already saw replaced. Where other
-processes write, too, each use of a view compares its stamp with the database, and each use of a
-list compares the head of the organization's log.
+nor kept until the commit ends. Then views of the new states take their place. Meanwhile, readers go
+to the database. So no reader sees a view that another reader, at whatever address, already saw
+replaced. Where other processes write, too, each use of a view compares its stamp with the database,
+and each use of a list compares the head of the organization's log.
 """
 
 from __future__ import annotations
@@ -30,16 +30,18 @@ from projections import current
 from projections.current import Selection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import sqlalchemy as sa
 
     from app.accounts.principals import Seen
     from app.storage.database import Database
     from app.transactions.state_cache import Head
+    from events.changed import State
     from projections.current import Stamp
 
 _MOST_BYTES = 64 * 1024 * 1024
+_MOST_SHOWN_AT_ONCE = 64 * 1024  # bytes of settings; the event loop waits while they are copied
 _OVERHEAD = 1024  # bytes that an entry takes beside its body
 _ListKey = tuple[int, "Selection", int, int]  # organization, selection, skip, limit
 
@@ -107,6 +109,7 @@ class ViewCache:
         self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
         self._loading: dict[AssistantKey, object] = {}  # the read that began last
         self._changing: frozenset[AssistantKey] = frozenset()
+        self._changing_since = 0.0  # ``time.monotonic``
         self._changes: Counter[int] = Counter()  # of each organization: commits that ended
 
     @property
@@ -206,17 +209,26 @@ class ViewCache:
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Set the views aside that the commit changes.
 
-        Runs in the writer's thread: to set one attribute is all that is safe here.
+        Runs in the writer's thread: to set attributes is all that is safe here.
         """
+        self._changing_since = time.monotonic()
         self._changing = frozenset(keys)
 
-    def after_commit(self) -> None:
-        """Drop what was set aside: the commit is done, or failed."""
+    def after_commit(self, states: Mapping[AssistantKey, State]) -> None:
+        """Drop what was set aside, and show the new states; there are none if the commit failed."""
         self._changes.update(self._organizations_changing())
         for key in self._changing:
             self._views.drop(key)
             self._loading.pop(key, None)
         self._changing = frozenset()
+        for key, state in states.items():
+            if not state.deleted and len(state.encoded) <= _MOST_SHOWN_AT_ONCE:
+                assistant = Assistant(
+                    organization_id=key.organization_id, id=key.assistant_id, state=state
+                )
+                view = view_of(assistant)
+                view.checked_at = self._changing_since  # nobody changes it while it is locked
+                self._keep(key, view)
 
     def _usable(self, key: AssistantKey) -> View | None:
         return None if key in self._changing else self._views.get(key)

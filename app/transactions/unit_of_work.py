@@ -80,7 +80,7 @@ class UnitOfWork:
         self._touched: dict[AssistantKey, State] = {}
         self._frames: list[tuple[AssistantKey, State]] = []
         self.count = 0  # of recorded events
-        self.changed: set[AssistantKey] = set()  # assistants with recorded events
+        self.changed: dict[AssistantKey, State] = {}  # the states after recorded events
 
     # -- reading and writing rows
 
@@ -302,8 +302,7 @@ class UnitOfWork:
         head = self._heads[event.organization_id]
         head.last_assistant_id = max(head.last_assistant_id, event.assistant_id)
         self._append(event)
-        self._states[key] = self._touched[key] = after
-        self.changed.add(key)
+        self._states[key] = self._touched[key] = self.changed[key] = after
         if keyframes.is_due(after):
             self._frames.append((key, after))
         secrets = self._secrets.setdefault(event.organization_id, [])

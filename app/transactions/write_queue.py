@@ -20,7 +20,7 @@ from app.transactions.unit_of_work import UnitOfWork
 from events.errors import DomainError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     import sqlalchemy as sa
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from app.transactions.clock import Witness
     from app.vault.keys import Vault
     from events.assistant_key import AssistantKey
+    from events.changed import State
 
 T = TypeVar("T")
 
@@ -52,8 +53,8 @@ class CommitListener(Protocol):
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Called in the writer's thread, with the assistants that the commit changes."""
 
-    def after_commit(self) -> None:
-        """Called in the event loop's thread, when the commit has succeeded or failed."""
+    def after_commit(self, states: Mapping[AssistantKey, State]) -> None:
+        """Called in the event loop's thread, with the new states; none if the commit failed."""
 
 
 class _Waiting(Generic[T]):
@@ -175,10 +176,12 @@ class WriteQueue:
 
     async def _write(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
         """Run and commit a batch, except for locked organizations: the work that was done."""
+        states: Mapping[AssistantKey, State] = {}
         try:
             unit, done = await self._database.write(lambda connection: self._run(batch, connection))
+            states = unit.changed
         finally:
-            self._listener.after_commit()
+            self._listener.after_commit(states)
         try:
             unit.committed()
         except Exception:  # noqa: BLE001  # an error of the cache must not undo a commit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -100,6 +101,25 @@ def test_a_view_that_is_remembered_is_answered_without_a_statement(
     with stored.statements() as seen:  # the control: this one does ask
         editor.get(path, params={"version": "1"})
     assert [one for one in seen if one.table == "assistants"]
+
+
+@pytest.mark.sqlite  # elsewhere each reading compares the version
+def test_what_was_just_changed_is_read_from_memory(
+    editor: httpx.Client, assistant: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}"
+
+    def tables_read_after_a_change() -> set[str | None]:
+        changed = editor.patch(path, json={"description": secrets.token_hex()})
+        with stored.statements() as seen:
+            read = editor.get(path)
+        assert (read.content, read.headers["etag"]) == (changed.content, changed.headers["etag"])
+        return {one.table for one in seen} & {"assistants"}
+
+    assert tables_read_after_a_change() == set()
+    keep = ViewCache.after_commit
+    monkeypatch.setattr(ViewCache, "after_commit", lambda views, _: keep(views, {}))
+    assert tables_read_after_a_change() == {"assistants"}  # the control
 
 
 @pytest.mark.parametrize(
@@ -322,7 +342,7 @@ def test_what_was_read_before_a_change_is_not_remembered_after_it(
             if is_guarded:
                 views.before_commit([AssistantKey(1, 1)])
             writer.change(1, "Night desk")
-            views.after_commit()
+            views.after_commit({})
             slow.may_go.set()
             return (await early).version, (await views.view(AssistantKey(1, 1))).version
 
@@ -339,7 +359,7 @@ def test_who_reads_while_a_change_is_committed_reads_the_database(tmp_path: Path
             assert (await views.view(AssistantKey(1, 1))).version == 1
             writer.change(1, "Night desk")
             assert (await views.view(AssistantKey(1, 1))).version == 2  # others may have seen it
-            views.after_commit()
+            views.after_commit({})
             assert not kept(views, 1)
             assert (await views.view(AssistantKey(1, 1))).version == 2
             assert kept(views, 1)
@@ -363,13 +383,13 @@ def test_what_was_listed_before_a_change_is_not_remembered_after_it(
                 if is_guarded:
                     views.before_commit([AssistantKey(1, 2)])
                 writer.change(2, "Night desk")
-                views.after_commit()
+                views.after_commit({})
                 return found
 
             monkeypatch = pytest.MonkeyPatch()
             monkeypatch.setattr(writer.database, "snapshot", slow)
             monkeypatch.setattr(
-                views, "after_commit", views.after_commit if is_guarded else lambda: None
+                views, "after_commit", views.after_commit if is_guarded else lambda _: None
             )
             before = versions(await views.select(1, Selection(), skip=0, limit=2))
             monkeypatch.undo()
@@ -392,7 +412,7 @@ def test_a_list_that_is_read_while_a_commit_runs_is_not_remembered(
                 views.before_commit([AssistantKey(1, 1)])
             assert versions(await views.select(1, Selection(), skip=0, limit=2)) == [1]
             writer.change(1, "Night desk")
-            views.after_commit()
+            views.after_commit({})
             return versions(await views.select(1, Selection(), skip=0, limit=2))
 
     assert asyncio.run(story()) == [2 if is_guarded else 1]
@@ -414,7 +434,7 @@ def test_a_list_reads_only_what_is_not_remembered(tmp_path: Path) -> None:
             assert await views.select(1, Selection(), skip=0, limit=9) is first
             views.before_commit([AssistantKey(1, 2)])
             writer.change(2, "Night desk")
-            views.after_commit()
+            views.after_commit({})
             second = await views.select(1, Selection(), skip=0, limit=9)
             assert versions(second) == [1, 2, 1]
             assert [
@@ -517,7 +537,7 @@ def test_what_may_be_stale_is_never_older_than_what_the_same_process_acknowledge
             meanwhile = asyncio.create_task(views.view(AssistantKey(1, 1)))
             await slow.has_read.wait()
             writer.change(1, "Night desk")
-            views.after_commit()
+            views.after_commit({})
             slow.may_go.set()
             shown = [(await one).version for one in (early, meanwhile)]
             return shown, (await views.view(AssistantKey(1, 1))).version

@@ -234,7 +234,7 @@ class Unguarded(WriteQueue):
 
     async def _write(self, batch: list[Any]) -> list[Any]:
         unit, done = await self._database.write(lambda one: self._run(batch, one))
-        self._listener.after_commit()
+        self._listener.after_commit({})
         unit.committed()
         return done
 
