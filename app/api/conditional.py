@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from litestar import Response
 
 from app.api.media_types import JSON
+from app.api.reply import Reply
 from app.assistants.preconditions import Condition, Tags
 from events.errors import FieldError, InvalidSettings
 
@@ -32,8 +33,8 @@ def respond(
     """JSON with its tag; 304 to a reader who has it."""
     fields = {"etag": etag(tag)} | dict(headers or {})
     if condition.has(tag):
-        return Response(b"", status_code=304, headers=fields)
-    return Response(body, status_code=200, media_type=JSON, headers=fields)
+        return Reply(b"", status_code=304, headers=fields)
+    return Reply(body, status_code=200, media_type=JSON, headers=fields)
 
 
 def is_held(if_none_match: bytes, tag: bytes) -> bool:

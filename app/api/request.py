@@ -103,14 +103,15 @@ class ApiRequest(Request[Any, Any, Any]):
 
     def preferences_with(self, *, dry_run: bool) -> Preferences:
         """As ``preferences``, with ``dry_run`` where the body asks for one."""
-        is_dry = dry_run or self._dry_run_location is not None
-        return msgspec.structs.replace(self._header_preferences, dry_run=is_dry)
+        if not dry_run and self._dry_run_location is None:
+            return self._header_preferences
+        return msgspec.structs.replace(self._header_preferences, dry_run=True)
 
     @cached_property
     def _header_preferences(self) -> Preferences:
         return read_preferences(varying_lines(self, "Prefer"))
 
-    @property
+    @cached_property
     def _dry_run_location(self) -> Location | None:
         """The header or the query parameter that asks for a dry run."""
         if self._header_preferences.dry_run:

@@ -15,6 +15,7 @@ from app.api.header_lists import header_list
 from app.api.media_types import JSON
 from app.api.openapi.operations import Answer
 from app.api.plans import Plan, plan
+from app.api.reply import Reply
 from app.assistants import representation
 from app.assistants.requests import Clash, Outcome
 from events.assistant_bodies import AssistantResponse
@@ -84,7 +85,7 @@ def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
 def done(message: str, headers: dict[str, str] | None = None) -> Response[bytes]:
     """A success message without an object."""
     body = msgspec.json.encode(APIResponse(success=True, message=message))
-    return Response(body, status_code=200, media_type=JSON, headers=headers)
+    return Reply(body, status_code=200, media_type=JSON, headers=headers)
 
 
 def past(
@@ -125,14 +126,14 @@ def _changed(
         headers["x-ignored-fields"] = ignored
     if preferences.dry_run:
         body = msgspec.json.encode(plan(outcome))
-        return Response(body, status_code=200, media_type=JSON, headers=headers)
+        return Reply(body, status_code=200, media_type=JSON, headers=headers)
     if preferences.minimal:
-        return Response(b"", status_code=204, headers=headers)
+        return Reply(b"", status_code=204, headers=headers)
     beside = _beside(outcome)
     if preferences.lenient:
         beside["ignored"] = list(outcome.ignored)
     body = encode(outcome, **beside) if beside else now.body
-    return Response(body, status_code=status, media_type=JSON, headers=headers)
+    return Reply(body, status_code=status, media_type=JSON, headers=headers)
 
 
 def _beside(outcome: Outcome) -> dict[str, Any]:

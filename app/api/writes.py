@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from litestar import Response
 from litestar.status_codes import HTTP_200_OK
 
+from app.api.reply import Reply
 from app.api.routing import path_of
 from app.transactions.idempotency import Answer, IdempotentRequest, fingerprint
 
@@ -42,7 +43,7 @@ async def carry_out(
     answer = await request.services.idempotency.run(
         keyed, caller, work, lambda result: _answer(render(result))
     )
-    return Response(
+    return Reply(
         answer.body,
         status_code=answer.status,
         media_type=answer.media_type,

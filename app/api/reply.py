@@ -1,0 +1,33 @@
+"""A response whose bytes are made already, sent without the framework's rendering."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, cast
+
+from litestar import Response
+
+from app.api.media_types import JSON
+
+if TYPE_CHECKING:
+    from litestar.response.base import ASGIResponse
+    from litestar.types import Receive, Scope, Send
+
+_WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+
+
+class Reply(Response[bytes]):
+    """Bytes of JSON with headers, or no body with the status 204 or 304."""
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """What sends it; no route declares headers, cookies or encoders that would be added."""
+        return cast("ASGIResponse", self._send)
+
+    async def _send(self, _: Scope, __: Receive, send: Send) -> None:
+        fields = [(k.lower().encode(), v.encode("latin-1")) for k, v in self.headers.items()]
+        if self.status_code not in _WITHOUT_BODY:
+            fields.append((b"content-type", str(self.media_type or JSON).encode()))
+            fields.append((b"content-length", b"%d" % len(self.content)))
+        start: Any = {"type": "http.response.start", "status": self.status_code, "headers": fields}
+        await send(start)
+        await send({"type": "http.response.body", "body": self.content, "more_body": False})
