@@ -1,7 +1,8 @@
 """A plain GET of one assistant, answered before the routes.
 
-A voice call waits on it, and routing takes most of the time. A request with a query, with other
-conditions, or for an assistant that cannot be read goes on to the routes, which answer the same.
+A voice call waits on it, and routing takes most of the time. A request with a query, a body, other
+conditions or an odd host, or for an assistant that cannot be read, goes on to the routes, which
+answer the same.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _LONGEST_ID = 9  # digits: a longer id may be beyond 32 bits
 _ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
 _VARY = (b"vary", b"Accept-Datetime")
 _JSON = (b"content-type", b"application/json")
-_NOT_PLAIN = frozenset((b"accept-datetime", b"if-match"))
+_NOT_PLAIN = frozenset((b"accept-datetime", b"content-length", b"if-match"))
+_HOST = re.compile(rb"[A-Za-z0-9.:-]*")  # the router refuses some of the others
 
 
 class FastPath:
@@ -59,7 +61,7 @@ class FastPath:
             return None
         if_none_match = b""
         for name, value in scope["headers"]:
-            if name in _NOT_PLAIN:
+            if name in _NOT_PLAIN or (name == b"host" and not _HOST.fullmatch(value)):
                 return None
             if name == b"if-none-match":
                 if if_none_match or not _ONE_TAG.fullmatch(value):
