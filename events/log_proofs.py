@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -10,10 +10,12 @@ from events import codec, merkle
 from events.log_head import head_of
 from events.log_search import AS_THEY_COME
 from events.store import columns_of
-from events.tables import events, rows_of
+from events.tables import driver_rows, events, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_AT_ONCE = 32  # rows
 
 
 def first_unproven(
@@ -22,26 +24,28 @@ def first_unproven(
     """The first sequence whose row does not match its bytes, or their hashes; None for none.
 
     One beyond the last, if the organization's head does not match the log. Hashes every event
-    anew; ``progress`` is called with 1 after each.
+    anew; ``progress`` is called with numbers of events that are proven.
     """
     head = head_of(connection, organization_id)
     frontier, size = b"", 0
     query = rows_of(events, organization_id).order_by(events.c.sequence)
     with connection.execute(query, execution_options=AS_THEY_COME) as result:
-        for row in result.mappings():
-            frontier, hashes = merkle.add(frontier, size, row["body"])
-            size += 1
-            if (row["sequence"], row["hashes"]) != (size, hashes) or not _matches_its_bytes(row):
-                return size
-            progress(1)
+        while rows := driver_rows(result, _AT_ONCE):
+            for *columns, body, kept in rows:
+                frontier, hashes = merkle.add(frontier, size, body)
+                size += 1
+                if (columns[1], kept) != (size, hashes) or columns != _columns_in(body):
+                    return size
+            progress(len(rows))
     return None if (size, frontier) == (head.sequence, head.frontier) else size + 1
 
 
-def _matches_its_bytes(row: sa.RowMapping) -> bool:
-    """Whether a row's columns hold what its bytes do."""
-    tag = codec.tag_in(row["body"])
-    columns = columns_of(codec.decode(row["body"], tag)) | {"type": tag}  # the tag as written
-    return all(row[name] == value for name, value in columns.items())
+def _columns_in(body: bytes) -> list[Any]:
+    """What the columns of an event's row hold beside its bytes, in the order of the table."""
+    tag = codec.tag_in(body)
+    columns = columns_of(codec.decode(body, tag))
+    columns["type"] = tag  # as it was written
+    return list(columns.values())
 
 
 def read_hashes(

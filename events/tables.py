@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 metadata = sa.MetaData()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 organizations = sa.Table(
     "organizations",
@@ -87,7 +88,7 @@ def driver_rows(result: sa.CursorResult[Any], most: int | None = None) -> list[A
 
 def to_micros(moment: datetime) -> int:
     """A moment as it is stored: microseconds since 1970, UTC."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def from_micros(micros: int) -> datetime:

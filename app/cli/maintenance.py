@@ -8,13 +8,13 @@ import rich_click as click
 
 from app import log
 from app.assistants import secrets
-from app.cli import context, copy, terminal
+from app.cli import context, copy, proving, terminal
 from app.cli.options import DATABASE, ID, ORGANIZATION, TEXT
 from app.storage.engines import engines
 from app.storage.schema import check_folded, find_revision, migrate
 from app.storage.sqlite import SQLite
 from app.transactions.caller import system
-from events import log_head, log_proofs
+from events import log_head
 from events.changed import Cause
 from projections.check import Difference, differences
 from projections.rebuild import rebuild as rebuild_views
@@ -22,6 +22,7 @@ from projections.rebuild import rebuild as rebuild_views
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from app.cli.proving import Prove
     from app.config import Config
 
 _SHOWN_DIFFERENCES = 20
@@ -172,8 +173,10 @@ def check(database: str | None) -> None:
     with context.reading(config) as connection:
         name = engines(config.url).name
         check_folded(connection, name)
-        count = _show_differences(connection)
-        unproven = _unproven(connection)
+        total = _count_events(connection)
+        with proving.beside(config.url, total) as prove:
+            count = _show_differences(connection)
+            unproven = _unproven(connection, prove, total)
         needs_scrub = engines(config.url).needs_scrub(connection)
     for place in unproven:
         terminal.say(place)
@@ -211,15 +214,15 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _unproven(connection: sa.Connection) -> list[str]:
-    """The first event of each log that is not what was hashed."""
+def _count_events(connection: sa.Connection) -> int:
     ids = log_head.organization_ids(connection)
-    total = sum(log_head.head_of(connection, organization_id).sequence for organization_id in ids)
+    return sum(log_head.head_of(connection, organization_id).sequence for organization_id in ids)
+
+
+def _unproven(connection: sa.Connection, prove: Prove, total: int) -> list[str]:
+    """The first event of each log that is not what was hashed."""
     with terminal.progress("hashing", total, "events") as advance:
-        sequences = {
-            organization_id: log_proofs.first_unproven(connection, organization_id, advance)
-            for organization_id in ids
-        }
+        sequences = prove(connection, advance)
     return [
         f"organization {organization_id}, sequence {sequence}"
         for organization_id, sequence in sequences.items()
