@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from tests.benchmarks import bare, baseline, load, places
+from tests.benchmarks import bare, baseline, load, loading, places
 from tests.benchmarks.load import Ask, Load, Row, at_least, at_most, ratio
 from tests.databases import variables
 
@@ -131,7 +131,7 @@ def history(seconds: float, rounds: int) -> Iterator[Row]:
     """A page of the settings history of a short stream and of a long one."""
     lengths = (100, 100_000)
     with places.fresh() as place:
-        places.fill(place, lengths)
+        loading.load(place, lengths)
         with load.serving(place.folder, place.url) as (ours, _):
             contenders = {
                 str(length): (

@@ -19,13 +19,12 @@ from msgspec import Struct
 
 from app.storage.engines import engines
 from app.storage.schema import migrate
-from events import log_proofs
 from events.changed import LogEvent
-from projections import check, rebuild
+from projections import rebuild
 from projections.current import assistants
 from projections.foldings import foldings
 from projections.keyframes import keyframes
-from tests.benchmarks import places
+from tests.benchmarks import loading, places
 from tests.benchmarks.load import Row, at_least, ratio
 from tests.benchmarks.places import Place
 
@@ -41,7 +40,7 @@ class Taken(Struct, frozen=True):
 def folding(rounds: int, events: int) -> Iterator[Row]:
     """``backstory check`` and ``rebuild`` against a bare decode of the same rows."""
     with places.fresh() as place:
-        places.fill(place, [_VERSIONS] * (events // _VERSIONS))
+        loading.load(place, [_VERSIONS] * (events // _VERSIONS))
         taken: dict[str, list[Taken]] = {name: [] for name in _WORK}
         for _ in range(rounds):
             for name, runs in taken.items():
@@ -52,7 +51,7 @@ def folding(rounds: int, events: int) -> Iterator[Row]:
             continue
         ours = [run.seconds for run in runs]
         rates = f"{events / median(ours):,.0f}/s against {events / median(bare):,.0f}/s"
-        yield at_least(f"{name} / bare decode, {events:,} events", ratio(bare, ours), 0.3, rates)
+        yield at_least(f"{name} / bare decode, {events:,} events", ratio(bare, ours), 0.2, rates)
         yield Row(
             what=f"{name}, most memory",
             measured=f"{max(run.megabytes for run in runs):.0f} MB",
@@ -63,7 +62,7 @@ def folding(rounds: int, events: int) -> Iterator[Row]:
 def fold_again(rounds: int, events: int) -> Iterator[Row]:
     """``backstory migrate`` where a release with other settings wrote every row of the views."""
     with places.fresh() as place:
-        places.fill(place, [_VERSIONS] * (events // _VERSIONS))
+        loading.load(place, [_VERSIONS] * (events // _VERSIONS))
         runs = []
         for _ in range(rounds):
             _make_stale(place)
@@ -96,11 +95,7 @@ def _run(name: str, url: str) -> Taken:
     return Taken(*map(float, text.split()))
 
 
-def _nothing(_: int) -> None:
-    """Nobody looks."""
-
-
-def _decode(connection: sa.Connection) -> None:
+def _decode(connection: sa.Connection, _: str) -> None:
     decoder = msgspec.json.Decoder(LogEvent)
     query = sa.text("SELECT body FROM events WHERE organization_id = 1 ORDER BY sequence")
     rows = connection.execution_options(yield_per=1000).execute(query)
@@ -110,20 +105,13 @@ def _decode(connection: sa.Connection) -> None:
             decoder.decode(body)
 
 
-def _check(connection: sa.Connection) -> None:
-    if list(check.differences(connection, _nothing)):
-        raise RuntimeError("the views differ from the log")
-    if log_proofs.first_unproven(connection, 1, _nothing) is not None:
-        raise RuntimeError("the log is not what was hashed")
+def _rebuild(connection: sa.Connection, _: str) -> None:
+    rebuild.rebuild(connection, loading.nothing)
 
 
-def _rebuild(connection: sa.Connection) -> None:
-    rebuild.rebuild(connection, _nothing)
-
-
-_WORK: dict[str, Callable[[sa.Connection], None]] = {
+_WORK: dict[str, Callable[[sa.Connection, str], None]] = {
     "decode": _decode,
-    "check": _check,
+    "check": loading.prove,
     "rebuild": _rebuild,
 }
 
@@ -138,9 +126,10 @@ def main() -> None:
         engine = database.commands() if name == "rebuild" else database.snapshots()
         with engine.begin() as connection:
             began = time.perf_counter()
-            _WORK[name](connection)
+            _WORK[name](connection, url)
     seconds = time.perf_counter() - began
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    both = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    most = sum(resource.getrusage(one).ru_maxrss for one in both) / 1000
     print(seconds, most)  # noqa: T201  # what it is run for
 
 

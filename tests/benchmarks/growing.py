@@ -9,7 +9,7 @@ from statistics import median
 
 import httpx
 
-from tests.benchmarks import asking, load, places
+from tests.benchmarks import asking, load, loading, places
 from tests.benchmarks.asking import ASSISTANTS
 from tests.benchmarks.load import Ask, Row, at_most, ratio
 from tests.benchmarks.places import Place
@@ -30,7 +30,7 @@ def growth(seconds: float, rounds: int, events: int) -> Iterator[Row]:
     with ExitStack() as stack:
         made = {size: stack.enter_context(places.fresh()) for size in sizes}
         for size, place in made.items():
-            places.fill(place, [_VERSIONS] * (size // _VERSIONS))
+            loading.load(place, [_VERSIONS] * (size // _VERSIONS))
         yield from _cold(made[sizes[-1]], sizes[-1])
         served = {
             size: stack.enter_context(load.serving(place.folder, place.url))
