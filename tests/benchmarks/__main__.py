@@ -42,6 +42,7 @@ def _read() -> argparse.Namespace:
 def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
     return {
         "assistant": partial(asking.one_assistant, seconds, rounds),
+        "just-changed": partial(asking.just_changed, seconds, rounds),
         "list": partial(asking.many_assistants, seconds, rounds),
         "history": partial(asking.history, seconds, rounds),
         "writing": partial(writing.writing, rounds),

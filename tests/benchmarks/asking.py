@@ -14,11 +14,13 @@ import httpx
 from tests.benchmarks import bare, baseline, load, loading, places
 from tests.benchmarks.load import Ask, Load, Row, at_least, at_most, ratio
 from tests.databases import variables
+from tests.no_tls import NO_TLS
 
 if TYPE_CHECKING:
     from tests.benchmarks.places import Place
 
 ASSISTANTS = "/api/v1/assistants"
+_JUST_CHANGED = 1000  # assistants
 COUNT = 100  # assistants, whom the changes go to in turn
 _JSON = {"content-type": "application/json"}
 _PATCH = '{"llm_settings": {"max_tokens": %d}, "change_description": "Callers said so"}'
@@ -93,8 +95,10 @@ def one_assistant(seconds: float, rounds: int) -> Iterator[Row]:
             yield at_least(f"304 / bare handler, {at}", value, 1.0, rates)
         value, rates = _against(taken, "get", "usual get")
         yield Row(what="GET / baseline, 64 connections", measured=f"{value:.1f}", beside=rates)
+        merging = Ask(method="PATCH", paths=(bare.PATH,), headers=headers | _JSON, body=_PATCH)
         writes: dict[str, Contender] = {
             "bare": reads["bare"],
+            "bare patch": (limit, merging),
             "patch": (
                 ours,
                 patch(_MANY, place),
@@ -113,8 +117,12 @@ def one_assistant(seconds: float, rounds: int) -> Iterator[Row]:
             taken = alternate(writes, connections, seconds, rounds)
             value, rates = _against(taken, "patch", "bare")
             at = f"{connections} connections"
-            goal = 0.5 if place.url.startswith("sqlite") else 0.4
+            on_sqlite = place.url.startswith("sqlite")
+            goal = 0.5 if on_sqlite else 0.4
             yield at_least(f"PATCH, durable / bare handler, {at}", value, goal, rates)
+            value, rates = _against(taken, "patch", "bare patch")
+            goal = (0.45 if connections == 32 else 0.5) if on_sqlite else 0.3
+            yield at_least(f"PATCH, durable / bare PATCH handler, {at}", value, goal, rates)
             tail = median(one.p99 / one.median for one in taken["patch"])
             times = (
                 median(one.median for one in taken["patch"]),
@@ -125,6 +133,30 @@ def one_assistant(seconds: float, rounds: int) -> Iterator[Row]:
             )
         value, rates = _against(taken, "patch", "usual patch")
         yield Row(what="PATCH / baseline, 64 connections", measured=f"{value:.1f}", beside=rates)
+
+
+def just_changed(seconds: float, rounds: int) -> Iterator[Row]:
+    """GET of a thousand assistants right after each was changed, against the same once more."""
+    with places.fresh() as place:
+        places.fill(place, [2] * _JUST_CHANGED)
+        paths = tuple(f"{ASSISTANTS}/{number}" for number in range(1, _JUST_CHANGED + 1))
+        ask = Ask(paths=paths, headers=place.headers())
+        cold: list[Load] = []
+        warm: list[Load] = []
+        with (
+            load.serving(place.folder, place.url) as (ours, _),
+            httpx.Client(base_url=ours, headers=place.headers(), verify=NO_TLS) as editor,
+        ):
+            load.load(ours, ask, 32, seconds)
+            for number in range(rounds):
+                for path in paths:
+                    body = {"llm_settings": {"max_tokens": 100 + number}}
+                    editor.patch(path, json=body).raise_for_status()
+                cold.append(load.load(ours, ask, 32, 1))
+                warm.append(load.load(ours, ask, 32, 1))
+        value, rates = _against({"cold": cold, "warm": warm}, "cold", "warm")
+        what = f"GET of {_JUST_CHANGED:,} assistants, first second after each was changed / later"
+        yield at_least(what, value, 0.8, rates)
 
 
 def history(seconds: float, rounds: int) -> Iterator[Row]:

@@ -1,6 +1,7 @@
-"""The limit: a handler that only returns bytes, behind the same log and authentication.
+"""The limits: handlers that store nothing, behind the same log and authentication.
 
-``python -m tests.benchmarks.bare DATABASE_URL FILE`` returns the bytes of a file, for ever.
+``python -m tests.benchmarks.bare DATABASE_URL FILE``: GET returns the bytes of a file. PATCH parses
+a body, merges it into what the file holds, and encodes the result.
 """
 
 from __future__ import annotations
@@ -8,11 +9,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import uvicorn
-from litestar import Litestar, get
+from litestar import Litestar, Request, get, patch
 
 from app import log
 from app.accounts.authenticator import Authenticator
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 
 PATH = "/bare"
+_FOREVER = timedelta(days=1)
 
 
 def _nobody_is_refused() -> FailedLogins:
@@ -39,14 +43,25 @@ def _nobody_is_refused() -> FailedLogins:
 
 def create_app(config: Config, body: bytes) -> ASGIApp:
     """The application; its database is read once, for the key."""
-    authenticator = Authenticator(Database(config.url), open_vault(config), utc_now)
+    authenticator = Authenticator(Database(config.url), open_vault(config), utc_now, _FOREVER)
+    settings = msgspec.json.decode(body)
 
     @get(PATH, media_type="application/json")
     async def bare() -> bytes:
         return body
 
-    routes = Litestar([bare], openapi_config=None, logging_config=None)
+    @patch(PATH, media_type="application/json")
+    async def merged(request: Request[Any, Any, Any]) -> bytes:
+        return msgspec.json.encode(_merge(settings, msgspec.json.decode(await request.body())))
+
+    routes = Litestar([bare, merged], openapi_config=None, logging_config=None)
     return request_log.RequestLog(Authentication(routes, lambda: authenticator, _nobody_is_refused))
+
+
+def _merge(base: Any, edit: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(edit, dict):
+        return edit
+    return base | {name: _merge(base.get(name), member) for name, member in edit.items()}
 
 
 class Server(uvicorn.Server):
