@@ -7,8 +7,8 @@ import binascii
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from app.api.parameter_values import invalid_query
 from app.api.routing import path_of
-from app.api.values import invalid_query
 
 if TYPE_CHECKING:
     from litestar import Request

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from msgspec import Struct
 
-from app.api.values import invalid_query
+from app.api.parameter_values import invalid_query
 from events.bodies import parsing
 from events.bodies.validation import describe
 

@@ -14,6 +14,7 @@ from app.api import access
 from app.api.conditional import read_condition
 from app.api.errors import UnsupportedMediaType
 from app.api.media_types import JSON
+from app.api.parameter_values import known_id
 from app.api.preferences import (
     DRY_RUN,
     Preferences,
@@ -21,7 +22,6 @@ from app.api.preferences import (
     dry_run_in_query,
     read_preferences,
 )
-from app.api.values import known_id
 from app.api.vary import varying_lines
 from app.assistants.preconditions import Condition
 from app.assistants.requests import ChangeRequest

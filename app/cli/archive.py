@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from app.api.values import invalid_query, moment
+from app.api.parameter_values import invalid_query, moment
 from app.audit import archive, signing
 from app.cli import context, export, terminal
 from app.cli.options import DATABASE, TEXT

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, get_args
 import msgspec
 import rich_click as click
 
-from app.api.values import moment, pointer, read_table
+from app.api.parameter_values import moment, pointer, read_table
 from app.audit import exporting, resume, signing
 from app.audit.bounds import BeyondLog
 from app.audit.exporting import ExportRequest

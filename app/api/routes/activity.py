@@ -15,9 +15,9 @@ from app.api.access import VIEWER
 from app.api.examples import ACTIVITY
 from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
+from app.api.parameter_values import invalid_query
 from app.api.parameters import SEARCH
 from app.api.request import ApiRequest
-from app.api.values import invalid_query
 from app.assistants import current
 from app.storage.tables import MAX_ID
 from projections.activity import ActiveAssistant

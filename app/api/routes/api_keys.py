@@ -17,10 +17,10 @@ from app.api.examples import KEY
 from app.api.media_types import JSON
 from app.api.openapi.headers import IDEMPOTENCY_KEY
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.parameter_values import number
 from app.api.parameters import Number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
-from app.api.values import number
 from app.api.writes import carry_out
 from app.naming import Name, name_error
 from app.storage.tables import MAX_ID

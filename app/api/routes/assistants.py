@@ -23,11 +23,11 @@ from app.api.openapi.headers import (
     WRITING,
 )
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.parameter_values import IN_QUERY, invalid_query, known_id, moment
 from app.api.parameters import DESCRIPTION, VERSION, Number
 from app.api.plans import Plan
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED, ETAG, WRITE_ERRORS, APIResponse, done
-from app.api.values import IN_QUERY, invalid_query, known_id, moment
 from app.api.writes import carry_out
 from app.assistants import changes, current
 from app.assistants.references import read_reference

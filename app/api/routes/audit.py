@@ -24,9 +24,9 @@ from app.api.examples import (
 )
 from app.api.openapi.operations import Answer, operation
 from app.api.paging import next_link, read_cursor
+from app.api.parameter_values import invalid_query, moment, query_number
 from app.api.parameters import CURSOR
 from app.api.request import ApiRequest
-from app.api.values import invalid_query, moment, query_number
 from app.audit import checkpoints, proofs
 from app.audit.checkpoints import PublicKeys, RecordedCheckpoint
 from app.audit.proofs import ConsistencyProof, InclusionProof

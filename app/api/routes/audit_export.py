@@ -14,10 +14,10 @@ from litestar.types import ASGIApp
 from app.api import methods, routing
 from app.api.access import ADMIN
 from app.api.openapi.operations import Answer, operation
+from app.api.parameter_values import invalid_query, moment, read_table
 from app.api.parameters import BOM, FORMULAS, PATH
 from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
-from app.api.values import invalid_query, moment, read_table
 from app.api.vary import varying_lines
 from app.audit.exporting import ExportRequest, plan_export, record_export, stream_chunks
 from app.storage.tables import MAX_ID

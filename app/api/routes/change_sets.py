@@ -18,11 +18,11 @@ from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
 from app.api.media_types import JSON
 from app.api.openapi.headers import WRITING
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.parameter_values import number
 from app.api.parameters import Number
 from app.api.preferences import Preferences
 from app.api.request import ApiRequest
 from app.api.responses import WRITE_ERRORS
-from app.api.values import number
 from app.api.writes import carry_out
 from app.assistants import change_sets
 from app.assistants.change_sets import (

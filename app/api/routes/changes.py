@@ -16,10 +16,10 @@ from app.api.media_types import JSON, JSON_PATCH, MERGE_PATCH
 from app.api.methods import ACCEPT_PATCH
 from app.api.openapi.headers import WRITING
 from app.api.openapi.operations import Body, Form, operation
+from app.api.parameter_values import IN_QUERY
 from app.api.parameters import BASE_VERSION, DESCRIPTION, DRY_RUN, ON_CONFLICT, Number
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, WRITE_ERRORS
-from app.api.values import IN_QUERY
 from app.api.writes import carry_out
 from app.assistants import changes
 from app.assistants.references import read_reference

@@ -17,9 +17,9 @@ from app.api.examples import BLAME_ENTRY, DIFF_ENTRY, JSON_PATCH_EXAMPLE
 from app.api.media_types import JSON, JSON_PATCH
 from app.api.openapi.operations import Answer, operation
 from app.api.paging import next_link, read_cursor
+from app.api.parameter_values import invalid_query, query_text
 from app.api.parameters import CURSOR, INCLUDE_DELETED, PATH, VERSION, Number
 from app.api.request import ApiRequest
-from app.api.values import invalid_query, query_text
 from app.api.vary import varying_lines
 from app.assistants import comparing
 from app.assistants.comparing import BlameEntry, DiffEntry

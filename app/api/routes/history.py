@@ -14,9 +14,9 @@ from app.api.access import VIEWER
 from app.api.examples import ENTRY
 from app.api.openapi.operations import Answer, operation
 from app.api.paging import next_link, read_cursor
+from app.api.parameter_values import known_version, moment
 from app.api.parameters import CURSOR, INCLUDE_DELETED, PATH, Number
 from app.api.request import ApiRequest
-from app.api.values import known_version, moment
 from app.assistants import history
 from events.errors import VersionNotFound
 from projections.history import Entry, Filter

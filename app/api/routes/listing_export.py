@@ -15,9 +15,9 @@ from app.api import routing
 from app.api.access import VIEWER
 from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
+from app.api.parameter_values import invalid_query, read_table
 from app.api.parameters import BOM, FORMULAS, SEARCH
 from app.api.request import ApiRequest
-from app.api.values import invalid_query, read_table
 from app.assistants import current
 from app.assistants.requests import Assistant
 from app.storage.tables import MAX_ID

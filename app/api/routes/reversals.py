@@ -15,11 +15,11 @@ from app.api.access import EDITOR
 from app.api.examples import ASSISTANT
 from app.api.openapi.headers import WRITING
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.parameter_values import known_version, moment
 from app.api.parameters import Number
 from app.api.plans import Plan
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED_OR_PLAN, ETAG, WRITE_ERRORS, ChangedAssistant
-from app.api.values import known_version, moment
 from app.api.writes import carry_out
 from app.assistants import reversals
 from app.assistants.references import LABEL, Reference, read_reference

@@ -13,10 +13,10 @@ from app.api import routing
 from app.api.access import ADMIN, REVEALING
 from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.parameter_values import known_id
 from app.api.parameters import Number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
-from app.api.values import known_id
 from app.api.writes import carry_out
 from app.assistants import purging, secrets, states
 from app.assistants.review import check_condition

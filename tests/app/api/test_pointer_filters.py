@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.api import values
+from app.api import parameter_values
 from events import pointers
 from events.errors import InvalidSettings
 from events.pointers import POINTER, POINTER_BELOW, is_pointer
@@ -132,8 +132,8 @@ def test_without_the_guard_such_a_filter_finds_nothing_and_says_nothing(
 def test_what_the_command_reads_is_refused_too() -> None:
     for text in WRONG:
         with pytest.raises(InvalidSettings):
-            values.pointer(text)
-    assert [values.pointer(text) for text in RIGHT] == RIGHT
+            parameter_values.pointer(text)
+    assert [parameter_values.pointer(text) for text in RIGHT] == RIGHT
 
 
 @settings(max_examples=300)
