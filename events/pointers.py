@@ -30,6 +30,10 @@ RULE = "Input should be a JSON Pointer, such as /llm_settings/top_p"
 
 
 _POINTER = re.compile(POINTER)
+# The paths of settings come again and again. Long names that clients choose must not fill the
+# memory.
+_MOST_CACHED = 4096
+_MAX_CACHED = 200  # characters
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,8 +81,7 @@ def _tokens(pointer: str) -> tuple[str, ...]:
     return tuple(token.replace("~1", "/").replace("~0", "~") for token in tokens)
 
 
-_MAX_CACHED = 200  # characters: names that clients choose must not fill the memory
-_cached_tokens = lru_cache(4096)(_tokens)  # the paths of settings come again and again
+_cached_tokens = lru_cache(_MOST_CACHED)(_tokens)
 
 
 def covers(prefix: str, path: str) -> bool:
@@ -105,11 +108,20 @@ class Paths:
         return any(above in self._paths for above in ancestors(path))
 
 
-def ancestors(path: str) -> Iterator[str]:
+def ancestors(path: str) -> tuple[str, ...]:
     """The paths above a path, from its parent to the whole document."""
+    return _cached_ancestors(path) if len(path) <= _MAX_CACHED else _ancestors(path)
+
+
+def _ancestors(path: str) -> tuple[str, ...]:
+    above = []
     while path:
         path = path.rpartition("/")[0]
-        yield path
+        above.append(path)
+    return tuple(above)
+
+
+_cached_ancestors = lru_cache(_MOST_CACHED)(_ancestors)
 
 
 def same(first: Any, second: Any) -> bool:

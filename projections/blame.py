@@ -56,7 +56,10 @@ def paths(blame: Blame, settings: Tree) -> Iterator[BlamedPath]:
 
 def _superseded(blame: Blame, path: str) -> bool:
     """Whether a path above this one was changed later."""
-    return _version_of(blame, path) > blame[path]
+    ancestors = pointers.ancestors(path)
+    if blame.keys().isdisjoint(ancestors):  # as of nearly all
+        return False
+    return any(blame.get(above, 1) > blame[path] for above in ancestors)
 
 
 def _version_of(blame: Blame, path: str) -> int:
@@ -65,11 +68,7 @@ def _version_of(blame: Blame, path: str) -> int:
     A setting that no event mentions was introduced after the assistant was created. It counts as
     set to its default by version 1.
     """
-    newest = blame.get(path, 1)
-    while path:
-        path = path.rpartition("/")[0]
-        newest = max(newest, blame.get(path, 1))
-    return newest
+    return max([blame.get(at, 1) for at in (path, *pointers.ancestors(path))])
 
 
 def newest_at(blame: Blame, paths: Iterable[str]) -> dict[str, int]:

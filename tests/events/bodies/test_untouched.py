@@ -134,7 +134,7 @@ def test_an_edit_of_one_value_in_all_that_is_shown_is_that_change_alone(
     edits |= {"/stt_settings/punctuate": not at(settings, "/stt_settings/punctuate")}
     edits |= {"/custom_settings/edited": {"b": 1, "a": " x "}}
     path = data.draw(st.sampled_from(sorted(edits)))
-    above = next(ancestors(path))
+    above = ancestors(path)[0]
     assume(above == "" or isinstance(at(settings, above), dict))
     assume(not same(at(settings, path), edits[path]))
     edited = put(body, path, edits[path])
