@@ -17,6 +17,7 @@ from app.accounts.principals import Role
 from app.api import access
 from app.console.cookies import COOKIE
 from app.main import create_app
+from events.assistant_key import AssistantKey
 from tests.app import stored
 from tests.app.route_table import APPLICATION, OPERATIONS, PAGES, Operation, routes_of
 from tests.conftest import Organization, make_organizations
@@ -342,7 +343,7 @@ def test_a_request_with_two_authorization_headers_is_refused_at_every_door(
 
     async def story(app: Any, services: Any) -> list[Any]:
         await ask(app, "POST", "/api/v1/assistants", NAMED, with_key(tenant.admin))
-        await services.views.view(tenant.id, 1)  # so that the short way knows it
+        await services.views.view(AssistantKey(tenant.id, 1))  # so that the short way knows it
         assert (await ask(app, "GET", "/api/v1/assistants/1", PLAIN, twice[:1])).status == 200
         await ask(app, "GET", "/schema/openapi.json", PLAIN)  # as above
         found = []
