@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from hypothesis import example
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
@@ -119,7 +120,12 @@ def restores_all_but_secrets(steps: list[Any]) -> None:
         version = step % len(story.events) + 1
         then = fold(story.events[:version]).settings
         now = story.state.settings
-        story = story.after(RestoreSettings(settings=then, to_version=version))
+        try:
+            story = story.after(RestoreSettings(settings=then, to_version=version))
+        except InvalidSettings as refused:
+            if {error.type for error in refused.errors} != {"secret_address_changed"}:
+                raise
+            continue  # a secret that is kept would be sent elsewhere
         restored = story.state.settings
         assert plain_leaves(restored) == plain_leaves(then)
         assert ids_of(restored) <= ids_of(now)
@@ -131,6 +137,7 @@ def ids_of(settings: Tree) -> set[str]:
 
 
 @few
+@example([{"tts_settings": {"provider_config": {"auth": {"user": "0.aa", "token": "x"}}}}, 0])
 @for_all(SECRET_STEPS)
 def test_a_rollback_restores_all_but_the_secrets_which_stay_those_of_now(steps: list[Any]) -> None:
     restores_all_but_secrets(steps)
