@@ -176,15 +176,15 @@ class WriteQueue:
 
     async def _write(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
         """Run and commit a batch, except for locked organizations: the work that was done."""
-        states: Mapping[AssistantKey, State] = {}
         try:
             unit, done = await self._database.write(lambda connection: self._run(batch, connection))
-            states = unit.changed
-        finally:
-            self._listener.after_commit(states)
+        except BaseException:
+            self._listener.after_commit({})
+            raise
         try:
+            self._listener.after_commit(unit.changed)
             unit.committed()
-        except Exception:  # noqa: BLE001  # an error of the cache must not undo a commit
+        except Exception:  # noqa: BLE001  # an error of a cache must not undo a commit
             self._cache.invalidate()
             _log.exception("recall_failed")
         return done

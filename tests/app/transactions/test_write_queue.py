@@ -234,21 +234,29 @@ class Unguarded(WriteQueue):
 
     async def _write(self, batch: list[Any]) -> list[Any]:
         unit, done = await self._database.write(lambda one: self._run(batch, one))
-        self._listener.after_commit({})
+        self._listener.after_commit(unit.changed)
         unit.committed()
         return done
 
 
 @pytest.mark.parametrize(("kind", "count"), [(WriteQueue, 2), (Unguarded, 4)])
+@pytest.mark.parametrize(
+    ("cache", "step"), [(StateCache, "committed"), (ViewCache, "after_commit")]
+)
 def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
-    database: Path, monkeypatch: pytest.MonkeyPatch, kind: type[WriteQueue], count: int
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[WriteQueue],
+    count: int,
+    cache: type[Any],
+    step: str,
 ) -> None:
     make_organizations(database, 1)
-    committed = StateCache.committed
+    carry_out = getattr(cache, step)
     failures: list[Exception] = [RuntimeError("out of memory")]
 
-    def failing(cache: StateCache, *args: Any) -> None:
-        committed(cache, *args)
+    def failing(cache: Any, *args: Any) -> None:
+        carry_out(cache, *args)
         if failures:
             raise failures.pop()
 
@@ -260,7 +268,7 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
             await writing.drain()
             return answers
 
-    monkeypatch.setattr(StateCache, "committed", failing)
+    monkeypatch.setattr(cache, step, failing)
     assert len(set(in_time(story()))) == 2
     assert not failures
     assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
