@@ -23,7 +23,7 @@ class SharedReads(Generic[K, Item, R]):
         self._running: dict[K, asyncio.Task[R]] = {}
 
     async def read(self, key: K, item: Item) -> R:
-        """What the read of a key gives, which is told this item among those of others."""
+        """The result of the next read of a key. That read gets this item, and those of others."""
         if key not in self._next:
             task = asyncio.create_task(self._run(key))
             task.add_done_callback(_retrieve_exception)

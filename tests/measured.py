@@ -53,7 +53,7 @@ class Measuring:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection(self) -> Generator[None, Any, Any]:
-        """Collect unmeasured, but for the modules of the code, which it would import."""
+        """Import the modules of the code measured, then collect the tests unmeasured."""
         for package in (app, events, projections):
             _import_all(package)
         self._coverage = coverage.Coverage.current()

@@ -19,7 +19,7 @@ _ENDS = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sy
 _ROOMS = {"events", "projections", "app.storage", "app.services", "app.api"}
 _LIBRARIES = {"asyncio", "cryptography", "litestar", "msgspec", "sqlalchemy", "structlog"}
 _SERVER = {"aiosqlite", "jinja2", "litestar", "uvicorn", "uvloop", "zstandard"}
-# Nobody needs these but for a certain request, option, or database.
+# Modules that only some requests, options or databases need.
 _RARE = {
     "alembic",
     "asyncpg",

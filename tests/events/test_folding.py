@@ -49,17 +49,17 @@ def folding_is_evolving(events: list[Event], cut: int) -> None:
     for event in events:
         one_by_one = evolve(one_by_one, event)
         on_the_way.append(one_by_one)
-        kept.append(told(one_by_one))
+        kept.append(bytes_of(one_by_one))
     first = fold(events[:cut])
-    half = told(first)
-    assert told(fold(events)) == told(fold(events[cut:], first)) == told(one_by_one)
-    assert told(first) == half
-    assert [told(state) for state in on_the_way] == kept
+    half = bytes_of(first)
+    assert bytes_of(fold(events)) == bytes_of(fold(events[cut:], first)) == bytes_of(one_by_one)
+    assert bytes_of(first) == half
+    assert [bytes_of(state) for state in on_the_way] == kept
     assert [codec.encode(event) for event in events] == bodies
 
 
-def told(state: State) -> bytes:
-    """Its bytes; the order of members is told, too."""
+def bytes_of(state: State) -> bytes:
+    """A state as bytes, which also show the order of its members."""
     return msgspec.json.encode(state)
 
 
