@@ -7,11 +7,12 @@ Most of a command's time is Python importing it, so they are forked from a proce
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +26,7 @@ from tests.no_tls import NO_TLS
 COMMAND = str(Path(sys.executable).with_name("backstory"))
 FILE = "backstory.db"  # where the default configuration looks, in the folder of the command
 _SECONDS = 60
+PROCESSES = 3  # servers on one database
 Process = Forked | subprocess.Popen[str]
 # Settings of a process that is not forked, but imports everything itself.
 NOT_FORKED = {"PYTHONPATH": ""}
@@ -153,3 +155,35 @@ def serving(database: Path, *, preamble: str = "", **settings: str) -> Iterator[
         url = process.stdout.readline().strip()
         assert url.startswith("http://"), (database.parent / "log").read_text()
         yield Running(process, url, database)
+
+
+class Processes:
+    """Servers on one database, each of which can be killed and started anew."""
+
+    def __init__(self, database: Path, count: int, preamble: str = "") -> None:
+        self._database = database
+        self._preamble = preamble
+        self._all = ExitStack()
+        self.running: list[Running] = [self._start() for _ in range(count)]
+        self.kills = 0
+
+    def _start(self) -> Running:
+        return self._all.enter_context(serving(self._database, preamble=self._preamble))
+
+    def kill_and_start_anew(self, number: int) -> None:
+        self.running[number].process.send_signal(signal.SIGKILL)
+        self.running[number].process.wait(20)
+        self.kills += 1
+        self.running[number] = self._start()
+
+    def close(self) -> None:
+        self._all.close()
+
+
+@contextmanager
+def processes(database: Path, count: int = PROCESSES, preamble: str = "") -> Iterator[Processes]:
+    made = Processes(database, count, preamble)
+    try:
+        yield made
+    finally:
+        made.close()

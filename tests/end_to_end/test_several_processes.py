@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import sys
 import threading
 import time
@@ -36,11 +35,21 @@ from tests.databases import (
     writing_engine,
 )
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
-from tests.end_to_end.processes import EQUAL, Process, Running, client, run, serving, started
+from tests.end_to_end.processes import (
+    EQUAL,
+    PROCESSES,
+    Process,
+    Processes,
+    Running,
+    client,
+    processes,
+    run,
+    serving,
+    started,
+)
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = 48
-PROCESSES = 3
 NAMES = tuple(f"Line {number}" for number in range(CLIENTS))
 _BETWEEN_KILLS = 2.0  # seconds: a pace, nothing waits for it
 _BACK_OFF = (0.05, 0.4)  # seconds that a client waits before it tries again
@@ -73,38 +82,6 @@ def database(tmp_path: Path) -> Path:
 def organization(database: Path) -> Organization:
     (made,) = make_organizations(database, 1)
     return made
-
-
-class Processes:
-    """Servers on one database, each of which can be killed and started anew."""
-
-    def __init__(self, database: Path, count: int, preamble: str = "") -> None:
-        self._database = database
-        self._preamble = preamble
-        self._all = ExitStack()
-        self.running: list[Running] = [self._start() for _ in range(count)]
-        self.kills = 0
-
-    def _start(self) -> Running:
-        return self._all.enter_context(serving(self._database, preamble=self._preamble))
-
-    def kill_and_start_anew(self, number: int) -> None:
-        self.running[number].process.send_signal(signal.SIGKILL)
-        self.running[number].process.wait(20)
-        self.kills += 1
-        self.running[number] = self._start()
-
-    def close(self) -> None:
-        self._all.close()
-
-
-@contextmanager
-def processes(database: Path, count: int = PROCESSES, preamble: str = "") -> Iterator[Processes]:
-    made = Processes(database, count, preamble)
-    try:
-        yield made
-    finally:
-        made.close()
 
 
 class Reader:

@@ -4,72 +4,44 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
-from tests.app.assistants.answers import errors, ok
-from tests.app.assistants.reversals.past import at, roll_back, undo, versions
-from tests.conftest import (
-    version_of,
-)
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import httpx
+
+    from tests.app.given import Given
 
 
-def test_an_undo_of_some_paths_leaves_the_others_and_says_which(
-    editor: httpx.Client, path: str
-) -> None:
-    change = {"idle_timeout": 9, "max_idle_messages": 8}
-    ok(editor.patch(path, json=change))
-    was = at(editor, path)
-    plan = ok(undo(editor, path, version=6, paths=["/idle_timeout"], dry_run=True))
-    assert [one["path"] for one in plan["changes"]] == ["/idle_timeout"]
-    ok(undo(editor, path, version=6, paths=["/idle_timeout"]))
-    now = at(editor, path)
-    assert now["max_idle_messages"] == 8
-    assert now["idle_timeout"] != was["idle_timeout"]
-    newest = versions(editor, path)[0]
-    assert newest["cause"] == {"type": "undo", "undoes": 6, "paths": ["/idle_timeout"]}
-    refused = undo(editor, path, version=6, paths=["/idle_timeout", "/no_such"])
-    (error,) = refused.json()["detail"]
-    assert (error["loc"], error["type"]) == (["body", "paths", 1], "no_such_path")
-
-
-def test_an_undo_takes_one_change_back_and_keeps_the_later_ones(
-    editor: httpx.Client, path: str
-) -> None:
-    now = at(editor, path)
-    answer = undo(editor, path, version=4, change_description="  The voice was fine ")
-    assert ok(answer)["version"] == 6
-    assert version_of(answer) == 6
-    expected = now["tts_settings"] | {"voice_id": "rachel"}
-    assert at(editor, path) == now | {"tts_settings": expected}
-    newest = versions(editor, path)[0]
+def test_an_undo_takes_one_change_back_and_keeps_the_later_ones(given: Given) -> None:
+    undo = given.when_undone(version=4, change_description="  The voice was fine ")
+    newest = undo.then(6, {"/tts_settings/voice_id": "rachel"})
     assert newest["cause"] == {"type": "undo", "undoes": 4}
     assert newest["change_description"] == "The voice was fine"
     assert newest["changed_paths"] == ["/tts_settings/voice_id"]
 
 
+def test_an_undo_of_some_paths_leaves_the_others(given: Given) -> None:
+    idle_timeout = given.state()["idle_timeout"]
+    given.after({"idle_timeout": 9, "max_idle_messages": 8})
+    plan = given.when_undone(version=6, paths=["/idle_timeout"], dry_run=True).planned()
+    assert [change["path"] for change in plan["changes"]] == ["/idle_timeout"]
+    undo = given.when_undone(version=6, paths=["/idle_timeout"])
+    newest = undo.then(7, {"/idle_timeout": idle_timeout})
+    assert newest["cause"] == {"type": "undo", "undoes": 6, "paths": ["/idle_timeout"]}
+    wrong = given.when_undone(version=6, paths=["/idle_timeout", "/no_such"])
+    assert wrong.errors() == [(["body", "paths", 1], "no_such_path")]
+
+
 def test_an_undo_of_what_was_changed_again_is_a_conflict_that_tells_who_and_why(
-    editor: httpx.Client, path: str, rows: Callable[[], Any]
+    given: Given,
 ) -> None:
-    before = rows()
-    answer = undo(editor, path, version=2)
-    assert answer.status_code == 409
-    assert version_of(answer) == 5
-    problem = answer.json()
-    assert problem["type"] == "urn:backstory:problem:conflict"
+    problem = given.when_undone(version=2).refused(409, "conflict")
     assert problem["version"] == 5
-    conflicts = {one["path"]: one for one in problem["conflicts"]}
-    by = {name: one["changed_by"] for name, one in conflicts.items()}
-    sides = {
-        name: {side: one[side] for side in one if side != "changed_by"}
-        for name, one in conflicts.items()
-    }
-    assert sides == {
-        name: {"path": name, "base": base, "theirs": theirs, "yours": yours}
-        for name, base, theirs, yours in [
+    conflicts = {conflict["path"]: conflict for conflict in problem["conflicts"]}
+    by = {path: conflict.pop("changed_by") for path, conflict in conflicts.items()}
+    assert conflicts == {
+        path: {"path": path, "base": base, "theirs": theirs, "yours": yours}
+        for path, base, theirs, yours in [
             ("/description", "v2", "v5", "v1"),
             ("/llm_settings/temperature", 0.2, 0.3, 0.5),
         ]
@@ -78,102 +50,99 @@ def test_an_undo_of_what_was_changed_again_is_a_conflict_that_tells_who_and_why(
     assert (temperature["version"], temperature["reason"]) == (3, "Too stiff")
     assert temperature["actor"]["name"] == "admin key"
     assert (description["version"], description["actor"]["name"]) == (5, "editor key")
-    assert rows() == before
 
-    plan = ok(undo(editor, path, version=2, dry_run=True))
+
+def test_the_plan_of_an_undo_has_the_conflicts_and_what_came_between(given: Given) -> None:
+    problem = given.when_undone(version=2).refused(409, "conflict")
+    plan = given.when_undone(version=2, dry_run=True).planned()
     assert plan["applicable"] is False
     assert plan["conflicts"] == problem["conflicts"]
-    assert [one["version"] for one in plan["came_between"]] == [5, 4, 3]
+    assert [change["version"] for change in plan["came_between"]] == [5, 4, 3]
 
 
-@pytest.mark.parametrize(("on_conflict", "description"), [("skip", "v7"), ("force", "v5")])
+@pytest.mark.parametrize(
+    ("on_conflict", "values"),
+    [
+        ("skip", {"/llm_settings/temperature": 0.3}),
+        ("force", {"/llm_settings/temperature": 0.3, "/description": "v5"}),
+    ],
+)
 def test_an_undo_leaves_the_conflicts_or_sets_them_all_the_same(
-    editor: httpx.Client, path: str, on_conflict: str, description: str
+    given: Given, on_conflict: str, values: dict[str, Any]
 ) -> None:
-    editor.patch(path, json={"description": "v6", "tts_settings": {"voice_id": "bella"}})
-    editor.patch(path, json={"description": "v7", "llm_settings": {"temperature": 0.7}})
-    assert undo(editor, path, version=6).status_code == 409
-    plan = ok(undo(editor, path, version=6, on_conflict=on_conflict, dry_run=True))
+    given.after(
+        {"description": "v6", "llm_settings": {"temperature": 0.7}},
+        {"description": "v7", "tts_settings": {"voice_id": "bella"}},
+    )
+    given.when_undone(version=6).refused(409, "conflict")
+    plan = given.when_undone(version=6, on_conflict=on_conflict, dry_run=True).planned()
     assert plan["applicable"] is True
-    assert [one["path"] for one in plan["conflicts"]] == ["/description"]
-    shown = ok(undo(editor, path, version=6, on_conflict=on_conflict))
-    assert shown["description"] == description
-    assert shown["tts_settings"]["voice_id"] == "anna"
-    assert shown["llm_settings"]["temperature"] == 0.7
+    assert [conflict["path"] for conflict in plan["conflicts"]] == ["/description"]
+    given.when_undone(version=6, on_conflict=on_conflict).then(8, values)
 
 
-def test_an_undo_of_which_every_path_conflicts_skips_to_nothing(
-    editor: httpx.Client, path: str, rows: Callable[[], Any]
-) -> None:
-    before = rows()
-    assert ok(undo(editor, path, version=2, on_conflict="skip"))["version"] == 5
-    assert rows() == before
-    shown = ok(undo(editor, path, version=2, on_conflict="force"))
-    assert (shown["description"], shown["llm_settings"]["temperature"]) == ("v1", 0.5)
-    assert shown["tts_settings"]["voice_id"] == "anna"
+def test_an_undo_of_which_every_path_conflicts_skips_to_nothing(given: Given) -> None:
+    given.when_undone(version=2, on_conflict="skip").unchanged()
+    forced = given.when_undone(version=2, on_conflict="force")
+    forced.then(6, {"/description": "v1", "/llm_settings/temperature": 0.5})
 
 
-def test_a_change_below_or_above_what_an_undo_sets_is_a_conflict(
-    editor: httpx.Client, path: str
-) -> None:
-    editor.patch(path, json={"stt_settings": {"flux_config": {"tag": "a"}}})
-    editor.patch(path, json={"stt_settings": {"flux_config": {"tag": "b"}}})
-    (conflict,) = undo(editor, path, version=6).json()["conflicts"]
+def test_a_change_below_or_above_what_an_undo_sets_is_a_conflict(given: Given) -> None:
+    given.after(
+        {"stt_settings": {"flux_config": {"tag": "a"}}},
+        {"stt_settings": {"flux_config": {"tag": "b"}}},
+    )
+    (conflict,) = given.when_undone(version=6).refused(409, "conflict")["conflicts"]
     assert conflict["path"] == "/stt_settings/flux_config"
     assert conflict["changed_by"]["version"] == 7
-    editor.patch(path, json={"stt_settings": {"flux_config": None}})
-    (conflict,) = undo(editor, path, version=7).json()["conflicts"]
+    given.after({"stt_settings": {"flux_config": None}})
+    (conflict,) = given.when_undone(version=7).refused(409, "conflict")["conflicts"]
     assert conflict["changed_by"]["version"] == 8
 
 
-def test_an_undo_of_what_was_undone_does_nothing(
-    editor: httpx.Client, path: str, rows: Callable[[], Any]
-) -> None:
-    assert ok(undo(editor, path, version=4))["version"] == 6
-    before = rows()
-    assert ok(undo(editor, path, version=4))["version"] == 6
-    assert rows() == before
+def test_an_undo_of_what_was_undone_does_nothing(given: Given) -> None:
+    given.when_undone(version=4).then(6, {"/tts_settings/voice_id": "rachel"})
+    given.when_undone(version=4).unchanged()
 
 
-def test_an_undo_can_be_undone_and_that_too(editor: httpx.Client, path: str) -> None:
-    shown = [ok(undo(editor, path, version=version)) for version in (4, 6, 7)]
-    voices = [one["tts_settings"]["voice_id"] for one in shown]
-    assert voices == ["rachel", "anna", "rachel"]
-    links = {one["version"]: (one["reverts"], one["reverted_by"]) for one in versions(editor, path)}
+def test_an_undo_can_be_undone_and_that_too(given: Given) -> None:
+    for version, undone, voice in [(6, 4, "rachel"), (7, 6, "anna"), (8, 7, "rachel")]:
+        given.when_undone(version=undone).then(version, {"/tts_settings/voice_id": voice})
+    links = {
+        version["version"]: (version["reverts"], version["reverted_by"])
+        for version in given.versions
+    }
     assert links == {
         8: ([7], []), 7: ([6], [8]), 6: ([4], [7]), 5: ([], []), 4: ([], [6]),
         3: ([], []), 2: ([], []), 1: ([], []),
     }  # fmt: skip
 
 
-def test_a_rollback_can_be_undone(editor: httpx.Client, path: str) -> None:
-    now = at(editor, path)
-    roll_back(editor, path, to_version=1)
-    undo(editor, path, version=6)
-    assert at(editor, path) == now
+def test_a_rollback_can_be_undone(given: Given) -> None:
+    before = given.state()
+    given.when_rolled_back(to_version=1).sent()
+    assert given.state() != before
+    given.when_undone(version=6).sent()
+    assert given.state() == before
 
 
-def test_only_changes_are_undone(
-    editor: httpx.Client, admin: httpx.Client, path: str, rows: Callable[[], Any]
-) -> None:
-    editor.patch(path, json={"api_keys": {"own": "sk-1"}})
-    admin.delete(f"{path}/secrets")
-    editor.delete(path)
-    editor.post(f"{path}/restore")
-    before = rows()
+def test_only_changes_are_undone(given: Given, admin: httpx.Client) -> None:
+    given.after({"api_keys": {"own": "sk-1"}})
+    admin.delete(f"{given.path}/secrets")
+    given.when("DELETE").sent()
+    given.when("POST", "/restore").sent()
     kinds = {
         1: "assistant_created", 7: "secrets_erased", 8: "assistant_deleted",
         9: "assistant_restored",
     }  # fmt: skip
     for version, kind in kinds.items():
         for options in ({}, {"on_conflict": "force"}, {"dry_run": True}):
-            answer = undo(editor, path, version=version, **options)
-            assert errors(answer) == [(["body", "version"], "not_undoable")]
-            said = f"Version {version} is {kind}: only changes of settings are undone"
-            assert answer.json()["detail"][0]["msg"] == said
-    assert rows() == before
+            undo = given.when_undone(version=version, **options)
+            assert undo.errors() == [(["body", "version"], "not_undoable")]
+            message = f"Version {version} is {kind}: only changes of settings are undone"
+            assert undo.sent().json()["detail"][0]["msg"] == message
     # The control: what lies between them is a change.
-    assert undo(editor, path, version=4).status_code == 200
+    given.when_undone(version=4).then(10, {"/tts_settings/voice_id": "rachel"})
 
 
 @pytest.mark.parametrize(
@@ -186,6 +155,6 @@ def test_only_changes_are_undone(
     ],
 )
 def test_an_undo_that_cannot_be_read_is_refused_by_its_place(
-    editor: httpx.Client, still: str, body: dict[str, Any], loc: list[str]
+    given_still: Given, body: dict[str, Any], loc: list[str]
 ) -> None:
-    assert [place for place, _ in errors(undo(editor, still, **body))] == [loc]
+    assert [place for place, _ in given_still.when_undone(**body).errors()] == [loc]
