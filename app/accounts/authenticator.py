@@ -158,7 +158,7 @@ class Authenticator:
                 )
                 for (organization_id, key_id), uses in counted.items()
             ]
-            await writer.write(None, partial(_add_usage, usage))
+            await writer.write(None, partial(_add_usage, usage), is_background=True)
             for key, uses in counted.items():
                 self._subtract(key, uses.count)
 

@@ -115,7 +115,7 @@ class FailedLogins:
             )
 
         try:
-            await self._writer.write(organization_id, work)
+            await self._writer.write(organization_id, work, is_background=True)
         except Exception as error:  # noqa: BLE001  # the response is out: log it and go on
             allowance.unrecorded += unrecorded + 1
             allowance.last = login

@@ -36,6 +36,7 @@ from app.assistants.requests import (
 )
 from app.audit.bounds import BeyondLog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
+from app.transactions.waiting_work import TooManyWaiting
 from events.bodies.json_patch import PatchTestFailed
 from events.errors import (
     AssistantNotFound,
@@ -210,6 +211,15 @@ def _(_: RequestRunning) -> Response[bytes]:
     text = "The request with this key is being carried out; ask again for its answer"
     headers = {"retry-after": RETRY_SECONDS}
     return problem(HTTPStatus.CONFLICT, "request-running", text, headers)
+
+
+@answer_error.register
+def _(error: TooManyWaiting) -> Response[bytes]:
+    whose = "The organization's writes that wait" if error.is_own else "The writes that wait"
+    limit = f"{error.limit.count}, or {error.limit.size // 2**20} MiB of bodies"
+    text = f"{whose} have reached the limit, {limit}; this one was not begun. Try again"
+    status = HTTPStatus.TOO_MANY_REQUESTS if error.is_own else HTTPStatus.SERVICE_UNAVAILABLE
+    return problem(status, "too-many-writes", text, {"retry-after": RETRY_SECONDS})
 
 
 @answer_error.register

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from litestar import Response
@@ -28,20 +29,27 @@ async def carry_out(
     render: Callable[[T], Response[bytes]],
     *,
     dry_run: bool = False,
+    is_alone: bool = False,
 ) -> Response[bytes]:
     """Run ``work`` in a write transaction; once that is durable, render what it returned.
 
     A dry run works on a snapshot instead, and records nothing. With an idempotency key ``render``
-    runs inside the transaction, since the rendered bytes are stored there.
+    runs inside the transaction, since the rendered bytes are stored there. ``is_alone`` gives work
+    that may take long a transaction of its own.
     """
     if dry_run:
-        return render(await request.services.writer.preview(work))
+        return await request.services.writer.preview(lambda unit: render(work(unit)))
     await request.refuse_dry_run()
     keyed = await _idempotent(request, caller)
+    size = len(await request.body())
     if keyed is None:
-        return render(await request.services.writer.write(caller.organization_id, work))
+        result = await request.services.writer.write(
+            caller.organization_id, work, size, is_alone=is_alone
+        )
+        # Rendering long work takes long as well: let the event loop go on.
+        return await asyncio.to_thread(render, result) if is_alone else render(result)
     answer = await request.services.idempotency.run(
-        keyed, caller, work, lambda result: _answer(render(result))
+        keyed, caller, work, lambda result: _answer(render(result)), size, is_alone=is_alone
     )
     return Reply(
         answer.body,

@@ -135,7 +135,9 @@ async def record_due(
     """
     for organization_id in await database.read(log_head.checkpoints_due, now, every):
         recorded = await queue.write(
-            organization_id, partial(record_checkpoint, signer, organization_id)
+            organization_id,
+            partial(record_checkpoint, signer, organization_id),
+            is_background=True,
         )
         if recorded is not None and folder is not None:
             await _copy(Path(folder), recorded)

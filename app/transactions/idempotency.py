@@ -82,6 +82,9 @@ class Idempotency:
         caller: Caller,
         work: Callable[[UnitOfWork], T],
         render: Callable[[T], Answer],
+        size: int = 0,
+        *,
+        is_alone: bool = False,
     ) -> Answer:
         """Run ``work`` in a write transaction: the rendered result, once it is durable.
 
@@ -95,7 +98,10 @@ class Idempotency:
         self._running.add(running)
         try:
             return await self._queue.write(
-                caller.organization_id, lambda unit: self._run(unit, request, caller, work, render)
+                caller.organization_id,
+                lambda unit: self._run(unit, request, caller, work, render),
+                size,
+                is_alone=is_alone,
             )
         finally:
             self._running.discard(running)
@@ -103,7 +109,8 @@ class Idempotency:
     async def remove_expired(self, organization_ids: list[int]) -> None:
         """Remove the answers that are older than their lifetime."""
         for organization_id in organization_ids:
-            await self._queue.write(organization_id, partial(self._remove_expired, organization_id))
+            remove = partial(self._remove_expired, organization_id)
+            await self._queue.write(organization_id, remove, is_background=True)
 
     def _run(
         self,

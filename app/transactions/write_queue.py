@@ -1,8 +1,9 @@
-"""The write queue: one writer in each process, and one transaction for all waiting work.
+"""The write queue: one writer in each process, and one transaction for a batch of waiting work.
 
 Nobody gets an answer before the commit. Work that is refused or fails does not affect the rest of
 its batch, which commits without it. Work whose organization another process has locked waits for
-a later batch.
+a later batch. Organizations take turns (``waiting_work``), and a batch is bounded by its time, so
+that none waits long for another.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
@@ -17,6 +19,7 @@ import structlog
 from app.storage.database import Busy, CommitFailed
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
+from app.transactions.waiting_work import WaitingWork
 from events.errors import DomainError
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LARGEST_BATCH = 128
+_BATCH_SECONDS = 0.05  # after which a batch begins no more work
 _ATTEMPTS = 5  # for work in a transaction that found the database locked or unavailable
 _PATIENCE = 5.0  # seconds that work waits for an organization that another process has locked
 _log = structlog.get_logger(__name__)
@@ -65,10 +69,15 @@ class _Waiting(Generic[T]):
         organization_id: int | None,
         work: Callable[[UnitOfWork], T],
         answer: asyncio.Future[T],
+        size: int = 0,
+        *,
+        is_alone: bool = False,
     ) -> None:
         self.organization_id = organization_id
         self.work = work
         self.answer = answer
+        self.size = size
+        self.is_alone = is_alone
         self.outcome: T | BaseException | None = None
         self.attempts = 0
         self.waits_since: float | None = None  # for its organization's lock; ``time.monotonic``
@@ -92,7 +101,7 @@ class _Waiting(Generic[T]):
 
 
 class WriteQueue:
-    """Commits waiting work in batches, in the order in which it came."""
+    """Commits waiting work in batches, an organization's in the order in which it came."""
 
     def __init__(
         self,
@@ -108,7 +117,9 @@ class WriteQueue:
         self._listener = listener
         self._witness = witness
         self._cache = StateCache()
-        self._queue: asyncio.Queue[_Waiting[Any] | None] = asyncio.Queue()
+        self._waiting: WaitingWork[_Waiting[Any]] = WaitingWork()
+        self._has_news = asyncio.Event()  # work came, or the drain began
+        self._is_draining = False
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
 
@@ -123,20 +134,40 @@ class WriteQueue:
 
     async def drain(self) -> None:
         """Finish the waiting work, then end."""
-        await self._queue.put(None)
+        self._is_draining = True
+        self._has_news.set()
         if self._task is not None:
             await self._task
 
-    async def write(self, organization_id: int | None, work: Callable[[UnitOfWork], T]) -> T:
+    async def write(
+        self,
+        organization_id: int | None,
+        work: Callable[[UnitOfWork], T],
+        size: int = 0,
+        *,
+        is_alone: bool = False,
+        is_background: bool = False,
+    ) -> T:
         """Run ``work`` in a transaction with other waiting work; returns once it is durable.
 
-        ``organization_id`` is the organization it changes; None for one that it creates. Raises
-        the ``Refusal`` of ``work``, ``Busy``, ``OutcomeUnknown`` or ``WriterStopped``.
+        ``organization_id`` is the organization it changes; None for one that it creates. ``size``
+        are the bytes of its request. Work that may take long is best ``is_alone``: others then
+        don't share its transaction. No limit refuses ``is_background``, the service's own work.
+        Raises the ``DomainError`` of ``work``, ``TooManyWaiting``, ``Busy``, ``OutcomeUnknown`` or
+        ``WriterStopped``.
         """
         self.check()
+        if not is_background:
+            self._waiting.check(organization_id, size)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        await self._queue.put(_Waiting(organization_id, work, answer))
-        return await answer
+        waiting = _Waiting(organization_id, work, answer, size, is_alone=is_alone)
+        self._waiting.put(waiting)
+        self._has_news.set()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._waiting.remove(waiting)
+            raise
 
     async def preview(self, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work``, which records nothing, on a snapshot. Takes no lock and no place here."""
@@ -147,37 +178,39 @@ class WriteQueue:
         )
 
     async def _serve(self) -> None:
-        is_draining = False
-        while not (is_draining and self._queue.empty()):  # postponed work is done too
-            batch = [await self._queue.get()]
-            while len(batch) < _LARGEST_BATCH and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            is_draining = is_draining or None in batch
-            await self._commit([w for w in batch if w is not None and not w.answer.done()])
+        while self._waiting or not self._is_draining:  # postponed work is done too
+            self._has_news.clear()
+            if self._waiting:
+                await self._commit(self._waiting.take(_LARGEST_BATCH))
+            else:
+                await self._has_news.wait()
 
     async def _commit(self, batch: list[_Waiting[Any]]) -> None:
-        if not batch:
-            return
         if self._failure is not None:
             _fail(batch, WriterStopped(str(self._failure)))
             return
         try:
-            done = await self._write(batch)
+            done, held = await self._write(batch)
         except CommitFailed as error:
             _fail(batch, self._explain(error))
         except Busy as error:
             await self._retry(batch, error)
         except Exception as error:  # noqa: BLE001  # any error belongs to the work that raised it
-            await self._isolate(batch, error)
+            self._isolate(batch, error)
         else:
             for waiting in done:
                 waiting.resolve(waiting.outcome)
-            await self._postpone([waiting for waiting in batch if waiting not in done])
+            if len(done) < len(batch):
+                await self._leave(batch, done, held)
 
-    async def _write(self, batch: list[_Waiting[Any]]) -> list[_Waiting[Any]]:
-        """Run and commit a batch, except for locked organizations: the work that was done."""
+    async def _write(self, batch: list[_Waiting[Any]]) -> tuple[list[_Waiting[Any]], set[int]]:
+        """Run and commit a batch: the work that was done, and the organizations that are locked."""
+        # Wait for a lock only where nothing else could be done meanwhile.
+        waits = self._waiting.is_only_of({waiting.organization_id for waiting in batch})
         try:
-            unit, done = await self._database.write(lambda connection: self._run(batch, connection))
+            unit, done, held = await self._database.write(
+                lambda connection: self._run(batch, connection, waits=waits)
+            )
         except BaseException:
             self._listener.after_commit({})
             raise
@@ -187,20 +220,26 @@ class WriteQueue:
         except Exception:  # noqa: BLE001  # an error of a cache must not undo a commit
             self._cache.invalidate()
             _log.exception("recall_failed")
-        return done
+        return done, held
 
     def _run(
-        self, batch: list[_Waiting[Any]], connection: sa.Connection
-    ) -> tuple[UnitOfWork, list[_Waiting[Any]]]:
+        self, batch: list[_Waiting[Any]], connection: sa.Connection, *, waits: bool
+    ) -> tuple[UnitOfWork, list[_Waiting[Any]], set[int]]:
         unit = UnitOfWork(connection, self._vault, self._clock, self._cache, self._witness)
         needed = {w.organization_id for w in batch if w.organization_id is not None}
-        held = unit.lock(needed, waits=len(needed) == 1)
-        free = [waiting for waiting in batch if waiting.organization_id not in held]
-        for waiting in free:
+        held = unit.lock(needed, waits=waits and len(needed) == 1)
+        end = time.monotonic() + _BATCH_SECONDS
+        done: list[_Waiting[Any]] = []
+        for waiting in batch:
+            if waiting.organization_id in held:
+                continue
+            if done and time.monotonic() > end:
+                break
             waiting.run(unit)
+            done.append(waiting)
         unit.flush()
         self._listener.before_commit(unit.changed)
-        return unit, free
+        return unit, done, held
 
     def _explain(self, error: CommitFailed) -> Exception:
         """The error for callers. After a failed commit a file is not used again; a server is."""
@@ -214,31 +253,46 @@ class WriteQueue:
     async def _retry(self, batch: list[_Waiting[Any]], error: Busy) -> None:
         for waiting in batch:
             waiting.attempts += 1
-            if waiting.attempts < _ATTEMPTS:
-                self._queue.put_nowait(waiting)
-            else:
-                waiting.resolve(error)
+        _fail([waiting for waiting in batch if waiting.attempts >= _ATTEMPTS], error)
+        self._put_back(batch)
         await asyncio.sleep(random.uniform(0.005, 0.05) * batch[0].attempts)  # noqa: S311  # jitter
 
-    async def _isolate(self, batch: list[_Waiting[Any]], error: Exception) -> None:
-        """Run each work of a failed batch alone, so that only the cause fails."""
+    def _isolate(self, batch: list[_Waiting[Any]], error: Exception) -> None:
+        """Give each work of a failed batch its own, so that only the cause fails."""
         if len(batch) == 1:
             _fail(batch, error)
-            return
         for waiting in batch:
-            await self._commit([waiting])
+            waiting.is_alone = True
+        self._put_back(batch)
 
-    async def _postpone(self, batch: list[_Waiting[Any]]) -> None:
-        """Leave work whose organization is locked to a later batch, up to the patience."""
+    async def _leave(
+        self, batch: list[_Waiting[Any]], done: list[_Waiting[Any]], held: set[int]
+    ) -> None:
+        """Leave what was not done to later batches: next is whose organization had no turn."""
+        served = held.union(waiting.organization_id for waiting in done)
+        finished = set(done)
+        left = [waiting for waiting in batch if waiting not in finished]
+        self._put_back([waiting for waiting in left if waiting.organization_id in served])
+        left = [waiting for waiting in left if waiting.organization_id not in served]
+        self._put_back(left, is_next=True)
+        if held:
+            self._lose_patience(held)
+            if self._waiting.is_only_of(held):  # no other work to do meanwhile
+                await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
+
+    def _put_back(self, batch: list[_Waiting[Any]], *, is_next: bool = False) -> None:
+        """Put work back in its order, unless nobody waits for it any more."""
+        waiting = [waiting for waiting in batch if not waiting.answer.done()]
+        self._waiting.put_back(waiting, is_next=is_next)
+
+    def _lose_patience(self, held: set[int]) -> None:
+        """Refuse work whose organization another transaction has held for too long."""
         now = time.monotonic()
-        for waiting in batch:
+        for waiting in chain.from_iterable(map(self._waiting.of, held)):
             waiting.waits_since = waiting.waits_since or now
-            if now - waiting.waits_since < _PATIENCE:
-                self._queue.put_nowait(waiting)
-            else:
+            if now - waiting.waits_since >= _PATIENCE:
+                self._waiting.remove(waiting)
                 waiting.resolve(Busy("another transaction holds the organization's lock"))
-        if batch and self._queue.qsize() == len(batch):  # no other work to do meanwhile
-            await asyncio.sleep(random.uniform(0.005, 0.02))  # noqa: S311  # jitter
 
 
 def _fail(batch: list[_Waiting[Any]], error: Exception) -> None:

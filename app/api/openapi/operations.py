@@ -47,6 +47,7 @@ _ERRORS = {
     415: "The body is not JSON in UTF-8",
     422: "The request breaks rules; all that were found are listed",
     428: "The organization's policy requires `If-Match` or `base_version`",
+    429: "The organization has too many requests at once; with `Retry-After`, nothing was changed",
     503: "The database is unavailable; with `Retry-After`, nothing was changed",
 }
 
@@ -109,7 +110,11 @@ def operation(
     ``plan`` is the answer of a dry run, with 200, where the status is another; ``pending`` the
     answer, with 202, while a part of the work is still to be done.
     """
-    expected = (*errors, *(() if public else (401, 403, 503)), *((413, 415, 422) if body else ()))
+    expected = (
+        *errors,
+        *(() if public else (401, 403, 429, 503)),
+        *((413, 415, 422) if body else ()),
+    )
     responses = {str(status): _success(status, answers)}
     if plan is not None:
         responses["200"] = _success(HTTPStatus.OK, (Answer(plan),))

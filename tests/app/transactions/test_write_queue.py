@@ -191,14 +191,9 @@ class EndsAtOnce(WriteQueue):
     """Control: ends at the call of drain, without the postponed work."""
 
     async def _serve(self) -> None:
-        while (first := await self._queue.get()) is not None:
-            batch = [first]
-            while not self._queue.empty():
-                if (waiting := self._queue.get_nowait()) is None:
-                    await self._commit(batch)
-                    return
-                batch.append(waiting)
-            await self._commit(batch)
+        while not self._is_draining:
+            await self._has_news.wait()
+            await self._commit(self._waiting.take(128))
 
 
 @pytest.mark.parametrize(("kind", "is_done"), [(WriteQueue, True), (EndsAtOnce, False)])
@@ -232,11 +227,11 @@ def test_postponed_work_is_done_before_the_writer_ends(
 class Unguarded(WriteQueue):
     """Control: treats a failure after the commit as one before it."""
 
-    async def _write(self, batch: list[Any]) -> list[Any]:
-        unit, done = await self._database.write(lambda one: self._run(batch, one))
+    async def _write(self, batch: list[Any]) -> tuple[list[Any], set[int]]:
+        unit, done, held = await self._database.write(lambda one: self._run(batch, one, waits=True))
         self._listener.after_commit(unit.changed)
         unit.committed()
-        return done
+        return done, held
 
 
 @pytest.mark.parametrize(("kind", "count"), [(WriteQueue, 2), (Unguarded, 4)])
