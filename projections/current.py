@@ -226,6 +226,13 @@ def count(connection: sa.Connection, organization_id: int, selection: Selection)
     return connection.scalar(query) or 0
 
 
+def size(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
+    """The bytes of the selected assistants' settings. No large value is read for it."""
+    total = sa.func.sum(sa.func.length(assistants.c.settings))
+    query = rows_of(assistants, organization_id, total).where(*conditions(selection))
+    return int(connection.scalar(query) or 0)
+
+
 def deleted_before(
     connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
 ) -> bool:

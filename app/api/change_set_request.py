@@ -9,25 +9,26 @@ from msgspec import Meta, Struct, field
 
 from app.api.openapi.operations import REFERENCE
 from app.assistants import change_sets
-from app.assistants.change_sets import (
-    MOST,
-    MOST_COMPARED,
-)
+from app.assistants.change_sets import MOST, MOST_BYTES, MOST_COMPARED
 from app.storage.tables import MAX_ID
 from events import pointers
 from events.bodies.patch import read_patch
-from events.errors import DomainError, FieldError, InvalidSettings
+from events.errors import DomainError, FieldError, InvalidSettings, Location
 from events.pointers import POINTER_BELOW
 from events.setting_types import Reason
 from projections import current
 from projections.current import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import sqlalchemy as sa
+
     from app.transactions.unit_of_work import UnitOfWork
     from events.bodies.patch import SettingsPatch
 
 
-_MOST_BYTES = 32 * 1024 * 1024
+_FILTER = ("body", "filter")
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]
 _AS_A_PATCH = {"$ref": REFERENCE.format(name="AssistantPatch")}
 
@@ -99,28 +100,54 @@ def in_patch(refusal: DomainError) -> DomainError:
 def choose(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> list[int]:
     """The ids of the chosen assistants, in order; raises ``InvalidSettings`` for too many."""
     if body.assistant_ids is not None:
-        return _bounded(sorted(set(body.assistant_ids)), body, "assistant_ids")
-    filters = body.filter or ChangeSetFilter()
-    selection = Selection(active=filters.is_active, search=filters.search)
-    _check_count(
-        unit.read(current.count, organization_id, selection),
-        MOST_COMPARED if filters.settings else MOST,
-        "filter",
-    )
-    ids = change_sets.choose(unit, organization_id, selection, filters.settings)
-    return _bounded(ids, body, "filter")
-
-
-def _bounded(ids: list[int], body: ChangeSetRequest, name: str) -> list[int]:
-    """The ids; a set is written in one transaction, which must not delay others for long."""
-    _check_count(len(ids), MOST, name)
-    if len(ids) * len(msgspec.json.encode(body.patch)) > _MOST_BYTES:
-        message = f"The patches of a set may take at most {_MOST_BYTES} bytes in all"
-        raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
+        ids, location = sorted(set(body.assistant_ids)), ("body", "assistant_ids")
+    else:
+        ids, location = _matching(unit, organization_id, body.filter), ("body", "filter")
+    patches = len(ids) * len(msgspec.json.encode(body.patch))
+    _check_count(len(ids), MOST, location)
+    unit.read(check_size, organization_id, ids, location, patches)
     return ids
 
 
-def _check_count(count: int, most: int, name: str) -> None:
+def check_size(
+    connection: sa.Connection,
+    organization_id: int,
+    ids: Iterable[int],
+    location: Location,
+    patches: int = 0,
+) -> None:
+    """Raise ``InvalidSettings`` for assistants too large to change in one transaction.
+
+    Others wait for it meanwhile. ``patches`` are the bytes of all patches.
+    """
+    selection = Selection(assistant_ids=tuple(ids))
+    _check_bytes(patches + current.size(connection, organization_id, selection), location)
+
+
+def _matching(unit: UnitOfWork, organization_id: int, filters: ChangeSetFilter | None) -> list[int]:
+    """The ids of the assistants that match a filter."""
+    filters = filters or ChangeSetFilter()
+    selection = Selection(active=filters.is_active, search=filters.search)
+    count = unit.read(current.count, organization_id, selection)
+    _check_count(count, MOST_COMPARED if filters.settings else MOST, _FILTER)
+    if filters.settings:
+        _check_bytes(unit.read(current.size, organization_id, selection), _FILTER)
+    return change_sets.choose(unit, organization_id, selection, filters.settings)
+
+
+def _check_count(count: int, most: int, location: Location) -> None:
     if count > most:
-        message = f"{count} assistants are chosen; it may be at most {most}"
-        raise InvalidSettings((FieldError(loc=("body", name), msg=message, type="too_many"),))
+        _refuse(location, f"{count} assistants are chosen; it may be at most {most}")
+
+
+def _check_bytes(size: int, location: Location) -> None:
+    if size > MOST_BYTES:
+        message = (
+            f"The settings of the assistants and the patches take {size} bytes; it may be at most"
+            f" {MOST_BYTES}. Choose fewer assistants at once"
+        )
+        _refuse(location, message)
+
+
+def _refuse(location: Location, message: str) -> None:
+    raise InvalidSettings((FieldError(loc=location, msg=message, type="too_many"),))

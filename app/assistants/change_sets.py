@@ -15,7 +15,7 @@ from msgspec import UNSET, Struct
 from app.assistants import comparing, states
 from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from app.assistants.requests import ChangeRequest, Outcome
-from app.assistants.reversals import undo_command, with_secrets_kept
+from app.assistants.reversals import PastChange, past_change, undo_command, with_secrets_kept
 from app.assistants.review import check_condition_given, raise_if_blocked, review
 from events import pointers, store
 from events.assistant_key import AssistantKey
@@ -26,7 +26,7 @@ from events.secrets.references import mask
 from projections import current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     import sqlalchemy as sa
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     CommandFor = Callable[[ChangeRequest, Cause], Command]
 
 MOST = 500  # assistants in a set
+MOST_BYTES = 32 * 1024 * 1024  # of their settings and the patches: others wait meanwhile
 MOST_COMPARED = 2000  # assistants whose settings are compared with a filter
 _READ_AT_ONCE = 32
 
@@ -94,8 +95,10 @@ def choose(
     settings: dict[str, Any] | None = None,
 ) -> list[int]:
     """The ids of the selected assistants that show these values, by path; oldest first."""
+    if not settings:
+        return sorted(unit.read(current.select_stamps, organization_id, selection))
     selected = unit.read(current.select, organization_id, selection)
-    return sorted(assistant_id for assistant_id, state in selected if _shows(state, settings or {}))
+    return sorted(assistant_id for assistant_id, state in selected if _shows(state, settings))
 
 
 def apply(
@@ -115,29 +118,28 @@ def apply(
 def revert(
     unit: UnitOfWork,
     request: SetChangeRequest,
-    change_set_id: int,
+    changes: Mapping[int, PastChange],
     on_conflict: OnConflict,
     *,
     restore_secrets: bool = False,
 ) -> SetOutcome:
-    """Take back a change set as another change set. Later changes are kept.
+    """Take back a change set, as ``past_changes`` gives it, as another one. Later changes are kept.
 
     A deleted assistant is ``RefusedFor`` where conflicts fail, and is skipped otherwise.
     """
-    events = unit.read(read, request.organization_id, change_set_id)
-    versions = {event.assistant_id: event.version for event in events}
     deleted = tuple(
-        one for one in versions if unit.state(AssistantKey(request.organization_id, one)).deleted
+        one for one in changes if unit.state(AssistantKey(request.organization_id, one)).deleted
     )
     if deleted and on_conflict == "fail":
         raise RefusedFor(deleted[0], AssistantNotFound(deleted[0]))
 
     def command(one: ChangeRequest, cause: Cause) -> Command:
-        version = versions[one.assistant_id]
-        cause = msgspec.structs.replace(cause, undoes=version)
-        return undo_command(unit, one, version, on_conflict, cause, restore_secrets=restore_secrets)
+        change = changes[one.assistant_id]
+        cause = msgspec.structs.replace(cause, undoes=change.version)
+        return undo_command(unit, one, change, on_conflict, cause, restore_secrets=restore_secrets)
 
-    ids = [one for one in versions if one not in deleted]
+    ids = [one for one in changes if one not in deleted]
+    versions = {one: change.version for one, change in changes.items()}
     outcome = _carry_out(unit, request, ids, Cause(type="undo"), command, versions)
     return msgspec.structs.replace(outcome, skipped=deleted)
 
@@ -157,6 +159,21 @@ def read(
     if not events:
         raise ChangeSetNotFound(change_set_id)
     return events
+
+
+def past_changes(
+    connection: sa.Connection, events: Iterable[AssistantSettingsChanged]
+) -> dict[int, PastChange]:
+    """What the events of a change set changed, by assistant.
+
+    It takes long for large assistants, so read it on a snapshot, before others wait for a lock.
+    """
+    return {
+        event.assistant_id: past_change(
+            connection, AssistantKey(event.organization_id, event.assistant_id), event.version
+        )
+        for event in events
+    }
 
 
 def diff(

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from app.assistants import states
 from app.assistants.changes import carry_out
@@ -25,16 +25,27 @@ from events.changed import (
 from events.commands import OnConflict, RestoreAssistant, RestoreSettings, UndoChange
 from events.derived import COMPUTED
 from events.errors import FieldError, InvalidSettings, VersionNotFound
+from events.pointers import Tree
 from events.secrets.references import changed_secrets
 from projections import history, keyframes
 from projections.event_types import event_type
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
     from app.assistants.references import Reference
     from app.transactions.unit_of_work import UnitOfWork
+    from events.assistant_key import AssistantKey
     from events.changed import State
-    from events.pointers import Tree
     from projections.history import ChangeSummary
+
+
+class PastChange(Struct, frozen=True, kw_only=True):
+    """A change of settings: its version, and the settings before and after it."""
+
+    version: int
+    before: Tree
+    after: Tree
 
 
 def roll_back(
@@ -85,32 +96,38 @@ def undo(
     state = checked_state(unit, request)
     version = states.resolve(unit, request.key, state, reference)
     cause = Cause(type="undo", undoes=version, paths=UNSET if paths is None else list(paths))
+    change = unit.read(past_change, request.key, version)
     command = undo_command(
-        unit, request, version, on_conflict, cause, restore_secrets=restore_secrets
+        unit, request, change, on_conflict, cause, restore_secrets=restore_secrets
     )
     _check_paths(paths, command.before, command.after)
     command = msgspec.structs.replace(command, paths=paths)
     return with_secrets_kept(command, carry_out(unit, request, command, version))
 
 
+def past_change(connection: sa.Connection, key: AssistantKey, version: int) -> PastChange:
+    """The change that a version made; raises ``NotUndoable``. It stays the same for good."""
+    (event,) = store.read_stream(connection, *key, after=version - 1, until=version)
+    if not isinstance(event, AssistantSettingsChanged):
+        raise NotUndoable(version, event_type(codec.tag_of(event)))
+    after = keyframes.state_at(connection, *key, version).settings
+    return PastChange(version=version, before=taken_back(event.changes, after), after=after)
+
+
 def undo_command(
     unit: UnitOfWork,
     request: ChangeRequest,
-    version: int,
+    change: PastChange,
     on_conflict: OnConflict,
     cause: Cause,
     *,
     restore_secrets: bool = False,
 ) -> UndoChange:
-    """The command that takes back the change of a version; raises ``NotUndoable``."""
-    (event,) = unit.read(store.read_stream, *request.key, after=version - 1, until=version)
-    if not isinstance(event, AssistantSettingsChanged):
-        raise NotUndoable(version, event_type(codec.tag_of(event)))
-    after = unit.read(keyframes.state_at, *request.key, version).settings
+    """The command that takes back a change."""
     return UndoChange(
-        undoes=version,
-        before=taken_back(event.changes, after),
-        after=after,
+        undoes=change.version,
+        before=change.before,
+        after=change.after,
         cause=cause,
         on_conflict=on_conflict,
         restores_secrets=restore_secrets,

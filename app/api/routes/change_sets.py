@@ -13,7 +13,14 @@ from app.accounts.principals import Role
 from app.api import routing
 from app.api.access import EDITOR, VIEWER
 from app.api.change_set_outcomes import ChangeSetOutcome, ChangeSetPlan, made, planned, reverted
-from app.api.change_set_request import ChangeSetRequest, check_pointers, choose, in_patch, patch_of
+from app.api.change_set_request import (
+    ChangeSetRequest,
+    check_pointers,
+    check_size,
+    choose,
+    in_patch,
+    patch_of,
+)
 from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
 from app.api.media_types import JSON
 from app.api.openapi.headers import WRITING
@@ -34,10 +41,13 @@ from app.assistants.change_sets import (
 from app.assistants.comparing import DiffEntry
 from events.bodies.reasons import clean_reason
 from events.changed import Actor
-from events.errors import FieldError, InvalidSettings
+from events.errors import DomainError, FieldError, InvalidSettings
 from events.setting_types import Moment, Reason
 
 if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from app.assistants.reversals import PastChange
     from app.transactions.unit_of_work import UnitOfWork
     from events.changed import AssistantSettingsChanged
 
@@ -137,7 +147,12 @@ async def create_change_set(request: ApiRequest) -> Response[bytes]:
 
     render = planned if change.dry_run else made
     return await carry_out(
-        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+        request,
+        change.caller,
+        work,
+        partial(render, preferences),
+        dry_run=change.dry_run,
+        is_alone=True,
     )
 
 
@@ -217,17 +232,42 @@ async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Respo
         condition=request.condition,
         dry_run=preferences.dry_run,
     )
-    known = _known(change_set_id)
+    past = await request.services.database.snapshot(
+        _read_past, change.organization_id, _known(change_set_id)
+    )
 
     def work(unit: UnitOfWork) -> SetOutcome:
+        if isinstance(past, DomainError):
+            raise past
         return change_sets.revert(
-            unit, change, known, body.on_conflict, restore_secrets=body.restore_secrets
+            unit, change, past, body.on_conflict, restore_secrets=body.restore_secrets
         )
 
     render = planned if change.dry_run else reverted
     return await carry_out(
-        request, change.caller, work, partial(render, preferences), dry_run=change.dry_run
+        request,
+        change.caller,
+        work,
+        partial(render, preferences),
+        dry_run=change.dry_run,
+        is_alone=True,
     )
+
+
+def _read_past(
+    connection: sa.Connection, organization_id: int, change_set_id: int
+) -> dict[int, PastChange] | DomainError:
+    """What a change set changed, or why it cannot be taken back.
+
+    The error is raised later: a repeated request gets its stored answer in spite of it.
+    """
+    try:
+        events = change_sets.read(connection, organization_id, change_set_id)
+        ids = [event.assistant_id for event in events]
+        check_size(connection, organization_id, ids, ("path", "change_set_id"))
+    except DomainError as refusal:
+        return refusal
+    return change_sets.past_changes(connection, events)
 
 
 async def _events(request: ApiRequest, change_set_id: str) -> list[AssistantSettingsChanged]:

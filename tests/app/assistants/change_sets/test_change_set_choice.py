@@ -237,3 +237,37 @@ def test_the_patches_of_a_set_are_not_larger_than_can_be_written_in_time(
     long = {"llm_settings": {"system_prompt": "x" * 80_000}}
     assert errors(send(many, ids, long)) == [(["body", "assistant_ids"], "too_many")]
     assert len(change(many, ids[:2], long)["assistants"]) == 2
+
+
+@pytest.mark.parametrize("by_filter", [False, True])
+def test_a_set_is_not_larger_than_can_be_written_while_others_wait(
+    monkeypatch: pytest.MonkeyPatch, editor: httpx.Client, *, by_filter: bool
+) -> None:
+    """The settings of its assistants count, too. The answer names what they take and the limit."""
+    settings = {"text": "x" * 20_000}
+    ids = [create(editor, name=f"Large {by_filter}", custom_settings=settings) for _ in range(3)]
+    choice = {"filter": {"search": f"Large {by_filter}"}} if by_filter else {"assistant_ids": ids}
+    body = choice | {"patch": {"tts_limit": 9}}
+    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 60_000)
+    refused = editor.post(SETS, json=body)
+    assert errors(refused) == [(["body", *choice], "too_many")]
+    assert "at most 60000. Choose fewer" in refused.json()["detail"][0]["msg"]
+    assert errors(editor.post(SETS, json=body | {"dry_run": True})) == errors(refused)
+    # The control: two of them, and three with more room.
+    change(editor, ids[:2], {"tts_limit": 8})
+    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 100_000)
+    assert len(ok(editor.post(SETS, json=body), 201)["assistants"]) == 3
+
+
+def test_a_filter_compares_no_more_settings_than_can_be_read_while_others_wait(
+    monkeypatch: pytest.MonkeyPatch, editor: httpx.Client
+) -> None:
+    for number in range(3):
+        settings = {"text": "x" * 20_000, "number": number}
+        create(editor, name="Compared by bytes", custom_settings=settings)
+    wanted = {"search": "Compared by bytes", "settings": {"/custom_settings/number": 1}}
+    body = {"filter": wanted, "patch": {"tts_limit": 9}}
+    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 60_000)
+    assert errors(editor.post(SETS, json=body)) == [(["body", "filter"], "too_many")]
+    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 100_000)
+    assert len(ok(editor.post(SETS, json=body), 201)["assistants"]) == 1

@@ -214,3 +214,17 @@ def test_a_revert_that_cannot_be_read_is_refused_by_its_place(
 ) -> None:
     made = change(editor, trio, {"description": "New"})["change_set_id"]
     assert [place for place, _ in errors(revert(editor, made, **body))] == [loc]
+
+
+def test_a_set_is_taken_back_only_where_others_need_not_wait_long(
+    monkeypatch: pytest.MonkeyPatch, editor: httpx.Client
+) -> None:
+    settings = {"text": "x" * 20_000}
+    ids = [create(editor, custom_settings=settings) for _ in range(3)]
+    made = change(editor, ids, {"description": "New"})["change_set_id"]
+    with monkeypatch.context() as patched:
+        patched.setattr("app.api.change_set_request.MOST_BYTES", 60_000)
+        assert errors(revert(editor, made)) == [(["path", "change_set_id"], "too_many")]
+    assert shown(editor, ids, "description") == [("New",)] * 3
+    ok(revert(editor, made))  # the control
+    assert shown(editor, ids, "description") == [(None,)] * 3
