@@ -153,7 +153,8 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
 
 async def _purge(services: Services, grace: timedelta) -> None:
     organizations = await services.database.read(organization_ids)
-    await purging.purge_all(services.database, services.writer, organizations, grace)
+    now = services.clock()
+    await purging.purge_all(services.database, services.writer, organizations, grace, now)
     await services.idempotency.remove_expired(organizations)
 
 

@@ -34,6 +34,7 @@ from app.assistants.requests import (
     PreconditionFailed,
     PreconditionRequired,
 )
+from app.assistants.secrets import MOST_ROTATED, TooManySecrets
 from app.audit.bounds import BeyondLog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
 from app.transactions.waiting_work import TooManyWaiting
@@ -272,6 +273,16 @@ def _(error: NoSecret) -> Response[bytes]:
     loc = ("body", "paths", error.position)
     field = FieldError(loc=loc, msg="There is no secret at this path", type="no_secret")
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "no-secret", [field])
+
+
+@answer_error.register
+def _(error: TooManySecrets) -> Response[bytes]:
+    text = (
+        f"The organization has {error.count} sealed values, old ones too; a request seals at most"
+        f" {MOST_ROTATED} again, since other changes wait for it. An operator can run"
+        " 'backstory vault rotate --data-keys'"
+    )
+    return problem(HTTPStatus.CONFLICT, "too-many-secrets", text)
 
 
 @answer_error.register

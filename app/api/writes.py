@@ -59,6 +59,12 @@ async def carry_out(
     )
 
 
+async def is_repeated(request: ApiRequest, caller: Caller) -> bool:
+    """Whether ``carry_out`` would give a stored answer, and change nothing."""
+    keyed = await _idempotent(request, caller)
+    return keyed is not None and await request.services.idempotency.is_answered(keyed, caller)
+
+
 def _answer(response: Response[bytes]) -> Answer:
     return Answer(
         status=response.status_code or HTTP_200_OK,

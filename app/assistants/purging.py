@@ -14,7 +14,10 @@ from events.changed import Cause
 from projections import current
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
+
+    import sqlalchemy as sa
 
     from app.storage.database import Database
     from app.transactions.unit_of_work import UnitOfWork
@@ -30,20 +33,27 @@ class Purged(Struct, frozen=True, kw_only=True):
     doubted: int
 
 
-def purge(organization_id: int, grace: timedelta, unit: UnitOfWork) -> Purged:
+def purge(
+    organization_id: int,
+    grace: timedelta,
+    unit: UnitOfWork,
+    candidates: Iterable[int] | None = None,
+) -> Purged:
     """Destroy the secrets of assistants that were deleted longer ago than the grace time.
 
-    Assistants that are so old only by an implausible clock wait.
+    Assistants that are so old only by an implausible clock wait. ``candidates`` are the assistants
+    to look at; None for all.
     """
     unit.log_head(organization_id)  # lock it first, so that no assistant is restored meanwhile
     believed = unit.longer_ago(organization_id, grace)
     unit.save_time(organization_id)
-    claimed = _deleted_before(unit, organization_id, unit.clock() - grace)
-    due = [
-        assistant_id
-        for assistant_id in claimed
-        if unit.read(current.deleted_before, organization_id, assistant_id, believed)
-    ]
+    if candidates is None:
+        candidates = unit.read(secrets.with_secrets, organization_id)
+
+    def deleted_before(moment: datetime) -> list[int]:
+        return unit.read(_deleted_before, organization_id, candidates, moment)
+
+    claimed, due = deleted_before(unit.clock() - grace), deleted_before(believed)
     caller, cause = system(organization_id, "purge"), Cause(type="purge")
     count = sum(
         secrets.erase_assistant(unit, caller, assistant_id, None, cause) for assistant_id in due
@@ -52,12 +62,16 @@ def purge(organization_id: int, grace: timedelta, unit: UnitOfWork) -> Purged:
 
 
 async def purge_all(
-    database: Database, writer: WriteQueue, organization_ids: list[int], grace: timedelta
+    database: Database,
+    writer: WriteQueue,
+    organization_ids: list[int],
+    grace: timedelta,
+    now: datetime,
 ) -> int:
-    """Purge each organization in its own transaction; return how many values were destroyed."""
+    """Purge the organizations, a few assistants at a time: how many values were destroyed."""
     count = 0
     for organization_id in organization_ids:
-        purged = await writer.write(organization_id, partial(purge, organization_id, grace))
+        purged = await _purge(database, writer, organization_id, grace, now)
         count += purged.count
         if purged.doubted:
             _log.warning(
@@ -71,6 +85,29 @@ async def purge_all(
     return count
 
 
+async def _purge(
+    database: Database,
+    writer: WriteQueue,
+    organization_id: int,
+    grace: timedelta,
+    now: datetime,
+) -> Purged:
+    """Purge an organization. Whom to look at is found on a snapshot: others don't wait for that."""
+    candidates = await database.snapshot(_candidates, organization_id, now - grace)
+    purged = [
+        await writer.write(
+            organization_id,
+            partial(purge, organization_id, grace, candidates=portion),
+            is_background=True,
+        )
+        for portion in secrets.portions(candidates)
+        or [[]]  # without candidates, too, the observed time is saved
+    ]
+    return Purged(
+        count=sum(one.count for one in purged), doubted=sum(one.doubted for one in purged)
+    )
+
+
 async def scrub(database: Database) -> bool:
     """Remove the bytes of destroyed values from the files; False where some remain for now.
 
@@ -82,10 +119,17 @@ async def scrub(database: Database) -> bool:
     return is_done
 
 
-def _deleted_before(unit: UnitOfWork, organization_id: int, moment: datetime) -> list[int]:
+def _candidates(connection: sa.Connection, organization_id: int, moment: datetime) -> list[int]:
     """The assistants with secrets that were deleted before a moment."""
+    ids = secrets.with_secrets(connection, organization_id)
+    return _deleted_before(connection, organization_id, ids, moment)
+
+
+def _deleted_before(
+    connection: sa.Connection, organization_id: int, ids: Iterable[int], moment: datetime
+) -> list[int]:
     return [
         assistant_id
-        for assistant_id in unit.read(secrets.with_secrets, organization_id)
-        if unit.read(current.deleted_before, organization_id, assistant_id, moment)
+        for assistant_id in ids
+        if current.deleted_before(connection, organization_id, assistant_id, moment)
     ]

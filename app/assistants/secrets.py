@@ -8,6 +8,7 @@ from app import log
 from app.assistants import states
 from app.vault.store import (
     assistants_with_secrets,
+    count_secrets,
     destroy_all_secrets,
     destroy_secrets,
     existing_secrets,
@@ -15,6 +16,7 @@ from app.vault.store import (
 )
 from events.changed import NOTHING, Cause, SecretKeysRotated
 from events.commands import EraseSecrets
+from events.errors import DomainError
 from events.secrets.references import is_erased, places
 from events.upcasters import UPCASTERS
 from projections import current
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import UnitOfWork
     from events.changed import State
+
+_AT_ONCE = 16  # assistants; each may take 2 MiB
+MOST_ROTATED = 20_000
+
+
+class TooManySecrets(DomainError):
+    """An organization has more sealed values than can be sealed again while others wait."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
 
 
 def reveal(
@@ -60,6 +73,12 @@ def erase_assistant(
     return len(sealed)
 
 
+def portions(assistant_ids: list[int]) -> list[list[int]]:
+    """The assistants whose secrets are erased together, so that no transaction is long."""
+    starts = range(0, len(assistant_ids), _AT_ONCE)
+    return [assistant_ids[start : start + _AT_ONCE] for start in starts]
+
+
 def erase_organization(unit: UnitOfWork, caller: Caller, reason: str | None, cause: Cause) -> int:
     """Destroy every sealed value of an organization, and the keys that sealed them."""
     organization_id = caller.organization_id
@@ -91,6 +110,13 @@ def rotate(unit: UnitOfWork, caller: Caller, *, data_keys: bool) -> None:
 
     unit.renew_keys(organization_id, renew)
     unit.record(caller, SecretKeysRotated, data_keys=data_keys)
+
+
+def check_count(unit: UnitOfWork, organization_id: int) -> None:
+    """Raise ``TooManySecrets`` where a rotation of data keys would take long."""
+    count = unit.read(count_secrets, organization_id)
+    if count > MOST_ROTATED:
+        raise TooManySecrets(count)
 
 
 def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
+_REMOVED_AT_ONCE = 100  # expired answers: one may hold as much as an assistant
 
 
 class IdempotencyKeyReused(DomainError):
@@ -106,11 +107,18 @@ class Idempotency:
         finally:
             self._running.discard(running)
 
+    async def is_answered(self, request: IdempotentRequest, caller: Caller) -> bool:
+        """Whether an answer is stored. Raises ``IdempotencyKeyReused``."""
+        return await self._queue.write(
+            caller.organization_id, lambda unit: self._find(unit, request, caller) is not None
+        )
+
     async def remove_expired(self, organization_ids: list[int]) -> None:
         """Remove the answers that are older than their lifetime."""
         for organization_id in organization_ids:
             remove = partial(self._remove_expired, organization_id)
-            await self._queue.write(organization_id, remove, is_background=True)
+            while await self._queue.write(organization_id, remove, is_background=True):
+                pass
 
     def _run(
         self,
@@ -163,13 +171,15 @@ class Idempotency:
         unit.execute(expired)
         unit.execute(sa.insert(answers), row)
 
-    def _remove_expired(self, organization_id: int, unit: UnitOfWork) -> None:
-        unit.execute(
-            sa.delete(answers).where(
-                answers.c.organization_id == organization_id,
-                answers.c.answered_at <= self._oldest(unit, organization_id),
-            )
+    def _remove_expired(self, organization_id: int, unit: UnitOfWork) -> bool:
+        """Remove some expired answers: whether there may be more."""
+        key = (answers.c.caller, answers.c.idempotency_key)
+        is_expired = answers.c.answered_at <= self._oldest(unit, organization_id)
+        some = rows_of(answers, organization_id, *key).where(is_expired).limit(_REMOVED_AT_ONCE)
+        removed = sa.delete(answers).where(
+            answers.c.organization_id == organization_id, sa.tuple_(*key).in_(some)
         )
+        return unit.execute(removed).rowcount == _REMOVED_AT_ONCE
 
     def _oldest(self, unit: UnitOfWork, organization_id: int) -> int:
         """Answers up to this moment have expired. A clock set ahead must not make a retry run."""

@@ -103,6 +103,11 @@ def assistants_with_secrets(connection: sa.Connection, organization_id: int) -> 
     return list(connection.scalars(query.order_by(assistant_id)))
 
 
+def count_secrets(connection: sa.Connection, organization_id: int) -> int:
+    """How many sealed values an organization has, old ones too."""
+    return connection.scalar(rows_of(sealed_secrets, organization_id, sa.func.count())) or 0
+
+
 def destroy_secrets(connection: sa.Connection, organization_id: int, assistant_id: int) -> None:
     """Destroy an assistant's ciphertexts."""
     mark_for_scrub(connection)

@@ -17,9 +17,12 @@ from app.api.parameter_values import known_id
 from app.api.parameters import Number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
-from app.api.writes import carry_out
+from app.api.writes import carry_out, is_repeated
 from app.assistants import purging, secrets, states
 from app.assistants.review import check_condition
+from app.storage.database import Busy
+from app.transactions.waiting_work import TooManyWaiting
+from app.transactions.write_queue import OutcomeUnknown
 from events import policy
 from events.bodies.reasons import clean_reason
 from events.changed import Cause
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_ERASURE = Cause(type="erase")
 Pointer = Annotated[str, Meta(pattern=POINTER_BELOW, max_length=1000)]
 
 
@@ -125,7 +129,7 @@ async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[b
         check_condition(unit, change, states.existing_or_deleted(unit, change.key))
         _check_reason(unit, change.caller, change.reason)
         return secrets.erase_assistant(
-            unit, change.caller, change.assistant_id, change.reason, Cause(type="erase")
+            unit, change.caller, change.assistant_id, change.reason, _ERASURE
         )
 
     return await _carry_out(request, change.caller, work, _erased)
@@ -148,13 +152,40 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
     """Destroys every sealed value and the keys that sealed them. Irrevocable."""
     caller = request.caller()
     reason = await _reason(request)
-    cause = Cause(type="erase")
+    await request.refuse_dry_run()
+    erased = 0
+    if not await is_repeated(request, caller):
+        erased = await _erase_assistants(request, caller, reason)
 
     def work(unit: UnitOfWork) -> int:
         _check_reason(unit, caller, reason)
-        return secrets.erase_organization(unit, caller, reason, cause)
+        return erased + secrets.erase_organization(unit, caller, reason, _ERASURE)
 
     return await _carry_out(request, caller, work, _erased)
+
+
+async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | None) -> int:
+    """Erase the secrets of many assistants, some in each transaction; how many there were.
+
+    Others need not wait for all of it. The rest, or the few of a small organization, is erased
+    together with the keys.
+    """
+    services = request.services
+    ids = await services.database.snapshot(secrets.with_secrets, caller.organization_id)
+    erased = 0
+    for portion in secrets.portions(ids)[:-1]:
+
+        def work(unit: UnitOfWork, portion: list[int] = portion) -> int:
+            _check_reason(unit, caller, reason)
+            return sum(
+                secrets.erase_assistant(unit, caller, one, reason, _ERASURE) for one in portion
+            )
+
+        try:
+            erased += await services.writer.write(caller.organization_id, work)
+        except (Busy, TooManyWaiting) as error:
+            raise OutcomeUnknown(str(error)) from error  # something may be erased already
+    return erased
 
 
 @post(
@@ -176,6 +207,8 @@ async def rotate_keys(request: ApiRequest) -> Response[bytes]:
     body = await request.body_as(Rotate, optional=True)
 
     def work(unit: UnitOfWork) -> None:
+        if body.data_keys:
+            secrets.check_count(unit, caller.organization_id)
         secrets.rotate(unit, caller, data_keys=body.data_keys)
 
     return await _carry_out(request, caller, work, lambda _: done("Keys rotated"))
@@ -188,7 +221,7 @@ async def _carry_out(
     render: Callable[[T], Response[bytes]],
 ) -> Response[bytes]:
     """As ``carry_out``: 200 once the bytes are gone from the files, too, else 202."""
-    response = await carry_out(request, caller, work, render)
+    response = await carry_out(request, caller, work, render, is_alone=True)
     if response.status_code == HTTP_200_OK and not await purging.scrub(request.services.database):
         return _not_gone_yet(response)
     return response

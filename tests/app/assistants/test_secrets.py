@@ -12,7 +12,7 @@ import pytest
 from events.upcasters import tag
 from tests.app import stored
 from tests.conftest import ASSISTANTS, Organization, Server
-from tests.databases import execute
+from tests.databases import execute, query
 
 SECRETS = {
     "llm_provider_config": {
@@ -377,6 +377,23 @@ def test_rotation_loses_no_secret(
 ) -> None:
     assert admin.post("/api/v1/vault/rotate", json={"data_keys": data_keys}).status_code == 200
     assert reveal(runtime, secretive) == REVEALED
+
+
+def test_a_rotation_that_others_would_wait_for_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch, server: Server, secretive: dict[str, Any], admin: httpx.Client
+) -> None:
+    rotate = "/api/v1/vault/rotate"
+    sealed = "SELECT count(*) FROM sealed_secrets WHERE organization_id = :id"
+    ((count,),) = query(server.database, sealed, id=secretive["organization_id"])
+    monkeypatch.setattr("app.assistants.secrets.MOST_ROTATED", count - 1)
+    refused = admin.post(rotate, json={"data_keys": True})
+    assert refused.status_code == 409
+    assert refused.json()["type"] == "urn:backstory:problem:too-many-secrets"
+    assert "sealed values" in refused.json()["detail"]
+    # The controls: the keys alone, and as many as the limit.
+    assert admin.post(rotate).status_code == 200
+    monkeypatch.setattr("app.assistants.secrets.MOST_ROTATED", count)
+    assert admin.post(rotate, json={"data_keys": True}).status_code == 200
 
 
 @pytest.mark.parametrize("place", ["path", "assistant", "organization"])
