@@ -50,6 +50,15 @@ class Config(Struct, frozen=True, kw_only=True):
     checkpoint_dir: str | None = None
     idempotency_ttl: str = "24h"
     read_staleness: str = "0s"
+    max_url: Annotated[int, Meta(ge=1)] = 16 * 1024
+    max_header_size: Annotated[int, Meta(ge=1)] = 64 * 1024
+    max_headers: Annotated[int, Meta(ge=1)] = 100
+    max_connections: Annotated[int, Meta(ge=1)] = 1000
+    header_timeout: str = "10s"
+    body_timeout: str = "30s"
+    send_timeout: str = "30s"
+    idle_timeout: str = "5s"
+    min_speed: Annotated[int, Meta(ge=1)] = 1024
 
     @property
     def grace(self) -> timedelta:
@@ -70,6 +79,26 @@ class Config(Struct, frozen=True, kw_only=True):
     def staleness(self) -> timedelta:
         """How old a cached read may be when other processes write, too."""
         return _duration("READ_STALENESS", self.read_staleness)
+
+    @property
+    def header_seconds(self) -> int:
+        """How long the head of a request may take."""
+        return _seconds("HEADER_TIMEOUT", self.header_timeout)
+
+    @property
+    def body_seconds(self) -> int:
+        """The period over which the speed of a request's body is measured."""
+        return _seconds("BODY_TIMEOUT", self.body_timeout)
+
+    @property
+    def send_seconds(self) -> int:
+        """The period over which the speed of a response's reader is measured."""
+        return _seconds("SEND_TIMEOUT", self.send_timeout)
+
+    @property
+    def idle_seconds(self) -> int:
+        """How long a connection is kept without a request."""
+        return _seconds("IDLE_TIMEOUT", self.idle_timeout)
 
     @property
     def url(self) -> sa.URL:
@@ -120,6 +149,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_host(config.host)
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
+    _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
     return config
 
 
@@ -137,6 +167,12 @@ def _duration(name: str, text: str) -> timedelta:
     if length > _LONGEST:
         raise ConfigError(f"{PREFIX}{name}: expected no more than {_LONGEST.days}d")
     return length
+
+
+def _seconds(name: str, text: str) -> int:
+    if not (length := _duration(name, text)):
+        raise ConfigError(f"{PREFIX}{name}: expected a time of at least 1s")
+    return int(length.total_seconds())
 
 
 def _readable(name: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -18,7 +20,8 @@ from uvicorn.supervisors import Multiprocess
 from app import log
 from app.audit import signing
 from app.cli import context, terminal
-from app.cli.protocol.unread import UnreadProtocol
+from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.limits import Limits
 from app.config import Config, as_variables
 from app.main import create_app, spare_the_collector
 from app.storage.engines import engines
@@ -32,7 +35,10 @@ if TYPE_CHECKING:
 
     from app.accounts.sessions import Codes
 
+_log = structlog.get_logger(__name__)
+
 _DRAIN_SECONDS = 10
+_OTHER_FILES = 256  # of the database, the log and libraries
 _CONNECT_SECONDS = 0.05  # between two attempts to connect to the workers
 
 
@@ -104,6 +110,7 @@ def _url(listening: socket.socket) -> str:
 def _check(config: Config) -> None:
     """Find what would prevent the start while the error can still be reported in one line."""
     log.configure(config)
+    _allow_files(config)
     try:
         _try_address(config.host, config.port)
     except OSError as error:
@@ -129,12 +136,40 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         app,
         host=config.host,
         port=config.port,
-        http=UnreadProtocol,
+        http=limited_protocol(_limits(config)),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=config.idle_seconds,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
         **more,
     )
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        url=config.max_url,
+        header_size=config.max_header_size,
+        headers=config.max_headers,
+        connections=config.max_connections,
+        header_seconds=config.header_seconds,
+        body_seconds=config.body_seconds,
+        send_seconds=config.send_seconds,
+        speed=config.min_speed,
+    )
+
+
+def _allow_files(config: Config) -> None:
+    """Raise the process's limit of open files to what the limit of connections needs.
+
+    Connections that are refused are open for a moment, too.
+    """
+    needed = 2 * config.max_connections + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < needed:
+        _log.warning("few_files", allowed=most, needed=needed)

@@ -328,7 +328,7 @@ def test_workers_share_an_address_and_one_that_dies_is_started_anew(
     database: Path, organization: Organization
 ) -> None:
     arguments = ("serve", "--port", "0", "--workers", "2", "--database", text_of(database))
-    with started(database.parent, *arguments) as process:
+    with started(database.parent, *arguments, BACKSTORY_MAX_URL="300") as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         with client(url, organization.editor) as editor:
@@ -340,6 +340,7 @@ def test_workers_share_an_address_and_one_that_dies_is_started_anew(
             with client(url, organization.editor) as editor:
                 body = {"description": f"turn {turn}"}
                 assert editor.patch(f"{ASSISTANTS}/1", json=body).status_code == 200
+                assert editor.get("/health", params={"q": "x" * 300}).status_code == 414
         process.terminate()
         assert process.wait(30) == 0
     assert not any(worker.is_running() for worker in workers)

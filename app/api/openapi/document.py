@@ -99,7 +99,9 @@ def config(version: str) -> OpenAPIConfig:
             "path in `Allow`, and OPTIONS the media types of a PATCH in `Accept-Patch`. A body is "
             "JSON (RFC 8259) "
             f"in UTF-8, of at most 1 MiB, {MOST_VALUES} values and {MAX_DEPTH} levels: no member "
-            "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string."
+            "twice, no integer beyond 2^53, no NUL and no lone surrogate in a string. Whatever it "
+            "asks for, a request that is too large or too slow is answered 408, 414 or 431, and "
+            "one on a connection too many 503."
         ),
         components=Components(
             security_schemes={

@@ -61,7 +61,7 @@ class UnreadProtocol(TrailersProtocol):
         if message["type"] == "http.response.start" and cycle.more_body and is_long:
             cycle.keep_alive = False
             await asyncio.sleep(random.uniform(*_ANSWERED_AFTER))  # noqa: S311  # jitter
-            cycle.transport = _Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
+            cycle.transport = Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
         await send(message)
         if cycle.response_complete:
             vars(cycle).pop(
@@ -78,7 +78,12 @@ class UnreadProtocol(TrailersProtocol):
             self.transport.write_eof()
         self._timers = [self.loop.call_later(_SECONDS, self.transport.close)]
 
-    def data_received(self, data: bytes) -> None:
+    @property
+    def is_lingering(self) -> bool:
+        """Whether nothing more is sent, and what arrives is discarded."""
+        return self._left is not None
+
+    def data_received(self, data: bytes | memoryview) -> None:
         """Parse, or discard."""
         if self._left is None:
             super().data_received(data)
@@ -101,7 +106,7 @@ class UnreadProtocol(TrailersProtocol):
         super().connection_lost(exc)
 
 
-class _Lingering:
+class Lingering:
     """A transport that lingers when it is closed."""
 
     def __init__(self, transport: Transport, close: Callable[[], None]) -> None:

@@ -32,17 +32,25 @@ class SameProtocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             super().on_message_complete()
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Parse what has arrived."""
+        self.parse(data)
+
+    def parse(self, data: bytes | memoryview) -> None:
         """Parse requests, as uvicorn does."""
         self._unset_keepalive_if_required()
         rest: memoryview | None = memoryview(data)
         try:
             while rest is not None:
                 rest = self._read(rest)
-        except httptools.HttpParserError:
-            message = "Invalid HTTP request received."
-            self.logger.warning(message)
-            self.send_400_response(message)
+        except httptools.HttpParserError as error:
+            self.on_parser_error(error)
+
+    def on_parser_error(self, _: httptools.HttpParserError) -> None:
+        """Answer what is not HTTP, as uvicorn does."""
+        message = "Invalid HTTP request received."
+        self.logger.warning(message)
+        self.send_400_response(message)
 
     def _read(self, data: memoryview) -> memoryview | None:
         """Parse up to and including the head of an ``Upgrade`` request; returns the bytes after it.

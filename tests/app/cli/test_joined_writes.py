@@ -14,7 +14,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.cli.protocol import joined
-from app.cli.protocol.unread import UnreadProtocol
+from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.limits import Limits
+
+SERVED: Any = limited_protocol(Limits())
 
 
 class Script(Struct, frozen=True, kw_only=True):
@@ -63,6 +66,9 @@ class Recording(asyncio.Transport):
     def close(self) -> None:
         self._is_closing = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None:
         pass
 
@@ -70,12 +76,12 @@ class Recording(asyncio.Transport):
         pass
 
 
-def exchange(protocol: type[HttpToolsProtocol], script: Script, sent: bytes) -> Written:
+def exchange(served_by: type[HttpToolsProtocol], script: Script, sent: bytes) -> Written:
     """Serve the requests in some bytes, each as the script says."""
-    return asyncio.run(_exchange(protocol, script, sent))
+    return asyncio.run(_exchange(served_by, script, sent))
 
 
-async def _exchange(protocol: type[HttpToolsProtocol], script: Script, sent: bytes) -> Written:
+async def _exchange(served_by: type[HttpToolsProtocol], script: Script, sent: bytes) -> Written:
     served = 0
 
     async def app(_: Any, receive: Any, send: Any) -> None:
@@ -92,7 +98,7 @@ async def _exchange(protocol: type[HttpToolsProtocol], script: Script, sent: byt
 
     transport, state = Recording(), ServerState()
     config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None, access_log=False)
-    connection: Any = protocol(config=config, server_state=state, app_state={})
+    connection: Any = served_by(config=config, server_state=state, app_state={})
     connection.connection_made(transport)
     connection.data_received(sent)
     while state.tasks:
@@ -147,7 +153,7 @@ _REQUESTS = st.lists(
 @given(_SCRIPTS, _REQUESTS)
 @example(Script(headers=((b"connection", b"close"),)), request("GET") * 2)
 def test_what_is_written_is_what_uvicorn_writes(script: Script, sent: bytes) -> None:
-    ours, theirs = exchange(UnreadProtocol, script, sent), exchange(HttpToolsProtocol, script, sent)
+    ours, theirs = exchange(SERVED, script, sent), exchange(HttpToolsProtocol, script, sent)
     assert ours.text == theirs.text
     assert (ours.closed, ours.served) == (theirs.closed, theirs.served)
     assert len(ours.pieces) <= len(theirs.pieces)
@@ -170,18 +176,18 @@ WHOLE = [
 
 @pytest.mark.parametrize(("script", "sent"), WHOLE)
 def test_a_whole_response_is_one_write(script: Script, sent: bytes) -> None:
-    assert len(exchange(UnreadProtocol, script, sent).pieces) == 1
+    assert len(exchange(SERVED, script, sent).pieces) == 1
 
 
 def test_each_of_several_responses_is_one_write() -> None:
     script = Script(headers=of_length(3), pieces=(b"all",))
-    written = exchange(UnreadProtocol, script, request("GET") * 5)
+    written = exchange(SERVED, script, request("GET") * 5)
     assert (len(written.pieces), written.served) == (5, 5)
 
 
 def test_a_stream_begins_with_its_head_and_goes_on_piece_by_piece() -> None:
     script = Script(headers=of_length(9), pieces=(b"one", b"two", b"end"))
-    head, *rest = exchange(UnreadProtocol, script, request("GET")).pieces
+    head, *rest = exchange(SERVED, script, request("GET")).pieces
     assert head.endswith(b"\r\n\r\none")
     assert rest == [b"two", b"end"]
 
@@ -189,7 +195,7 @@ def test_a_stream_begins_with_its_head_and_goes_on_piece_by_piece() -> None:
 def test_control_uvicorn_writes_the_head_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(joined.JoinedCycle, "send", RequestResponseCycle.send)
     script, sent = WHOLE[0]
-    assert len(exchange(UnreadProtocol, script, sent).pieces) == 2
+    assert len(exchange(SERVED, script, sent).pieces) == 2
 
 
 def test_a_client_that_leaves_between_head_and_body_is_no_error() -> None:
@@ -206,7 +212,7 @@ def test_a_client_that_leaves_between_head_and_body_is_no_error() -> None:
             seen.append("sent")
 
         config = uvicorn.Config(app, ws="none", lifespan="off", log_config=None)
-        connection: Any = UnreadProtocol(config=config, server_state=state, app_state={})
+        connection: Any = SERVED(config=config, server_state=state, app_state={})
         connection.connection_made(transport)
         connection.data_received(request("GET"))
         await went.wait()

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import socket
-from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.app.cli.raw_connection import Connection, with_key
 from tests.conftest import Organization, Server, make_organizations, serving_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PATH = "/api/v1/assistants"
 LONG = 800_000
 ENDLESS = 64 * 1024 * 1024
 _CHUNK = b"%x\r\n%b\r\n" % (64 * 1024, bytes(64 * 1024))
 _CONTROL = """
 from app.cli import server
 from app.cli.protocol.trailers import TrailersProtocol
-server.UnreadProtocol = TrailersProtocol
+server.limited_protocol = lambda _: TrailersProtocol
 """
 
 
@@ -32,55 +30,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, O
         yield server, tenant
 
 
-class Connection:
-    """A connection that is looked at byte by byte."""
-
-    def __init__(self, server: Server) -> None:
-        place = urlsplit(server.url)
-        self.socket = socket.create_connection((place.hostname, place.port), timeout=20)
-        self._read = self.socket.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._read.close()
-        self.socket.close()
-
-    def ask(self, *headers: str, body: bytes = b"", verb: str = "POST") -> None:
-        head = "\r\n".join([f"{verb} {PATH} HTTP/1.1", "host: here", *headers, "", ""])
-        self.socket.sendall(head.encode() + body)
-
-    def answer(self) -> tuple[int, bool]:
-        """The status of the next answer, and whether the connection is kept after it."""
-        lines = iter(self._read.readline, b"\r\n")
-        status = int(next(lines).split()[1])
-        headers = dict(line.lower().rstrip().split(b": ", 1) for line in lines)
-        self._read.read(int(headers.get(b"content-length", 0)))
-        return status, headers.get(b"connection") != b"close"
-
-    def has_ended(self) -> bool:
-        try:
-            return self._read.read(1) == b""
-        except ConnectionResetError:
-            return True
-
-    def pour(self, piece: bytes, most: int) -> int:
-        """How many bytes the server takes before it ends the connection."""
-        poured = 0
-        try:
-            while poured < most:
-                self.socket.sendall(piece)
-                poured += len(piece)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
-        return poured
-
-
-def with_key(token: str) -> str:
-    return f"authorization: Bearer {token}"
-
-
 @pytest.mark.parametrize("role", [None, "viewer"])
 @pytest.mark.parametrize("how", [f"content-length: {LONG}", "transfer-encoding: chunked"])
 def test_who_may_not_send_a_body_is_answered_without_it(
@@ -90,7 +39,7 @@ def test_who_may_not_send_a_body_is_answered_without_it(
     who = [with_key(tenant.viewer)] if role else []
     with Connection(server) as client:
         client.ask(*who, how)  # and nothing of the body
-        assert client.answer() == (403 if role else 401, False)
+        assert client.outcome() == (403 if role else 401, False)
         assert client.has_ended()
 
 
@@ -100,7 +49,7 @@ def test_a_body_beyond_the_limit_is_refused_by_the_length_that_it_declares(
     server, tenant = served
     with Connection(server) as client:
         client.ask(with_key(tenant.editor), f"content-length: {1024 * 1024 + 1}")
-        assert client.answer() == (413, False)
+        assert client.outcome() == (413, False)
         assert client.has_ended()
 
 
@@ -110,7 +59,7 @@ def test_a_client_that_sends_all_before_it_reads_finds_its_answer(
     server, _ = served
     with Connection(server) as client:
         client.ask(f"content-length: {LONG}", body=bytes(LONG))
-        assert client.answer() == (401, False)
+        assert client.outcome() == (401, False)
         assert client.has_ended()
 
 
@@ -143,10 +92,10 @@ def test_a_short_body_that_is_refused_leaves_the_connection_as_it_was(
     with Connection(server) as client:
         for _ in range(3):
             client.ask("content-length: 300")
-            assert client.answer() == (401, True)
+            assert client.outcome() == (401, True)
             client.socket.sendall(bytes(300))
         client.ask(with_key(tenant.viewer), verb="GET")
-        assert client.answer() == (200, True)
+        assert client.outcome() == (200, True)
 
 
 def test_a_client_that_waits_to_be_asked_for_its_body_is_told_to_connect_anew(
@@ -155,7 +104,7 @@ def test_a_client_that_waits_to_be_asked_for_its_body_is_told_to_connect_anew(
     server, _ = served
     with Connection(server) as client:
         client.ask("expect: 100-continue", "content-length: 30")
-        assert client.answer() == (401, False)
+        assert client.outcome() == (401, False)
 
 
 def test_a_long_body_that_is_read_leaves_the_connection_as_it_was(
@@ -168,4 +117,4 @@ def test_a_long_body_that_is_read_leaves_the_connection_as_it_was(
         for _ in range(2):
             json = "content-type: application/json"
             client.ask(who, json, f"content-length: {len(body)}", body=body)
-            assert client.answer() == (201, True)
+            assert client.outcome() == (201, True)

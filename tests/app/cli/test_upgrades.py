@@ -13,7 +13,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.lengths import ENDLESS, declared
-from app.cli.protocol.unread import UnreadProtocol
+from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,7 @@ _LENGTHS = [b"%d" % len(_HIDDEN), b"0" * 5000 + b"%d" % len(_HIDDEN)]
 
 
 @contextmanager
-def echoing(protocol: type[HttpToolsProtocol]) -> Iterator[tuple[int, list[Served]]]:
+def echoing(served_by: Any) -> Iterator[tuple[int, list[Served]]]:
     """A server's port, and what it has served."""
     served: list[Served] = []
 
@@ -45,7 +46,7 @@ def echoing(protocol: type[HttpToolsProtocol]) -> Iterator[tuple[int, list[Serve
         await send({"type": "http.response.body"})
 
     config = uvicorn.Config(
-        app, port=0, http=protocol, ws="none", lifespan="off", log_config=None, access_log=False
+        app, port=0, http=served_by, ws="none", lifespan="off", log_config=None, access_log=False
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
@@ -61,7 +62,7 @@ def echoing(protocol: type[HttpToolsProtocol]) -> Iterator[tuple[int, list[Serve
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[tuple[int, list[Served]]]:
-    with echoing(UnreadProtocol) as running:
+    with echoing(limited_protocol(Limits())) as running:
         yield running
 
 
