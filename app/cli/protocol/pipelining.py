@@ -16,7 +16,7 @@ from app.cli.protocol.unread import UnreadProtocol
 if TYPE_CHECKING:
     from asyncio import Transport
 
-_SLICE = 2048  # bytes; longer than most requests, and no more than some hundred of the shortest
+_SLICE = 1024  # bytes; longer than most requests, and no more than some dozens of the shortest
 
 
 class _Gate(FlowControl):
@@ -68,11 +68,15 @@ class PipelinedProtocol(UnreadProtocol):
         self.after_read(len(data))
 
     def _feed_slices(self, view: memoryview) -> None:
-        for start in range(0, len(view), _SLICE):
+        """Parse; what is surely the body of one request is one slice."""
+        start = 0
+        while start < len(view):
             if self.pipeline:
                 self._kept = view[start:]
                 return
-            self.feed(view[start : start + _SLICE])
+            end = start + max(self.expected, _SLICE)
+            self.feed(view[start:end])
+            start = end
 
     def feed(self, piece: bytes | memoryview) -> None:
         """Parse one slice."""

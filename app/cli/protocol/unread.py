@@ -37,6 +37,7 @@ class UnreadProtocol(TrailersProtocol):
         super().__init__(*args, **kwargs)
         self._left: int | None = None  # bytes that may still be discarded; None before that begins
         self._timers: list[TimerHandle] = []
+        self.expected = 0  # bytes of the body that are still to come, as far as they are declared
 
     def on_headers_complete(self) -> None:
         """Watch the response to a request with a body."""
@@ -45,9 +46,15 @@ class UnreadProtocol(TrailersProtocol):
         super().on_headers_complete()
         if self.cycle is before:
             return
+        self.expected = length or 0
         if length is None or length > 0:
             watched = partial(self._send, self.cycle, self.cycle.send, length)
             self.cycle.send = watched  # type: ignore[method-assign]  # for this one request
+
+    def on_body(self, body: bytes) -> None:
+        """Expect less from now on."""
+        self.expected -= len(body)
+        super().on_body(body)
 
     async def _send(
         self,

@@ -80,7 +80,7 @@ async def _pipeline(served_by: Any) -> Seen:
 def test_few_of_many_pipelined_requests_wait_in_memory_and_all_are_served() -> None:
     seen = asyncio.run(_pipeline(limited_protocol(Limits())))
     assert (seen.served, seen.was_read) == (_COUNT, False)
-    assert seen.waiting < 150
+    assert seen.waiting < 100
 
 
 def test_control_uvicorn_keeps_all_of_them_and_reads_more() -> None:
