@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.app.cli.raw_connection import Connection, with_key
 from tests.conftest import Organization, Server, make_organizations, serving_process
+from tests.end_to_end.processes import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,3 +135,15 @@ def _is_reset(client: Connection) -> bool:
         return client.socket.recv(1, socket.MSG_PEEK) == b""
     except ConnectionResetError:
         return True
+
+
+@pytest.mark.parametrize(("hard", "allowed"), [(4096, 2256), (500, 500)])
+def test_the_process_may_open_as_many_files_as_connections_need(
+    tmp_path: Path,
+    hard: int,
+    allowed: int,
+) -> None:
+    preamble = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))"
+    with serving(tmp_path / "backstory.db", preamble=preamble) as running:
+        assert psutil.Process(running.process.pid).rlimit(psutil.RLIMIT_NOFILE) == (allowed, hard)
+    assert ("few_files" in (tmp_path / "log").read_text()) == (hard == 500)
