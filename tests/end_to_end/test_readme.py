@@ -239,7 +239,10 @@ def test_the_variables_are_those_of_the_configuration() -> None:
     assert named - {SERVER} == configured
 
 
-@pytest.mark.parametrize("name", ["database_url", "host", "port", "log_format", "log_level"])
+_DEFAULTS = [name for name in Config.__struct_fields__ if getattr(Config(), name) is not None]
+
+
+@pytest.mark.parametrize("name", _DEFAULTS)
 def test_the_defaults_are_those_of_the_configuration(name: str) -> None:
     rows = {row[0].strip("`"): row[1].strip("`") for row in table(section("Configuration"))}
     assert rows[f"BACKSTORY_{name.upper()}"] == str(getattr(Config(), name))
