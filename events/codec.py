@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from events import upcasters
 from events.changed import LogEvent, changes_of
+from events.pointers import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -28,7 +29,10 @@ class _Paths(Struct):
     changes: dict[str, msgspec.Raw] = {}
 
 
+_Members = dict[str, msgspec.Raw]
 _paths_decoder = msgspec.json.Decoder(_Paths)
+_members_decoder = msgspec.json.Decoder(_Members)
+_SMALL = 4 * 1024  # bytes of an event: skipping its values would take longer than reading them
 
 _OPENING = b'{"type":"'
 
@@ -92,6 +96,20 @@ def changed_paths(
     if tag in upcasters or tag not in TODAY:
         return changes_of(decode(body, tag, upcasters))  # type: ignore[arg-type]  # it has a version
     return _paths_decoder.decode(body).changes
+
+
+def outline(body: bytes, tag: str) -> LogEvent:
+    """The event, with the paths that it changed. Their values are absent where it is large.
+
+    Raises ``NewerEvent``.
+    """
+    if len(body) <= _SMALL or tag not in TODAY:
+        return decode(body, tag)
+    members = _members_decoder.decode(body)
+    if "changes" in members:
+        paths = dict.fromkeys(_members_decoder.decode(members["changes"]), Change())
+        members["changes"] = msgspec.Raw(_encoder.encode(paths))
+    return _decoder.decode(_encoder.encode(members))
 
 
 def plain_secrets(body: bytes) -> dict[str, Any]:

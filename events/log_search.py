@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from msgspec import Struct
 
 from events import codec
-from events.tables import driver_rows, events, rows_of, to_micros
+from events.prepared import Prepared
+from events.tables import (
+    OF_ORGANIZATION,
+    driver_rows,
+    events,
+    rows_of,
+    to_micros,
+    unless_large,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from datetime import datetime
 
 
@@ -20,6 +28,12 @@ _FEW = 32  # rows
 _BATCH_BYTES = 256 * 1024
 # PostgreSQL sends rows as they are taken, so that a million pass through a small memory.
 AS_THEY_COME = {"stream_results": True, "max_row_buffer": _FEW}
+_ALONE = _BATCH_BYTES + 1  # in place of the bytes of a large event
+_WHOLE = Prepared(
+    lambda _: rows_of(
+        events, OF_ORGANIZATION, events.c.sequence, events.c.body, events.c.hashes
+    ).where(events.c.sequence == sa.bindparam("sequence", type_=sa.BigInteger))
+)
 _NO_LIMIT = 2**62  # SQLite has no OFFSET without LIMIT
 
 
@@ -72,15 +86,16 @@ def read_stored(
     *,
     newest_first: bool = False,
     skip: int = 0,
-) -> Iterator[list[Stored]]:
+) -> Generator[list[Stored]]:
     """The matching events in batches, in order of sequence. The caller may stop at any time.
 
-    Batches are small, so that memory stays small for a million rows or for large ones. Rows are
-    the driver's own.
+    Batches are small, so that memory stays small for a million rows; a large event is read alone,
+    when its turn comes. Rows are the driver's own.
     """
     sequence = events.c.sequence
+    stored = unless_large(events.c.body), unless_large(events.c.hashes)
     query = (
-        rows_of(events, organization_id, sequence, events.c.body, events.c.hashes)
+        rows_of(events, organization_id, sequence, *stored)
         .where(*event_filter.conditions())
         .order_by(sequence.desc() if newest_first else sequence)
         .offset(skip or None)
@@ -88,10 +103,18 @@ def read_stored(
     )
     with connection.execute(query, execution_options=AS_THEY_COME) as result:
         while rows := driver_rows(result, _FEW):
-            if sum([len(row[1]) for row in rows]) <= _BATCH_BYTES:
+            if sum([_ALONE if row[1] is None else len(row[1]) for row in rows]) <= _BATCH_BYTES:
                 yield rows
             else:
-                yield from ([row] for row in rows)
+                yield from ([_whole(connection, organization_id, row)] for row in rows)
+
+
+def _whole(connection: sa.Connection, organization_id: int, row: Any) -> Any:
+    """A row with its body and its hashes, which are read now if the event is large."""
+    if row[1] is not None:
+        return row
+    key = {"organization_id": organization_id, "sequence": row[0]}
+    return _WHOLE.run(connection, key).one()
 
 
 def holds_others(

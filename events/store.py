@@ -12,18 +12,40 @@ import sqlalchemy as sa
 from events import codec, merkle, prepared
 from events.changed import AssistantDeleted
 from events.log_head import LogHead
-from events.tables import driver_rows, events, from_micros, rows_of, to_micros
+from events.prepared import Prepared
+from events.tables import (
+    OF_ORGANIZATION,
+    driver_rows,
+    events,
+    from_micros,
+    rows_of,
+    to_micros,
+    unless_large,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
 
     from events.changed import Event, LogEvent
 
+    Decode = Callable[[bytes, str], LogEvent]
 
-_READ_AT_ONCE = 500
+_READ_AT_ONCE = 250  # rows without the bodies of large events
 _INSERT = prepared.insert(events)
 _DELETED = str(AssistantDeleted.__struct_config__.tag).partition(".")[0] + ".%"
+_BODY = Prepared(
+    lambda _: rows_of(events, OF_ORGANIZATION, events.c.body).where(
+        events.c.sequence == sa.bindparam("sequence", type_=sa.BigInteger)
+    )
+)
+# What a page of events reads; the body is null for a large event.
+_STORED = (
+    events.c.organization_id,
+    events.c.sequence,
+    events.c.type,
+    unless_large(events.c.body),
+)
 
 
 def append(connection: sa.Connection, head: LogHead, recorded: Iterable[LogEvent]) -> None:
@@ -65,48 +87,60 @@ def read_stream(
     after: int = 0,
     until: int | None = None,
     at_once: int = _READ_AT_ONCE,
+    decode: Decode | None = None,
 ) -> Iterator[Event]:
     """One assistant's events in order of version, a page of ``at_once`` rows at a time.
 
     The version ``after`` is excluded, and the version ``until`` is included. A caller that needs
-    few events takes few at once.
+    few events takes few at once. One that needs no values gives ``codec.outline`` for ``decode``,
+    which is ``codec.decode`` by default.
     """
-    version = events.c.version
-    page = (
-        rows_of(events, organization_id, version, events.c.type, events.c.body)
-        .where(events.c.assistant_id == assistant_id, version > after)
-        .order_by(version.desc() if newest_first else version)
-    )
-    if until is not None:
-        page = page.where(version <= until)
-    return _decoded(_pages(connection, page, version, at_once, newest_first=newest_first))
+    page = _stream(organization_id, assistant_id, after, until)
+    rows = _pages(connection, page, events.c.version, at_once, newest_first=newest_first)
+    for _, tag, body in rows:
+        yield (decode or codec.decode)(body, tag)  # type: ignore[misc]  # it has a version
 
 
 def read_paths(
     connection: sa.Connection, organization_id: int, assistant_id: int, after: int, until: int
 ) -> Iterator[tuple[int, Iterable[str]]]:
     """The versions of a stream after one and up to another, with the paths that each changed."""
-    version = events.c.version
-    page = (
-        rows_of(events, organization_id, version, events.c.type, events.c.body)
-        .where(events.c.assistant_id == assistant_id, version > after, version <= until)
-        .order_by(version)
-    )
-    for number, tag, body in _pages(connection, page, version, _READ_AT_ONCE):
+    page = _stream(organization_id, assistant_id, after, until)
+    for number, tag, body in _pages(connection, page, events.c.version, _READ_AT_ONCE):
         yield number, codec.changed_paths(body, tag)
+
+
+def _stream(
+    organization_id: int, assistant_id: int, after: int, until: int | None
+) -> sa.Select[Any]:
+    version = events.c.version
+    page = rows_of(events, organization_id, version, *_STORED)
+    page = page.where(events.c.assistant_id == assistant_id, version > after)
+    return page if until is None else page.where(version <= until)
 
 
 def read_versions(
     connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
 ) -> Iterator[Event]:
-    """Single events of one assistant's stream, in order of version."""
+    """Outlines of single events of one assistant's stream, in order of version."""
     ordered = sorted(versions)
-    query = rows_of(events, organization_id, events.c.type, events.c.body)
+    query = rows_of(events, organization_id, *_STORED)
     query = query.where(events.c.assistant_id == assistant_id).order_by(events.c.version)
     for start in range(0, len(ordered), _READ_AT_ONCE):
         some = ordered[start : start + _READ_AT_ONCE]
-        for row in connection.execute(query.where(events.c.version.in_(some))):
-            yield codec.decode(row.body, row.type)  # type: ignore[misc]  # it has a version
+        for row in driver_rows(connection.execute(query.where(events.c.version.in_(some)))):
+            yield codec.outline(body_of(connection, *row), row[2])  # type: ignore[misc]  # it has a version
+
+
+def read_tags(
+    connection: sa.Connection, organization_id: int, assistant_id: int, first: int, last: int
+) -> dict[int, str]:
+    """The tags of a range of versions, by version."""
+    version = events.c.version
+    query = rows_of(events, organization_id, version, events.c.type).where(
+        events.c.assistant_id == assistant_id, version.between(first, last)
+    )
+    return {row.version: row.type for row in connection.execute(query)}
 
 
 def read_body(
@@ -146,16 +180,15 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
     """One organization's events, stream by stream, each in order of version."""
     key = sa.tuple_(events.c.assistant_id, events.c.version)
     page = (
-        rows_of(events, organization_id, events.c.assistant_id, events.c.version)
-        .add_columns(events.c.type, events.c.body)
+        rows_of(events, organization_id, events.c.assistant_id, events.c.version, *_STORED)
         .where(events.c.version.is_not(None))
         .order_by(events.c.assistant_id, events.c.version)
         .limit(_READ_AT_ONCE)
     )
     after = (0, 0)
     while rows := driver_rows(connection.execute(page.where(key > sa.tuple_(*after)))):
-        for _, _, tag, body in rows:
-            yield codec.decode(body, tag)  # type: ignore[misc]  # it has a version
+        for _, _, *row in rows:
+            yield codec.decode(body_of(connection, *row), row[2])  # type: ignore[misc]  # it has a version
         after = rows[-1][:2]
 
 
@@ -166,47 +199,53 @@ def read_log(
     after: int = 0,
     tags: tuple[str, ...] | None = None,
     at_once: int = _READ_AT_ONCE,
+    decode: Decode | None = None,
 ) -> Iterator[LogEvent]:
     """One organization's events in order of sequence, a page of ``at_once`` rows at a time.
 
     The sequence ``after`` is excluded. ``tags`` are those of the events to read; None for all.
     """
     sequence = events.c.sequence
-    page = (
-        rows_of(events, organization_id, sequence, events.c.type, events.c.body)
-        .where(sequence > after)
-        .order_by(sequence)
-    )
+    page = rows_of(events, organization_id, sequence, *_STORED).where(sequence > after)
     if tags is not None:
         page = page.where(events.c.type.in_(tags))
-    return _decoded(_pages(connection, page, sequence, at_once))
+    for _, tag, body in _pages(connection, page, sequence, at_once):
+        yield (decode or codec.decode)(body, tag)
 
 
 def _pages(
     connection: sa.Connection,
-    page: sa.Select[Any],
+    query: sa.Select[Any],
     key: sa.ColumnElement[int],
     at_once: int,
     *,
     newest_first: bool = False,
-) -> Iterator[tuple[Any, ...]]:
-    """Rows whose first column is ``key``, in pages: memory stays small.
+) -> Iterator[tuple[int, str, bytes]]:
+    """Rows of ``key`` and ``_STORED`` as key, tag and body, in pages: memory stays small.
 
     No cursor stays open between them.
     """
-    rows = driver_rows(connection.execute(page.limit(at_once)))
+    page = query.order_by(key.desc() if newest_first else key).limit(at_once)
+    rows = driver_rows(connection.execute(page))
     while rows:
-        yield from rows
+        for number, *row in rows:
+            yield number, row[2], body_of(connection, *row)
         if len(rows) < at_once:
             return
         last = rows[-1][0]
         beyond = key < last if newest_first else key > last
-        rows = driver_rows(connection.execute(page.where(beyond).limit(at_once)))
+        rows = driver_rows(connection.execute(page.where(beyond)))
 
 
-def _decoded(rows: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
-    for _, tag, body in rows:
-        yield codec.decode(body, tag)
+def body_of(
+    connection: sa.Connection, organization_id: int, sequence: int, _: str, body: bytes | None
+) -> bytes:
+    """The body in a row of ``_STORED``; that of a large event is read now."""
+    if body is not None:
+        return body
+    key = {"organization_id": organization_id, "sequence": sequence}
+    read: bytes = _BODY.run(connection, key).scalar_one()
+    return read
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:

@@ -58,6 +58,18 @@ events = sa.Table(
 )
 
 
+# Bytes of an event. A larger one is read alone, when its turn comes: memory stays small whatever
+# the events hold.
+LARGE = 32 * 1024
+
+
+def unless_large(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """A column of an event; null for a large event, whose pages a database then does not read."""
+    # A condition reads the length alone, without the value.
+    is_small = sa.func.length(events.c.body) <= sa.literal_column(str(LARGE))
+    return sa.case((is_small, column))
+
+
 # In a prepared statement, the organization is a parameter.
 OF_ORGANIZATION = sa.bindparam("organization_id", type_=sa.Integer)
 

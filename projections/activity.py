@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 from msgspec import Struct
 
-from events import codec, log_head, log_search
+from events import codec, log_head, log_search, store
 from events.setting_types import Moment
-from events.tables import events, from_micros, rows_of
-from projections.current import assistants, conditions
+from events.tables import events, from_micros, rows_of, unless_large
+from projections.current import SHORT, assistants, conditions, description_of
 from projections.history import ChangeSummary, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from projections.current import Selection
 
@@ -58,14 +58,15 @@ def select(
     *,
     skip: int,
     limit: int,
-) -> list[ActiveAssistant]:
+) -> Iterator[ActiveAssistant]:
     """A page of the selected assistants; ``days`` begin with ``since``."""
     query = _with_last_event(organization_id, selection).order_by(
         _ORDERS[order], assistants.c.assistant_id.desc()
     )
     rows = connection.execute(query.offset(skip).limit(limit)).all()
     days = _days(connection, organization_id, [row.assistant_id for row in rows], since)
-    return [_active(row, days.get(row.assistant_id, [])) for row in rows]
+    for row in rows:
+        yield _active(connection, row, days.get(row.assistant_id, []))
 
 
 def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[Any]:
@@ -75,22 +76,22 @@ def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[An
         events.c.assistant_id == column.assistant_id,
         events.c.version == column.version,
     )
-    query = rows_of(
-        assistants, organization_id,
-        column.assistant_id, column.name, column.description, column.is_active,
-        column.created_at, events.c.type, events.c.body,
-    )  # fmt: skip
+    event = (events.c.sequence, events.c.type, unless_large(events.c.body).label("body"))
+    query = rows_of(assistants, organization_id, *SHORT, *event)
     return query.join(events, last).where(*conditions(selection))
 
 
-def _active(row: sa.Row[Any], days: list[ChangesOfDay]) -> ActiveAssistant:
+def _active(
+    connection: sa.Connection, row: sa.Row[Any], days: list[ChangesOfDay]
+) -> ActiveAssistant:
+    body = store.body_of(connection, row.organization_id, row.sequence, row.type, row.body)
     return ActiveAssistant(
         id=row.assistant_id,
         name=row.name,
-        description=row.description,
+        description=description_of(connection, row),
         is_active=row.is_active,
         created_at=from_micros(row.created_at),
-        last_change=summary(codec.decode(row.body, row.type)),  # type: ignore[arg-type]  # it has a version
+        last_change=summary(codec.outline(body, row.type)),  # type: ignore[arg-type]  # it has a version
         days=days,
     )
 

@@ -18,7 +18,7 @@ from events.changed import REFERENCE, State
 from events.prepared import Prepared
 from events.secrets.references import mask
 from events.shape import DIGEST, are_known, known
-from events.tables import OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
+from events.tables import LARGE, OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
 
@@ -58,6 +58,14 @@ Stamp = tuple[int, int]
 _SAVE = prepared.upsert(assistants)
 _IS_ASSISTANT = assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
 _LOAD = Prepared(lambda _: rows_of(assistants, OF_ORGANIZATION).where(_IS_ASSISTANT))
+_BESIDE_SETTINGS = tuple(
+    assistants.c[name]
+    for name in ("version", "deleted", "erased_version", "user_id", "created_at", "updated_at")
+)
+_OUTLINE = Prepared(
+    lambda _: rows_of(assistants, OF_ORGANIZATION, *_BESIDE_SETTINGS).where(_IS_ASSISTANT)
+)
+_READ_AT_ONCE = 1024 * 1024  # bytes of settings
 _LARGEST_SHOWN = 64 * 1024  # bytes of settings: some pages of a file, which may be on a cold disk
 
 
@@ -99,6 +107,15 @@ def load(connection: sa.Connection, organization_id: int, assistant_id: int) -> 
     key = {"organization_id": organization_id, "assistant_id": assistant_id}
     row = _LOAD.run(connection, key).one_or_none()
     return None if row is None else _state(connection, row)
+
+
+def load_outline(
+    connection: sa.Connection, organization_id: int, assistant_id: int
+) -> State | None:
+    """As ``load``, without the settings."""
+    key = {"organization_id": organization_id, "assistant_id": assistant_id}
+    row = _OUTLINE.run(connection, key).one_or_none()
+    return None if row is None else _state_of(row, {})
 
 
 def _to_show() -> sa.Select[Any]:
@@ -157,6 +174,58 @@ STAMP = Prepared(lambda _: _stamp())
 """The stamp of an existing assistant: one row, or none."""
 
 
+# The length of settings is read without their value; no description is longer.
+_IS_LARGE = sa.func.length(assistants.c.settings) > sa.literal_column(str(LARGE))
+SHORT = (
+    assistants.c.organization_id,
+    assistants.c.assistant_id,
+    assistants.c.name,
+    sa.case((sa.not_(_IS_LARGE), assistants.c.description)).label("description"),
+    _IS_LARGE.label("is_large"),
+    assistants.c.is_active,
+    assistants.c.created_at,
+)
+"""Columns of an assistant in a list of many, of which ``description_of`` reads the description."""
+_DESCRIPTION = Prepared(
+    lambda _: rows_of(assistants, OF_ORGANIZATION, assistants.c.description).where(_IS_ASSISTANT)
+)
+
+
+def description_of(connection: sa.Connection, row: sa.Row[Any]) -> str | None:
+    """The masked description in a row of ``SHORT``; that of a large assistant is read now."""
+    if row.is_large:
+        key = {"organization_id": row.organization_id, "assistant_id": row.assistant_id}
+        return _DESCRIPTION.run(connection, key).scalar_one()  # type: ignore[no-any-return]
+    return row.description  # type: ignore[no-any-return]
+
+
+class ShortAssistant(msgspec.Struct, frozen=True, kw_only=True):
+    """An assistant in short, masked."""
+
+    id: int
+    name: str
+    description: str | None
+    is_active: bool
+    created_at: datetime
+
+
+def select_short(
+    connection: sa.Connection, organization_id: int, selection: Selection
+) -> list[ShortAssistant]:
+    """The selected assistants in short, newest first. No settings are read."""
+    rows = connection.execute(_selected(organization_id, selection, *SHORT)).all()
+    return [
+        ShortAssistant(
+            id=row.assistant_id,
+            name=row.name,
+            description=description_of(connection, row),
+            is_active=row.is_active,
+            created_at=from_micros(row.created_at),
+        )
+        for row in rows
+    ]
+
+
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which of an organization's existing assistants, or of its deleted ones, to select.
 
@@ -191,13 +260,43 @@ def select_stamps(
     *,
     skip: int = 0,
     limit: int | None = None,
-) -> dict[int, Stamp]:
-    """The stamps of the assistants that ``select`` gives, by id, in the same order."""
+) -> tuple[dict[int, Stamp], dict[int, int]]:
+    """Of the assistants that ``select`` gives, by id and in the same order, two mappings.
+
+    Their stamps, and how many bytes their settings take.
+    """
     column = assistants.c
-    stamp = (column.version, column.updated_at)
-    query = _selected(organization_id, selection, column.assistant_id, *stamp)
-    rows = connection.execute(query.offset(skip).limit(limit))
-    return {row.assistant_id: (row.version, row.updated_at) for row in rows}
+    size = sa.func.length(column.settings).label("size")  # read without their value
+    query = _selected(
+        organization_id, selection, column.assistant_id, column.version, column.updated_at, size
+    )
+    rows = connection.execute(query.offset(skip).limit(limit)).all()
+    stamps = {row.assistant_id: (row.version, row.updated_at) for row in rows}
+    return stamps, {row.assistant_id: row.size for row in rows}
+
+
+def select_each(
+    connection: sa.Connection, organization_id: int, sizes: Mapping[int, int]
+) -> Iterator[tuple[int, State]]:
+    """The states of existing assistants, given with the bytes of their settings.
+
+    Few are read at once, and a large one alone.
+    """
+    for ids in _portions(sizes):
+        yield from select(connection, organization_id, Selection(assistant_ids=tuple(ids)))
+
+
+def _portions(sizes: Mapping[int, int]) -> Iterator[list[int]]:
+    portion: list[int] = []
+    size = 0
+    for assistant_id, bytes_ in sizes.items():
+        size += bytes_
+        if portion and size > _READ_AT_ONCE:
+            yield portion
+            portion, size = [], bytes_
+        portion.append(assistant_id)
+    if portion:
+        yield portion
 
 
 def _selected(
@@ -209,15 +308,21 @@ def _selected(
 
 def created_until(
     connection: sa.Connection, organization_id: int, moment: datetime
-) -> Iterator[tuple[int, State]]:
-    """The assistants that were created at or before a moment, deleted ones too, newest first."""
+) -> Iterator[tuple[int, State, bool]]:
+    """The assistants that were created at or before a moment, deleted ones too, newest first.
+
+    Each with its state, without the settings, and whether it is active.
+    """
+    column = assistants.c
     query = (
-        rows_of(assistants, organization_id)
-        .where(assistants.c.created_at <= to_micros(moment))
-        .order_by(assistants.c.assistant_id.desc())
+        rows_of(
+            assistants, organization_id, column.assistant_id, column.is_active, *_BESIDE_SETTINGS
+        )
+        .where(column.created_at <= to_micros(moment))
+        .order_by(column.assistant_id.desc())
     )
     for row in connection.execute(query):
-        yield row.assistant_id, _state(connection, row)
+        yield row.assistant_id, _state_of(row, {}), row.is_active
 
 
 def count(connection: sa.Connection, organization_id: int, selection: Selection) -> int:
@@ -279,9 +384,13 @@ def conditions(selection: Selection) -> Iterator[sa.ColumnElement[bool]]:
 def _state(connection: sa.Connection, row: sa.Row[Any]) -> State:
     if row.settings_digest != DIGEST:
         return keyframes.state_at(connection, row.organization_id, row.assistant_id, row.version)
+    return _state_of(row, msgspec.json.decode(row.settings))
+
+
+def _state_of(row: sa.Row[Any], settings: Tree) -> State:
     return State(
         version=row.version,
-        settings=msgspec.json.decode(row.settings),
+        settings=settings,
         deleted=bool(row.deleted),
         erased_version=row.erased_version,
         user_id=row.user_id,

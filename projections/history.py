@@ -33,7 +33,7 @@ from events.setting_types import Moment
 from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _MAX_PATHS = 1000  # of a change in short; a history entry has them all
 
@@ -104,13 +104,13 @@ class ChangeSummary(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Links(Struct, frozen=True):
-    """By version: the versions that it reverts, and the versions that revert it."""
+    """The versions that an event reverts, and the versions that revert it."""
 
-    reverts: Mapping[int, list[int]]
-    reverted_by: Mapping[int, list[int]]
+    reverts: list[int]
+    reverted_by: list[int]
 
 
-NO_LINKS = Links({}, {})
+NO_LINKS = Links([], [])
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -126,6 +126,11 @@ class Filter(Struct, frozen=True, kw_only=True):
     until: datetime | None = None
     before_version: int | None = None
 
+    @property
+    def searches(self) -> bool:
+        """Whether it leaves out events between others."""
+        return not (self.path is None and self.actor is None and self.until is None)
+
     def matches(self, event: Event) -> bool:
         """Whether the history shows an event."""
         return (
@@ -138,22 +143,18 @@ class Filter(Struct, frozen=True, kw_only=True):
 
 
 def entries(
-    state: State, newest_first: Iterable[Event], event_filter: Filter, limit: int
-) -> list[tuple[Event, State]]:
-    """The newest matching events, each with the state before it.
+    state: State, newest_first: Iterable[Event], event_filter: Filter
+) -> Iterator[tuple[Event, State]]:
+    """The matching events, the newest first, each with the state before it.
 
     ``newest_first`` are the events that led to ``state``, so that each can be reverted.
     """
-    matching: list[tuple[Event, State]] = []
     for event in newest_first:
         if isinstance(event, AssistantCreated) or _is_too_old(event, event_filter):
-            break
+            return
         state = before(event, state)
         if event_filter.matches(event):
-            matching.append((event, state))
-        if len(matching) == limit:
-            break
-    return matching
+            yield event, state
 
 
 def before(event: Event, state: State) -> State:
@@ -200,8 +201,8 @@ def entry(
         cause=event.cause,
         created_at=event.occurred_at,
         clock_time=event.clock_time,
-        reverts=links.reverts.get(event.version, []),
-        reverted_by=links.reverted_by.get(event.version, []),
+        reverts=links.reverts,
+        reverted_by=links.reverted_by,
     )
 
 
@@ -220,8 +221,8 @@ def version_entry(
         cause=event.cause,
         changed_paths=list(islice(changes_of(event), _MAX_PATHS)),
         more_paths=_left_out(event),
-        reverts=links.reverts.get(event.version, []),
-        reverted_by=links.reverted_by.get(event.version, []),
+        reverts=links.reverts,
+        reverted_by=links.reverted_by,
     )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import UNSET, Struct
 
-from events.changed import changes_of
 from events.pointers import Paths
 from events.tables import metadata, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from events.changed import Event
 
@@ -57,7 +57,7 @@ def project(connection: sa.Connection, event: Event) -> None:
         connection.execute(sa.insert(reversals), [row])
 
 
-class Reversal(Struct, frozen=True, kw_only=True):
+class Reversal(Struct, frozen=True, kw_only=True, dict=True):
     """An event (its version), and the range of versions in which it reverts changes of paths."""
 
     version: int
@@ -65,13 +65,22 @@ class Reversal(Struct, frozen=True, kw_only=True):
     last_version: int
     paths: tuple[str, ...]
 
-    def reverts(self, event: Event) -> bool:
-        """Whether it reverts changes of an event."""
-        if not self.first_version <= event.version <= self.last_version:
+    @cached_property
+    def _overlapped(self) -> Paths:
+        return Paths(self.paths)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it reverts every change in its range, whatever the paths."""
+        return "" in self.paths
+
+    def reverts(self, version: int, paths: Collection[str]) -> bool:
+        """Whether it reverts changes of an event, of which these paths were changed."""
+        if not self.first_version <= version <= self.last_version:
             return False
         if self.first_version == self.last_version:
             return True
-        return any(map(Paths(self.paths).overlap, changes_of(event)))
+        return bool(paths) if self.is_whole else any(map(self._overlapped.overlap, paths))
 
 
 def reaching(

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from litestar import Response
 
 from app.api.media_types import JSON
-from app.api.reply import Reply
+from app.api.reply import Reply, StreamReply
 from app.assistants.preconditions import Condition, Tags
 from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from litestar.datastructures import Headers
 
@@ -35,6 +35,18 @@ def respond(
     if condition.has(tag):
         return Reply(b"", status_code=304, headers=fields)
     return Reply(body, status_code=200, media_type=JSON, headers=fields)
+
+
+def respond_with_stream(
+    chunks: AsyncIterator[bytes],
+    tag: str,
+    condition: Condition,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    """As ``respond``, with JSON that is made while it is sent."""
+    if condition.has(tag):
+        return respond(b"", tag, condition, headers)
+    return StreamReply(chunks, headers={"etag": etag(tag)} | dict(headers or {}))
 
 
 def is_held(if_none_match: bytes, tag: bytes) -> bool:

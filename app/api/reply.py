@@ -6,10 +6,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, cast
 
 from litestar import Response
+from litestar.response.streaming import ASGIStreamingResponse
 
 from app.api.media_types import JSON
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
     from litestar.response.base import ASGIResponse
     from litestar.types import Receive, Scope, Send
 
@@ -31,3 +34,20 @@ class Reply(Response[bytes]):
         start: Any = {"type": "http.response.start", "status": self.status_code, "headers": fields}
         await send(start)
         await send({"type": "http.response.body", "body": self.content, "more_body": False})
+
+
+class StreamReply(Response[bytes]):
+    """JSON that is made while it is sent.
+
+    A stream that fails ends without its last chunk, so that clients see that it is incomplete.
+    """
+
+    def __init__(self, chunks: AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(b"", media_type=JSON, headers=headers)
+        self._chunks = chunks
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        """What sends it."""
+        return ASGIStreamingResponse(
+            iterator=self._chunks, media_type=JSON, headers=dict(self.headers), status_code=200
+        )

@@ -13,11 +13,13 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from app.assistants import comparing, states
+from app.assistants.comparing import DiffEntry
 from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from app.assistants.requests import ChangeRequest, Outcome
 from app.assistants.reversals import PastChange, past_change, undo_command, with_secrets_kept
 from app.assistants.review import check_condition_given, raise_if_blocked, review
-from events import pointers, store
+from app.pages import Page, page_of
+from events import codec, pointers, store
 from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause
 from events.commands import ChangeSettings, OnConflict, UndoChange
@@ -26,16 +28,16 @@ from events.secrets.references import mask
 from projections import current
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import sqlalchemy as sa
 
-    from app.assistants.comparing import DiffEntry
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import Proposed, UnitOfWork
     from events.bodies.patch import SettingsPatch
     from events.changed import State
     from events.commands import Command
+    from events.store import Decode
     from projections.current import Selection
 
     # The command for one assistant of the set.
@@ -62,6 +64,14 @@ class RefusedFor(DomainError):
         super().__init__(assistant_id)
         self.assistant_id = assistant_id
         self.refusal = refusal
+
+
+class ChangeSetDiff(Struct, frozen=True, kw_only=True):
+    """What a change set changed of one assistant."""
+
+    assistant_id: int
+    version: int
+    diff: list[DiffEntry]
 
 
 class SetChangeRequest(Struct, frozen=True, kw_only=True):
@@ -95,10 +105,11 @@ def choose(
     settings: dict[str, Any] | None = None,
 ) -> list[int]:
     """The ids of the selected assistants that show these values, by path; oldest first."""
+    _, sizes = unit.read(current.select_stamps, organization_id, selection)
     if not settings:
-        return sorted(unit.read(current.select_stamps, organization_id, selection))
-    selected = unit.read(current.select, organization_id, selection)
-    return sorted(assistant_id for assistant_id, state in selected if _shows(state, settings))
+        return sorted(sizes)
+    states = unit.read(current.select_each, organization_id, sizes)
+    return sorted(assistant_id for assistant_id, state in states if _shows(state, settings))
 
 
 def apply(
@@ -147,15 +158,8 @@ def revert(
 def read(
     connection: sa.Connection, organization_id: int, change_set_id: int
 ) -> list[AssistantSettingsChanged]:
-    """The events of a change set; raises ``ChangeSetNotFound``."""
-    log = store.read_log(
-        connection, organization_id, after=change_set_id - 1, at_once=_READ_AT_ONCE
-    )
-    events = [
-        event
-        for event in takewhile(lambda event: _set_of(event) == change_set_id, log)
-        if isinstance(event, AssistantSettingsChanged)
-    ]
+    """Outlines of the events of a change set; raises ``ChangeSetNotFound``."""
+    events = list(_events(connection, organization_id, change_set_id, decode=codec.outline))
     if not events:
         raise ChangeSetNotFound(change_set_id)
     return events
@@ -177,15 +181,43 @@ def past_changes(
 
 
 def diff(
-    connection: sa.Connection, organization_id: int, change_set_id: int
-) -> list[tuple[AssistantSettingsChanged, list[DiffEntry]]]:
-    """What a change set changed of each assistant, masked; raises ``ChangeSetNotFound``."""
-    events = read(connection, organization_id, change_set_id)
-    ids = [event.assistant_id for event in events]
-    _, erased = current.names_and_erasures(connection, organization_id, ids)
-    return [
-        (event, comparing.entries_of(event, erased.get(event.assistant_id, 0))) for event in events
-    ]
+    connection: sa.Connection, organization_id: int, change_set_id: int, after: int | None
+) -> Page:
+    """What a change set changed of each assistant, masked; raises ``ChangeSetNotFound``.
+
+    The page follows the event with the sequence ``after``.
+    """
+    first = _events(connection, organization_id, change_set_id, decode=codec.outline)
+    if next(first, None) is None:
+        raise ChangeSetNotFound(change_set_id)
+    events = _events(connection, organization_id, change_set_id, after)
+    rows = ((event.sequence, _diff_of(connection, event)) for event in events)
+    return page_of(rows, MOST)
+
+
+def _events(
+    connection: sa.Connection,
+    organization_id: int,
+    change_set_id: int,
+    after: int | None = None,
+    decode: Decode | None = None,
+) -> Iterator[AssistantSettingsChanged]:
+    """The events of a change set, those after a sequence."""
+    log = store.read_log(
+        connection,
+        organization_id,
+        after=max(after or 0, change_set_id - 1),
+        at_once=_READ_AT_ONCE,
+        decode=decode,
+    )
+    of_set = takewhile(lambda event: _set_of(event) == change_set_id, log)
+    return (event for event in of_set if isinstance(event, AssistantSettingsChanged))
+
+
+def _diff_of(connection: sa.Connection, event: AssistantSettingsChanged) -> ChangeSetDiff:
+    _, erased = current.names_and_erasures(connection, event.organization_id, [event.assistant_id])
+    diff = comparing.entries_of(event, erased.get(event.assistant_id, 0))
+    return ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=diff)
 
 
 def _shows(state: State, settings: dict[str, Any]) -> bool:

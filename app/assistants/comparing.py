@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.assistants import references
-from app.assistants.current import head
-from events import pointers, store
+from app.assistants.current import head_outline
+from app.assistants.searching import Search
+from app.pages import Page, page_of
+from events import codec, pointers, store
 from events.assistant_key import AssistantKey
 from events.changed import changes_of
 from events.secrets.references import mask
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.assistants.references import Reference
-    from events.changed import AssistantSettingsChanged, Event, State
+    from events.changed import AssistantSettingsChanged, Event, LogEvent, State
     from projections.blame import BlamedPath
 
 _MOST_CHANGERS = 100  # versions that one path of a diff lists
@@ -67,12 +69,17 @@ def diff(
 
     ``with_changers`` reads all events between the two.
     """
-    newest = head(connection, key, include_deleted=include_deleted)
+    newest = head_outline(connection, key, include_deleted=include_deleted)
     ends = [references.resolve(connection, key, newest.version, end) for end in (older, newer)]
     before, after = (keyframes.state_at(connection, *key, end).settings for end in ends)
     changes = pointers.diff(before, after)
     between = store.read_stream(
-        connection, *key, newest_first=True, after=min(ends), until=max(ends)
+        connection,
+        *key,
+        newest_first=True,
+        after=min(ends),
+        until=max(ends),
+        decode=codec.outline,
     )
     changers = _changers(changes, between if with_changers else ())
     return [
@@ -93,17 +100,29 @@ def blame(
     connection: sa.Connection,
     key: AssistantKey,
     reference: Reference,
+    after: int,
     *,
     include_deleted: bool = False,
-) -> list[BlameEntry]:
-    """Every path that ever changed, and the change that set its value at a version."""
-    newest = head(connection, key, include_deleted=include_deleted)
+) -> tuple[int, Page]:
+    """Every path that ever changed, and the change that set its value at a version.
+
+    Returns the version, and the page that follows the first ``after`` paths.
+    """
+    newest = head_outline(connection, key, include_deleted=include_deleted)
     version = references.resolve(connection, key, newest.version, reference)
     settings = keyframes.state_at(connection, *key, version).settings
     blamed = list(blaming.paths(keyframes.blame_at(connection, *key, version), settings))
     events = store.read_versions(connection, *key, {path.version for path in blamed})
-    summaries = {event.version: history.summary(event) for event in events}
-    return [_blame_entry(path, summaries[path.version], newest) for path in blamed]
+    summaries = {event.version: _without_paths(event) for event in events}
+    rows = (
+        (number, _blame_entry(path, summaries[path.version], newest))
+        for number, path in enumerate(blamed[after:], after + 1)
+    )
+    return version, page_of(rows, len(blamed))
+
+
+def _without_paths(event: Event) -> ChangeSummary:
+    return msgspec.structs.replace(history.summary(event), paths=[], more_paths=0)
 
 
 def changes_of_path(
@@ -115,15 +134,28 @@ def changes_of_path(
     limit: int,
     *,
     include_deleted: bool = False,
-) -> list[BlameEntry]:
+) -> Page:
     """The newest ``limit`` changes of a path up to a version, each with what it did there."""
-    newest = head(connection, key, include_deleted=include_deleted)
+    newest = head_outline(connection, key, include_deleted=include_deleted)
     until = references.resolve(connection, key, newest.version, reference)
     if before_version is not None:
         until = min(until, before_version - 1)
-    stream = store.read_stream(connection, *key, newest_first=True, until=until)
-    entries = (entry for event in stream for entry in _touching(event, path, newest))
-    return list(islice(entries, limit))
+    events = store.read_stream(
+        connection, *key, newest_first=True, until=until, decode=partial(_decode_touching, path)
+    )
+    search = Search()
+    entries = (
+        (event.version, entry)
+        for event in search.through(events)
+        for entry in _touching(event, path, newest)
+    )
+    return search.page(page_of(entries, limit))
+
+
+def _decode_touching(path: str, body: bytes, tag: str) -> LogEvent:
+    """An event with its values if it changed something at a path, below it or above it."""
+    touches = any(pointers.overlaps(path, at) for at in codec.changed_paths(body, tag))
+    return codec.decode(body, tag) if touches else codec.outline(body, tag)
 
 
 def _touching(event: Event, path: str, newest: State) -> Iterator[BlameEntry]:
@@ -147,7 +179,10 @@ def _changers(changes: pointers.Changes, newest_first: Iterable[Event]) -> dict[
     for path in changes:
         for above in pointers.ancestors(path):
             below.setdefault(above, []).append(path)
+    unfilled = len(changers)
     for event in newest_first:
+        if not unfilled:
+            break
         overlapping = {
             path
             for touched in changes_of(event)
@@ -157,6 +192,7 @@ def _changers(changes: pointers.Changes, newest_first: Iterable[Event]) -> dict[
         for path in overlapping:
             if len(changers[path]) < _MOST_CHANGERS:
                 changers[path].append(event.version)
+                unfilled -= len(changers[path]) == _MOST_CHANGERS
     return changers
 
 

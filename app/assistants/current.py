@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from app import pages
 from app.assistants import neighbours, references
 from app.assistants.requests import Assistant
+from app.pages import Page, page_of
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
 from projections import activity as activities
 from projections import current, keyframes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import sqlalchemy as sa
 
     from app.assistants.neighbours import Neighbours
     from app.assistants.references import Reference
     from events.changed import State
-    from projections.activity import ActiveAssistant
-    from projections.current import Selection
+    from projections.current import Selection, Stamp
 
 
 def get(connection: sa.Connection, key: AssistantKey) -> Assistant:
@@ -48,12 +51,14 @@ def head(
     return state
 
 
-def select(
-    connection: sa.Connection, organization_id: int, selection: Selection
-) -> list[Assistant]:
-    """The selected assistants, newest first."""
-    selected = current.select(connection, organization_id, selection)
-    return [Assistant(organization_id=organization_id, id=i, state=state) for i, state in selected]
+def head_outline(
+    connection: sa.Connection, key: AssistantKey, *, include_deleted: bool = False
+) -> State:
+    """As ``head``, without the settings."""
+    state = current.load_outline(connection, *key)
+    if state is None or (state.deleted and not include_deleted):
+        raise AssistantNotFound(key.assistant_id)
+    return state
 
 
 def activity(
@@ -66,13 +71,19 @@ def activity(
     days: int,
     skip: int,
     limit: int,
-) -> tuple[date, int, list[ActiveAssistant]]:
-    """The first of the days, how many assistants are selected, and a page of them."""
+) -> tuple[date, int, Page]:
+    """The first of the days, how many assistants are selected, and a page of them.
+
+    The position of an assistant is how many are before it, and itself.
+    """
     since = until - timedelta(days=days - 1)
     total = current.count(connection, organization_id, selection)
-    page = activities.select(
+    active = activities.select(
         connection, organization_id, selection, order, since, skip=skip, limit=limit
     )
+    page = page_of(enumerate(active, skip + 1), limit)
+    if page.end is None and skip + len(page.rows) < total:
+        page = Page(page.rows, skip + len(page.rows))
     return since, total, page
 
 
@@ -106,35 +117,51 @@ def select_at(
     *,
     skip: int,
     limit: int,
-) -> list[Assistant]:
-    """The selected assistants that existed at a moment, as they were then, newest first."""
-    created = (
-        (AssistantKey(organization_id, assistant_id), newest)
-        for assistant_id, newest in current.created_until(connection, organization_id, moment)
-    )
-    selected = (
-        past(key, state, newest)
-        for key, newest in created
-        if selection.user_id in (None, newest.user_id)
-        and (state := _state_at(connection, key, newest, moment))
-        and not state.deleted
-        and selection.active in (None, state.settings["is_active"])
-    )
-    return list(islice(selected, skip, skip + limit))
+) -> tuple[dict[int, Stamp], list[Assistant] | None]:
+    """The selected assistants that existed at a moment, as they were then, newest first.
+
+    By id the stamps of their states; and the assistants, or None where they take more than
+    ``pages.MOST_BYTES``.
+    """
+    stamps: dict[int, Stamp] = {}
+    assistants: list[Assistant] = []
+    size = 0
+    selected = _existing_at(connection, organization_id, moment, selection)
+    for key, newest, then in islice(selected, skip, skip + limit):
+        state = then or newest
+        stamps[key.assistant_id] = current.stamp_of(state)
+        if size > pages.MOST_BYTES:
+            continue
+        if then is None:
+            state = head(connection, key)
+        size += len(state.encoded)
+        assistants.append(past(key, state, newest))
+    return stamps, assistants if size <= pages.MOST_BYTES else None
+
+
+def _existing_at(
+    connection: sa.Connection, organization_id: int, moment: datetime, selection: Selection
+) -> Iterator[tuple[AssistantKey, State, State | None]]:
+    """The selected assistants that existed at a moment: key, newest state and state then.
+
+    The newest state is without settings. The state then is None where it is the newest.
+    """
+    for assistant_id, newest, is_active in current.created_until(
+        connection, organization_id, moment
+    ):
+        if selection.user_id not in (None, newest.user_id):
+            continue
+        key = AssistantKey(organization_id, assistant_id)
+        if newest.updated_at is not None and newest.updated_at <= moment:
+            if not newest.deleted and selection.active in (None, is_active):
+                yield key, newest, None
+            continue
+        then = keyframes.state_at_time(connection, *key, moment)
+        if not then.deleted and selection.active in (None, then.settings["is_active"]):
+            yield key, newest, then
 
 
 def past(key: AssistantKey, state: State, newest: State) -> Assistant:
     """An assistant in a past state. Secrets that were erased since are erased in it, too."""
     state = msgspec.structs.replace(state, erased_version=newest.erased_version)
     return Assistant(organization_id=key.organization_id, id=key.assistant_id, state=state)
-
-
-def _state_at(
-    connection: sa.Connection,
-    key: AssistantKey,
-    newest: State,
-    moment: datetime,
-) -> State:
-    if newest.updated_at is not None and newest.updated_at <= moment:
-        return newest
-    return keyframes.state_at_time(connection, *key, moment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,25 +9,25 @@ from msgspec import Struct
 
 from app.accounts import organizations
 from app.assistants import references
-from app.assistants.current import head, past
+from app.assistants.current import head, head_outline, past
+from app.assistants.links import LinkReader
 from app.assistants.requests import Assistant
-from events import store
+from app.assistants.searching import Search
+from app.pages import Page, page_of
+from events import codec, store
 from events.assistant_key import AssistantKey
-from events.changed import SecretsErased
-from projections import history, keyframes, labels, reversals
-from projections.history import Links, VersionEntry
+from events.errors import VersionNotFound
+from projections import history, keyframes, labels
+from projections.history import VersionEntry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator
 
     import sqlalchemy as sa
 
     from app.assistants.references import Reference
-    from events.changed import Event
+    from events.changed import Event, State
     from projections.history import Entry, Filter
-    from projections.reversals import Reversal
-
-_MOST_REVERTED = 200  # versions that are searched for one entry's ``reverts``
 
 
 class AssistantVersion(Struct, frozen=True, kw_only=True):
@@ -45,19 +44,38 @@ def entries(
     limit: int,
     *,
     include_deleted: bool = False,
-) -> list[Entry]:
+) -> Page:
     """The newest ``limit`` entries of the settings history that match the filter."""
     current = head(connection, key, include_deleted=include_deleted)
     newest = min(current.version, (filter_.before_version or current.version + 1) - 1)
     if newest < 1:
-        return []
-    state = keyframes.state_at(connection, *key, newest)
-    state = msgspec.structs.replace(state, erased_version=current.erased_version)
-    stream = store.read_stream(connection, *key, newest_first=True, until=newest)
-    matching = history.entries(state, stream, filter_, limit)
-    links = _links(connection, key, [event for event, _ in matching])
+        return Page([])
+    state = _state_at(connection, key, newest, current)
+    events = store.read_stream(connection, *key, newest_first=True, until=newest, at_once=limit + 1)
+    search = Search()
+    if filter_.searches:
+        events = search.through(events)
     emails = organizations.emails(connection, key.organization_id)
-    return [history.entry(event, before, emails, links) for event, before in matching]
+    links = LinkReader(connection, key, limit)
+    matching = history.entries(state, events, filter_)
+    rows = (
+        (event.version, history.entry(event, before, emails, links.links_of(event)))
+        for event, before in matching
+    )
+    return search.page(page_of(rows, limit))
+
+
+def entry(
+    connection: sa.Connection, key: AssistantKey, version: int, *, include_deleted: bool = False
+) -> Entry:
+    """The entry of the event that made a version; raises ``VersionNotFound``."""
+    current = head(connection, key, include_deleted=include_deleted)
+    if not 1 < version <= current.version:  # the creation has none
+        raise VersionNotFound(key.assistant_id, version)
+    (event,) = store.read_stream(connection, *key, after=version - 1, until=version)
+    before = history.before(event, _state_at(connection, key, version, current))
+    emails = organizations.emails(connection, key.organization_id)
+    return history.entry(event, before, emails, LinkReader(connection, key, 0).links_of(event))
 
 
 def versions(
@@ -67,12 +85,21 @@ def versions(
     limit: int,
     *,
     include_deleted: bool = False,
-) -> list[VersionEntry]:
+) -> Page:
     """The newest ``limit`` versions, the creation included."""
-    current = head(connection, key, include_deleted=include_deleted)
+    current = head_outline(connection, key, include_deleted=include_deleted)
     until = current.version if before_version is None else before_version - 1
-    stream = store.read_stream(connection, *key, newest_first=True, until=until)
-    return _version_entries(connection, key, list(islice(stream, limit)))
+    events = store.read_stream(
+        connection,
+        *key,
+        newest_first=True,
+        until=until,
+        at_once=limit + 1,
+        decode=codec.outline,
+    )
+    numbers = range(max(until - limit, 1), until + 1)
+    rows = _version_entries(connection, key, events, numbers)
+    return page_of(((row.version, row) for row in rows), limit)
 
 
 def version(
@@ -85,50 +112,30 @@ def version(
     """One version, and the assistant after it."""
     current = head(connection, key, include_deleted=include_deleted)
     number = references.resolve(connection, key, current.version, reference)
-    events = list(store.read_stream(connection, *key, after=number - 1, until=number))
-    state = keyframes.state_at(connection, *key, number)
-    return AssistantVersion(
-        entry=_version_entries(connection, key, events)[0],
-        assistant=past(key, state, current),
+    events = store.read_stream(
+        connection, *key, after=number - 1, until=number, decode=codec.outline
     )
+    (made,) = _version_entries(connection, key, events, range(number, number + 1))
+    return AssistantVersion(
+        entry=made, assistant=past(key, _state_at(connection, key, number, current), current)
+    )
+
+
+def _state_at(connection: sa.Connection, key: AssistantKey, version: int, current: State) -> State:
+    """The state after a version. Secrets that were erased since are erased in it, too."""
+    if version == current.version:
+        return current
+    state = keyframes.state_at(connection, *key, version)
+    return msgspec.structs.replace(state, erased_version=current.erased_version)
 
 
 def _version_entries(
-    connection: sa.Connection, key: AssistantKey, events: Sequence[Event]
-) -> list[VersionEntry]:
+    connection: sa.Connection, key: AssistantKey, events: Iterable[Event], numbers: range
+) -> Iterator[VersionEntry]:
+    """The entries of events, newest first, of which ``numbers`` are the versions."""
     emails = organizations.emails(connection, key.organization_id)
-    labelled = labels.load(connection, *key, [event.version for event in events])
-    links = _links(connection, key, events)
-    return [
-        history.version_entry(event, labelled.get(event.version), emails, links) for event in events
-    ]
-
-
-def _links(connection: sa.Connection, key: AssistantKey, events: Sequence[Event]) -> Links:
-    """Which versions each event took back, and which took it back."""
-    numbers = [event.version for event in events]
-    if not numbers:
-        return history.NO_LINKS
-    reaching = reversals.reaching(connection, *key, min(numbers), max(numbers))
-    reverted_by = {
-        event.version: [one.version for one in reaching if one.reverts(event)]
-        for event in events
-        if not isinstance(event, SecretsErased)
-    }
-    reverts = {}
+    labelled = labels.load(connection, *key, numbers)
+    links = LinkReader(connection, key, len(numbers))
     for event in events:
-        if reversal := reversals.made_by(event):
-            reverts[event.version] = _reverts(connection, key, reversal)
-    return Links(reverts, reverted_by)
-
-
-def _reverts(connection: sa.Connection, key: AssistantKey, reversal: Reversal) -> list[int]:
-    events = store.read_stream(
-        connection,
-        *key,
-        newest_first=True,
-        after=reversal.first_version - 1,
-        until=reversal.last_version,
-    )
-    newest = islice(events, _MOST_REVERTED)
-    return [event.version for event in newest if reversal.reverts(event)]
+        label = labelled.get(event.version)
+        yield history.version_entry(event, label, emails, links.links_of(event))

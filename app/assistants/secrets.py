@@ -128,7 +128,7 @@ def with_secrets(connection: sa.Connection, organization_id: int) -> list[int]:
     ids = [
         assistant_id
         for selection in selections
-        for assistant_id in current.select_stamps(connection, organization_id, selection)
+        for assistant_id in current.select_stamps(connection, organization_id, selection)[0]
     ]
     readable = (
         assistant_id

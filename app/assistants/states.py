@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from app.assistants import references
-from events import store
+from events import codec, store
 from events.errors import AssistantNotFound
 from projections import keyframes
 
@@ -50,7 +50,12 @@ def resolve(unit: UnitOfWork, key: AssistantKey, current: State, reference: Refe
 
 
 def newest_first(unit: UnitOfWork, key: AssistantKey, after: int = 0) -> Iterator[Event]:
-    """The events of an assistant after a version, the newest first."""
+    """Outlines of the events of an assistant after a version, the newest first."""
     return unit.read(
-        store.read_stream, *key, newest_first=True, after=after, at_once=_EVENTS_AT_ONCE
+        store.read_stream,
+        *key,
+        newest_first=True,
+        after=after,
+        at_once=_EVENTS_AT_ONCE,
+        decode=codec.outline,
     )

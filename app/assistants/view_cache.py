@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
+from app import pages
 from app.assistants import current as assistants
 from app.assistants import representation
+from app.assistants.long_list import LongList, long_list
 from app.assistants.preconditions import tag_of
 from app.assistants.requests import Assistant
 from app.lru import LRUCache
@@ -145,7 +147,7 @@ class ViewCache:
         skip: int,
         limit: int,
         seen: Seen | None = None,
-    ) -> Listed:
+    ) -> Listed | LongList:
         """The list of the selected assistants, newest first, all of one moment.
 
         Where nothing of the organization changed since, it is the cached list. ``seen`` is as for
@@ -160,9 +162,12 @@ class ViewCache:
             and cached.head == await self._head(organization_id, seen)
         ):
             return cached
-        views, loaded, end = await self._database.snapshot(
+        selected = await self._database.snapshot(
             self._select, organization_id, selection, skip=skip, limit=limit
         )
+        if isinstance(selected, LongList):
+            return selected
+        views, loaded, end = selected
         bodies = (view.body for view in views)
         head = changes if self._is_alone else end
         result = listed(organization_id, bodies, selection, skip, limit, head=head)
@@ -189,12 +194,14 @@ class ViewCache:
         *,
         skip: int,
         limit: int,
-    ) -> tuple[list[View], dict[int, View], Head | None]:
+    ) -> LongList | tuple[list[View], dict[int, View], Head | None]:
         """The selected views, those of them that had to be loaded, and the end of the log."""
         head = None if self._is_alone else log_head.end_of(connection, organization_id)
-        stamps = current.select_stamps(
+        stamps, sizes = current.select_stamps(
             connection, organization_id, selection, skip=skip, limit=limit
         )
+        if sum(sizes.values()) > pages.MOST_BYTES:
+            return long_list(organization_id, stamps, selection, skip, limit)
         views = {one: self._views.peek(AssistantKey(organization_id, one)) for one in stamps}
         missing = [one for one, view in views.items() if view is None or not view.has(stamps[one])]
         loaded = _load_views(connection, organization_id, missing)

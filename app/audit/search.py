@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from msgspec import Struct, structs
 
 from app.accounts import organizations
 from app.audit.moments import following
+from app.pages import Page, page_of
 from events import codec, log_head, log_search
 from events.log_search import EventFilter, Stored
 from projections import current
@@ -40,18 +42,13 @@ class Search(Struct, frozen=True, kw_only=True):
     before: int | None = None
 
 
-class LogPage(Struct, frozen=True, kw_only=True):
-    """Entries, newest first; ``total`` counts the matches of the search on all pages."""
-
-    logs: list[AuditLogEntry]
-    total: int
-    is_last: bool
-
-
 def log_page(
     connection: sa.Connection, organization_id: int, search: Search, *, limit: int, skip: int
-) -> LogPage:
-    """One page of at most ``limit`` entries, after the ``skip`` newest ones."""
+) -> tuple[Page, int]:
+    """The newest ``limit`` entries after the ``skip`` newest ones, and how many match in all.
+
+    Clients of the published API page by number, so bytes don't end a page; each entry is short.
+    """
     last = log_head.head_of(connection, organization_id).sequence
     matching = _filter(connection, organization_id, search, last)
     on_page = matching
@@ -61,16 +58,14 @@ def log_page(
         connection, organization_id, on_page, newest_first=True, skip=skip
     )
     emails = organizations.emails(connection, organization_id)
-    entries: list[AuditLogEntry] = []
-    for rows in batches:
-        entries += _entries(connection, organization_id, rows, emails)
-        if len(entries) > limit:
-            break
-    return LogPage(
-        logs=entries[:limit],
-        total=_count(connection, organization_id, matching),
-        is_last=len(entries) <= limit,
-    )
+    with closing(batches):
+        entries = (
+            (entry.id, entry)
+            for rows in batches
+            for entry in _entries(connection, organization_id, rows, emails)
+        )
+        page = page_of(entries, limit, ends_by_bytes=False)
+    return page, _count(connection, organization_id, matching)
 
 
 def _filter(

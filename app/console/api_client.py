@@ -48,11 +48,18 @@ class Answer(Struct, frozen=True, kw_only=True):
         """Whether an equal request with the same idempotency key has not ended yet."""
         return self.is_problem and self.data.get("type", "").endswith(_RUNNING)
 
-    def next_page(self, address: str, filters: Mapping[str, str]) -> str | None:
-        """The address of the console's next page, with the cursor of the API's ``Link`` header."""
+    @property
+    def next_query(self) -> dict[str, str]:
+        """The parameters of the next page, by the API's ``Link`` header; none on the last page."""
         target = self.headers.get("link", "").partition("<")[2].partition(">")[0]
-        cursor = dict(parse_qsl(urlsplit(target).query)).get("cursor")
-        return cursor and f"{address}?{urlencode({**filters, 'cursor': cursor})}"
+        return dict(parse_qsl(urlsplit(target).query))
+
+    def next_page(
+        self, address: str, filters: Mapping[str, str], position: str = "cursor"
+    ) -> str | None:
+        """The address of the console's next page; ``position`` is the parameter that says where."""
+        start = self.next_query.get(position)
+        return start and f"{address}?{urlencode({**filters, position: start})}"
 
     def or_raise(self) -> Any:
         """The data; raises ``ApiProblem`` for an error."""

@@ -40,7 +40,6 @@ async def list_assistants(
     for assistant in activity["assistants"]:
         days = assistant["days"]
         assistant["line"] = sparkline.draw(activity["since"], activity["until"], days)
-    total, after = activity["total"], skip + _PAGE_SIZE
     policy = (await visitor.get("/policy")).or_raise()
     return page(
         "assistants",
@@ -50,10 +49,10 @@ async def list_assistants(
         states=_STATES,
         assistants=activity["assistants"],
         needs_reason=policy["require_reason"],
-        total=total,
+        total=activity["total"],
         first=skip + 1,
         previous=_address(filters, max(skip - _PAGE_SIZE, 0)) if skip else None,
-        next=_address(filters, after) if after < total else None,
+        next=answer.next_page("/", filters, "skip"),
     )
 
 

@@ -13,9 +13,13 @@ Blame = Callable[[str], Any]
 
 async def read_blame(visitor: Visitor, assistant_id: int, version: object = "latest") -> Blame:
     """A function from a path to the change that set it, as of a version."""
-    at = f"/assistants/{assistant_id}/blame"
-    lines = (await visitor.get(at, version=version)).or_raise()
-    return partial(_blame, {line["path"]: line["changed_by"] for line in lines})
+    query: dict[str, Any] = {"version": version}
+    by_path: dict[str, Any] = {}
+    while query:
+        answer = await visitor.get(f"/assistants/{assistant_id}/blame", **query)
+        by_path |= {line["path"]: line["changed_by"] for line in answer.or_raise()}
+        query = answer.next_query
+    return partial(_blame, by_path)
 
 
 def _blame(by_path: Mapping[str, Any], path: str) -> Any:

@@ -15,6 +15,7 @@ from app.api.access import VIEWER
 from app.api.examples import ACTIVITY
 from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
+from app.api.paging import LINK, link_to
 from app.api.parameter_values import invalid_query
 from app.api.parameters import SEARCH
 from app.api.request import ApiRequest
@@ -39,7 +40,7 @@ class Activity(Struct, frozen=True, kw_only=True):
     "/activity",
     opt=VIEWER,
     summary="List assistants with their recent activity",
-    operation_class=operation(Answer(Activity, example=ACTIVITY), errors=(422,)),
+    operation_class=operation(Answer(Activity, example=ACTIVITY, headers=LINK), errors=(422,)),
 )
 async def list_activity(
     request: ApiRequest,
@@ -59,7 +60,7 @@ async def list_activity(
         raise invalid_query("search", "No name holds NUL")
     selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
     until = request.services.clock().date()
-    since, total, active = await request.services.database.snapshot(
+    since, total, page = await request.services.database.snapshot(
         current.activity,
         principal.organization_id,
         selection,
@@ -69,8 +70,10 @@ async def list_activity(
         skip=skip,
         limit=limit,
     )
-    answer = Activity(since=since, until=until, total=total, assistants=active)
-    return Response(msgspec.json.encode(answer), media_type=JSON)
+    headers = None if page.end is None else {"link": link_to(request, skip=str(page.end))}
+    assistants = msgspec.Raw(page.body)
+    answer = {"since": since, "until": until, "total": total, "assistants": assistants}
+    return Response(msgspec.json.encode(answer), media_type=JSON, headers=headers)
 
 
 ROUTER = routing.ApiRouter(

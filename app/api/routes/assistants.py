@@ -11,7 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 
 from app.api import memento, responses, routing
 from app.api.access import EDITOR, VIEWER
-from app.api.conditional import respond
+from app.api.conditional import respond, respond_with_stream
 from app.api.examples import ASSISTANT, CREATE
 from app.api.memento import accept_datetime
 from app.api.openapi.headers import (
@@ -29,10 +29,11 @@ from app.api.plans import Plan
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED, ETAG, WRITE_ERRORS, APIResponse, done
 from app.api.writes import carry_out
-from app.assistants import changes, current
+from app.assistants import changes, current, long_list
+from app.assistants.long_list import LongList
 from app.assistants.references import read_reference
 from app.assistants.requests import Outcome
-from app.assistants.view_cache import listed
+from app.assistants.view_cache import Listed, listed
 from app.storage.tables import MAX_ID
 from events.assistant_bodies import AssistantCreate, AssistantResponse
 from events.bodies.patch import read_create
@@ -129,14 +130,26 @@ async def list_assistants(
             principal.organization_id, selection, skip=skip, limit=limit, seen=request.seen
         )
     else:
-        past = await services.database.snapshot(
-            current.select_at, principal.organization_id, then, selection, skip=skip, limit=limit
-        )
-        bodies = (responses.encode(assistant) for assistant in past)
-        assistants = listed(principal.organization_id, bodies, selection, skip, limit, then)
+        assistants = await _past_list(request, selection, skip, limit, then)
     query = request.query_params.multi_items()
     headers = None if then is None else memento.of_list(routing.ASSISTANTS, query, then)
+    if isinstance(assistants, LongList):
+        stream = long_list.stream(services.database, assistants)
+        return respond_with_stream(stream, assistants.tag, request.condition, headers)
     return respond(assistants.body, assistants.tag, request.condition, headers)
+
+
+async def _past_list(
+    request: ApiRequest, selection: Selection, skip: int, limit: int, then: datetime
+) -> Listed | LongList:
+    organization_id = request.principal.organization_id
+    stamps, past = await request.services.database.snapshot(
+        current.select_at, organization_id, then, selection, skip=skip, limit=limit
+    )
+    query = (selection, skip, limit, then)
+    if past is None:
+        return long_list.long_list(organization_id, stamps, *query)
+    return listed(organization_id, map(responses.encode, past), *query)
 
 
 def _moment(request: ApiRequest, as_of: str | None) -> datetime | None:

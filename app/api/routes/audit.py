@@ -23,7 +23,7 @@ from app.api.examples import (
     RECORDED_CHECKPOINT,
 )
 from app.api.openapi.operations import Answer, operation
-from app.api.paging import next_link, read_cursor
+from app.api.paging import LINK, next_link, read_cursor, respond_with
 from app.api.parameter_values import invalid_query, moment, query_number
 from app.api.parameters import CURSOR
 from app.api.request import ApiRequest
@@ -60,7 +60,6 @@ _DAY = QueryParameter(
         ]
     },
 )
-_LINK = {"Link": 'The next page, while there is one: `<...>; rel="next"`.'}
 
 
 class AuditLogsResponse(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +85,7 @@ class EventTypes(msgspec.Struct, frozen=True, kw_only=True):
         Answer(
             AuditLogsResponse,
             example={"logs": [AUDIT_ENTRY], "total": 1, "limit": 50, "offset": 0},
-            headers=_LINK,
+            headers=LINK,
         ),
         errors=(422,),
     ),
@@ -119,12 +118,11 @@ async def list_logs(
         phi_only=phi_only,
         before=read_cursor(cursor),
     )
-    page = await request.services.database.snapshot(
+    page, total = await request.services.database.snapshot(
         log_page, principal.organization_id, search, limit=limit, skip=0 if cursor else offset
     )
-    body = AuditLogsResponse(logs=page.logs, total=page.total, limit=limit, offset=offset)
-    headers = None if page.is_last else {"link": next_link(request, page.logs[-1].id)}
-    return Response(msgspec.json.encode(body), media_type="application/json", headers=headers)
+    answer = {"logs": msgspec.Raw(page.body), "total": total, "limit": limit, "offset": offset}
+    return respond_with(request, page, msgspec.json.encode(answer))
 
 
 @get(
@@ -161,7 +159,7 @@ async def get_checkpoint(request: ApiRequest) -> Response[str]:
     opt=ADMIN,
     summary="List the recorded checkpoints",
     operation_class=operation(
-        Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=_LINK),
+        Answer(RecordedCheckpoint, example=[RECORDED_CHECKPOINT], many=True, headers=LINK),
         errors=(422,),
     ),
 )

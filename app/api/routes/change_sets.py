@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from litestar import Response, get, post
@@ -25,20 +25,21 @@ from app.api.examples import CHANGE_SET, CHANGE_SET_DIFF, SET_OUTCOME
 from app.api.media_types import JSON
 from app.api.openapi.headers import WRITING
 from app.api.openapi.operations import Answer, Body, operation
+from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameter_values import number
-from app.api.parameters import Number
+from app.api.parameters import CURSOR, Number
 from app.api.preferences import Preferences
 from app.api.request import ApiRequest
 from app.api.responses import WRITE_ERRORS
 from app.api.writes import carry_out
 from app.assistants import change_sets
 from app.assistants.change_sets import (
+    ChangeSetDiff,
     ChangeSetNotFound,
     RefusedFor,
     SetChangeRequest,
     SetOutcome,
 )
-from app.assistants.comparing import DiffEntry
 from events.bodies.reasons import clean_reason
 from events.changed import Actor
 from events.errors import DomainError, FieldError, InvalidSettings
@@ -81,14 +82,6 @@ class ChangeSet(Struct, frozen=True, kw_only=True):
     actor: Actor
     change_description: str | None
     assistants: list[ChangeSetMember]
-
-
-class ChangeSetDiff(Struct, frozen=True, kw_only=True):
-    """What a change set changed of one assistant."""
-
-    assistant_id: int
-    version: int
-    diff: list[DiffEntry]
 
 
 _OUTCOME = Answer(
@@ -193,19 +186,23 @@ async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response
     opt=VIEWER,
     summary="Show what a change set changed",
     operation_class=operation(
-        Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True), errors=(404, 422)
+        Answer(ChangeSetDiff, example=[CHANGE_SET_DIFF], many=True, headers=LINK),
+        errors=(404, 422),
     ),
 )
-async def diff_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
+async def diff_change_set(
+    request: ApiRequest,
+    change_set_id: Number,
+    cursor: Annotated[str | None, CURSOR] = None,
+) -> Response[bytes]:
     """The changes of each assistant; secrets are masked."""
-    diffs = await request.services.database.snapshot(
-        change_sets.diff, request.principal.organization_id, _known(change_set_id)
+    page = await request.services.database.snapshot(
+        change_sets.diff,
+        request.principal.organization_id,
+        _known(change_set_id),
+        read_cursor(cursor),
     )
-    body = [
-        ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=entries)
-        for event, entries in diffs
-    ]
-    return Response(msgspec.json.encode(body), media_type=JSON)
+    return respond_with(request, page)
 
 
 @post(

@@ -16,7 +16,7 @@ from app.api.access import VIEWER
 from app.api.examples import BLAME_ENTRY, DIFF_ENTRY, JSON_PATCH_EXAMPLE
 from app.api.media_types import JSON, JSON_PATCH
 from app.api.openapi.operations import Answer, operation
-from app.api.paging import next_link, read_cursor
+from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameter_values import invalid_query, query_text
 from app.api.parameters import CURSOR, INCLUDE_DELETED, PATH, VERSION, Number
 from app.api.request import ApiRequest
@@ -100,7 +100,7 @@ async def diff_versions(
     opt=VIEWER,
     summary="Show who set each value",
     operation_class=operation(
-        Answer(BlameEntry, example=[BLAME_ENTRY], many=True), errors=(404, 422)
+        Answer(BlameEntry, example=[BLAME_ENTRY], many=True, headers=LINK), errors=(404, 422)
     ),
 )
 async def blame_assistant(
@@ -119,27 +119,26 @@ async def blame_assistant(
     key = request.assistant_key(assistant_id)
     reference = read_reference(version, ("query", "version"))
     database = request.services.database
+    position = read_cursor(cursor)
     if not path:
-        blame = await database.snapshot(
+        number, page = await database.snapshot(
             comparing.blame,
             key,
             reference,
+            position or 0,
             include_deleted=include_deleted,
         )
-        return Response(msgspec.json.encode(blame), media_type=JSON)
-    entries = await database.snapshot(
+        return respond_with(request, page, version=str(number))  # all pages are of one version
+    page = await database.snapshot(
         comparing.changes_of_path,
         key,
         path,
         reference,
-        read_cursor(cursor),
-        limit + 1,
+        position,
+        limit,
         include_deleted=include_deleted,
     )
-    page = entries[:limit]
-    last = page[-1].changed_by.version if page else 0
-    headers = {"link": next_link(request, last)} if len(entries) > limit else None
-    return Response(msgspec.json.encode(page), media_type=JSON, headers=headers)
+    return respond_with(request, page)
 
 
 def _end(request: ApiRequest, name: str) -> Reference:

@@ -12,13 +12,13 @@ from app.accounts.principals import Role
 from app.api import routing
 from app.api.access import VIEWER
 from app.api.examples import ENTRY
+from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
-from app.api.paging import next_link, read_cursor
+from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameter_values import known_version, moment
 from app.api.parameters import CURSOR, INCLUDE_DELETED, PATH, Number
 from app.api.request import ApiRequest
 from app.assistants import history
-from events.errors import VersionNotFound
 from projections.history import Entry, Filter
 
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
@@ -33,7 +33,7 @@ _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"form
             Entry,
             example=[ENTRY],
             many=True,
-            headers={"Link": 'The next page, while there is one: `<...>; rel="next"`.'},
+            headers=LINK,
         ),
         errors=(404, 422),
     ),
@@ -62,16 +62,14 @@ async def list_history(
         until=moment("until", until),
         before_version=read_cursor(cursor),
     )
-    entries = await request.services.database.snapshot(
+    page = await request.services.database.snapshot(
         history.entries,
         request.assistant_key(assistant_id),
         filters,
-        limit + 1,
+        limit,
         include_deleted=include_deleted,
     )
-    page = entries[:limit]
-    headers = {"link": next_link(request, page[-1].version)} if len(entries) > limit else None
-    return Response(msgspec.json.encode(page), media_type="application/json", headers=headers)
+    return respond_with(request, page)
 
 
 @get(
@@ -92,16 +90,10 @@ async def get_history_entry(
         request.require(Role.admin)
     key = request.assistant_key(assistant_id)
     version = known_version(assistant_id, version_id)
-    found = await request.services.database.snapshot(
-        history.entries,
-        key,
-        Filter(before_version=version + 1),
-        1,
-        include_deleted=include_deleted,
+    entry = await request.services.database.snapshot(
+        history.entry, key, version, include_deleted=include_deleted
     )
-    if not found or found[0].version != version:
-        raise VersionNotFound(key.assistant_id, version)
-    return Response(msgspec.json.encode(found[0]), media_type="application/json")
+    return Response(msgspec.json.encode(entry), media_type=JSON)
 
 
 ROUTER = routing.ApiRouter(

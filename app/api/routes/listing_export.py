@@ -18,12 +18,10 @@ from app.api.openapi.operations import Answer, operation
 from app.api.parameter_values import invalid_query, read_table
 from app.api.parameters import BOM, FORMULAS, SEARCH
 from app.api.request import ApiRequest
-from app.assistants import current
-from app.assistants.requests import Assistant
 from app.storage.tables import MAX_ID
 from events.bodies.validation import describe
-from events.secrets.references import mask
-from projections.current import Selection
+from projections import current
+from projections.current import Selection, ShortAssistant
 from projections.spreadsheets import Formulas
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ async def export_assistants(
     selection = _selection(assistant_ids, search, status)
     principal = request.principal
     assistants = await request.services.database.read(
-        current.select, principal.organization_id, selection
+        current.select_short, principal.organization_id, selection
     )
     rows = [_row(assistant) for assistant in assistants]
     body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
@@ -125,19 +123,18 @@ def _ids(text: str) -> Iterable[int]:
             yield int(word)
 
 
-def _row(assistant: Assistant) -> ExportRow:
-    state = assistant.state
+def _row(assistant: ShortAssistant) -> ExportRow:
     return ExportRow(
         id=assistant.id,
-        name=mask(state.settings["name"]),
-        description=mask(state.settings["description"]) or "",
-        status="Active" if state.settings["is_active"] else "Inactive",
+        name=assistant.name,
+        description=assistant.description or "",
+        status="Active" if assistant.is_active else "Inactive",
         total_calls=0,
         completed_calls=0,
         success_rate="0%",
         avg_duration="N/A",
         performance="0%",
-        created_at=f"{state.created_at:%Y-%m-%d %H:%M:%S}",
+        created_at=f"{assistant.created_at:%Y-%m-%d %H:%M:%S}",
     )
 
 

@@ -14,10 +14,9 @@ from app.api import routing
 from app.api.access import EDITOR, VIEWER
 from app.api.conditional import respond
 from app.api.examples import ASSISTANT, VERSION_ENTRY
-from app.api.media_types import JSON
 from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
 from app.api.openapi.operations import Answer, Body, operation
-from app.api.paging import next_link, read_cursor
+from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameters import CURSOR, DESCRIPTION, INCLUDE_DELETED, Number
 from app.api.request import ApiRequest
 from app.api.responses import APIResponse, done
@@ -66,7 +65,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             VersionEntry,
             example=[VERSION_ENTRY],
             many=True,
-            headers={"Link": 'The next page, while there is one: `<...>; rel="next"`.'},
+            headers=LINK,
         ),
         errors=(404, 422),
     ),
@@ -82,16 +81,14 @@ async def list_versions(
     """Newest first, without settings: author, time, reason and changed paths."""
     if include_deleted:
         request.require(Role.admin)
-    entries = await request.services.database.snapshot(
+    page = await request.services.database.snapshot(
         history.versions,
         request.assistant_key(assistant_id),
         read_cursor(cursor),
-        limit + 1,
+        limit,
         include_deleted=include_deleted,
     )
-    page = entries[:limit]
-    headers = {"link": next_link(request, page[-1].version)} if len(entries) > limit else None
-    return Response(msgspec.json.encode(page), media_type=JSON, headers=headers)
+    return respond_with(request, page)
 
 
 @get(

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from app.assistants import changes
+from app.assistants.long_list import LongList
 from app.assistants.requests import ChangeRequest
 from app.assistants.view_cache import Listed, ViewCache
 from app.services import utc_now
@@ -101,5 +102,6 @@ async def beside(folder: Path) -> AsyncIterator[Beside]:
         await database.close()
 
 
-def versions(found: Listed) -> list[int]:
+def versions(found: Listed | LongList) -> list[int]:
+    assert isinstance(found, Listed)
     return [assistant["version"] for assistant in msgspec.json.decode(found.body)]

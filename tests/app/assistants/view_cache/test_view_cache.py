@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from app.assistants import representation
-from app.assistants.view_cache import ViewCache, listed
+from app.assistants.view_cache import Listed, ViewCache, listed
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
 from projections import current
@@ -117,6 +117,7 @@ def test_a_list_reads_only_what_is_not_cached(tmp_path: Path) -> None:
                 writer.create()
             views = ViewCache(writer.database, is_alone=True)
             first = await views.select(1, Selection(), skip=0, limit=9)
+            assert isinstance(first, Listed)
             assert versions(first) == [1, 1, 1]
             shown = [await views.view(AssistantKey(1, number)) for number in (3, 2, 1)]
             bodies = [view.body for view in shown]

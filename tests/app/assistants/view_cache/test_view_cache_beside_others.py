@@ -73,7 +73,9 @@ def test_a_version_of_another_history_is_not_the_one_that_is_cached(
 async def names(views: ViewCache) -> list[str]:
     """What the assistant is called where it is read alone, and in the list."""
     alone = msgspec.json.decode((await views.view(AssistantKey(1, 1))).body)
-    (of_list,) = msgspec.json.decode((await views.select(1, Selection(), skip=0, limit=2)).body)
+    one = await views.select(1, Selection(), skip=0, limit=2)
+    assert isinstance(one, Listed)
+    (of_list,) = msgspec.json.decode(one.body)
     return [alone["name"], of_list["name"]]
 
 
@@ -145,6 +147,7 @@ def test_a_list_of_an_unchanged_organization_needs_no_query_but_for_the_head_of_
             writer.create()
             views = ViewCache(writer.database, is_alone=is_alone)
             first = await views.select(1, Selection(), skip=0, limit=9)
+            assert isinstance(first, Listed)
             with stored.statements() as statements:
                 assert await views.select(1, Selection(), skip=0, limit=9) is first
             assert [one.table for one in statements] == ([] if is_alone else ["organizations"])

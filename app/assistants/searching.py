@@ -1,0 +1,35 @@
+"""A search through an assistant's events, which stops in time: the next page goes on there."""
+
+from __future__ import annotations
+
+from time import thread_time
+from typing import TYPE_CHECKING
+
+from app.pages import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from events.changed import Event
+
+SECONDS = 2.0  # for a page, of the thread's own time: load on the machine must not count
+
+
+class Search:
+    """A search that stops after ``SECONDS``, and knows at which version."""
+
+    def __init__(self) -> None:
+        self._until = thread_time() + SECONDS
+        self._stopped_at: int | None = None
+
+    def through(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events, while there is time; one at least."""
+        for event in events:
+            yield event
+            if thread_time() > self._until:
+                self._stopped_at = event.version
+                return
+
+    def page(self, page: Page) -> Page:
+        """The page of what was found, which goes on where the search stopped."""
+        return page if page.end is not None else Page(page.rows, self._stopped_at)
