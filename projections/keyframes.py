@@ -81,7 +81,10 @@ def state_at(
     connection: sa.Connection, organization_id: int, assistant_id: int, version: int
 ) -> State:
     """The state after the event of a version."""
-    frame = _newest(connection, organization_id, assistant_id, keyframes.c.version <= version)
+    column = keyframes.c
+    frame = _newest(
+        connection, organization_id, assistant_id, column.version <= version, column.state
+    )
     return _folded(connection, organization_id, assistant_id, frame, until=version)
 
 
@@ -89,10 +92,10 @@ def state_at_time(
     connection: sa.Connection, organization_id: int, assistant_id: int, moment: datetime
 ) -> State:
     """The state at a moment; ``NOTHING`` before the first event."""
-    occurred_at = keyframes.c.occurred_at
-    frame = _newest(
-        connection, organization_id, assistant_id, occurred_at <= to_micros(moment), occurred_at
-    )
+    column = keyframes.c
+    is_before = column.occurred_at <= to_micros(moment)
+    order = (column.occurred_at, column.version)
+    frame = _newest(connection, organization_id, assistant_id, is_before, column.state, order=order)
     return _folded(connection, organization_id, assistant_id, frame, moment=moment)
 
 
@@ -101,7 +104,9 @@ def blame_at(
 ) -> Blame:
     """The blame at a version."""
     column = keyframes.c
-    frame = _newest(connection, organization_id, assistant_id, column.version <= version)
+    frame = _newest(
+        connection, organization_id, assistant_id, column.version <= version, column.blame
+    )
     blamed: Blame = msgspec.json.decode(frame.blame) if frame else {}
     after = frame.version if frame else 0
     changed = store.read_paths(connection, organization_id, assistant_id, after, version)
@@ -115,14 +120,16 @@ def _newest(
     organization_id: int,
     assistant_id: int,
     condition: sa.ColumnElement[bool],
-    *order: sa.ColumnElement[Any],
+    value: sa.ColumnElement[Any],
+    *,
+    order: tuple[sa.ColumnElement[Any], ...] = (keyframes.c.version,),
 ) -> sa.Row[Any] | None:
-    columns = [*order, keyframes.c.version]
+    """The newest keyframe that meets a condition: its version and one value; both are large."""
     is_valid = keyframes.c.settings_digest == DIGEST
     query = (
-        rows_of(keyframes, organization_id)
+        rows_of(keyframes, organization_id, keyframes.c.version, value)
         .where(keyframes.c.assistant_id == assistant_id, is_valid, condition)
-        .order_by(*(column.desc() for column in columns))
+        .order_by(*(column.desc() for column in order))
         .limit(1)
     )
     return connection.execute(query).one_or_none()

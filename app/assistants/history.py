@@ -51,10 +51,15 @@ def entries(
     if newest < 1:
         return Page([])
     state = _state_at(connection, key, newest, current)
-    events = store.read_stream(connection, *key, newest_first=True, until=newest, at_once=limit + 1)
     search = Search()
     if filter_.searches:
-        events = search.through(events)
+        events = search.through(
+            store.read_stream(connection, *key, newest_first=True, until=newest)
+        )
+    else:
+        events = store.read_stream(
+            connection, *key, newest_first=True, until=newest, at_once=limit + 1
+        )
     emails = organizations.emails(connection, key.organization_id)
     links = LinkReader(connection, key, limit)
     matching = history.entries(state, events, filter_)
