@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from app import pages
 from app.assistants import searching
 from app.pages import Page, page_of
+from events import pointers
+from tests.app import stored
 from tests.conftest import ASSISTANTS
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ def long(admin: httpx.Client) -> str:
         {"to_version": 9, "paths": ["/description"]},
     ):
         assert admin.post(rollback, json=body).status_code == 200
-    undo = {"version": 4, "on_conflict": "force"}
+    undo = {"version": "latest"}
     assert admin.post(f"{path}/undo", json=undo).status_code == 200
     assert admin.put(f"{path}/versions/3/label", json={"label": "third"}).status_code == 200
     return path
@@ -230,3 +232,52 @@ def test_the_audit_log_is_paged_by_number_alone(
     whole = admin.get("/api/v1/audit/logs?limit=500").json()
     monkeypatch.setattr(pages, "MOST_BYTES", 1)
     assert admin.get("/api/v1/audit/logs?limit=500").json() == whole
+
+
+# -- links between versions
+
+
+def expected_links(entries: list[dict[str, Any]]) -> dict[int, list[int]]:
+    """What each version reverts, by its cause and the paths of all others, one by one."""
+    paths = {entry["version"]: entry["changed_paths"] for entry in entries}
+    reverts: dict[int, list[int]] = {}
+    for entry in entries:
+        cause, version = entry["cause"], entry["version"]
+        if "undoes" in cause:
+            reverts[version] = [cause["undoes"]]
+        elif "to_version" in cause:
+            chosen = cause.get("paths", [""])
+            reverts[version] = [
+                other
+                for other in range(version - 1, cause["to_version"], -1)
+                if any(pointers.overlaps(one, path) for one in chosen for path in paths[other])
+            ]
+        else:
+            reverts[version] = []
+    return reverts
+
+
+@pytest.mark.parametrize("limit", [1, 3, 200])
+@pytest.mark.parametrize("kind", ["versions", "settings-history"])
+def test_links_are_those_that_causes_and_paths_say_on_every_page(
+    admin: httpx.Client, long: str, kind: str, limit: int
+) -> None:
+    entries, _ = rows_of_all_pages(admin, f"{long}/versions?limit=200")
+    expected = expected_links(entries)
+    assert sum(map(bool, expected.values())) == 5
+    shown, _ = rows_of_all_pages(admin, f"{long}/{kind}?limit={limit}")
+    assert len(shown) >= len(entries) - 1
+    for entry in shown:
+        by = sorted(other for other, reverts in expected.items() if entry["version"] in reverts)
+        assert (entry["reverts"], entry["reverted_by"]) == (expected[entry["version"]], by)
+
+
+def test_links_of_a_page_take_as_many_queries_as_those_of_a_row(
+    admin: httpx.Client, long: str
+) -> None:
+    counts = []
+    for limit in (4, 200):
+        with stored.statements() as statements:
+            assert admin.get(f"{long}/versions?limit={limit}").status_code == 200
+        counts.append(sum("reversals" in one.text for one in statements))
+    assert counts == [1, 1]
