@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MOST_BYTES = 4 * 1024 * 1024
+_encoder = msgspec.json.Encoder()
 
 
 class Page(Struct, frozen=True):
@@ -36,7 +37,7 @@ def page_of(rows: Iterable[tuple[int, Any]], limit: int, *, ends_by_bytes: bool 
     for position, row in rows:
         if len(page) == limit:
             return Page(page, end)
-        encoded = msgspec.json.encode(row)
+        encoded = _encoder.encode(row)
         size += len(encoded)
         if page and ends_by_bytes and size > MOST_BYTES:
             return Page(page, end)

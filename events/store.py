@@ -39,13 +39,8 @@ _BODY = Prepared(
         events.c.sequence == sa.bindparam("sequence", type_=sa.BigInteger)
     )
 )
-# What a page of events reads; the body is null for a large event.
-_STORED = (
-    events.c.organization_id,
-    events.c.sequence,
-    events.c.type,
-    unless_large(events.c.body),
-)
+# What a page of events reads after its key; the body is null for a large event.
+_STORED = (events.c.type, unless_large(events.c.body), events.c.sequence)
 
 
 def append(connection: sa.Connection, head: LogHead, recorded: Iterable[LogEvent]) -> None:
@@ -95,10 +90,11 @@ def read_stream(
     few events takes few at once. One that needs no values gives ``codec.outline`` for ``decode``,
     which is ``codec.decode`` by default.
     """
+    decode = decode or codec.decode
     page = _stream(organization_id, assistant_id, after, until)
     rows = _pages(connection, page, events.c.version, at_once, newest_first=newest_first)
-    for _, tag, body in rows:
-        yield (decode or codec.decode)(body, tag)  # type: ignore[misc]  # it has a version
+    for _, tag, body, sequence in rows:
+        yield decode(body or read_large(connection, organization_id, sequence), tag)  # type: ignore[misc]  # it has a version
 
 
 def read_paths(
@@ -106,8 +102,10 @@ def read_paths(
 ) -> Iterator[tuple[int, Iterable[str]]]:
     """The versions of a stream after one and up to another, with the paths that each changed."""
     page = _stream(organization_id, assistant_id, after, until)
-    for number, tag, body in _pages(connection, page, events.c.version, _READ_AT_ONCE):
-        yield number, codec.changed_paths(body, tag)
+    rows = _pages(connection, page, events.c.version, _READ_AT_ONCE)
+    for number, tag, body, sequence in rows:
+        whole = body or read_large(connection, organization_id, sequence)
+        yield number, codec.changed_paths(whole, tag)
 
 
 def _stream(
@@ -128,8 +126,10 @@ def read_versions(
     query = query.where(events.c.assistant_id == assistant_id).order_by(events.c.version)
     for start in range(0, len(ordered), _READ_AT_ONCE):
         some = ordered[start : start + _READ_AT_ONCE]
-        for row in driver_rows(connection.execute(query.where(events.c.version.in_(some)))):
-            yield codec.outline(body_of(connection, *row), row[2])  # type: ignore[misc]  # it has a version
+        rows = driver_rows(connection.execute(query.where(events.c.version.in_(some))))
+        for tag, body, sequence in rows:
+            whole = body or read_large(connection, organization_id, sequence)
+            yield codec.outline(whole, tag)  # type: ignore[misc]  # it has a version
 
 
 def read_tags(
@@ -187,8 +187,9 @@ def read_streams(connection: sa.Connection, organization_id: int) -> Iterator[Ev
     )
     after = (0, 0)
     while rows := driver_rows(connection.execute(page.where(key > sa.tuple_(*after)))):
-        for _, _, *row in rows:
-            yield codec.decode(body_of(connection, *row), row[2])  # type: ignore[misc]  # it has a version
+        for _, _, tag, body, sequence in rows:
+            whole = body or read_large(connection, organization_id, sequence)
+            yield codec.decode(whole, tag)  # type: ignore[misc]  # it has a version
         after = rows[-1][:2]
 
 
@@ -209,8 +210,9 @@ def read_log(
     page = rows_of(events, organization_id, sequence, *_STORED).where(sequence > after)
     if tags is not None:
         page = page.where(events.c.type.in_(tags))
-    for _, tag, body in _pages(connection, page, sequence, at_once):
-        yield (decode or codec.decode)(body, tag)
+    decode = decode or codec.decode
+    for number, tag, body, _ in _pages(connection, page, sequence, at_once):
+        yield decode(body or read_large(connection, organization_id, number), tag)
 
 
 def _pages(
@@ -220,16 +222,15 @@ def _pages(
     at_once: int,
     *,
     newest_first: bool = False,
-) -> Iterator[tuple[int, str, bytes]]:
-    """Rows of ``key`` and ``_STORED`` as key, tag and body, in pages: memory stays small.
+) -> Iterator[tuple[int, str, bytes | None, int]]:
+    """Rows of ``key`` and ``_STORED``, in pages: memory stays small.
 
     No cursor stays open between them.
     """
     page = query.order_by(key.desc() if newest_first else key).limit(at_once)
     rows = driver_rows(connection.execute(page))
     while rows:
-        for number, *row in rows:
-            yield number, row[2], body_of(connection, *row)
+        yield from rows
         if len(rows) < at_once:
             return
         last = rows[-1][0]
@@ -237,15 +238,11 @@ def _pages(
         rows = driver_rows(connection.execute(page.where(beyond)))
 
 
-def body_of(
-    connection: sa.Connection, organization_id: int, sequence: int, _: str, body: bytes | None
-) -> bytes:
-    """The body in a row of ``_STORED``; that of a large event is read now."""
-    if body is not None:
-        return body
+def read_large(connection: sa.Connection, organization_id: int, sequence: int) -> bytes:
+    """The body of a large event, which pages of events leave out."""
     key = {"organization_id": organization_id, "sequence": sequence}
-    read: bytes = _BODY.run(connection, key).scalar_one()
-    return read
+    body: bytes = _BODY.run(connection, key).scalar_one()
+    return body
 
 
 def count_events(connection: sa.Connection, organization_id: int) -> int:

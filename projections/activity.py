@@ -84,7 +84,7 @@ def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[An
 def _active(
     connection: sa.Connection, row: sa.Row[Any], days: list[ChangesOfDay]
 ) -> ActiveAssistant:
-    body = store.body_of(connection, row.organization_id, row.sequence, row.type, row.body)
+    body = row.body or store.read_large(connection, row.organization_id, row.sequence)
     return ActiveAssistant(
         id=row.assistant_id,
         name=row.name,

@@ -6,6 +6,7 @@ import re
 import httpx
 import pytest
 
+from app import pages
 from app.console.sparkline import draw
 from tests.conftest import ASSISTANTS
 from tests.console import Browser, field
@@ -49,6 +50,25 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
     assert names(reader.get("/", params={"status": "inactive"})) == ["Desk 07"]
     assert names(reader.get("/", params={"search": "sk 11"})) == ["Desk 11"]
     assert "No matching assistants" in reader.get("/", params={"search": "none"}).text
+
+
+def test_pages_that_bytes_end_lead_to_the_rest(
+    editor: httpx.Client, reader: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(4):
+        assert editor.post(ASSISTANTS, json={"name": f"Desk {number}"}).is_success
+    one = f"/assistants/{editor.get(ASSISTANTS).json()[0]['id']}"
+    whole, blamed = names(reader.get("/?sort=name")), reader.get(one).text.count("version 1")
+    monkeypatch.setattr(pages, "MOST_BYTES", 900)
+    listed: list[str] = []
+    links = ["/?sort=name"]
+    while links:
+        page = reader.get(html.unescape(links[0]))
+        listed += names(page)
+        links = re.findall(r'href="([^"]+)" rel="next">', page.text)
+        assert len(names(page)) < len(whole)
+    assert listed == whole
+    assert reader.get(one).text.count("version 1") == blamed
 
 
 @pytest.mark.parametrize(
