@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from app.accounts.principals import Seen
-from app.assistants.view_cache import View, ViewCache
+from app.assistants.view_cache import Listed, View, ViewCache
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
 from projections.current import Selection
