@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PREFIX = "BACKSTORY_"
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
+_SIZE = re.compile(r"(\d{1,6})(KIB|MIB|GIB|TIB)|0")
+_BYTES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LONGEST = timedelta(days=36500)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _EXAMPLES = f"{sqlite.SQLITE}:///PATH or {postgresql.POSTGRESQL}://USER@HOST/NAME"
@@ -59,6 +61,7 @@ class Config(Struct, frozen=True, kw_only=True):
     send_timeout: str = "30s"
     idle_timeout: str = "5s"
     min_speed: Annotated[int, Meta(ge=1)] = 1024
+    min_free_space: str = "64MiB"
 
     @property
     def grace(self) -> timedelta:
@@ -99,6 +102,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def idle_seconds(self) -> int:
         """How long a connection is kept without a request."""
         return _seconds("IDLE_TIMEOUT", self.idle_timeout)
+
+    @property
+    def least_free_space(self) -> int:
+        """The bytes of the disk that must be free for a write to begin; 0 for no limit."""
+        return _size("MIN_FREE_SPACE", self.min_free_space)
 
     @property
     def url(self) -> sa.URL:
@@ -150,6 +158,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
+    _ = config.least_free_space
     return config
 
 
@@ -173,6 +182,13 @@ def _seconds(name: str, text: str) -> int:
     if not (length := _duration(name, text)):
         raise ConfigError(f"{PREFIX}{name}: expected a time of at least 1s")
     return int(length.total_seconds())
+
+
+def _size(name: str, text: str) -> int:
+    match = _SIZE.fullmatch(text.strip().upper())
+    if match is None:
+        raise ConfigError(f"{PREFIX}{name}: expected a size such as 64MiB, 2GiB or 0")
+    return int(match[1]) * _BYTES[match[2]] if match[1] else 0
 
 
 def _readable(name: str, value: str) -> str:

@@ -71,7 +71,7 @@ async def open_services(
         await _prepare(config.url)
         vault = open_vault(config)
         signer = signing.open_signer(config)
-        database = Database(config.url)
+        database = Database(config.url, config.least_free_space)
         views = ViewCache(database, is_alone=database.is_embedded, staleness=config.staleness)
         writer = WriteQueue(database, vault, clock, views, Witness(monotonic))
         authenticator = Authenticator(database, vault, clock, config.staleness)

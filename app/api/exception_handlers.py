@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api import methods
 from app.api.problems import RETRY_SECONDS, answer_error, problem
 from app.storage.database import Busy, ReadFailed
+from app.storage.disk_state import DiskFull, WritingSuspended
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.keys import MasterKeyError
 from app.vault.sealing import SecretUnreadable
@@ -59,6 +60,11 @@ def _on_busy(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
     return _unavailable("The database is busy; nothing was changed. Try again")
 
 
+def _on_suspended(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    code = "disk-full" if isinstance(error, DiskFull) else "writing-suspended"
+    return _unavailable(f"Nothing was changed. {error}", code)
+
+
 def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
     text = (
         "The database did not confirm a write, which may or may not be there; writing has stopped"
@@ -68,11 +74,10 @@ def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
 
 def _on_unknown(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
     text = (
-        "The connection to the database was lost during the commit: the change may or may not be"
-        " there. Repeat the request with its Idempotency-Key, or read before you do"
+        "The database did not confirm the commit: the change may or may not be there. Repeat the"
+        " request with its Idempotency-Key, or read before you do"
     )
-    headers = {"retry-after": RETRY_SECONDS}
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "outcome-unknown", text, headers)
+    return _unavailable(text, "outcome-unknown")
 
 
 def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -80,9 +85,9 @@ def _on_database(request: Request[Any, Any, Any], error: Exception) -> Response[
     return _unavailable("The database could not answer; nothing was changed")
 
 
-def _unavailable(text: str) -> Response[bytes]:
+def _unavailable(text: str, code: str = "unavailable") -> Response[bytes]:
     headers = {"retry-after": RETRY_SECONDS}
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", text, headers)
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, code, text, headers)
 
 
 def _on_unreadable(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -108,6 +113,7 @@ HANDLERS: ExceptionHandlersMap = {
     Busy: _on_busy,
     SecretUnreadable: _on_unreadable,
     MasterKeyError: _on_master_key,
+    WritingSuspended: _on_suspended,
     WriterStopped: _on_stopped,
     OutcomeUnknown: _on_unknown,
     SQLAlchemyError: _on_database,

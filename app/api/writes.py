@@ -30,12 +30,14 @@ async def carry_out(
     *,
     dry_run: bool = False,
     is_alone: bool = False,
+    is_essential: bool = False,
 ) -> Response[bytes]:
     """Run ``work`` in a write transaction; once that is durable, render what it returned.
 
     A dry run works on a snapshot instead, and records nothing. With an idempotency key ``render``
     runs inside the transaction, since the rendered bytes are stored there. ``is_alone`` gives work
-    that may take long a transaction of its own.
+    that may take long a transaction of its own. What ``is_essential`` may use some of the disk's
+    reserve.
     """
     if dry_run:
         return await request.services.writer.preview(lambda unit: render(work(unit)))
@@ -44,12 +46,18 @@ async def carry_out(
     size = len(await request.body())
     if keyed is None:
         result = await request.services.writer.write(
-            caller.organization_id, work, size, is_alone=is_alone
+            caller.organization_id, work, size, is_alone=is_alone, is_essential=is_essential
         )
         # Rendering long work takes long as well: let the event loop go on.
         return await asyncio.to_thread(render, result) if is_alone else render(result)
     answer = await request.services.idempotency.run(
-        keyed, caller, work, lambda result: _answer(render(result)), size, is_alone=is_alone
+        keyed,
+        caller,
+        work,
+        lambda result: _answer(render(result)),
+        size,
+        is_alone=is_alone,
+        is_essential=is_essential,
     )
     return Reply(
         answer.body,

@@ -99,6 +99,7 @@ async def _purge(
             organization_id,
             partial(purge, organization_id, grace, candidates=portion),
             is_background=True,
+            is_essential=True,
         )
         for portion in secrets.portions(candidates)
         or [[]]  # without candidates, too, the observed time is saved

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.util import greenlet_spawn
 
+from app.storage.disk_state import DiskFull, DiskState, WritingSuspended
 from app.storage.engines import engines
+from app.storage.free_space import FreeSpace
 from app.storage.sqlite import SCRUB_ATTEMPTS
 
 if TYPE_CHECKING:
@@ -27,6 +29,10 @@ class CommitFailed(Exception):
     """The database did not confirm a commit, which may or may not have happened."""
 
 
+class Displaced(CommitFailed):
+    """The file was removed or replaced: all writes since are lost when the process ends."""
+
+
 class Busy(Exception):
     """The database was locked for too long or unavailable; nothing was written."""
 
@@ -41,7 +47,7 @@ class Database:
     Writes run one after another, in a thread of their own: nothing else waits for a commit.
     """
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, min_free_space: int = 0) -> None:
         self._engines = engines(url)
         self.is_embedded = self._engines.is_embedded
         self._writer = self._engines.writer()
@@ -50,6 +56,8 @@ class Database:
         self._readers = self._engines.readers()
         self._snapshots = self._engines.snapshots(serving=True)
         self._glances = self._engines.glances()
+        self._disk = DiskState()
+        self._space = FreeSpace(self._engines.free_space, min_free_space)
 
     async def read(
         self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -113,18 +121,29 @@ class Database:
         raise AssertionError("each attempt returns or raises")
 
     async def check(self) -> None:
-        """Raise ``Busy`` if the database answers but takes no writes."""
+        """Raise ``Busy`` or ``WritingSuspended`` if the database answers but takes no writes."""
+        self._disk.check()
+        self.check_space()
         if (displaced := self._engines.displaced()) is not None:
             raise Busy(displaced)
         if await self.read(lambda connection: connection.scalar(self._engines.is_standby)):
             raise Busy("the database is a standby")
 
+    def check_space(self, *, is_essential: bool = False) -> None:
+        """Raise ``DiskFull`` if too little of the disk is free to begin a write.
+
+        What is essential, such as erasure, may use some of the reserve.
+        """
+        self._space.check(is_essential=is_essential)
+
     async def write(self, work: Callable[[sa.Connection], T]) -> T:
         """Run ``work`` in one durable transaction, which is rolled back if ``work`` raises.
 
         Raises ``Busy`` if the database was locked or unavailable: nothing was written, and a
-        retry is safe. Raises ``CommitFailed`` if the outcome is unknown.
+        retry is safe. Raises ``WritingSuspended`` if the disk takes no writes: nothing was written.
+        Raises ``CommitFailed`` if the outcome is unknown.
         """
+        self._disk.check_writing()
         running = self._in_writer(lambda: self._write(work))
         try:
             async with asyncio.timeout(self._engines.longest):
@@ -142,6 +161,9 @@ class Database:
                 result = work(connection)
                 self._commit(connection)
         except Exception as error:
+            if self._engines.is_full(error):
+                self._disk.failed(DiskFull, error)
+                raise DiskFull from error
             if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
                 raise Busy(str(error)) from error
             raise
@@ -151,13 +173,42 @@ class Database:
         try:
             connection.commit()
         except Exception as error:
-            connection.invalidate()  # its transaction may still be open
-            if not self.is_embedded and self._engines.is_conflict(error):
+            self._after_failed_commit(connection)
+            if self._engines.is_full(error):
+                raise  # the record of the commit, which is written last, was not written
+            if self.is_embedded:
+                self._disk.failed(WritingSuspended, error)
+            elif self._engines.is_conflict(error):
                 raise  # the server rolled it back
             raise CommitFailed(str(error)) from error
         # After the commit: checked before it, the file could be replaced in between.
         if (displaced := self._engines.displaced()) is not None:
-            raise CommitFailed(displaced)
+            raise Displaced(displaced)
+
+    def _after_failed_commit(self, connection: sa.Connection) -> None:
+        """Close the connection if its transaction may still be open.
+
+        SQLite has rolled it back, and its connection stays: if it were the last one, the next would
+        find the failed commit in the write-ahead log and take it for done, although it may be in
+        the memory of the system only. While a connection lives, the next commit overwrites it.
+        """
+        if not (self.is_embedded and not self._driver.in_transaction):
+            connection.invalidate()
+
+    async def resume(self) -> None:
+        """If the last write failed, try one that changes nothing; if that succeeds, go on."""
+        if not self._disk.works:
+            await self._in_writer(self._resume)
+
+    def _resume(self) -> None:
+        try:
+            with self._writer.connect() as connection:
+                self._engines.prove_durable(connection)
+        except Exception as error:  # noqa: BLE001  # whatever it is, writing does not work yet
+            kind = DiskFull if self._engines.is_full(error) else WritingSuspended
+            self._disk.failed(kind, error)
+        else:
+            self._disk.succeeded()
 
     async def scrub(self) -> bool:
         """Remove destroyed bytes from the files; False if readers prevented every attempt.

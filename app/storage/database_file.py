@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from app.storage.inodes import Identity
 
 _PRIVATE, _RIGHTS_OF_OTHERS = 0o600, 0o077
+_CHUNK = 1024 * 1024
 _MAGIC = b"SQLite format 3\0"
 _log = structlog.get_logger(__name__)
 
@@ -146,6 +147,20 @@ def is_empty(path: Path) -> bool:
 def has_wal(path: Path) -> bool:
     """Whether there is a write-ahead log that is not empty."""
     return bool(size(wal_of(path)))
+
+
+def write_wal_again(path: Path) -> None:
+    """Write every byte of the write-ahead log in its place again, and sync.
+
+    Nobody else may write meanwhile. SQLite has no locks on this file that closing it would drop.
+    """
+    if not has_wal(path):
+        return
+    with wal_of(path).open("r+b", buffering=0) as wal:
+        position = 0
+        while chunk := os.pread(wal.fileno(), _CHUNK, position):
+            position += os.pwrite(wal.fileno(), chunk, position)
+        os.fsync(wal.fileno())
 
 
 def leftovers(path: Path, *suffixes: str) -> list[Path]:

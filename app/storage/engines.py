@@ -19,8 +19,8 @@ class Engines(Protocol):
     """How one kind of database is opened, and what its errors mean."""
 
     is_embedded: bool
-    """Whether it is a file. Then one process holds it, migrates it, and stops writing for good if
-    a commit fails. Otherwise several processes write, and memory may be out of date."""
+    """Whether it is a file. Then one process holds it, migrates it, and suspends writing if a
+    commit fails. Otherwise several processes write, and memory may be out of date."""
     name: str
     """Path or URL for messages, without the password."""
     longest: float | None
@@ -92,6 +92,21 @@ class Engines(Protocol):
 
         The connection must be able to write, and in no transaction.
         """
+        ...
+
+    def free_space(self) -> int | None:
+        """The bytes that are free on the disk of the files; None where a server looks after it."""
+        ...
+
+    def prove_durable(self, connection: sa.Connection) -> None:
+        """Make durable what is in the files, and commit a transaction; raises what prevents it.
+
+        The connection must be able to write, and in no transaction.
+        """
+        ...
+
+    def is_full(self, error: Exception) -> bool:
+        """Whether the disk has no room; then nothing of the transaction was committed."""
         ...
 
     def is_conflict(self, error: Exception) -> bool:

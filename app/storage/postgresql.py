@@ -187,6 +187,16 @@ class PostgreSQL:
         """Done: there is nothing to do."""
         return True
 
+    def free_space(self) -> None:
+        """Unknown here: the server looks after its disk."""
+
+    def prove_durable(self, connection: sa.Connection) -> None:
+        """Nothing: after a failed commit, the server recovers by itself."""
+
+    def is_full(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
+        """Never: the server looks after its disk."""
+        return False
+
     def is_conflict(self, error: Exception) -> bool:
         """Whether the server rolled a transaction back because of another one."""
         return _state(error) in _CONFLICTS

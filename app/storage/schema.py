@@ -116,9 +116,10 @@ def prepare(url: sa.URL) -> None:
             raise NotMigrated(engines(url).name)
         migrate(url)
         return
-    engine = engines(url).commands()
+    # Reading, because a server starts and answers reads where the disk takes no writes.
+    reading = engines(url).snapshots()
     try:
-        with engine.connect() as connection:
+        with reading.connect() as connection:
             if _is_superseded(connection):
                 # Answers stay right: rows of the newer release are folded from the events when
                 # read. Folding them now would make this release look like the newer one.
@@ -130,9 +131,18 @@ def prepare(url: sa.URL) -> None:
                 return
             pending = foldings.pending(connection, log_head.organization_ids(connection))
             count = count_stale(connection, pending)
-        if count > _FOLDED_AT_START:
-            raise NotFolded(engines(url).name, count)
-        fold(engine, pending, lambda _: None)
+    finally:
+        reading.dispose()
+    if count > _FOLDED_AT_START:
+        raise NotFolded(engines(url).name, count)
+    if pending:
+        _fold(url, pending)
+
+
+def _fold(url: sa.URL, organization_ids: list[int]) -> None:
+    engine = engines(url).commands()
+    try:
+        fold(engine, organization_ids, lambda _: None)
     finally:
         engine.dispose()
 

@@ -7,15 +7,18 @@ keeps other processes from writing it.
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.storage import database_file
 from app.storage.glances import FileGlances
+from app.storage.inodes import wal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,8 @@ _READERS = 4
 _BUSY_SECONDS = 1.0
 SCRUB_ATTEMPTS = 5  # each waits for readers for the busy timeout
 _BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
+_FULL = 13
+_SECURED = "is_secured"  # of a connection: the log that it began with is durable
 
 
 class SQLite:
@@ -131,10 +136,32 @@ class SQLite:
         finally:
             cursor.close()
 
+    def free_space(self) -> int:
+        """What a process without privileges may still write beside the file, in bytes."""
+        system = os.statvfs(self.path.resolve().parent)
+        return system.f_bavail * system.f_frsize
+
+    def prove_durable(self, connection: sa.Connection) -> None:
+        """Copy the write-ahead log into the file, and commit a transaction that changes nothing.
+
+        Both end with a sync. The copied pages and the transaction's page are written anew, so that
+        the sync is about them: after one that failed, the system may take pages for written that it
+        lost, and a later success says nothing about those. That is why the failed commit is safe
+        to write over, after ENOSPC and EIO alike: SQLite ends the log where the last synced commit
+        does, and the transaction takes the place of what follows.
+        """
+        _checkpoint(connection)
+        with connection.begin():
+            mark = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA user_version = {mark}")
+
+    def is_full(self, error: Exception) -> bool:
+        """Whether a write found no room. The record of a commit is the last that is written."""
+        return _code(error) == _FULL
+
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked by another connection."""
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        return getattr(cause, "sqlite_errorcode", None) in _BUSY
+        return _code(error) in _BUSY
 
     def is_unavailable(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
         """Never: waiting does not repair a file that cannot be read."""
@@ -178,3 +205,37 @@ def _write_through(engine: sa.Engine, path: Path) -> None:
     def _begin(connection: sa.Connection) -> None:
         # Lock before reading, or SQLite refuses the later write with SQLITE_BUSY.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if _SECURED not in connection.info:
+            _secure(path)
+            connection.info[_SECURED] = True
+
+
+def _secure(path: Path) -> None:
+    """Write the log that an earlier process left once more, under the lock for writing, and sync.
+
+    If that process died after a failed sync, the system may hold commits in memory, and take them
+    for written. SQLite finds them, and what it writes after them would be lost with them.
+    """
+    try:
+        database_file.write_wal_again(path)
+    except OSError as error:
+        raise OperationalError(f"write {wal_of(path)} again", None, error) from error
+
+
+def _checkpoint(connection: sa.Connection) -> None:
+    """Copy the log into the file, as far as readers let it. Raises what the disk reports."""
+    cursor = connection.connection.cursor()  # with SQLAlchemy's, a transaction would begin
+    statement = "PRAGMA wal_checkpoint(TRUNCATE)"
+    try:
+        cursor.execute(statement)
+    except sqlite3.Error as error:
+        raise OperationalError(statement, None, error) from error
+    finally:
+        cursor.close()
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's code of an error, from either driver."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code: int | None = getattr(cause, "sqlite_errorcode", None)
+    return code

@@ -86,6 +86,7 @@ class Idempotency:
         size: int = 0,
         *,
         is_alone: bool = False,
+        is_essential: bool = False,
     ) -> Answer:
         """Run ``work`` in a write transaction: the rendered result, once it is durable.
 
@@ -103,6 +104,7 @@ class Idempotency:
                 lambda unit: self._run(unit, request, caller, work, render),
                 size,
                 is_alone=is_alone,
+                is_essential=is_essential,
             )
         finally:
             self._running.discard(running)

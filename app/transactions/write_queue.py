@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
 
-from app.storage.database import Busy, CommitFailed
+from app.storage.database import Busy, CommitFailed, Displaced
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.waiting_work import WaitingWork
@@ -44,11 +44,11 @@ _log = structlog.get_logger(__name__)
 
 
 class WriterStopped(Exception):
-    """A commit failed, so nothing is written any more: its outcome may be unknown."""
+    """The database file was removed or replaced, so nothing is written any more."""
 
 
 class OutcomeUnknown(Exception):
-    """The connection was lost during a commit, which may or may not have happened."""
+    """The database did not confirm a commit, which may or may not have happened."""
 
 
 class CommitListener(Protocol):
@@ -124,7 +124,7 @@ class WriteQueue:
         self._failure: Exception | None = None
 
     def check(self) -> None:
-        """Raise ``WriterStopped`` if a failed commit has ended all writing."""
+        """Raise ``WriterStopped`` if writing has ended for good."""
         if self._failure is not None:
             raise WriterStopped(str(self._failure))
 
@@ -147,16 +147,19 @@ class WriteQueue:
         *,
         is_alone: bool = False,
         is_background: bool = False,
+        is_essential: bool = False,
     ) -> T:
         """Run ``work`` in a transaction with other waiting work; returns once it is durable.
 
         ``organization_id`` is the organization it changes; None for one that it creates. ``size``
         are the bytes of its request. Work that may take long is best ``is_alone``: others then
         don't share its transaction. No limit refuses ``is_background``, the service's own work.
-        Raises the ``DomainError`` of ``work``, ``TooManyWaiting``, ``Busy``, ``OutcomeUnknown`` or
-        ``WriterStopped``.
+        What ``is_essential``, such as erasure, may use some of the disk's reserve. Raises the
+        ``DomainError`` of ``work``, ``TooManyWaiting``, ``Busy``, ``WritingSuspended``,
+        ``OutcomeUnknown`` or ``WriterStopped``.
         """
         self.check()
+        self._database.check_space(is_essential=is_essential)
         if not is_background:
             self._waiting.check(organization_id, size)
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -242,8 +245,8 @@ class WriteQueue:
         return unit, done, held
 
     def _explain(self, error: CommitFailed) -> Exception:
-        """The error for callers. After a failed commit a file is not used again; a server is."""
-        if not self._database.is_embedded:
+        """The error for callers: a file that was replaced is not used again."""
+        if not isinstance(error, Displaced):
             _log.error("commit_outcome_unknown", error=str(error))
             return OutcomeUnknown(str(error))
         self._failure = error

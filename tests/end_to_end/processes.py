@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,13 @@ PROCESSES = 3  # servers on one database
 Process = Forked | subprocess.Popen[str]
 # Settings of a process that is not forked, but imports everything itself.
 NOT_FORKED = {"PYTHONPATH": ""}
+# A server that looks after its disk again and again, so that no test waits for it.
+WATCHFUL = """
+from app import main
+from app.storage import free_space
+main._DISK_SECONDS = 0.02
+free_space._SECONDS = 0
+"""
 EQUAL = "the views equal the log, and the log its hashes\n"  # what check says
 
 
@@ -45,6 +53,19 @@ def client(url: str, key: str) -> httpx.Client:
     """A client that calls a server with a key."""
     headers = {"authorization": f"Bearer {key}"}
     return httpx.Client(base_url=url, headers=headers, timeout=60, verify=NO_TLS)
+
+
+def problem_of(answer: httpx.Response) -> str:
+    """The last part of the type of an error's answer."""
+    return str(answer.json()["type"]).rpartition(":")[2]
+
+
+def wait_until_ready(asking: httpx.Client, status: int = 200) -> httpx.Response:
+    """The answer once ``/ready`` has this status."""
+    deadline = time.monotonic() + _SECONDS
+    while (answer := asking.get("/ready")).status_code != status:
+        assert time.monotonic() < deadline, answer.text
+    return answer
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 
 from app.assistants import changes as service
 from app.assistants import current
 from app.services import Services, open_services, utc_now
+from app.storage.disk_state import DiskFull, DiskState, WritingSuspended
 from app.transactions.caller import Caller
 from app.transactions.unit_of_work import UnitOfWork
-from app.transactions.write_queue import OutcomeUnknown, WriterStopped
+from app.transactions.write_queue import OutcomeUnknown
 from events.assistant_key import AssistantKey
 from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
@@ -285,8 +285,7 @@ def test_a_change_that_does_not_fit_on_the_disk_fails_alone(database: Path) -> N
 
     outcomes = with_services(database, scenario)
     assert [outcomes[0], outcomes[2]] == [2, 3]
-    assert isinstance(outcomes[1], OperationalError)
-    assert "full" in str(outcomes[1].orig)
+    assert isinstance(outcomes[1], DiskFull)
     assert reasons(database) == ["change 1", "change 2"]
 
 
@@ -346,20 +345,33 @@ def unconfirmable(unit: UnitOfWork) -> int:
 
 
 @pytest.mark.sqlite
-def test_after_a_commit_that_failed_nothing_is_ever_reported_as_done(database: Path) -> None:
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_after_a_commit_that_failed_nothing_is_written_before_the_disk_is_tried(
+    database: Path, monkeypatch: pytest.MonkeyPatch, *, is_guarded: bool
+) -> None:
+    if not is_guarded:
+        monkeypatch.setattr(DiskState, "check_writing", lambda _: None)
+
     async def scenario(services: Services) -> None:
         assert await services.writer.write(1, change(1)) == 2
-        services.writer.check()
+        await services.database.check()
         outcomes = await together(services, change(2), unconfirmable, change(3))
-        outcomes += await together(services, change(4))
-        assert [type(outcome) for outcome in outcomes] == [WriterStopped] * 4
-        with pytest.raises(WriterStopped):
-            services.writer.check()
+        assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 3
         state = (await services.database.read(current.get, AssistantKey(1, 1))).state
         assert state.version == 2  # what was committed before is still served
+        outcomes = await together(services, change(4), change(5))
+        if not is_guarded:
+            assert outcomes == [3, 4]
+            return
+        assert [type(outcome) for outcome in outcomes] == [WritingSuspended] * 2
+        with pytest.raises(WritingSuspended):
+            await services.database.check()
+        await services.database.resume()
+        await services.database.check()
+        assert await together(services, change(4), change(5)) == [3, 4]
 
     with_services(database, scenario)
-    assert reasons(database) == ["change 1"]
+    assert reasons(database) == ["change 1", "change 4", "change 5"]
 
 
 def test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made(
@@ -375,18 +387,3 @@ def test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one
         make_organizations(tmp_path / "server", 1)
         with_services(tmp_path / "server", scenario)
         assert reasons(tmp_path / "server") == ["change 4"]
-
-
-def test_control_the_database_itself_would_take_the_next_write(database: Path) -> None:
-    async def scenario(services: Services) -> None:
-        assert await together(services, unconfirmable) != [0]
-
-        def work(connection: sa.Connection) -> None:
-            unit = UnitOfWork(connection, services.vault, utc_now)
-            change(5)(unit)
-            unit.flush()
-
-        await services.database.write(work)
-
-    with_services(database, scenario)
-    assert reasons(database) == ["change 5"]

@@ -132,7 +132,7 @@ async def erase_secrets(request: ApiRequest, assistant_id: Number) -> Response[b
             unit, change.caller, change.assistant_id, change.reason, _ERASURE
         )
 
-    return await _carry_out(request, change.caller, work, _erased)
+    return await _carry_out(request, change.caller, work, _erased, is_essential=True)
 
 
 @delete(
@@ -161,7 +161,7 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
         _check_reason(unit, caller, reason)
         return erased + secrets.erase_organization(unit, caller, reason, _ERASURE)
 
-    return await _carry_out(request, caller, work, _erased)
+    return await _carry_out(request, caller, work, _erased, is_essential=True)
 
 
 async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | None) -> int:
@@ -182,7 +182,7 @@ async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | N
             )
 
         try:
-            erased += await services.writer.write(caller.organization_id, work)
+            erased += await services.writer.write(caller.organization_id, work, is_essential=True)
         except (Busy, TooManyWaiting) as error:
             raise OutcomeUnknown(str(error)) from error  # something may be erased already
     return erased
@@ -219,9 +219,13 @@ async def _carry_out(
     caller: Caller,
     work: Callable[[UnitOfWork], T],
     render: Callable[[T], Response[bytes]],
+    *,
+    is_essential: bool = False,
 ) -> Response[bytes]:
     """As ``carry_out``: 200 once the bytes are gone from the files, too, else 202."""
-    response = await carry_out(request, caller, work, render, is_alone=True)
+    response = await carry_out(
+        request, caller, work, render, is_alone=True, is_essential=is_essential
+    )
     if response.status_code == HTTP_200_OK and not await purging.scrub(request.services.database):
         return _not_gone_yet(response)
     return response
