@@ -50,7 +50,7 @@ _Work = Callable[[], Awaitable[object]]
 _USAGE_SECONDS = 30.0
 _ENDING_SECONDS = 5.0
 _PURGE_SECONDS = 600.0  # purging also saves the observed time
-_DISK_SECONDS = 1.0  # between two attempts after a failed write
+_DISK_SECONDS = 1.0  # between two attempts after a failed write, and two checkpoints of the log
 _SCRUB_SECONDS = 15.0  # a reader may have kept destroyed bytes in the files: try again
 _CHECKPOINT_SECONDS = (1.0, 60.0)  # bounds of the pause between looks for a due checkpoint
 
@@ -145,6 +145,7 @@ def _background_work(services: Services, config: Config) -> list[tuple[_Work, fl
     record_checkpoints = partial(_record_checkpoints, services, every, config.checkpoint_dir)
     return [
         (services.database.resume, _DISK_SECONDS),
+        (services.database.checkpoint, _DISK_SECONDS),
         (services.failed_logins.settle, _USAGE_SECONDS),
         (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
         (partial(_purge, services, config.grace), _PURGE_SECONDS),

@@ -13,6 +13,7 @@ from app.storage.disk_state import DiskFull, DiskState, WritingSuspended
 from app.storage.engines import engines
 from app.storage.free_space import FreeSpace
 from app.storage.sqlite import SCRUB_ATTEMPTS
+from app.storage.wal_checkpoints import OpenSnapshots, WalCheckpoints
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -57,6 +58,8 @@ class Database:
         self._snapshots = self._engines.snapshots(serving=True)
         self._glances = self._engines.glances()
         self._disk = DiskState()
+        self._open = OpenSnapshots()
+        self._checkpoints = WalCheckpoints(self._open)
         self._space = FreeSpace(self._engines.free_space, min_free_space)
 
     async def read(
@@ -100,7 +103,7 @@ class Database:
         """
 
         def run() -> T:
-            with self._snapshots.connect() as connection:
+            with self._open.noted(work), self._snapshots.connect() as connection:
                 return work(connection, *args, **kwargs)
 
         return await self._with_retry(lambda: asyncio.to_thread(run))
@@ -147,10 +150,13 @@ class Database:
         running = self._in_writer(lambda: self._write(work))
         try:
             async with asyncio.timeout(self._engines.longest):
-                return await asyncio.shield(running)
+                result = await asyncio.shield(running)
         except TimeoutError:
             self._engines.abort(self._driver)
             return await running  # raises now what the lost connection means
+        if self._checkpoints.is_pressing:
+            self._in_writer(self._checkpoint)  # the next write waits for it, this one does not
+        return result
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
         self._driver = None
@@ -167,6 +173,7 @@ class Database:
             if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
                 raise Busy(str(error)) from error
             raise
+        self._checkpoints.wrote()
         return result
 
     def _commit(self, connection: sa.Connection) -> None:
@@ -209,6 +216,25 @@ class Database:
             self._disk.failed(kind, error)
         else:
             self._disk.succeeded()
+
+    async def checkpoint(self) -> None:
+        """Copy the write-ahead log into the file, between two writes; failures are noted."""
+        if self._checkpoints.is_due and self._disk.works:
+            await self._in_writer(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        try:
+            with self._writer.connect() as connection:
+                checkpoint = self._engines.checkpoint(connection)
+        except Exception as error:  # noqa: BLE001  # writing goes on, and so do the attempts
+            self._checkpoints.failed(error)
+        else:
+            if checkpoint is not None:
+                self._checkpoints.made(checkpoint)
+
+    def warnings(self) -> list[str]:
+        """What operators must know of a database that works, in sentences."""
+        return self._checkpoints.warnings()
 
     async def scrub(self) -> bool:
         """Remove destroyed bytes from the files; False if readers prevented every attempt.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.storage.glances import Glances
+    from app.storage.wal_checkpoints import Checkpoint
 
 
 class Engines(Protocol):
@@ -89,6 +90,13 @@ class Engines(Protocol):
 
     def scrub(self, connection: sa.Connection) -> bool:
         """Remove destroyed bytes from the files; False if a reader prevents it.
+
+        The connection must be able to write, and in no transaction.
+        """
+        ...
+
+    def checkpoint(self, connection: sa.Connection) -> Checkpoint | None:
+        """Copy the write-ahead log into the file; None where a server looks after it.
 
         The connection must be able to write, and in no transaction.
         """

@@ -187,6 +187,9 @@ class PostgreSQL:
         """Done: there is nothing to do."""
         return True
 
+    def checkpoint(self, connection: sa.Connection) -> None:
+        """Nothing: the server looks after its log."""
+
     def free_space(self) -> None:
         """Unknown here: the server looks after its disk."""
 

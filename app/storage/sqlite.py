@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.storage import database_file
 from app.storage.glances import FileGlances
-from app.storage.inodes import wal_of
+from app.storage.inodes import size, wal_of
+from app.storage.wal_checkpoints import LARGE, Checkpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,7 @@ _BUSY_SECONDS = 1.0
 SCRUB_ATTEMPTS = 5  # each waits for readers for the busy timeout
 _BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _FULL = 13
+_FALLBACK_PAGES = 16_384  # 64 MiB: in a commit, if the checkpoints beside it do not keep up
 _SECURED = "is_secured"  # of a connection: the log that it began with is durable
 
 
@@ -74,8 +76,8 @@ class SQLite:
             yield
 
     def commands(self) -> sa.Engine:
-        """The writing connection."""
-        return self.writer()
+        """The writing connection. It makes checkpoints in its commits."""
+        return self._writing_engine()
 
     def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # the protocol has it
         """Read-only; a transaction from the first statement on."""
@@ -92,7 +94,16 @@ class SQLite:
         return engine
 
     def writer(self) -> sa.Engine:
-        """The one writing connection."""
+        """The one writing connection, which is told when to make ``checkpoint``s."""
+        engine = self._writing_engine()
+
+        @sa.event.listens_for(engine, "connect")
+        def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+            connection.execute(f"PRAGMA wal_autocheckpoint={_FALLBACK_PAGES}")
+
+        return engine
+
+    def _writing_engine(self) -> sa.Engine:
         url = sa.URL.create("sqlite", database=str(self.path))
         # Errors must not repeat the parameters of a statement: they may be secret.
         engine = sa.create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
@@ -141,6 +152,22 @@ class SQLite:
         system = os.statvfs(self.path.resolve().parent)
         return system.f_bavail * system.f_frsize
 
+    def checkpoint(self, connection: sa.Connection) -> Checkpoint:
+        """Copy the log into the file, as far as readers let it, without waiting for them.
+
+        A large log is emptied, too, if nobody reads it. Otherwise later commits use it again from
+        its beginning, which is faster than to make it grow anew.
+        """
+        wal = wal_of(self.path)
+        driver: Any = connection.connection.driver_connection
+        driver.execute("PRAGMA busy_timeout=0")
+        try:
+            mode = "TRUNCATE" if size(wal) > LARGE else "PASSIVE"
+            pages, copied = _checkpoint(connection, mode)
+        finally:
+            _wait_for_locks(driver)
+        return Checkpoint(pages=pages, copied=copied, size=size(wal))
+
     def prove_durable(self, connection: sa.Connection) -> None:
         """Copy the write-ahead log into the file, and commit a transaction that changes nothing.
 
@@ -150,7 +177,7 @@ class SQLite:
         to write over, after ENOSPC and EIO alike: SQLite ends the log where the last synced commit
         does, and the transaction takes the place of what follows.
         """
-        _checkpoint(connection)
+        _checkpoint(connection, "TRUNCATE")
         with connection.begin():
             mark = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             connection.exec_driver_sql(f"PRAGMA user_version = {mark}")
@@ -188,7 +215,7 @@ def _write_through(engine: sa.Engine, path: Path) -> None:
         # The driver must not begin transactions itself: ``_begin`` does, with BEGIN IMMEDIATE.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
+        _wait_for_locks(connection)
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -222,16 +249,25 @@ def _secure(path: Path) -> None:
         raise OperationalError(f"write {wal_of(path)} again", None, error) from error
 
 
-def _checkpoint(connection: sa.Connection) -> None:
-    """Copy the log into the file, as far as readers let it. Raises what the disk reports."""
+def _checkpoint(connection: sa.Connection, mode: str) -> tuple[int, int]:
+    """Copy the log into the file, as far as readers of older snapshots let it: both in pages.
+
+    The log's pages, and how many of them are in the file. Raises what the disk reports.
+    """
     cursor = connection.connection.cursor()  # with SQLAlchemy's, a transaction would begin
-    statement = "PRAGMA wal_checkpoint(TRUNCATE)"
+    statement = f"PRAGMA wal_checkpoint({mode})"
     try:
         cursor.execute(statement)
+        _, pages, copied = cursor.fetchone() or (0, 0, 0)
     except sqlite3.Error as error:
         raise OperationalError(statement, None, error) from error
     finally:
         cursor.close()
+    return pages, copied
+
+
+def _wait_for_locks(driver: Any) -> None:
+    driver.execute(f"PRAGMA busy_timeout={int(_BUSY_SECONDS * 1000)}")
 
 
 def _code(error: Exception) -> int | None:

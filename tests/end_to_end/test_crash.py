@@ -262,6 +262,33 @@ def test_after_a_commit_that_failed_writing_goes_on_by_itself(
     assert run(database.parent, "check").returncode == 0
 
 
+@pytest.mark.sqlite
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="limits of a running process: Linux")
+def test_checkpoints_that_fail_are_logged_once_and_counted_until_they_succeed(
+    database: Path, organization: Organization
+) -> None:
+    with (
+        serving(database, preamble=WATCHFUL) as running,
+        client(running.url, organization.editor) as editor,
+    ):
+        create_assistants(running, organization)
+        for text in "abc":  # the file becomes longer than its log, which is used again
+            size = database.stat().st_size
+            assert editor.patch(f"{ASSISTANTS}/1", json=prompt(text * 400_000)).status_code == 200
+            while database.stat().st_size < size + 400_000:
+                assert editor.get("/ready").json() == {"status": "ready"}
+        with no_file_grows(running, beyond=database):
+            changed = editor.patch(f"{ASSISTANTS}/1", json=prompt("x" * 50_000))
+            assert changed.status_code == 200
+            while "The last 2 checkpoints" not in (ready := editor.get("/ready")).text:
+                assert ready.status_code == 200
+        while editor.get("/ready").json() != {"status": "ready"}:
+            pass
+    logged = (database.parent / "log").read_text()
+    assert logged.count("wal_checkpoint_failed") == 1
+    assert logged.count("wal_checkpoints_work_again") == 1
+
+
 @contextmanager
 def no_file_grows(running: Running, *, beyond: Path) -> Iterator[None]:
     """No write of the process may go past the present size of a file."""

@@ -17,6 +17,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     status: str
 
 
+class Readiness(Status, frozen=True, kw_only=True, omit_defaults=True):
+    """The state of a service that is ready, and what its operators should look at, if anything."""
+
+    warnings: list[str] = []
+
+
 @get(
     "/health",
     opt=PUBLIC,
@@ -33,15 +39,18 @@ async def health() -> Status:
     opt=PUBLIC,
     summary="Check that the database is ready",
     operation_class=operation(
-        Answer(Status, example={"status": "ready"}), public=True, errors=(503,)
+        Answer(Readiness, example={"status": "ready"}), public=True, errors=(503,)
     ),
 )
-async def ready(request: ApiRequest) -> Status:
-    """Reads from the database, and checks that it takes writes."""
+async def ready(request: ApiRequest) -> Readiness:
+    """Reads from the database, and checks that it takes writes.
+
+    ``warnings`` are sentences about what does not prevent either yet.
+    """
     services = request.services
     await services.database.check()
     services.writer.check()
-    return Status(status="ready")
+    return Readiness(status="ready", warnings=services.database.warnings())
 
 
 ROUTER = routing.ApiRouter(path="/", route_handlers=[health, ready], tags=["Service"])
