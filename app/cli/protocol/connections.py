@@ -63,12 +63,10 @@ class CountedProtocol(TimedProtocol):
         is_served = self.cycle is not None and not self.cycle.response_complete
         return not (is_served or self._is_refused or self.is_lingering)
 
-    def on_response_complete(self) -> None:
+    def wait(self) -> None:
         """Wait for the next request, behind all that wait already."""
-        super().on_response_complete()
-        if not self.transport.is_closing():
-            self._waiting.pop(self, None)
-            self._waiting[self] = None
+        self._waiting.pop(self, None)
+        self._waiting[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave the place to others."""

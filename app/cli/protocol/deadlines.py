@@ -60,6 +60,10 @@ class TimedProtocol(LimitedProtocol):
 
     def after_read(self, count: int) -> None:
         """Set a deadline for what has not arrived wholly."""
+        cycle = self.cycle
+        is_served = cycle is not None and not cycle.response_complete
+        if is_served and self._whole is self.scope and self._deadline is None:
+            return  # as nearly always: all of a request has come at once
         self._received += count
         awaited = self._what_is_awaited()
         is_set = awaited is Part.NOTHING or self._awaited_of is self.scope
@@ -70,10 +74,15 @@ class TimedProtocol(LimitedProtocol):
     def on_response_complete(self) -> None:
         """Keep the deadline of what is arriving in place of the idle time."""
         super().on_response_complete()
-        if self.part is not Part.NOTHING:
+        if self._whole is not self.scope:
             self._unset_keepalive_if_required()
         if self.transport.is_closing():
             self._watch_sending()
+        else:
+            self.wait()
+
+    def wait(self) -> None:
+        """A response has ended, and the connection has not."""
 
     def _set_deadline(self, awaited: Part) -> None:
         if awaited is not Part.NOTHING:
