@@ -264,6 +264,7 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
             return answers
 
     monkeypatch.setattr(cache, step, failing)
+    monkeypatch.setattr(write_queue, "_BATCH_SECONDS", 60)  # both in one batch
     assert len(set(in_time(story()))) == 2
     assert not failures
     assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
