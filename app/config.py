@@ -51,6 +51,7 @@ class Config(Struct, frozen=True, kw_only=True):
     checkpoint_interval: str = "1h"
     checkpoint_dir: str | None = None
     idempotency_ttl: str = "24h"
+    idempotency_keys: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 100_000
     read_staleness: str = "0s"
     max_url: Annotated[int, Meta(ge=1)] = 16 * 1024
     max_header_size: Annotated[int, Meta(ge=1)] = 64 * 1024
@@ -241,6 +242,7 @@ def _explain(message: str) -> str:
         "LOG_FORMAT": "json or console",
         "LOG_LEVEL": "debug, info, warning or error",
         "PORT": "a number from 0 to 65535",
+        "IDEMPOTENCY_KEYS": "a number from 1 to 2147483647",
     }
     expected = choices.get(name.removeprefix(PREFIX))
     return f"{name}: expected {expected}" if expected else f"{name}: {rule[0].lower()}{rule[1:]}"

@@ -82,7 +82,7 @@ async def open_services(
                 database,
                 vault,
                 writer,
-                Idempotency(writer, clock, config.idempotency_lifetime),
+                Idempotency(writer, clock, config.idempotency_lifetime, config.idempotency_keys),
                 authenticator,
                 failed_logins,
                 views,

@@ -13,15 +13,21 @@ from app.api.header_lists import header_list
 from app.api.media_types import JSON
 from app.api.plans import Plan, plan
 from app.api.preferences import Preferences
-from app.assistants import representation
+from app.api.reply import Reply
+from app.assistants import change_sets, representation
 from app.assistants.change_sets import (
     SetOutcome,
 )
+from app.transactions.answers import ShownChangeSet
 from events.changed import changes_of
 from events.policy import Warned
 from projections.history import ChangedPath, changed_paths
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import sqlalchemy as sa
+
     from app.assistants.requests import Outcome
 
 
@@ -78,12 +84,47 @@ def made(preferences: Preferences, outcome: SetOutcome, status: int = 201) -> Re
         unchanged=[one.id for one in outcome.outcomes if one.event is None],
         skipped=list(outcome.skipped),
     )
-    return Response(
+    return Reply(
         msgspec.json.encode(body),
         status_code=status,
         media_type=JSON,
         headers=_headers(preferences, outcome),
+        source=_source(outcome, body),
     )
+
+
+def _source(outcome: SetOutcome, body: ChangeSetOutcome) -> ShownChangeSet | None:
+    if body.change_set_id is None:
+        return None
+    erased = {one.id: one.state.erased_version for one in outcome.outcomes}
+    return ShownChangeSet(
+        change_set_id=body.change_set_id,
+        body=msgspec.json.encode(_with_changes(body, {})),
+        erased_versions={one: version for one, version in erased.items() if version},
+    )
+
+
+def made_again(connection: sa.Connection, organization_id: int, source: ShownChangeSet) -> bytes:
+    """The body of an answer to a new set, from the set's events."""
+    body = msgspec.json.decode(source.body, type=ChangeSetOutcome)
+    events = change_sets.read(connection, organization_id, source.change_set_id)
+    changes = {
+        event.assistant_id: changed_paths(
+            event.changes, source.erased_versions.get(event.assistant_id, 0)
+        )
+        for event in events
+    }
+    return msgspec.json.encode(_with_changes(body, changes))
+
+
+def _with_changes(
+    body: ChangeSetOutcome, changes: Mapping[int, list[ChangedPath]]
+) -> ChangeSetOutcome:
+    assistants = [
+        msgspec.structs.replace(one, changes=changes.get(one.assistant_id, []))
+        for one in body.assistants
+    ]
+    return msgspec.structs.replace(body, assistants=assistants)
 
 
 def reverted(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:

@@ -36,7 +36,7 @@ from app.assistants.requests import (
 )
 from app.assistants.secrets import MOST_ROTATED, TooManySecrets
 from app.audit.bounds import BeyondLog
-from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning
+from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning, TooManyKeys
 from app.transactions.waiting_work import TooManyWaiting
 from events.bodies.json_patch import PatchTestFailed
 from events.errors import (
@@ -221,6 +221,17 @@ def _(error: TooManyWaiting) -> Response[bytes]:
     text = f"{whose} have reached the limit, {limit}; this one was not begun. Try again"
     status = HTTPStatus.TOO_MANY_REQUESTS if error.is_own else HTTPStatus.SERVICE_UNAVAILABLE
     return problem(status, "too-many-writes", text, {"retry-after": RETRY_SECONDS})
+
+
+@answer_error.register
+def _(error: TooManyKeys) -> Response[bytes]:
+    text = (
+        f"Your organization may have {error.most} idempotency keys in use, with answers of"
+        f" {error.most} KiB, and has that many. The oldest one expires in {error.seconds} s;"
+        " nothing was changed"
+    )
+    headers = {"retry-after": str(error.seconds)}
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-idempotency-keys", text, headers)
 
 
 @answer_error.register

@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from litestar.response.base import ASGIResponse
     from litestar.types import Receive, Scope, Send
 
+    from app.transactions.answers import Source
+
 _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 class Reply(Response[bytes]):
-    """Bytes of JSON with headers, or no body with the status 204 or 304."""
+    """Bytes of JSON with headers, or no body with the status 204 or 304.
+
+    ``source`` is what a body that shows settings can be made from again.
+    """
+
+    def __init__(self, content: bytes, *, source: Source | None = None, **options: Any) -> None:
+        super().__init__(content, **options)
+        self.source = source
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """What sends it; no route declares headers, cookies or encoders that would be added."""

@@ -8,37 +8,34 @@ import msgspec
 from litestar import Response
 from msgspec import UNSET, Struct, UnsetType
 
-from app.api import memento
+from app.api import memento, merges
 from app.api.conditional import etag, respond
 from app.api.examples import ASSISTANT, PLAN
 from app.api.header_lists import header_list
 from app.api.media_types import JSON
+from app.api.merges import Merge
 from app.api.openapi.operations import Answer
 from app.api.plans import Plan, plan
 from app.api.reply import Reply
+from app.assistants import current as reading
 from app.assistants import representation
-from app.assistants.requests import Clash, Outcome
+from app.assistants.requests import Outcome
+from app.transactions.answers import ShownAssistant
 from events.assistant_bodies import AssistantResponse
+from events.assistant_key import AssistantKey
 from events.policy import Warned
 from projections import current
-from projections.history import ChangeSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import sqlalchemy as sa
 
     from app.api.preferences import Preferences
     from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
     from app.assistants.requests import Assistant
     from app.assistants.view_cache import View
-
-
-class Merge(Struct, frozen=True, kw_only=True):
-    """The changes between the version that the author had read and the current one."""
-
-    base_version: int
-    came_between: list[ChangeSummary]
-    conflicts: list[Clash]
 
 
 class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
@@ -133,17 +130,42 @@ def _changed(
     if preferences.lenient:
         beside["ignored"] = list(outcome.ignored)
     body = encode(outcome, **beside) if beside else now.body
-    return Reply(body, status_code=status, media_type=JSON, headers=headers)
+    source = _source(outcome, beside)
+    return Reply(body, status_code=status, media_type=JSON, headers=headers, source=source)
+
+
+def _source(outcome: Outcome, beside: dict[str, Any]) -> ShownAssistant:
+    values = merges.long_values(outcome)
+    if values:
+        beside = beside | {"merge": merges.without_values(beside["merge"], values)}
+    return ShownAssistant(
+        assistant_id=outcome.id,
+        version=outcome.state.version,
+        members=msgspec.json.encode(beside),
+        values=values,
+    )
 
 
 def _beside(outcome: Outcome) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if outcome.warnings:
         members["warnings"] = outcome.warnings
-    if outcome.base_version is not None:
-        members["merge"] = Merge(
-            base_version=outcome.base_version,
-            came_between=list(outcome.came_between),
-            conflicts=list(outcome.conflicts),
-        )
+    if (merge := merges.merge_of(outcome)) is not None:
+        members["merge"] = merge
     return members
+
+
+def made_again(
+    connection: sa.Connection, organization_id: int, source: ShownAssistant
+) -> tuple[bytes, str]:
+    """The body of an answer to a change, and its ``ETag``."""
+    key = AssistantKey(organization_id, source.assistant_id)
+    state = reading.after(connection, key, source.version)
+    members: dict[str, Any] = msgspec.json.decode(source.members, type=dict[str, msgspec.Raw])
+    if source.values:
+        merge = msgspec.json.decode(members["merge"], type=Merge)
+        erased = state.erased_version
+        members["merge"] = merges.with_values(connection, key, merge, source.values, erased)
+    now = representation.of(*key, state)
+    body = current.encode(*key, state, **members) if members else now.body
+    return body, etag(now.tag)

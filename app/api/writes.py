@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from litestar import Response
-from litestar.status_codes import HTTP_200_OK
-
-from app.api.reply import Reply
+from app.api import stored_answers
 from app.api.routing import path_of
-from app.transactions.idempotency import Answer, IdempotentRequest, fingerprint
+from app.transactions.answers import Answer
+from app.transactions.idempotency import IdempotentRequest, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from litestar import Response
 
     from app.api.request import ApiRequest
     from app.transactions.caller import Caller
@@ -35,9 +36,8 @@ async def carry_out(
     """Run ``work`` in a write transaction; once that is durable, render what it returned.
 
     A dry run works on a snapshot instead, and records nothing. With an idempotency key ``render``
-    runs inside the transaction, since the rendered bytes are stored there. ``is_alone`` gives work
-    that may take long a transaction of its own. What ``is_essential`` may use some of the disk's
-    reserve.
+    runs inside the transaction, since the answer is stored there. ``is_alone`` gives work that may
+    take long a transaction of its own. What ``is_essential`` may use some of the disk's reserve.
     """
     if dry_run:
         return await request.services.writer.preview(lambda unit: render(work(unit)))
@@ -50,36 +50,26 @@ async def carry_out(
         )
         # Rendering long work takes long as well: let the event loop go on.
         return await asyncio.to_thread(render, result) if is_alone else render(result)
-    answer = await request.services.idempotency.run(
+    response = await request.services.idempotency.run(
         keyed,
         caller,
-        work,
-        lambda result: _answer(render(result)),
+        lambda unit: render(work(unit)),
+        stored_answers.answer_of,
         size,
         is_alone=is_alone,
         is_essential=is_essential,
     )
-    return Reply(
-        answer.body,
-        status_code=answer.status,
-        media_type=answer.media_type,
-        headers=answer.headers,
-    )
+    if isinstance(response, Answer):
+        return await request.services.database.snapshot(
+            partial(stored_answers.replay, caller.organization_id, response)
+        )
+    return response
 
 
 async def is_repeated(request: ApiRequest, caller: Caller) -> bool:
     """Whether ``carry_out`` would give a stored answer, and change nothing."""
     keyed = await _idempotent(request, caller)
     return keyed is not None and await request.services.idempotency.is_answered(keyed, caller)
-
-
-def _answer(response: Response[bytes]) -> Answer:
-    return Answer(
-        status=response.status_code or HTTP_200_OK,
-        media_type=str(response.media_type or ""),
-        headers=dict(response.headers),
-        body=response.content,
-    )
 
 
 async def _idempotent(request: ApiRequest, caller: Caller) -> IdempotentRequest | None:

@@ -165,3 +165,11 @@ def past(key: AssistantKey, state: State, newest: State) -> Assistant:
     """An assistant in a past state. Secrets that were erased since are erased in it, too."""
     state = msgspec.structs.replace(state, erased_version=newest.erased_version)
     return Assistant(organization_id=key.organization_id, id=key.assistant_id, state=state)
+
+
+def after(connection: sa.Connection, key: AssistantKey, version: int) -> State:
+    """The state as it was shown when the version was made: nothing is erased that was not yet."""
+    newest = current.load(connection, *key)
+    if newest is not None and newest.version == version:
+        return newest
+    return keyframes.state_at(connection, *key, version)

@@ -81,3 +81,11 @@ answers = sa.Table(
     sa.Column("answered_at", sa.BigInteger, nullable=False),
     sa.Index("answers_by_time", "organization_id", "answered_at"),
 )
+
+answer_totals = sa.Table(
+    "answer_totals",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("answers", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+)

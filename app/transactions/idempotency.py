@@ -1,7 +1,8 @@
 """``Idempotency-Key``: a request that is sent again gets its first answer, and changes nothing.
 
 The answer is stored in the transaction of the request's own changes, so that a crash after the
-commit cannot make a retry change things twice. Answers are sealed: one may hold a new API key.
+commit cannot make a retry change things twice. Answers are sealed: one may hold a new API key. An
+organization may have so many at a time, and no more: one is never dropped before its time.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
 
 from app.storage.tables import answers
+from app.transactions import answer_totals
+from app.transactions.answer_totals import Totals
+from app.transactions.answers import Answer
 from app.vault import sealing
+from events import prepared
 from events.errors import DomainError
-from events.tables import rows_of, to_micros
+from events.prepared import Prepared
+from events.tables import OF_ORGANIZATION, rows_of, to_micros
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +39,15 @@ T = TypeVar("T")
 
 _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
-_REMOVED_AT_ONCE = 100  # expired answers: one may hold as much as an assistant
+_REMOVED_AT_ONCE = 500
+_SECOND = 1_000_000  # microseconds
+_INSERT = prepared.insert(answers)
+_FIND = Prepared(
+    lambda _: rows_of(answers, OF_ORGANIZATION).where(
+        answers.c.caller == sa.bindparam("caller", type_=sa.Text),
+        answers.c.idempotency_key == sa.bindparam("idempotency_key", type_=sa.Text),
+    )
+)
 
 
 class IdempotencyKeyReused(DomainError):
@@ -43,21 +58,21 @@ class RequestRunning(DomainError):
     """A request with this key is running at this moment."""
 
 
+class TooManyKeys(DomainError):
+    """The organization has as many stored answers as it may; ``seconds`` until the oldest ends."""
+
+    def __init__(self, most: int, seconds: int) -> None:
+        super().__init__(most)
+        self.most = most
+        self.seconds = seconds
+
+
 class IdempotentRequest(Struct, frozen=True, kw_only=True):
     """A request with an idempotency key; it may change things once only."""
 
     key: str
     fingerprint: bytes
     """``fingerprint`` of the request: the same key with another one is an error."""
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """A rendered answer. Its members are stored: keep their names and types."""
-
-    status: int
-    media_type: str
-    headers: dict[str, str]
-    body: bytes
 
 
 def fingerprint(method: str, target: str, content_type: str, body: bytes) -> bytes:
@@ -70,11 +85,12 @@ class Idempotency:
     """Runs requests with a key through the write queue, each once only."""
 
     def __init__(
-        self, queue: WriteQueue, clock: Callable[[], datetime], lifetime: timedelta
+        self, queue: WriteQueue, clock: Callable[[], datetime], lifetime: timedelta, most: int
     ) -> None:
         self._queue = queue
         self._clock = clock
         self._lifetime = lifetime
+        self._most = most  # answers of an organization
         self._running: set[tuple[int, str, str]] = set()
 
     async def run(
@@ -82,17 +98,18 @@ class Idempotency:
         request: IdempotentRequest,
         caller: Caller,
         work: Callable[[UnitOfWork], T],
-        render: Callable[[T], Answer],
+        answer_of: Callable[[T], Answer],
         size: int = 0,
         *,
         is_alone: bool = False,
         is_essential: bool = False,
-    ) -> Answer:
-        """Run ``work`` in a write transaction: the rendered result, once it is durable.
+    ) -> T | Answer:
+        """Run ``work`` in a write transaction: what it returned, once that is durable.
 
-        A repeated request gets the stored answer instead. ``render`` runs inside the transaction,
-        because its bytes are stored there. Only answers of 2xx are stored: an error changed
-        nothing, and a retry may succeed. Raises ``IdempotencyKeyReused`` and ``RequestRunning``.
+        A repeated request gets the stored answer of the first one instead. ``answer_of`` is what
+        is stored, in the same transaction. Only answers of 2xx are stored: an error changed
+        nothing, and a retry may succeed. Raises ``IdempotencyKeyReused``, ``RequestRunning`` and
+        ``TooManyKeys``.
         """
         running = (caller.organization_id, _caller_id(caller), request.key)
         if running in self._running:
@@ -101,7 +118,7 @@ class Idempotency:
         try:
             return await self._queue.write(
                 caller.organization_id,
-                lambda unit: self._run(unit, request, caller, work, render),
+                lambda unit: self._run(unit, request, caller, work, answer_of),
                 size,
                 is_alone=is_alone,
                 is_essential=is_essential,
@@ -110,17 +127,28 @@ class Idempotency:
             self._running.discard(running)
 
     async def is_answered(self, request: IdempotentRequest, caller: Caller) -> bool:
-        """Whether an answer is stored. Raises ``IdempotencyKeyReused``."""
-        return await self._queue.write(
-            caller.organization_id, lambda unit: self._find(unit, request, caller) is not None
-        )
+        """Whether an answer is stored. Raises ``IdempotencyKeyReused`` and ``TooManyKeys``."""
+
+        def work(unit: UnitOfWork) -> bool:
+            if self._find(unit, request, caller) is not None:
+                return True
+            self._make_room(unit, caller.organization_id)
+            return False
+
+        return await self._queue.write(caller.organization_id, work, is_essential=True)
 
     async def remove_expired(self, organization_ids: list[int]) -> None:
-        """Remove the answers that are older than their lifetime."""
+        """Remove the answers that are older than their lifetime, some in each transaction."""
+        for organization_id in await self._queue.preview(answer_totals.find_wrong):
+            correct = partial(answer_totals.correct, organization_id=organization_id)
+            await self._queue.write(organization_id, correct, is_background=True)
         for organization_id in organization_ids:
-            remove = partial(self._remove_expired, organization_id)
-            while await self._queue.write(organization_id, remove, is_background=True):
-                pass
+            remove = partial(self._remove_some, organization_id)
+            removed = _REMOVED_AT_ONCE
+            while removed >= _REMOVED_AT_ONCE:  # essential, since it makes room on the disk
+                removed = await self._queue.write(
+                    organization_id, remove, is_background=True, is_essential=True
+                )
 
     def _run(
         self,
@@ -128,64 +156,91 @@ class Idempotency:
         request: IdempotentRequest,
         caller: Caller,
         work: Callable[[UnitOfWork], T],
-        render: Callable[[T], Answer],
-    ) -> Answer:
+        answer_of: Callable[[T], Answer],
+    ) -> T | Answer:
         if (stored := self._find(unit, request, caller)) is not None:
             return stored
-        answer = render(work(unit))
+        self._make_room(unit, caller.organization_id)
+        result = work(unit)
+        answer = answer_of(result)
         if answer.status in _SUCCESSES:
             self._store(unit, request, caller, answer)
-        return answer
+        return result
 
     def _find(self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> Answer | None:
-        """The stored answer; None if there is none, or it has expired."""
-        unit.log_head(caller.organization_id)  # locks the organization
-        query = rows_of(answers, caller.organization_id).where(*_matches(request, caller))
-        row = unit.execute(query).one_or_none()
-        if row is None or row.answered_at <= self._oldest(unit, caller.organization_id):
+        """The stored answer; None if there is none. One that has expired is removed."""
+        organization_id = caller.organization_id
+        unit.log_head(organization_id)  # locks the organization
+        row = unit.execute(_FIND, _key_of(request, caller)).one_or_none()
+        if row is None:
+            return None
+        if row.answered_at <= self._oldest(unit, organization_id):
+            key = _key_of(request, caller)
+            _remove(unit, organization_id, *(answers.c[name] == key[name] for name in key))
             return None
         # Rows of earlier releases have the bare digest, until they expire.
         if row.fingerprint not in (_keyed(unit, request, caller), request.fingerprint):
             raise IdempotencyKeyReused
-        keys = unit.keys(caller.organization_id)
+        keys = unit.keys(organization_id)
         text = sealing.open_answer(keys, row.sealed, *_bound(request, caller))
         answer = msgspec.msgpack.decode(text, type=Answer)
         return msgspec.structs.replace(answer, headers=answer.headers | _REPLAYED)
+
+    def _make_room(self, unit: UnitOfWork, organization_id: int) -> None:
+        """Remove expired answers if there is no room for another; raise ``TooManyKeys``."""
+        if not answer_totals.read(unit, organization_id).fill(self._most):
+            return
+        self._remove_some(organization_id, unit)
+        if answer_totals.read(unit, organization_id).fill(self._most):
+            raise TooManyKeys(self._most, self._until_room(unit, organization_id))
+
+    def _until_room(self, unit: UnitOfWork, organization_id: int) -> int:
+        """Seconds until the oldest answer expires."""
+        query = rows_of(answers, organization_id, sa.func.min(answers.c.answered_at))
+        oldest = unit.execute(query).scalar_one() or 0
+        return max(1, ceil((oldest - self._oldest(unit, organization_id)) / _SECOND))
 
     def _store(
         self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller, answer: Answer
     ) -> None:
         organization_id = caller.organization_id
         text = msgspec.msgpack.encode(answer)
-        row = {
-            "organization_id": organization_id,
-            "caller": _caller_id(caller),
-            "idempotency_key": request.key,
+        sealed = sealing.seal_answer(unit.keys(organization_id), text, *_bound(request, caller))
+        row = _key_of(request, caller) | {
             "fingerprint": _keyed(unit, request, caller),
-            "sealed": sealing.seal_answer(
-                unit.keys(organization_id), text, *_bound(request, caller)
-            ),
+            "sealed": sealed,
             "answered_at": to_micros(self._clock()),
         }
-        expired = sa.delete(answers).where(
-            answers.c.organization_id == organization_id, *_matches(request, caller)
-        )
-        unit.execute(expired)
-        unit.execute(sa.insert(answers), row)
+        unit.execute(_INSERT, row)
+        answer_totals.add(unit, organization_id, Totals(1, len(sealed)))
 
-    def _remove_expired(self, organization_id: int, unit: UnitOfWork) -> bool:
-        """Remove some expired answers: whether there may be more."""
-        key = (answers.c.caller, answers.c.idempotency_key)
-        is_expired = answers.c.answered_at <= self._oldest(unit, organization_id)
-        some = rows_of(answers, organization_id, *key).where(is_expired).limit(_REMOVED_AT_ONCE)
-        removed = sa.delete(answers).where(
-            answers.c.organization_id == organization_id, sa.tuple_(*key).in_(some)
+    def _remove_some(self, organization_id: int, unit: UnitOfWork) -> int:
+        """Remove the first expired answers; return how many there were."""
+        moment = answers.c.answered_at
+        until = self._oldest(unit, organization_id)
+        last = (
+            rows_of(answers, organization_id, moment)
+            .where(moment <= until)
+            .order_by(moment)
+            .offset(_REMOVED_AT_ONCE - 1)
+            .limit(1)
         )
-        return unit.execute(removed).rowcount == _REMOVED_AT_ONCE
+        last_moment = unit.execute(last).scalar_one_or_none()
+        return _remove(unit, organization_id, moment <= (last_moment or until))
 
     def _oldest(self, unit: UnitOfWork, organization_id: int) -> int:
         """Answers up to this moment have expired. A clock set ahead must not make a retry run."""
         return to_micros(unit.longer_ago(organization_id, self._lifetime))
+
+
+def _remove(unit: UnitOfWork, organization_id: int, *conditions: sa.ColumnElement[bool]) -> int:
+    """Remove answers; return how many there were."""
+    gone = answer_totals.count(unit, organization_id, *conditions)
+    if gone.answers:
+        is_theirs = answers.c.organization_id == organization_id
+        unit.execute(sa.delete(answers).where(is_theirs, *conditions))
+        answer_totals.add(unit, organization_id, Totals(-gone.answers, -gone.size))
+    return gone.answers
 
 
 def _keyed(unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> bytes:
@@ -198,8 +253,13 @@ def _keyed(unit: UnitOfWork, request: IdempotentRequest, caller: Caller) -> byte
     return hmac.digest(key, request.fingerprint, "sha256")
 
 
-def _matches(request: IdempotentRequest, caller: Caller) -> tuple[sa.ColumnElement[bool], ...]:
-    return (answers.c.caller == _caller_id(caller), answers.c.idempotency_key == request.key)
+def _key_of(request: IdempotentRequest, caller: Caller) -> dict[str, Any]:
+    """The primary key of the answer to a request."""
+    return {
+        "organization_id": caller.organization_id,
+        "caller": _caller_id(caller),
+        "idempotency_key": request.key,
+    }
 
 
 def _bound(request: IdempotentRequest, caller: Caller) -> tuple[str | int, ...]:

@@ -21,6 +21,7 @@ from events.commands import ChangeSettings, Command, CreateAssistant, Envelope, 
 from events.decider import Proposal, propose, raise_conflicts
 from events.log_head import LogHead
 from events.meaning import as_meant
+from events.prepared import Prepared
 from events.revelation import reveal
 from projections import current, keyframes, policies, views
 
@@ -107,11 +108,15 @@ class UnitOfWork:
         self.flush()
         return function(self._connection, *args, **kwargs)
 
-    def execute(self, statement: sa.Executable, *rows: dict[str, Any]) -> sa.CursorResult[Any]:
+    def execute(
+        self, statement: sa.Executable | Prepared, *rows: dict[str, Any]
+    ) -> sa.CursorResult[Any]:
         """Run a statement on rows that no flush writes, such as stored answers.
 
         Does not flush, so that the events of a batch are still written together.
         """
+        if isinstance(statement, Prepared):
+            return statement.run(self._connection, *rows)
         return self._connection.execute(statement, rows or None)
 
     def flush(self) -> None:

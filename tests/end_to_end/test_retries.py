@@ -319,7 +319,8 @@ from pathlib import Path
 from app.transactions.write_queue import _Waiting
 resolve = _Waiting.resolve
 def resolve_or_die(waiting, outcome):
-    is_of_a_request = type(outcome).__name__ in ("Answer", "Outcome")  # not a background task's
+    # Not a background task's.
+    is_of_a_request = type(outcome).__name__ in ("Outcome", "Reply", "Response")
     if Path("die").exists() and is_of_a_request:
         os.kill(os.getpid(), signal.SIGKILL)
     resolve(waiting, outcome)

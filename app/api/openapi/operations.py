@@ -47,7 +47,8 @@ _ERRORS = {
     415: "The body is not JSON in UTF-8",
     422: "The request breaks rules; all that were found are listed",
     428: "The organization's policy requires `If-Match` or `base_version`",
-    429: "The organization has too many requests at once; with `Retry-After`, nothing was changed",
+    429: "The organization has too many requests at once, or idempotency keys in use; with"
+    " `Retry-After`, nothing was changed",
     503: "The database is unavailable; with `Retry-After`, nothing was changed",
 }
 

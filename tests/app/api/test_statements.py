@@ -38,7 +38,7 @@ def wait_for_the_first_purge(server: Server) -> None:
     deadline = server.since + 10
     with stored.statements() as seen:
         while time.monotonic() < deadline:
-            if any("FROM answers" in s.text and s.bound.startswith(last) for s in list(seen)):
+            if any("sum(length(" in s.text and s.bound.startswith(last) for s in list(seen)):
                 return
             time.sleep(0.05)
 

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 
 from app.api import writes
-from app.main import create_app
 from app.services import utc_now
 from app.transactions import idempotency
-from events.tables import to_micros
 from tests.app import stored
 from tests.app.route_table import KEYS
 from tests.app.transactions.keyed_requests import (
-    PATIENCE,
     content_of,
     create,
     is_replayed,
     keyed,
     problem,
 )
+from tests.app.transactions.standing_clock import Clock, confirm, serving_at, wait_until
 from tests.conftest import (
     ASSISTANTS,
     Organization,
@@ -35,10 +29,10 @@ from tests.conftest import (
     serving,
     serving_process,
 )
-from tests.databases import config_of, contents, execute
+from tests.databases import contents, execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 SECRET = {"llm_provider_config": {"api_key": "sk-of-ours"}}
@@ -113,40 +107,6 @@ def test_the_answer_that_shows_an_api_key_is_nowhere_in_clear(tmp_path: Path) ->
 # -- time
 
 
-class Clock:
-    """A server's clock that stands until the test moves it."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now.timestamp()
-
-
-@contextmanager
-def serving_at(
-    database: Path, waiting: list[Organization], clock: Clock, **settings: str
-) -> Iterator[Server]:
-    """As ``conftest.serving``, with a clock."""
-    config = config_of(database, **settings)
-    app: Any = create_app(config, clock, monotonic=clock.monotonic)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
-    finally:
-        server.should_exit = True
-        thread.join()
-
-
 def _kept(database: Path, organization: Organization) -> list[str]:
     """The keys whose answers are stored."""
     rows = stored.rows(database, organization.id)["answers"]
@@ -173,28 +133,16 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> No
             assert create(admin, "later").json()["id"] == 3
         assert _kept(database, organization) == ["daily", "later"]
     clock.now += timedelta(hours=23)
-    _confirm(database, clock)
+    confirm(database, clock)
     with serving_at(database, waiting, clock) as server:
-        _wait_until(lambda: _kept(database, other) == [])
+        wait_until(lambda: _kept(database, other) == [])
         assert _kept(database, organization) == ["daily", "later"]
         with server.client(organization.admin) as admin:
             assert is_replayed(create(admin, "later"))
     clock.now += timedelta(hours=1)
-    _confirm(database, clock)
+    confirm(database, clock)
     with serving_at(database, waiting, clock):
-        _wait_until(lambda: _kept(database, organization) == [])
-
-
-def _confirm(database: Path, clock: Clock) -> None:
-    """No server has seen the time pass: the operator says that it did."""
-    execute(database, f"UPDATE organizations SET observed_at = {to_micros(clock.now)}")
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, "the chore did not do it"
-        time.sleep(0.02)
+        wait_until(lambda: _kept(database, organization) == [])
 
 
 @pytest.mark.parametrize(("lifetime", "replays"), [("0s", False), ("1s", True)])
