@@ -275,15 +275,23 @@ def select_stamps(
     return stamps, {row.assistant_id: row.size for row in rows}
 
 
-def select_each(
-    connection: sa.Connection, organization_id: int, sizes: Mapping[int, int]
+def load_each(
+    connection: sa.Connection, organization_id: int, assistant_ids: Iterable[int]
 ) -> Iterator[tuple[int, State]]:
-    """The states of existing assistants, given with the bytes of their settings.
+    """The states of assistants, deleted ones too, with their ids, newest first.
 
     Few are read at once, and a large one alone.
     """
-    for ids in _portions(sizes):
-        yield from select(connection, organization_id, Selection(assistant_ids=tuple(ids)))
+    column = assistants.c
+    size = sa.func.length(column.settings).label("size")  # read without their value
+    newest_first = column.assistant_id.desc()
+    query = rows_of(assistants, organization_id, column.assistant_id, size)
+    is_one = column.assistant_id.in_(list(assistant_ids))
+    rows = connection.execute(query.where(is_one).order_by(newest_first)).all()
+    for ids in _portions({row.assistant_id: row.size for row in rows}):
+        portion = rows_of(assistants, organization_id).where(column.assistant_id.in_(ids))
+        for row in connection.execute(portion.order_by(newest_first)).all():
+            yield row.assistant_id, _state(connection, row)
 
 
 def _portions(sizes: Mapping[int, int]) -> Iterator[list[int]]:

@@ -108,7 +108,7 @@ def choose(
     _, sizes = unit.read(current.select_stamps, organization_id, selection)
     if not settings:
         return sorted(sizes)
-    states = unit.read(current.select_each, organization_id, sizes)
+    states = unit.read(current.load_each, organization_id, sizes)
     return sorted(assistant_id for assistant_id, state in states if _shows(state, settings))
 
 

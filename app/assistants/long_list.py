@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from app.storage.database import Database
+    from events.changed import State
     from projections.current import Stamp
+
+_AT_ONCE = 100  # assistants
+_PORTION = 1024 * 1024  # bytes that are sent at once, or one assistant
 
 
 class LongList(Struct, frozen=True):
@@ -45,22 +49,36 @@ def long_list(organization_id: int, stamps: dict[int, Stamp], *query: Any) -> Lo
 async def stream(database: Database, assistants: LongList) -> AsyncIterator[bytes]:
     """The list as JSON.
 
-    Each assistant is read in a snapshot of its own: none stays open while a client reads.
+    Each portion is read in a snapshot of its own: none stays open while a client reads.
     """
-    before = b"["
-    for assistant_id, stamp in assistants.stamps.items():
-        key = AssistantKey(assistants.organization_id, assistant_id)
-        yield before + await database.snapshot(_body_at, key, stamp)
-        before = b","
+    ids = list(assistants.stamps)
+    position = 0
+    while position < len(ids):
+        some = ids[position : position + _AT_ONCE]
+        bodies = await database.snapshot(_bodies, assistants, some)
+        if not bodies:  # no row is ever removed
+            raise LookupError(f"no assistant of {some}")
+        yield (b"," if position else b"[") + b",".join(bodies)
+        position += len(bodies)
     yield b"]"
 
 
-def _body_at(connection: sa.Connection, key: AssistantKey, stamp: Stamp) -> bytes:
+def _bodies(connection: sa.Connection, assistants: LongList, ids: list[int]) -> list[bytes]:
+    """The first of some assistants, until they take ``_PORTION``."""
+    bodies: list[bytes] = []
+    size = 0
+    for assistant_id, state in current.load_each(connection, assistants.organization_id, ids):
+        key = AssistantKey(assistants.organization_id, assistant_id)
+        bodies.append(_body_at(connection, key, state, assistants.stamps[assistant_id]))
+        size += len(bodies[-1])
+        if size > _PORTION:
+            break
+    return bodies
+
+
+def _body_at(connection: sa.Connection, key: AssistantKey, newest: State, stamp: Stamp) -> bytes:
     """An assistant as its state with a stamp is shown, also if it was changed since."""
-    state = current.load(connection, *key)
-    if state is None:
-        raise LookupError(f"assistant {key} has no row")
-    if current.stamp_of(state) != stamp:
-        then = keyframes.state_at(connection, *key, stamp[0])
-        state = msgspec.structs.replace(then, erased_version=state.erased_version)
-    return current.encode(*key, state)
+    if current.stamp_of(newest) == stamp:
+        return current.encode(*key, newest)
+    then = keyframes.state_at(connection, *key, stamp[0])
+    return current.encode(*key, msgspec.structs.replace(then, erased_version=newest.erased_version))
