@@ -11,6 +11,7 @@ from app.audit.signing import AuditKeyMissing
 from app.cli import terminal
 from app.cli.copy import NotACopy
 from app.config import ConfigError
+from app.storage.disk_state import WritingSuspended
 from app.storage.lock_file import DatabaseHeld, FileRefused
 from app.storage.postgresql import PoolerRefused
 from app.storage.schema import (
@@ -40,6 +41,7 @@ _EXPLAINED = (
     NotMigrated,
     NotACopy,
     NotAnExport,
+    WritingSuspended,
 )
 
 
