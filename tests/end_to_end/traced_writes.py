@@ -29,7 +29,9 @@ from tests.forking import ROOT
 NEEDED = "BACKSTORY_TEST_STRACE"  # set in CI, where a missing strace is an error
 _SECONDS = 600
 _CALLS = "pwrite64,write,ftruncate,fsync,fdatasync"
-_LINE = re.compile(r"(?P<call>\w+)\((?P<fd>\d+)<(?P<path>[^>]*)>(?P<rest>.*) = (?P<result>-?\d+)")
+_LINE = re.compile(
+    r"(?P<call>\w+)\((?P<fd>\d+)<(?P<path>[^>]*)>(\(deleted\))?(?P<rest>.*) = (?P<result>-?\d+)"
+)
 TRACED = ("-y", "-xx", "-s", "10000000")  # the options that ``read_trace`` needs
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>")
 
