@@ -32,8 +32,8 @@ RULE = "Input should be a JSON Pointer, such as /llm_settings/top_p"
 _POINTER = re.compile(POINTER)
 # The paths of settings come again and again. Long names that clients choose must not fill the
 # memory.
-_MOST_CACHED = 4096
-_MAX_CACHED = 200  # characters
+_MOST_CACHED = 2048
+_MAX_CACHED = 100  # characters: a path of so many levels has ancestors of 5 KB
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from events.policy import Policy
 
 ANY: Final = "*"
+_MAX_CACHED = 4000  # characters of all paths of a policy; longer ones must not fill the memory
 _NEVER_SECRET = frozenset(("bypass_numbers", "name"))  # lists and searches use these
 
 
@@ -43,9 +44,16 @@ class Paths(Struct, frozen=True):
         return Paths(tuple(rest[1:] for rest in self.patterns if rest[0] in (ANY, name)))
 
 
-@lru_cache(256)
 def _paths(pointers: tuple[str, ...]) -> Paths:
+    is_short = sum(map(len, pointers)) <= _MAX_CACHED
+    return _cached_paths(pointers) if is_short else _split(pointers)
+
+
+def _split(pointers: tuple[str, ...]) -> Paths:
     return Paths(tuple(map(split, pointers)))
+
+
+_cached_paths = lru_cache(64)(_split)
 
 
 def under_policy(patch: Tree, policy: Policy) -> Tree:

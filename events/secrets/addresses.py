@@ -72,10 +72,17 @@ def addresses_in(value: Any, name: str, *, providers: bool) -> Iterator[str]:
         yield from (_plain_origin(part) or folded(part) for part in signs)
 
 
-@lru_cache(maxsize=4096)
-def meaning_of(name: str) -> Literal["provider", "address", "part", ""]:
+Meaning = Literal["provider", "address", "part", ""]
+
+
+def meaning_of(name: str) -> Meaning:
     """What a name says of its value: that it is a provider, an address, a part of one, or none."""
-    name = normalized(name_end(name))
+    return _meaning_of(name_end(name))  # a name may be a megabyte, and must not stay in memory
+
+
+@lru_cache(maxsize=4096)
+def _meaning_of(name: str) -> Meaning:
+    name = normalized(name)
     runs = [
         run for part in segments(name) for word in words(part) for run in _ASCII_RUN.findall(word)
     ]
