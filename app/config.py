@@ -63,6 +63,7 @@ class Config(Struct, frozen=True, kw_only=True):
     idle_timeout: str = "5s"
     min_speed: Annotated[int, Meta(ge=1)] = 1024
     min_free_space: str = "64MiB"
+    cache_size: str = "128MiB"
 
     @property
     def grace(self) -> timedelta:
@@ -108,6 +109,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def least_free_space(self) -> int:
         """The bytes of the disk that must be free for a write to begin; 0 for no limit."""
         return _size("MIN_FREE_SPACE", self.min_free_space)
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much memory all caches of the process may take together."""
+        return _size("CACHE_SIZE", self.cache_size)
 
     @property
     def url(self) -> sa.URL:
@@ -160,6 +166,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
     _ = config.least_free_space
+    _ = config.cache_bytes
     return config
 
 

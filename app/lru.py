@@ -45,6 +45,11 @@ class LRUCache(Generic[K, V]):
         while self.weight > self._most:
             self.drop(next(iter(self._held)))
 
+    def clear(self) -> None:
+        """Remove all."""
+        self._held.clear()
+        self.weight = 0
+
     def drop(self, key: K) -> None:
         """Remove a key's value, if it is cached."""
         if (held := self._held.pop(key, None)) is not None:

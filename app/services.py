@@ -24,6 +24,7 @@ from app.storage.engines import engines
 from app.storage.schema import prepare
 from app.transactions.clock import ForwardClock, Witness
 from app.transactions.idempotency import Idempotency
+from app.transactions.state_cache import StateCache
 from app.transactions.write_queue import WriteQueue
 from app.vault.keys import Vault, open_vault
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _START_SECONDS = 60
+# How the caches share ``BACKSTORY_CACHE_SIZE``, in sixteenths.
+_VIEWS, _LISTS, _STATES, _KEYS = 8, 3, 4, 1
 _log = structlog.get_logger(__name__)
 
 
@@ -46,6 +49,7 @@ class Services(Struct, frozen=True):
     authenticator: Authenticator
     failed_logins: FailedLogins
     views: ViewCache
+    states: StateCache
     signer: Signer
     sessions: Sessions
     clock: Callable[[], datetime]
@@ -72,9 +76,19 @@ async def open_services(
         vault = open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url, config.least_free_space)
-        views = ViewCache(database, is_alone=database.is_embedded, staleness=config.staleness)
-        writer = WriteQueue(database, vault, clock, views, Witness(monotonic))
-        authenticator = Authenticator(database, vault, clock, config.staleness)
+        sixteenth = config.cache_bytes // 16
+        views = ViewCache(
+            database,
+            is_alone=database.is_embedded,
+            staleness=config.staleness,
+            most_bytes=_VIEWS * sixteenth,
+            most_bytes_of_lists=_LISTS * sixteenth,
+        )
+        states = StateCache(_STATES * sixteenth)
+        writer = WriteQueue(database, vault, clock, views, Witness(monotonic), states)
+        authenticator = Authenticator(
+            database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
+        )
         failed_logins = FailedLogins(writer, clock)
         writer.start()
         try:
@@ -86,6 +100,7 @@ async def open_services(
                 authenticator,
                 failed_logins,
                 views,
+                states,
                 signer,
                 Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,

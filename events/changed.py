@@ -216,7 +216,8 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def encoded(self) -> bytes:
         """The settings as JSON, as the view stores them."""
-        return msgspec.json.encode(self.settings)
+        # The encoder's own bytes have spare room, up to a half of them, as long as they are kept.
+        return memoryview(msgspec.json.encode(self.settings)).tobytes()
 
     @cached_property
     def known(self) -> Tree:
@@ -231,6 +232,18 @@ class State(Struct, frozen=True, kw_only=True, dict=True):
 
 REFERENCE = b'"%s":' % pointers.MARK.encode()  # how the encoding of a reference begins
 NOTHING = State()
+
+
+def with_settings(state: State, encoded: bytes, *, are_known: bool) -> State:
+    """The state with the settings that ``encoded`` holds, as ``State.encoded`` gave them.
+
+    ``are_known`` if they are as ``State.known`` gave them, too.
+    """
+    decoded = msgspec.structs.replace(state, settings=msgspec.json.decode(encoded))
+    decoded.__dict__["encoded"] = encoded  # the cached properties need not be computed again
+    if are_known:
+        decoded.__dict__["known"] = decoded.settings
+    return decoded
 
 
 def evolve(state: State, event: Event) -> State:

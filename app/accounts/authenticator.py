@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets as entropy
+import sys
 import time
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from app.vault.keys import Key, Vault
 
 Caller = Principal | RejectedKey | None
-_MOST_KNOWN = 10_000  # keys that are cached
+MOST_BYTES = 8 * 1024 * 1024  # some thousands of keys
+_OVERHEAD = 800  # bytes that a cached key takes beside its texts, measured
 _SAVED_AT_ONCE = 100  # keys whose usage is written by one statement, so that writes get between
 
 
@@ -58,17 +60,22 @@ class Authenticator:
         vault: Vault,
         clock: Callable[[], datetime],
         staleness: timedelta = timedelta(0),
-        most_known: int = _MOST_KNOWN,
+        most_bytes: int = MOST_BYTES,
     ) -> None:
         self._database = database
         self._staleness = staleness
         self._vault = vault
         self._clock = clock
-        self._known: LRUCache[bytes, _Known] = LRUCache(most_known)
+        self._known: LRUCache[bytes, _Known] = LRUCache(most_bytes)
         self._unsaved: dict[tuple[int, int], _Uses] = {}
         self._salt = entropy.token_bytes(32)  # no token is kept in memory
         self._invalidations = 0
         self._reads = SharedReads(self._look_up)  # by token
+
+    @property
+    def size(self) -> int:
+        """Bytes in memory: the cached keys."""
+        return self._known.weight
 
     async def principal(self, token: str) -> Caller:
         """The principal of a token; None if it names no existing organization."""
@@ -122,7 +129,7 @@ class Authenticator:
         known = _Known(caller, began, (organization_id, caller.key_id))
         # If a key was invalidated meanwhile, this may be that key: answer, but don't cache.
         if invalidations == self._invalidations:
-            self._known.put(self._digest(token), known, 1)
+            self._known.put(self._digest(token), known, _weight_of(caller))
         return known, principals.seen_beside(rows, began)
 
     async def _pepper(self, organization_id: int) -> Key | None:
@@ -177,6 +184,11 @@ class Authenticator:
         return structs.replace(
             key, usage_count=key.usage_count + uses.count, last_used_at=uses.last
         )
+
+
+def _weight_of(principal: Principal) -> int:
+    texts = (principal.organization_name, principal.key_name, principal.user_email or "")
+    return _OVERHEAD + sum(map(sys.getsizeof, texts))
 
 
 def _add_usage(usage: list[api_keys.Usage], unit: UnitOfWork) -> None:

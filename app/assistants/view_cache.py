@@ -42,9 +42,9 @@ if TYPE_CHECKING:
     from events.changed import State
     from projections.current import Stamp
 
-_MOST_BYTES = 64 * 1024 * 1024
+MOST_BYTES, MOST_BYTES_OF_LISTS = 64 * 1024 * 1024, 24 * 1024 * 1024
 _MOST_SHOWN_AT_ONCE = 64 * 1024  # bytes of settings; the event loop waits while they are copied
-_OVERHEAD = 1024  # bytes that an entry takes beside its body
+_OVERHEAD = 600  # bytes that an entry takes beside its body, measured
 _ListKey = tuple[int, "Selection", int, int]  # organization, selection, skip, limit
 
 
@@ -90,7 +90,7 @@ def listed(
 
 
 class ViewCache:
-    """The views that were read last, and the lists of them, each up to ``most_bytes``.
+    """The views that were read last, and the lists of them, each up to some bytes.
 
     ``is_alone`` says that only this process writes the database. If not, a view may be shown for
     ``staleness`` before it is compared with the database again.
@@ -102,13 +102,14 @@ class ViewCache:
         *,
         is_alone: bool,
         staleness: timedelta = timedelta(0),
-        most_bytes: int = _MOST_BYTES,
+        most_bytes: int = MOST_BYTES,
+        most_bytes_of_lists: int = MOST_BYTES_OF_LISTS,
     ) -> None:
         self._database = database
         self._is_alone = is_alone
         self._staleness = staleness.total_seconds()
         self._views: LRUCache[AssistantKey, View] = LRUCache(most_bytes)
-        self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes // 2)
+        self._lists: LRUCache[_ListKey, Listed] = LRUCache(most_bytes_of_lists)
         self._loading: dict[AssistantKey, object] = {}  # the read that began last
         self._changing: frozenset[AssistantKey] = frozenset()
         self._changing_since = 0.0  # ``time.monotonic``
@@ -116,8 +117,8 @@ class ViewCache:
 
     @property
     def size(self) -> int:
-        """The weight of the cached views, in bytes."""
-        return self._views.weight
+        """Bytes in memory: the views and the lists."""
+        return self._views.weight + self._lists.weight
 
     async def view(self, key: AssistantKey, seen: Seen | None = None) -> View:
         """The view as it is now; raises ``AssistantNotFound``.

@@ -110,13 +110,14 @@ class WriteQueue:
         clock: Callable[[], datetime],
         listener: CommitListener,
         witness: Witness | None = None,
+        cache: StateCache | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
         self._clock = clock
         self._listener = listener
         self._witness = witness
-        self._cache = StateCache()
+        self._cache = cache or StateCache()
         self._waiting: WaitingWork[_Waiting[Any]] = WaitingWork()
         self._has_news = asyncio.Event()  # work came, or the drain began
         self._is_draining = False
