@@ -18,7 +18,7 @@ from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 
-from app import log
+from app import allocator, log
 from app.accounts.sessions import Codes
 from app.api import access, exception_handlers, methods
 from app.api.middleware import head, request_log
@@ -120,6 +120,7 @@ def create_app(
 def create_configured_app() -> ASGIApp:
     """The application of one of several worker processes, which reads its own configuration."""
     gc.disable()  # until ``spare_the_collector``
+    allocator.return_large_blocks()
     config = read_config(os.environ)
     log.configure(config)
     app = create_app(config)

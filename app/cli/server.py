@@ -17,7 +17,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
-from app import log
+from app import allocator, log
 from app.audit import signing
 from app.cli import context, terminal
 from app.cli.protocol.connections import limited_protocol
@@ -50,6 +50,7 @@ def run(
     ``codes`` sign in to the console once each.
     """
     gc.disable()  # until the server listens, and what lives as long as it is frozen
+    allocator.return_large_blocks()
     _check(config)
     settings = _settings(config, create_app(config, codes=codes))
     server = _Server(settings, ready)
