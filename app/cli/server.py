@@ -23,7 +23,7 @@ from app.cli import context, terminal
 from app.cli.protocol.connections import limited_protocol
 from app.cli.protocol.limits import Limits
 from app.config import Config, as_variables
-from app.main import create_app, spare_the_collector
+from app.main import create_app, favour_the_loop, spare_the_collector
 from app.storage.engines import engines
 from app.storage.schema import prepare
 from app.vault.keys import open_vault
@@ -99,6 +99,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         spare_the_collector()
+        favour_the_loop()
         if self._ready is not None and self.started:
             self._ready(_url(self.servers[0].sockets[0]))
 
