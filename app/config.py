@@ -64,6 +64,7 @@ class Config(Struct, frozen=True, kw_only=True):
     min_speed: Annotated[int, Meta(ge=1)] = 1024
     min_free_space: str = "64MiB"
     cache_size: str = "128MiB"
+    read_timeout: str = "10s"
 
     @property
     def grace(self) -> timedelta:
@@ -114,6 +115,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def cache_bytes(self) -> int:
         """How much memory all caches of the process may take together."""
         return _size("CACHE_SIZE", self.cache_size)
+
+    @property
+    def longest_read(self) -> timedelta:
+        """How long a read of a request may take; exports may take longer."""
+        return _duration("READ_TIMEOUT", self.read_timeout)
 
     @property
     def url(self) -> sa.URL:
@@ -167,6 +173,8 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
     _ = config.least_free_space
     _ = config.cache_bytes
+    if not config.longest_read:
+        raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")
     return config
 
 

@@ -75,7 +75,7 @@ async def open_services(
         await _prepare(config.url)
         vault = open_vault(config)
         signer = signing.open_signer(config)
-        database = Database(config.url, config.least_free_space)
+        database = Database(config.url, config.least_free_space, config.longest_read)
         sixteenth = config.cache_bytes // 16
         views = ViewCache(
             database,

@@ -11,10 +11,11 @@ from litestar import Response
 from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.api import methods
+from app.api import access, methods
 from app.api.problems import RETRY_SECONDS, answer_error, problem
-from app.storage.database import Busy, ReadFailed
+from app.storage.database import Busy, ReadFailed, ReadTooLong
 from app.storage.disk_state import DiskFull, WritingSuspended
+from app.storage.turns import TooManyReads
 from app.transactions.write_queue import OutcomeUnknown, WriterStopped
 from app.vault.keys import MasterKeyError
 from app.vault.sealing import SecretUnreadable
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 
 
 _log = structlog.get_logger(__name__)
+# Parameters that make a long read shorter.
+_NARROWING = (
+    "assistant_id",
+    "assistant_ids",
+    "start_date",
+    "end_date",
+    "since",
+    "until",
+    "days",
+    "changed_by",
+    "limit",
+)
 
 
 def _on_domain_error(_: Request[Any, Any, Any], error: DomainError) -> Response[bytes]:
@@ -63,6 +76,27 @@ def _on_busy(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
 def _on_suspended(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     code = "disk-full" if isinstance(error, DiskFull) else "writing-suspended"
     return _unavailable(f"Nothing was changed. {error}", code)
+
+
+def _on_too_many_reads(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+    text = "Too many reads of your organization wait already; nothing was read. Try again"
+    headers = {"retry-after": RETRY_SECONDS}
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-reads", text, headers)
+
+
+def _on_read_too_long(request: Request[Any, Any, Any], error: ReadTooLong) -> Response[bytes]:
+    route = request.scope["path_template"]
+    _log.warning(
+        "read_too_long",
+        route=f"{request.method} {route}",
+        organization_id=access.principal(request.scope).organization_id,
+        seconds=error.seconds,
+    )
+    known = request.route_handler.parsed_fn_signature.parameters
+    names = [name for name in _NARROWING if name in known]
+    advice = f"Narrow it with {', '.join(names)}" if names else "Ask for less"
+    text = f"The read of {route} took longer than {error.seconds:g} s and was stopped. {advice}"
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, "read-too-long", text)
 
 
 def _on_stopped(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
@@ -111,6 +145,8 @@ HANDLERS: ExceptionHandlersMap = {
     ValidationException: _on_parameters,
     HTTPException: _on_http,
     Busy: _on_busy,
+    TooManyReads: _on_too_many_reads,
+    ReadTooLong: _on_read_too_long,
     SecretUnreadable: _on_unreadable,
     MasterKeyError: _on_master_key,
     WritingSuspended: _on_suspended,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import msgspec
 from litestar import Request
@@ -12,6 +12,7 @@ from litestar import Request
 from app.accounts.principals import REVEAL, Principal, Role
 from app.api import access
 from app.api.conditional import read_condition
+from app.api.connected import while_connected
 from app.api.errors import UnsupportedMediaType
 from app.api.media_types import JSON
 from app.api.parameter_values import known_id
@@ -33,10 +34,17 @@ from events.errors import FieldError, InvalidSettings, Location
 from events.policy import REASON_AT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+    import sqlalchemy as sa
+
     from app.accounts.principals import Seen
     from app.services import Services
 
 T = TypeVar("T", bound=msgspec.Struct)
+P = ParamSpec("P")
+R = TypeVar("R")
 _IDEMPOTENCY_KEY = re.compile(
     r'"([\x20-\x21\x23-\x7e]{1,255})"|([\x21\x23-\x7e][\x20-\x7e]{0,254})'
 )
@@ -125,6 +133,21 @@ class ApiRequest(Request[Any, Any, Any]):
         Raises ``InvalidSettings`` and ``AssistantNotFound``.
         """
         return AssistantKey(self.principal.organization_id, known_id(assistant_id))
+
+    async def snapshot(
+        self, work: Callable[Concatenate[sa.Connection, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Run ``work`` on a snapshot, for the caller's organization and while they are there.
+
+        Raises as ``Database.snapshot`` does.
+        """
+        organization_id = self.principal.organization_id
+        async with self.while_connected():
+            return await self.services.database.snapshot(organization_id, work, *args, **kwargs)
+
+    def while_connected(self) -> AbstractAsyncContextManager[None]:
+        """As in ``app.api.connected``."""
+        return while_connected(self.receive)
 
     async def refuse_dry_run(self) -> None:
         """Raise ``InvalidSettings`` where a request asks for a dry run and has none.

@@ -40,7 +40,10 @@ async def carry_out(
     take long a transaction of its own. What ``is_essential`` may use some of the disk's reserve.
     """
     if dry_run:
-        return await request.services.writer.preview(lambda unit: render(work(unit)))
+        async with request.while_connected():
+            return await request.services.writer.preview(
+                caller.organization_id, lambda unit: render(work(unit))
+            )
     await request.refuse_dry_run()
     keyed = await _idempotent(request, caller)
     size = len(await request.body())
@@ -61,7 +64,8 @@ async def carry_out(
     )
     if isinstance(response, Answer):
         return await request.services.database.snapshot(
-            partial(stored_answers.replay, caller.organization_id, response)
+            caller.organization_id,
+            partial(stored_answers.replay, caller.organization_id, response),
         )
     return response
 

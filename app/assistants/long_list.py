@@ -6,6 +6,7 @@ would lose them rows, so a list always has all its rows.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,8 @@ async def stream(database: Database, assistants: LongList) -> AsyncIterator[byte
     position = 0
     while position < len(ids):
         some = ids[position : position + _AT_ONCE]
-        bodies = await database.snapshot(_bodies, assistants, some)
+        read = partial(_bodies, assistants=assistants, ids=some)
+        bodies = await database.export_portion(assistants.organization_id, read)
         if not bodies:  # no row is ever removed
             raise LookupError(f"no assistant of {some}")
         yield (b"," if position else b"[") + b",".join(bodies)

@@ -164,7 +164,7 @@ class ViewCache:
         ):
             return cached
         selected = await self._database.snapshot(
-            self._select, organization_id, selection, skip=skip, limit=limit
+            organization_id, self._select, organization_id, selection, skip=skip, limit=limit
         )
         if isinstance(selected, LongList):
             return selected

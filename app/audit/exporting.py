@@ -249,7 +249,7 @@ async def stream_chunks(database: Database, export: Export) -> AsyncIterator[byt
     stream = ExportStream(export)
 
     def read() -> asyncio.Task[list[bytes]]:
-        return asyncio.create_task(database.snapshot(stream.read))
+        return asyncio.create_task(database.export_portion(export.organization_id, stream.read))
 
     reading: asyncio.Task[list[bytes]] | None = read()
     try:

@@ -123,9 +123,10 @@ class ApiClient:
         of_body = {"content-type": "application/json", "content-length": str(len(content))}
         scope = self._scope(method, path, query, of_body | dict(headers))
         messages: list[Message] = []
+        events: list[Any] = [{"type": "http.request", "body": content, "more_body": False}]
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
+        async def receive() -> Any:
+            return events.pop() if events else await self._request.receive()
 
         async def send(message: Message) -> None:
             messages.append(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
@@ -12,6 +13,7 @@ from sqlalchemy.util import greenlet_spawn
 from app.storage.disk_state import DiskFull, DiskState, WritingSuspended
 from app.storage.engines import engines
 from app.storage.free_space import FreeSpace
+from app.storage.read_pool import ReadPool, WaitedTooLong
 from app.storage.sqlite import SCRUB_ATTEMPTS
 from app.storage.wal_checkpoints import OpenSnapshots, WalCheckpoints
 
@@ -24,6 +26,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _READ_ATTEMPTS = 2  # the second for a pooled connection that was lost while idle
+_READ_TIMEOUT = timedelta(seconds=10)
+_GRACE = 1.0  # seconds that a server adds to the limit: it ends only what nobody else ended
+# Threads, and how many of them an organization has at most. While they run Python, the event loop,
+# which answers everybody, waits for each of them.
+_LISTINGS = {"threads": 3, "share": 1}
+_EXPORTS = {"threads": 2, "share": 1}
 
 
 class CommitFailed(Exception):
@@ -42,25 +50,44 @@ class ReadFailed(Exception):
     """The driver could not read; SQLAlchemy's errors say it of all other reads."""
 
 
-class Database:
-    """Runs functions of a connection: short reads, snapshots and writes.
+class ReadTooLong(Exception):
+    """A read was stopped because it took longer than a read may."""
 
-    Writes run one after another, in a thread of their own: nothing else waits for a commit.
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Database:
+    """Runs functions of a connection: short reads, snapshots, exports and writes.
+
+    Each of the first three has connections of its own. Writes run one after another, in a thread
+    of their own: nothing else waits for a commit.
     """
 
-    def __init__(self, url: sa.URL, min_free_space: int = 0) -> None:
+    def __init__(
+        self, url: sa.URL, min_free_space: int = 0, read_timeout: timedelta = _READ_TIMEOUT
+    ) -> None:
         self._engines = engines(url)
         self.is_embedded = self._engines.is_embedded
         self._writer = self._engines.writer()
         self._writing = ThreadPoolExecutor(1, "writer")
         self._driver: Any = None  # the driver's connection of the transaction that runs
         self._readers = self._engines.readers()
-        self._snapshots = self._engines.snapshots(serving=True)
+        self._read_seconds = read_timeout.total_seconds()
+        self._listings = self._pool("listings", **_LISTINGS, longest=self._read_seconds + _GRACE)
+        self._exports = self._pool("exports", **_EXPORTS)
         self._glances = self._engines.glances()
         self._disk = DiskState()
         self._open = OpenSnapshots()
         self._checkpoints = WalCheckpoints(self._open)
         self._space = FreeSpace(self._engines.free_space, min_free_space)
+
+    def _pool(
+        self, name: str, *, threads: int, share: int, longest: float | None = None
+    ) -> ReadPool:
+        engine = self._engines.snapshots(connections=threads, longest=longest)
+        return ReadPool(self._engines, engine, name, threads=threads, share=share)
 
     async def read(
         self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -74,7 +101,7 @@ class Database:
             with self._readers.connect() as connection:
                 return work(connection, *args, **kwargs)
 
-        return await self._with_retry(lambda: greenlet_spawn(run))
+        return await self._with_retry(lambda: self._answered(greenlet_spawn(run)))
 
     async def glance(self, query: Prepared, **values: Any) -> Sequence[Any]:
         """The rows of a short query, as tuples, which is how a hot request reads.
@@ -86,7 +113,7 @@ class Database:
         try:
             if self.is_embedded:
                 return await self._glances.rows(query, values)
-            return await self._with_retry(lambda: self._glances.rows(query, values))
+            return await self._with_retry(lambda: self._answered(self._glances.rows(query, values)))
         except Busy:
             raise
         except Exception as error:
@@ -94,28 +121,87 @@ class Database:
             raise kind(str(error)) from error
 
     async def snapshot(
-        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        organization_id: int,
+        work: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> T:
-        """Run ``work`` in a thread, on one snapshot of everything that was committed so far.
+        """Run ``work`` for an organization, on one snapshot of everything committed so far.
 
-        Keep it short: until it ends, SQLite cannot empty its write-ahead log. Read many rows in
-        pages, each in its own snapshot. Raises ``Busy``.
+        It runs in a thread, and is stopped if it takes too long or the caller is cancelled. Keep
+        it short: until it ends, SQLite cannot empty its write-ahead log. Raises ``Busy``,
+        ``TooManyReads`` and ``ReadTooLong``.
         """
+        run = self._noted(work, *args, **kwargs)
+        pool, seconds = self._listings, self._read_seconds
+        try:
+            return await self._with_retry(lambda: pool.read(organization_id, run, seconds))
+        except WaitedTooLong as error:
+            raise Busy("no thread was free in time") from error
+        except Exception as error:
+            if isinstance(error, TimeoutError) or self._engines.is_too_long(error):
+                raise ReadTooLong(seconds) from error
+            raise
 
-        def run() -> T:
-            with self._open.noted(work), self._snapshots.connect() as connection:
+    async def export(
+        self,
+        organization_id: int,
+        work: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As ``snapshot``, by other threads and without its limit of time.
+
+        Raises ``Busy`` and ``TooManyReads``.
+        """
+        return await self._export(organization_id, self._noted(work, *args, **kwargs))
+
+    async def export_portion(self, organization_id: int, work: Callable[[sa.Connection], T]) -> T:
+        """As ``export``, for one of the portions of a long export, each in its own snapshot.
+
+        An export that has begun waits for its next turn, however many others do.
+        """
+        return await self._export(organization_id, self._noted(work), goes_on=True)
+
+    async def _export(
+        self,
+        organization_id: int,
+        run: Callable[[sa.Connection], T],
+        *,
+        goes_on: bool = False,
+    ) -> T:
+        pool = self._exports
+        return await self._answered(
+            self._with_retry(lambda: pool.read(organization_id, run, None, goes_on=goes_on))
+        )
+
+    def _noted(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Callable[[sa.Connection], T]:
+        """The work, noted as what holds a snapshot while it runs."""
+
+        def run(connection: sa.Connection) -> T:
+            with self._open.noted(work):
                 return work(connection, *args, **kwargs)
 
-        return await self._with_retry(lambda: asyncio.to_thread(run))
+        return run
+
+    async def _answered(self, reading: Awaitable[T]) -> T:
+        """What is read; raises ``Busy`` if the database does not answer in time."""
+        try:
+            async with asyncio.timeout(self._engines.longest):
+                return await reading
+        except TimeoutError as error:
+            raise Busy("the database did not answer in time") from error
 
     async def _with_retry(self, run: Callable[[], Awaitable[T]]) -> T:
         """Run a read, and once more if its connection was lost."""
         for attempt in range(1, _READ_ATTEMPTS + 1):
             try:
-                async with asyncio.timeout(self._engines.longest):
-                    return await run()
-            except TimeoutError as error:
-                raise Busy("the database did not answer in time") from error
+                return await run()
+            except TimeoutError:  # an OSError, too, but no lost connection
+                raise
             except Exception as error:
                 if not self._engines.is_unavailable(error):
                     raise
@@ -255,7 +341,8 @@ class Database:
 
     async def close(self) -> None:
         """Close the readers, then the writer: its close is SQLite's last checkpoint."""
-        self._snapshots.dispose()
+        await self._listings.close()
+        await self._exports.close()
         await self._glances.close()
         await greenlet_spawn(self._readers.dispose)
         await self._in_writer(self._writer.dispose)

@@ -60,8 +60,21 @@ class Engines(Protocol):
         """The engine of the operator's commands, which write."""
         ...
 
-    def snapshots(self, *, serving: bool = False) -> sa.Engine:
-        """Read-only; all statements of a connection see one snapshot."""
+    def snapshots(
+        self, *, connections: int | None = None, longest: float | None = None
+    ) -> sa.Engine:
+        """Read-only; all statements of a connection see one snapshot.
+
+        A serving process has at most so many ``connections``. There a server ends a statement
+        that takes ``longest``, in seconds; by default as in other transactions.
+        """
+        ...
+
+    def interrupt(self, driver: Any) -> None:
+        """Let the statement that runs on the driver's connection fail, which another thread uses.
+
+        The connection must not be used for another transaction.
+        """
         ...
 
     def writer(self) -> sa.Engine:
@@ -119,6 +132,10 @@ class Engines(Protocol):
 
     def is_conflict(self, error: Exception) -> bool:
         """Whether a transaction was rolled back because of another one: it can be retried."""
+        ...
+
+    def is_too_long(self, error: Exception) -> bool:
+        """Whether a statement took longer than it may, so that the server ended it."""
         ...
 
     def is_unavailable(self, error: Exception) -> bool:

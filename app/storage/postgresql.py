@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,8 @@ POSTGRESQL = "postgresql+asyncpg"
 _SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
 _READERS = 10
 _GLANCES = 4  # each request that waits for one shares its read with others
-_SNAPSHOTS = 5
 _CONNECT_SECONDS = 5
+_CANCEL_SECONDS = 1
 _BACKEND = sa.select(sa.func.pg_backend_pid(type_=sa.Integer))
 _POOLER_ROUNDS = 3  # one finds an idle pooler; more are for one that others use meanwhile
 _LONGEST_SECONDS = 35  # more than the server's statement_timeout, below
@@ -49,6 +49,7 @@ _KEEPALIVE = {
     "tcp_user_timeout": _LONGEST_SECONDS * 1000,
 }
 _CONFLICTS = frozenset(("40001", "40P01"))  # serialization failure, deadlock: rolled back
+_CANCELLED = "57014"
 _CONNECTION_ERRORS = "08"  # the class of those that asyncpg raises for a lost connection
 # Too many connections, lock timeout, shut down, crashed, not started yet.
 _UNAVAILABLE = frozenset(("53300", "55P03", "57P01", "57P02", "57P03"))
@@ -127,17 +128,24 @@ class PostgreSQL:
             connect_args={"connect_timeout": _CONNECT_SECONDS},
         )
 
-    def snapshots(self, *, serving: bool = False) -> sa.Engine:
+    def snapshots(
+        self, *, connections: int | None = None, longest: float | None = None
+    ) -> sa.Engine:
         """Read-only transactions, with repeatable reads."""
-        options = {"default_transaction_read_only": "on"} | (_SERVING if serving else {})
+        options = {"default_transaction_read_only": "on"}
+        pool = {}
+        if connections is not None:
+            options |= _SERVING
+            pool = {"pool_size": connections, "max_overflow": 0}
+        if longest is not None:
+            options["statement_timeout"] = str(int(longest * 1000))
         return sa.create_engine(
             self._sync_url(),
-            pool_size=_SNAPSHOTS,
-            max_overflow=2 * _SNAPSHOTS,
             pool_use_lifo=True,
             isolation_level="REPEATABLE READ",
             hide_parameters=True,
             connect_args=_connect_args(options),
+            **pool,
         )
 
     def writer(self) -> sa.Engine:
@@ -149,6 +157,16 @@ class PostgreSQL:
             hide_parameters=True,
             connect_args=_connect_args(_SERVING | {"synchronous_commit": "on"}),
         )
+
+    def interrupt(self, driver: Any) -> None:
+        """Cancel the statement at the server, then break off the connection.
+
+        Between two portions of rows there is nothing to cancel.
+        """
+        with suppress(Exception):  # the server may be away, and the connection broken already
+            driver.cancel_safe(timeout=_CANCEL_SECONDS)
+        with suppress(Exception):
+            self.abort(driver)
 
     def abort(self, driver: Any) -> None:
         """Shut the connection's socket. A server that hangs would not hear a request to cancel."""
@@ -203,6 +221,10 @@ class PostgreSQL:
     def is_conflict(self, error: Exception) -> bool:
         """Whether the server rolled a transaction back because of another one."""
         return _state(error) in _CONFLICTS
+
+    def is_too_long(self, error: Exception) -> bool:
+        """Whether the server cancelled a statement."""
+        return _state(error) == _CANCELLED
 
     def is_unavailable(self, error: Exception) -> bool:
         """Whether the server was away, went away, or had no connection free."""

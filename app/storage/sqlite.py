@@ -79,9 +79,15 @@ class SQLite:
         """The writing connection. It makes checkpoints in its commits."""
         return self._writing_engine()
 
-    def snapshots(self, *, serving: bool = False) -> sa.Engine:  # noqa: ARG002  # the protocol has it
+    def snapshots(
+        self,
+        *,
+        connections: int | None = None,
+        longest: float | None = None,  # noqa: ARG002  # the protocol has it
+    ) -> sa.Engine:
         """Read-only; a transaction from the first statement on."""
-        engine = sa.create_engine(self._read_only("sqlite"), hide_parameters=True)
+        pool = {} if connections is None else {"pool_size": connections, "max_overflow": 0}
+        engine = sa.create_engine(self._read_only("sqlite"), hide_parameters=True, **pool)
 
         @sa.event.listens_for(engine, "connect")
         def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
@@ -109,6 +115,10 @@ class SQLite:
         engine = sa.create_engine(url, pool_size=1, max_overflow=0, hide_parameters=True)
         _write_through(engine, self.path)
         return engine
+
+    def interrupt(self, driver: Any) -> None:
+        """A statement fails at once. One that has not begun does not notice."""
+        driver.interrupt()
 
     def abort(self, driver: Any) -> None:
         """Nothing: a file always answers."""
@@ -189,6 +199,10 @@ class SQLite:
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked by another connection."""
         return _code(error) in _BUSY
+
+    def is_too_long(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
+        """Never: a file has no limit of its own."""
+        return False
 
     def is_unavailable(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
         """Never: waiting does not repair a file that cannot be read."""

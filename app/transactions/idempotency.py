@@ -39,6 +39,7 @@ T = TypeVar("T")
 
 _REPLAYED = {"idempotent-replayed": "true"}
 _SUCCESSES = range(200, 300)
+_OF_NONE = 0  # for a read of the service's own: no organization waits for it
 _REMOVED_AT_ONCE = 500
 _SECOND = 1_000_000  # microseconds
 _INSERT = prepared.insert(answers)
@@ -139,7 +140,7 @@ class Idempotency:
 
     async def remove_expired(self, organization_ids: list[int]) -> None:
         """Remove the answers that are older than their lifetime, some in each transaction."""
-        for organization_id in await self._queue.preview(answer_totals.find_wrong):
+        for organization_id in await self._queue.preview(_OF_NONE, answer_totals.find_wrong):
             correct = partial(answer_totals.correct, organization_id=organization_id)
             await self._queue.write(organization_id, correct, is_background=True)
         for organization_id in organization_ids:

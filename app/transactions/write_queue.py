@@ -173,12 +173,13 @@ class WriteQueue:
             self._waiting.remove(waiting)
             raise
 
-    async def preview(self, work: Callable[[UnitOfWork], T]) -> T:
+    async def preview(self, organization_id: int, work: Callable[[UnitOfWork], T]) -> T:
         """Run ``work``, which records nothing, on a snapshot. Takes no lock and no place here."""
         return await self._database.snapshot(
+            organization_id,
             lambda connection: work(
                 UnitOfWork(connection, self._vault, self._clock, is_preview=True)
-            )
+            ),
         )
 
     async def _serve(self) -> None:

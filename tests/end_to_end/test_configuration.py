@@ -27,6 +27,7 @@ UNUSABLE = {
     "BACKSTORY_MIN_FREE_SPACE=64": "a size such as",
     "BACKSTORY_MIN_FREE_SPACE=64MB": "a size such as",
     "BACKSTORY_CACHE_SIZE=lots": "a size such as",
+    "BACKSTORY_READ_TIMEOUT=0s": "more than 0s",
     "BACKSTORY_DATABASE_URL=sqlite:///backstory.db": "use sqlite+aiosqlite:///PATH",
     "BACKSTORY_DATABASE_URL=sqlite+aiosqlite://": "names no file",
     "BACKSTORY_DATABASE_URL=sqlite+aiosqlite:///:memory:": "names no file",

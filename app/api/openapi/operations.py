@@ -49,7 +49,8 @@ _ERRORS = {
     428: "The organization's policy requires `If-Match` or `base_version`",
     429: "The organization has too many requests at once, or idempotency keys in use; with"
     " `Retry-After`, nothing was changed",
-    503: "The database is unavailable; with `Retry-After`, nothing was changed",
+    503: "The database is unavailable, or a read took too long; with `Retry-After`, nothing was"
+    " changed",
 }
 
 

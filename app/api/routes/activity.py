@@ -60,7 +60,7 @@ async def list_activity(
         raise invalid_query("search", "No name holds NUL")
     selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
     until = request.services.clock().date()
-    since, total, page = await request.services.database.snapshot(
+    since, total, page = await request.snapshot(
         current.activity,
         principal.organization_id,
         selection,

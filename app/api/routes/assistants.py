@@ -126,9 +126,10 @@ async def list_assistants(
     then = _moment(request, as_of)
     services = request.services
     if then is None:
-        assistants = await services.views.select(
-            principal.organization_id, selection, skip=skip, limit=limit, seen=request.seen
-        )
+        async with request.while_connected():
+            assistants = await services.views.select(
+                principal.organization_id, selection, skip=skip, limit=limit, seen=request.seen
+            )
     else:
         assistants = await _past_list(request, selection, skip, limit, then)
     query = request.query_params.multi_items()
@@ -143,7 +144,7 @@ async def _past_list(
     request: ApiRequest, selection: Selection, skip: int, limit: int, then: datetime
 ) -> Listed | LongList:
     organization_id = request.principal.organization_id
-    stamps, past = await request.services.database.snapshot(
+    stamps, past = await request.snapshot(
         current.select_at, organization_id, then, selection, skip=skip, limit=limit
     )
     query = (selection, skip, limit, then)
@@ -221,7 +222,7 @@ async def get_assistant(
         views = request.services.views
         view = await views.view(key, request.seen)
         return responses.shown(view, condition, views.age(view))
-    past = await request.services.database.snapshot(current.at, key, point)
+    past = await request.snapshot(current.at, key, point)
     query = f"as_of={then.isoformat()}" if version is None and then else f"version={version}"
     return responses.past(past, condition, f"{routing.ASSISTANTS}/{key.assistant_id}", query)
 

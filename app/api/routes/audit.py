@@ -118,7 +118,7 @@ async def list_logs(
         phi_only=phi_only,
         before=read_cursor(cursor),
     )
-    page, total = await request.services.database.snapshot(
+    page, total = await request.snapshot(
         log_page, principal.organization_id, search, limit=limit, skip=0 if cursor else offset
     )
     answer = {"logs": msgspec.Raw(page.body), "total": total, "limit": limit, "offset": offset}
@@ -170,7 +170,7 @@ async def list_checkpoints(
 ) -> Response[bytes]:
     """Newest first. They are events themselves: each signs all events before it."""
     principal = request.principal
-    newest = await request.services.database.snapshot(
+    newest = await request.snapshot(
         checkpoints.recorded_checkpoints,
         principal.organization_id,
         limit + 1,
@@ -194,9 +194,7 @@ async def prove_inclusion(
 ) -> InclusionProof:
     """RFC 6962, 2.1.1: the hashes that lead from an event's leaf to the root."""
     principal = request.principal
-    return await request.services.database.snapshot(
-        proofs.prove_inclusion, principal.organization_id, sequence, size
-    )
+    return await request.snapshot(proofs.prove_inclusion, principal.organization_id, sequence, size)
 
 
 @get(
@@ -216,9 +214,7 @@ async def prove_consistency(
     """RFC 6962, 2.1.2: the hashes that lead from an earlier root to a later one."""
     principal = request.principal
     size = query_number(request, "from")
-    return await request.services.database.snapshot(
-        proofs.prove_consistency, principal.organization_id, size, to
-    )
+    return await request.snapshot(proofs.prove_consistency, principal.organization_id, size, to)
 
 
 @get(

@@ -110,7 +110,7 @@ async def export_log(
     except ParquetMissing as error:
         raise invalid_query("format", str(error)) from None
     services = request.services
-    export = await services.database.snapshot(
+    export = await request.snapshot(
         plan_export, services.signer, caller.organization_id, chosen, requested
     )
     if not methods.is_head(request.scope):  # which sends nothing, so there is nothing to record

@@ -196,7 +196,7 @@ async def diff_change_set(
     cursor: Annotated[str | None, CURSOR] = None,
 ) -> Response[bytes]:
     """The changes of each assistant; secrets are masked."""
-    page = await request.services.database.snapshot(
+    page = await request.snapshot(
         change_sets.diff,
         request.principal.organization_id,
         _known(change_set_id),
@@ -229,9 +229,7 @@ async def revert_change_set(request: ApiRequest, change_set_id: Number) -> Respo
         condition=request.condition,
         dry_run=preferences.dry_run,
     )
-    past = await request.services.database.snapshot(
-        _read_past, change.organization_id, _known(change_set_id)
-    )
+    past = await request.snapshot(_read_past, change.organization_id, _known(change_set_id))
 
     def work(unit: UnitOfWork) -> SetOutcome:
         if isinstance(past, DomainError):
@@ -270,9 +268,7 @@ def _read_past(
 async def _events(request: ApiRequest, change_set_id: str) -> list[AssistantSettingsChanged]:
     principal = request.principal
     known = _known(change_set_id)
-    return await request.services.database.snapshot(
-        change_sets.read, principal.organization_id, known
-    )
+    return await request.snapshot(change_sets.read, principal.organization_id, known)
 
 
 def _known(text: str) -> int:

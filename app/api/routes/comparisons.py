@@ -78,7 +78,7 @@ async def diff_versions(
         request.require(Role.admin)
     older, newer = _end(request, "from"), _end(request, "to")
     as_patch = any(JSON_PATCH in line for line in varying_lines(request, "Accept"))
-    entries = await request.services.database.snapshot(
+    entries = await request.snapshot(
         comparing.diff,
         request.assistant_key(assistant_id),
         older,
@@ -118,10 +118,9 @@ async def blame_assistant(
         request.require(Role.admin)
     key = request.assistant_key(assistant_id)
     reference = read_reference(version, ("query", "version"))
-    database = request.services.database
     position = read_cursor(cursor)
     if not path:
-        number, page = await database.snapshot(
+        number, page = await request.snapshot(
             comparing.blame,
             key,
             reference,
@@ -129,7 +128,7 @@ async def blame_assistant(
             include_deleted=include_deleted,
         )
         return respond_with(request, page, version=str(number))  # all pages are of one version
-    page = await database.snapshot(
+    page = await request.snapshot(
         comparing.changes_of_path,
         key,
         path,

@@ -62,7 +62,7 @@ async def list_history(
         until=moment("until", until),
         before_version=read_cursor(cursor),
     )
-    page = await request.services.database.snapshot(
+    page = await request.snapshot(
         history.entries,
         request.assistant_key(assistant_id),
         filters,
@@ -90,9 +90,7 @@ async def get_history_entry(
         request.require(Role.admin)
     key = request.assistant_key(assistant_id)
     version = known_version(assistant_id, version_id)
-    entry = await request.services.database.snapshot(
-        history.entry, key, version, include_deleted=include_deleted
-    )
+    entry = await request.snapshot(history.entry, key, version, include_deleted=include_deleted)
     return Response(msgspec.json.encode(entry), media_type=JSON)
 
 

@@ -82,10 +82,11 @@ async def export_assistants(
     _match("status", _STATUSES, status or "")
     table = read_table(format, formulas, bom=bom)
     selection = _selection(assistant_ids, search, status)
-    principal = request.principal
-    assistants = await request.services.database.read(
-        current.select_short, principal.organization_id, selection
-    )
+    organization_id = request.principal.organization_id
+    async with request.while_connected():
+        assistants = await request.services.database.export(
+            organization_id, current.select_short, organization_id, selection
+        )
     rows = [_row(assistant) for assistant in assistants]
     body = msgspec.json.encode(rows) if format == "json" else _csv(rows, table)
     return Response(

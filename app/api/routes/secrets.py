@@ -171,7 +171,8 @@ async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | N
     together with the keys.
     """
     services = request.services
-    ids = await services.database.snapshot(secrets.with_secrets, caller.organization_id)
+    organization_id = caller.organization_id
+    ids = await services.database.snapshot(organization_id, secrets.with_secrets, organization_id)
     erased = 0
     for portion in secrets.portions(ids)[:-1]:
 

@@ -81,7 +81,7 @@ async def list_versions(
     """Newest first, without settings: author, time, reason and changed paths."""
     if include_deleted:
         request.require(Role.admin)
-    page = await request.services.database.snapshot(
+    page = await request.snapshot(
         history.versions,
         request.assistant_key(assistant_id),
         read_cursor(cursor),
@@ -116,7 +116,7 @@ async def get_version(
     if include_deleted:
         request.require(Role.admin)
     key, condition = request.assistant_key(assistant_id), request.condition
-    shown = await request.services.database.snapshot(
+    shown = await request.snapshot(
         history.version,
         key,
         _in_path(version),

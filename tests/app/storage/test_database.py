@@ -35,6 +35,14 @@ def count(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(sa.func.max(organizations.c.sequence))) or 0
 
 
+def snapshot(database: Database, work: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
+    return database.snapshot(1, work)
+
+
+def export(database: Database, work: Callable[[sa.Connection], Any]) -> Awaitable[Any]:
+    return database.export(1, work)
+
+
 def counted_around_a_write(path: Path) -> Callable[[sa.Connection], list[int]]:
     """Reads a counter, lets another transaction commit another value, and reads it again."""
 
@@ -53,8 +61,8 @@ def test_the_statements_of_a_snapshot_agree_whatever_is_written_between_them(pat
     async def read() -> list[int]:
         database = Database(url_of(path))
         try:
-            first = await database.snapshot(counted_around_a_write(path))
-            assert await database.snapshot(count) == 1  # the next one sees it
+            first = await database.snapshot(1, counted_around_a_write(path))
+            assert await database.snapshot(1, count) == 1  # the next one sees it
         finally:
             await database.close()
         return first
@@ -86,7 +94,7 @@ def test_who_reads_cannot_write(path: Path, statement: str) -> None:
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM users", "DROP TABLE events"])
-@pytest.mark.parametrize("way", [Database.read, Database.snapshot], ids=["read", "snapshot"])
+@pytest.mark.parametrize("way", [Database.read, snapshot, export])
 def test_what_reads_for_a_request_cannot_write(path: Path, way: Any, statement: str) -> None:
     def work(connection: sa.Connection) -> None:
         connection.exec_driver_sql(statement)
@@ -114,7 +122,7 @@ def test_the_event_loop_serves_others_while_a_transaction_waits(path: Path) -> N
 
         try:
             writing = asyncio.create_task(database.write(work))
-            assert await database.read(count) == await database.snapshot(count) == 0
+            assert await database.read(count) == await database.snapshot(1, count) == 0
             may_go.set()
             return await writing
         finally:
@@ -141,12 +149,11 @@ async def opened(path: Path, longest: float | None) -> AsyncIterator[Database]:
     database = Database(url_of(path))
     await database.write(count)  # it is connected
     await database.read(count)
-    await database.snapshot(count)
+    await database.export(1, count)
     database._engines.longest = longest  # noqa: SLF001  # no test waits for half a minute
     try:
         yield database
     finally:
-        await asyncio.get_running_loop().shutdown_default_executor()  # a thread still listens
         await database.close()
 
 
@@ -155,7 +162,7 @@ def sleep(connection: sa.Connection) -> int:
     return -1
 
 
-@pytest.mark.parametrize("way", [Database.read, Database.snapshot, Database.write])
+@pytest.mark.parametrize("way", [Database.read, export, Database.write])
 @pytest.mark.parametrize("is_guarded", [True, False])
 def test_a_server_that_says_nothing_is_taken_for_one_that_is_away(
     server_path: Path, way: Callable[..., Awaitable[int]], *, is_guarded: bool

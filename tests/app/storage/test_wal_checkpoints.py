@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def opened(path: Path) -> AsyncIterator[Database]:
     database = Database(url_of(path))
-    await database.snapshot(count)  # a reader, which keeps the log when the writer closes
+    await database.snapshot(1, count)  # a reader, which keeps the log when the writer closes
     try:
         yield database
     finally:
@@ -131,7 +131,7 @@ def test_a_log_that_grows_is_reported_with_who_holds_it_and_then_emptied(
     async def story() -> None:
         async with opened(path) as database:
             await database.write(add)
-            reading = asyncio.create_task(database.snapshot(holding.read))
+            reading = asyncio.create_task(database.snapshot(1, holding.read))
             await asyncio.to_thread(holding.has_begun.wait, 60)
             for _ in range(10):
                 await database.write(add)
