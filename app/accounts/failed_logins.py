@@ -1,7 +1,8 @@
 """Failed logins are recorded as ``LoginRefused`` events of their organization, up to a limit.
 
-Guessing keys must not fill the disk: an organization records a few failures at once, then one a
-minute; each event says how many went unrecorded since the one before it.
+Guessing keys must not fill the disk. Of all unknown keys of an organization, and of each revoked
+key, ten failures are recorded at once, then one a minute; of all of these together 100, then ten a
+minute. Each event says how many went unrecorded since the one before it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
 
-_AT_ONCE = 10
-_SECONDS_EACH = 60.0
+_AT_ONCE, _SECONDS_EACH = 10, 60.0
+_OF_ORGANIZATION_AT_ONCE, _OF_ORGANIZATION_SECONDS_EACH = 100, 6.0
 _log = structlog.get_logger(__name__)
 
 
@@ -38,19 +39,41 @@ class FailedLogin(Struct, frozen=True, kw_only=True):
 
 
 class _Allowance(Struct):
+    """How many failed logins may be recorded now."""
+
+    most: int
+    seconds_each: float
     left: float
     at: datetime
-    unrecorded: int = 0
-    last: FailedLogin | None = None  # the last unrecorded one
+
+    def is_full(self, now: datetime) -> bool:
+        regained = (now - self.at).total_seconds() / self.seconds_each
+        self.left = min(self.left + max(regained, 0), self.most)
+        self.at = now
+        return self.left >= self.most
 
     def take(self, now: datetime) -> bool:
-        regained = (now - self.at).total_seconds() / _SECONDS_EACH
-        self.left = min(self.left + max(regained, 0), _AT_ONCE)
-        self.at = now
+        self.is_full(now)
         if self.left < 1:
             return False
         self.left -= 1
         return True
+
+
+class _Source(Struct):
+    """All unknown keys of an organization, or one revoked key."""
+
+    allowance: _Allowance
+    organization: _Allowance  # of all sources together
+    unrecorded: int = 0
+    last: FailedLogin | None = None  # the last unrecorded one
+
+    def take(self, now: datetime) -> bool:
+        return self.allowance.take(now) and self.organization.take(now)
+
+    def is_idle(self, now: datetime) -> bool:
+        """Whether it is as if it were new."""
+        return self.last is None and self.allowance.is_full(now)
 
 
 class FailedLogins:
@@ -59,46 +82,64 @@ class FailedLogins:
     def __init__(self, writer: WriteQueue, clock: Callable[[], datetime]) -> None:
         self._writer = writer
         self._clock = clock
-        # One for all unknown keys of an organization, and one for each revoked key.
-        self._allowances: dict[tuple[int, int | None], _Allowance] = {}
+        self._sources: dict[tuple[int, int | None], _Source] = {}
+        self._organizations: dict[int, _Allowance] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
     def note(self, login: FailedLogin) -> None:
         """Record a failed login, or only count it when there were too many."""
         now = self._clock()
-        source = (login.key.organization_id, login.key.key_id)
-        allowance = self._allowances.setdefault(source, _Allowance(_AT_ONCE, now))
-        if allowance.take(now):
-            self._start(login, allowance)
+        source = self._source(login.key, now)
+        if source.take(now):
+            self._start(login, source)
         else:
-            allowance.unrecorded += 1
-            allowance.last = login
+            source.unrecorded += 1
+            source.last = login
+
+    def _source(self, key: RejectedKey, now: datetime) -> _Source:
+        name = (key.organization_id, key.key_id)
+        if (source := self._sources.get(name)) is None:
+            source = self._sources[name] = _Source(
+                _Allowance(_AT_ONCE, _SECONDS_EACH, _AT_ONCE, now),
+                self._organization(key.organization_id, now),
+            )
+        return source
+
+    def _organization(self, organization_id: int, now: datetime) -> _Allowance:
+        most, seconds_each = _OF_ORGANIZATION_AT_ONCE, _OF_ORGANIZATION_SECONDS_EACH
+        new = _Allowance(most, seconds_each, most, now)
+        return self._organizations.setdefault(organization_id, new)
 
     async def settle(self) -> None:
-        """Record failed logins that were only counted, as far as the limit allows now."""
+        """Record failed logins that were only counted, as far as the limits allow now."""
         now = self._clock()
-        for allowance in self._allowances.values():
-            if allowance.last is not None and allowance.take(now):
-                self._start_last(allowance)
+        for source in self._sources.values():
+            if source.last is not None and source.take(now):
+                self._start_last(source)
+        self._sources = {name: s for name, s in self._sources.items() if not s.is_idle(now)}
+        used = {organization_id for organization_id, _ in self._sources}
+        for organization_id in self._organizations.keys() - used:
+            if self._organizations[organization_id].is_full(now):
+                del self._organizations[organization_id]
 
-    def _start_last(self, allowance: _Allowance) -> None:
-        if allowance.last is not None:
-            allowance.unrecorded -= 1
-            self._start(allowance.last, allowance)
+    def _start_last(self, source: _Source) -> None:
+        if source.last is not None:
+            source.unrecorded -= 1
+            self._start(source.last, source)
 
-    def _start(self, login: FailedLogin, allowance: _Allowance) -> None:
-        unrecorded, allowance.unrecorded, allowance.last = allowance.unrecorded, 0, None
-        task = asyncio.create_task(self._record(login, unrecorded, allowance))
+    def _start(self, login: FailedLogin, source: _Source) -> None:
+        unrecorded, source.unrecorded, source.last = source.unrecorded, 0, None
+        task = asyncio.create_task(self._record(login, unrecorded, source))
         self._recording.add(task)
         task.add_done_callback(self._recording.discard)
 
     async def drain(self) -> None:
         """Record what was only counted, and wait until all is recorded."""
-        for allowance in self._allowances.values():
-            self._start_last(allowance)
+        for source in self._sources.values():
+            self._start_last(source)
         await asyncio.gather(*self._recording)
 
-    async def _record(self, login: FailedLogin, unrecorded: int, allowance: _Allowance) -> None:
+    async def _record(self, login: FailedLogin, unrecorded: int, source: _Source) -> None:
         organization_id = login.key.organization_id
         caller = structs.replace(
             system(organization_id, "authentication"), request_id=login.request_id
@@ -117,6 +158,7 @@ class FailedLogins:
         try:
             await self._writer.write(organization_id, work, is_background=True)
         except Exception as error:  # noqa: BLE001  # the response is out: log it and go on
-            allowance.unrecorded += unrecorded + 1
-            allowance.last = login
+            source.unrecorded += unrecorded + 1
+            source.last = login
+            self._sources.setdefault((organization_id, login.key.key_id), source)
             _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")

@@ -78,3 +78,38 @@ def test_junk_does_not_hide_the_use_of_a_key_that_was_revoked(tmp_path: Path) ->
         services.failed_logins.note(attempt(key_id=3))
 
     assert (3, 0) in recorded(tmp_path, junk_first)
+
+
+def test_many_revoked_keys_of_an_organization_record_no_more_than_its_limit(
+    tmp_path: Path,
+) -> None:
+    def use_all(services: Services, clock: Clock) -> None:
+        for _ in range(2):
+            for key_id in range(1, 501):
+                services.failed_logins.note(attempt(key_id))
+        clock.now += timedelta(minutes=1)
+
+    found = recorded(tmp_path, use_all)
+    assert len(found) >= 110
+    assert [key_id for key_id, _ in found[:100]] == [*range(1, 101)]
+    # The rest is recorded when the server ends, with how many there were of each.
+    assert len(found) + sum(count for _, count in found) == 1000
+
+
+def test_what_was_not_used_for_a_while_takes_no_memory(tmp_path: Path) -> None:
+    database = tmp_path / "backstory.db"
+    make_organizations(database, 1)
+    clock = Clock()
+
+    async def serve() -> list[int]:
+        async with open_services(config_of(database), clock) as services:
+            failed_logins, found = services.failed_logins, []
+            for key_id in range(1, 51):
+                failed_logins.note(attempt(key_id))
+            for minutes in (0, 1, 10):
+                clock.now = START + timedelta(minutes=minutes)
+                await failed_logins.settle()
+                found.append(len(failed_logins._sources) + len(failed_logins._organizations))  # noqa: SLF001  # nothing else shows it
+            return found
+
+    assert asyncio.run(serve()) == [51, 1, 0]
