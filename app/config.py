@@ -6,6 +6,7 @@ import os
 import re
 from datetime import timedelta
 from importlib.util import find_spec
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from msgspec import Meta, Struct
 from sqlalchemy.exc import ArgumentError
 
+from app.limits import Rate
 from app.storage import postgresql, sqlite
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _SIZE = re.compile(r"(\d{1,6})(KIB|MIB|GIB|TIB)|0")
 _BYTES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LONGEST = timedelta(days=36500)
+_RATE = re.compile(r"(\d{1,6})/([sm])")
+_NO_RATE = ("off", "0")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _EXAMPLES = f"{sqlite.SQLITE}:///PATH or {postgresql.POSTGRESQL}://USER@HOST/NAME"
 # Paths may be any bytes; all other values are UTF-8.
@@ -65,6 +69,11 @@ class Config(Struct, frozen=True, kw_only=True):
     min_free_space: str = "64MiB"
     cache_size: str = "128MiB"
     read_timeout: str = "10s"
+    rate_limit: str = "1000/s"
+    organization_rate_limit: str = "2000/s"
+    failed_login_limit: str = "60/m"
+    export_limit: Annotated[int, Meta(ge=1, le=1000)] = 4
+    trusted_proxies: str = ""
 
     @property
     def grace(self) -> timedelta:
@@ -122,6 +131,26 @@ class Config(Struct, frozen=True, kw_only=True):
         return _duration("READ_TIMEOUT", self.read_timeout)
 
     @property
+    def key_rate(self) -> Rate | None:
+        """How often one API key may send a request; None without a limit."""
+        return _rate("RATE_LIMIT", self.rate_limit)
+
+    @property
+    def organization_rate(self) -> Rate | None:
+        """As ``key_rate``, for all keys of an organization together."""
+        return _rate("ORGANIZATION_RATE_LIMIT", self.organization_rate_limit)
+
+    @property
+    def failed_login_rate(self) -> Rate | None:
+        """How often a login may fail from one address; None without a limit."""
+        return _rate("FAILED_LOGIN_LIMIT", self.failed_login_limit)
+
+    @property
+    def proxies(self) -> list[str]:
+        """The addresses and networks of proxies whose ``X-Forwarded-*`` headers are believed."""
+        return self.trusted_proxies.replace(",", " ").split()
+
+    @property
     def url(self) -> sa.URL:
         """The URL of the database."""
         return sa.make_url(self.database_url)
@@ -175,6 +204,8 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _ = config.cache_bytes
     if not config.longest_read:
         raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")
+    _ = config.key_rate, config.organization_rate, config.failed_login_rate
+    _check_proxies(config.proxies)
     return config
 
 
@@ -205,6 +236,26 @@ def _size(name: str, text: str) -> int:
     if match is None:
         raise ConfigError(f"{PREFIX}{name}: expected a size such as 64MiB, 2GiB or 0")
     return int(match[1]) * _BYTES[match[2]] if match[1] else 0
+
+
+def _rate(name: str, text: str) -> Rate | None:
+    if (text := text.strip().lower()) in _NO_RATE:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None or not int(match[1]):
+        raise ConfigError(f"{PREFIX}{name}: expected a rate such as 1000/s or 60/m, or off")
+    return Rate(count=int(match[1]), seconds=60 if match[2] == "m" else 1)
+
+
+def _check_proxies(proxies: list[str]) -> None:
+    for proxy in proxies:
+        try:
+            ip_network(proxy)
+        except ValueError:
+            raise ConfigError(
+                f"{PREFIX}TRUSTED_PROXIES: expected addresses or networks, such as"
+                " 10.0.0.7 or 10.0.0.0/8, separated by commas"
+            ) from None
 
 
 def _readable(name: str, value: str) -> str:
@@ -258,6 +309,7 @@ def _explain(message: str) -> str:
         "LOG_LEVEL": "debug, info, warning or error",
         "PORT": "a number from 0 to 65535",
         "IDEMPOTENCY_KEYS": "a number from 1 to 2147483647",
+        "EXPORT_LIMIT": "a number from 1 to 1000",
     }
     expected = choices.get(name.removeprefix(PREFIX))
     return f"{name}: expected {expected}" if expected else f"{name}: {rule[0].lower()}{rule[1:]}"

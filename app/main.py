@@ -26,6 +26,7 @@ from app.api.middleware import head, request_log
 from app.api.middleware.authentication import Authentication
 from app.api.middleware.cache_control import CacheControl
 from app.api.middleware.fast_path import FastPath
+from app.api.middleware.rate_limits import RateLimiting
 from app.api.openapi import document
 from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
@@ -75,7 +76,7 @@ def create_app(
     codes: Codes | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
-    """The application: a request passes the log, authentication, the fast path and the routes.
+    """The application: a request passes the log, authentication, limits, fast path and routes.
 
     ``codes`` are one-time codes that sign in to the console.
     """
@@ -111,11 +112,9 @@ def create_app(
     )
     access.check_routes(routes)
     methods.check_routes(routes)
-    authenticated = Authentication(
-        FastPath(routes, lambda: routes.state.services.views),
-        lambda: routes.state.services.authenticator,
-        lambda: routes.state.services.failed_logins,
-    )
+    fast = FastPath(routes, lambda: routes.state.services.views)
+    limited = RateLimiting(fast, lambda: routes.state.services.rate_limits)
+    authenticated = Authentication(limited, lambda: routes.state.services.logins)
     return head.Head(CacheControl(request_log.RequestLog(authenticated)))
 
 

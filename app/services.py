@@ -13,7 +13,11 @@ import structlog
 from msgspec import Struct
 
 from app.accounts.authenticator import Authenticator
+from app.accounts.export_limit import ExportLimit
 from app.accounts.failed_logins import FailedLogins
+from app.accounts.login_limit import LoginLimit
+from app.accounts.logins import Logins
+from app.accounts.rate_limits import RateLimits
 from app.accounts.sessions import Sessions
 from app.assistants.view_cache import ViewCache
 from app.audit import signing
@@ -48,6 +52,9 @@ class Services(Struct, frozen=True):
     idempotency: Idempotency
     authenticator: Authenticator
     failed_logins: FailedLogins
+    logins: Logins
+    rate_limits: RateLimits
+    exports: ExportLimit
     views: ViewCache
     states: StateCache
     signer: Signer
@@ -90,6 +97,11 @@ async def open_services(
             database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
         )
         failed_logins = FailedLogins(writer, clock)
+        logins = Logins(
+            authenticator=authenticator,
+            failed=failed_logins,
+            limit=LoginLimit(config.failed_login_rate, monotonic),
+        )
         writer.start()
         try:
             yield Services(
@@ -99,6 +111,9 @@ async def open_services(
                 Idempotency(writer, clock, config.idempotency_lifetime, config.idempotency_keys),
                 authenticator,
                 failed_logins,
+                logins,
+                RateLimits(config.key_rate, config.organization_rate, monotonic),
+                ExportLimit(config.export_limit),
                 views,
                 states,
                 signer,

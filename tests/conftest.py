@@ -33,6 +33,7 @@ from tests.databases import (
     KINDS,
     config_of,
     copy_database,
+    free,
     hold,
     text_of,
     url_of,
@@ -200,7 +201,7 @@ def serving_process(
 
     ``preamble`` is Python that runs in it before: how a control switches a guard off.
     """
-    environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"}
+    environment = os.environ | {"BACKSTORY_LOG_LEVEL": "warning"} | free()
     environment |= variables(text_of(database)) | settings
     command = ["backstory", "serve", "--port", "0", "--database", text_of(database)]
     log = None if stderr is None else stderr.fileno()

@@ -39,6 +39,8 @@ KINDS: tuple[Kind, ...] = ("sqlite", "postgresql", "partitioned")
 SERVER = "BACKSTORY_TEST_POSTGRES_URL"
 _KIND = "BACKSTORY_TEST_DATABASES"  # how a worker hears of the option
 _PARTITIONS = 3
+# Tests try wrong keys and export at will, from one address; those of these limits set their own.
+_FREE: dict[str, Any] = {"failed_login_limit": "off", "export_limit": 1000}
 # The members of a configuration that name the files of keys, and how those end. A server's
 # database has none of its own: they are made where a file's would be.
 _KEYS = {"master_key_file": ".key", "audit_key_file": ".audit.key"}
@@ -89,12 +91,17 @@ def text_of(path: Path, *, is_empty: bool = False) -> str:
 def config_of(path: Path, **members: Any) -> Config:
     """The configuration of a process that serves the database."""
     url = text_of(path)
-    return Config(database_url=url, **_keys(url) | members)
+    return Config(database_url=url, **_keys(url) | _FREE | members)
 
 
 def variables(url: str) -> dict[str, str]:
     """What a process of its own must be told beside the URL."""
     return {f"BACKSTORY_{name.upper()}": file for name, file in _keys(url).items()}
+
+
+def free() -> dict[str, str]:
+    """The variables of a process without the limits that ``config_of`` leaves out."""
+    return {f"BACKSTORY_{name.upper()}": str(value) for name, value in _FREE.items()}
 
 
 def _keys(url: str) -> dict[str, Any]:

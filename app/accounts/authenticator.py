@@ -88,14 +88,20 @@ class Authenticator:
 
         ``assistant_id`` is the assistant that the request will read, if that is known.
         """
-        known, seen = self._known.get(self._digest(token)), None
+        digest, seen = self._digest(token), None
+        known = self._known.get(digest)
         if known is None or self._is_stale(known):
             looked_up, seen = await self._reads.read(token, assistant_id)
             if not isinstance(looked_up, _Known):
+                self._known.drop(digest)
                 return looked_up, seen
             known = looked_up
         self._count(known.key)
         return known.principal, seen
+
+    def knows(self, token: str) -> bool:
+        """Whether a token is that of a cached key, so that it was valid when it was last read."""
+        return self._known.peek(self._digest(token)) is not None
 
     def _digest(self, token: str) -> bytes:
         return hashlib.blake2b(token.encode(), key=self._salt, digest_size=32).digest()

@@ -12,9 +12,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app.accounts.principals import REVEAL, Principal, Role
 from app.api import methods
-from app.api.errors import Forbidden, ScopeMissing, Unauthorized
+from app.api.errors import CredentialsRepeated, Forbidden, ScopeMissing, Unauthorized
 from app.api.lengths import declared
-from events.errors import DomainError
 
 if TYPE_CHECKING:
     from litestar import Litestar, Request, Response
@@ -87,7 +86,7 @@ def check_role(scope: Scope, principal: Principal, needed: Role) -> None:
 def check_headers(scope: Scope) -> None:
     """Raise the error of contradicting headers, on public routes too."""
     unknown = scope.get("principal_unknown")
-    if isinstance(unknown, DomainError):
+    if isinstance(unknown, CredentialsRepeated):
         raise unknown
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Response
 
+from app.accounts import export_limit, login_limit, rate_limits
 from app.accounts.api_keys import KeyNotFound
 from app.api.conditional import etag
 from app.api.errors import (
@@ -36,6 +37,7 @@ from app.assistants.requests import (
 )
 from app.assistants.secrets import MOST_ROTATED, TooManySecrets
 from app.audit.bounds import BeyondLog
+from app.limits import LimitExceeded
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning, TooManyKeys
 from app.transactions.waiting_work import TooManyWaiting
 from events.bodies.json_patch import PatchTestFailed
@@ -57,6 +59,13 @@ if TYPE_CHECKING:
 
 
 RETRY_SECONDS = "1"
+_LIMITED = {
+    rate_limits.KEY: "Requests of an API key",
+    rate_limits.ORGANIZATION: "Requests of all keys of an organization together",
+    login_limit.POLICY: "Requests from one address with an unknown or revoked key",
+    export_limit.POLICY: "Exports of an organization",
+}
+_UNITS = {1: "a second", 60: "a minute", None: "at a time"}
 _LONGEST_NAME = 100
 
 
@@ -300,6 +309,26 @@ def _(error: TooManySecrets) -> Response[bytes]:
 def _(error: SecretsGone) -> Response[bytes]:
     text = f"Destroyed, and gone for good: {', '.join(error.paths)}"
     return problem(HTTPStatus.GONE, "secrets-gone", text)
+
+
+@answer_error.register
+def _(error: LimitExceeded) -> Response[bytes]:
+    """With the fields of draft-ietf-httpapi-ratelimit-headers-12."""
+    limit = f"limited to {error.quota} {_UNITS[error.seconds]}"
+    text = f"{_LIMITED[error.policy]} are {limit}; try again in {error.retry_after} s"
+    headers = {"retry-after": str(error.retry_after), **_rate_limit_fields(error)}
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", text, headers, policy=error.policy)
+
+
+def _rate_limit_fields(error: LimitExceeded) -> dict[str, str]:
+    if error.seconds is None:
+        policy, limit = f'q={error.quota};qu="concurrent-requests"', "a=0"
+    else:
+        policy, limit = f"q={error.quota};w={error.seconds}", f"a=0;w={error.retry_after}"
+    return {
+        "ratelimit-policy": f'"{error.policy}";{policy}',
+        "ratelimit": f'"{error.policy}";{limit}',
+    }
 
 
 @answer_error.register

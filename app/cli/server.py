@@ -144,6 +144,8 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         access_log=False,
         server_header=False,
         timeout_keep_alive=config.idle_seconds,
+        proxy_headers=bool(config.proxies),  # by default uvicorn believes any process of this host
+        forwarded_allow_ips=config.proxies,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
         lifespan="on",
         **more,

@@ -121,6 +121,7 @@ class ApiClient:
             return Answer(status=HTTPStatus.NOT_FOUND, headers={}, data={"detail": "Not Found"})
         content = b"" if body is UNSET else msgspec.json.encode(body)
         of_body = {"content-type": "application/json", "content-length": str(len(content))}
+        self._count()
         scope = self._scope(method, path, query, of_body | dict(headers))
         messages: list[Message] = []
         events: list[Any] = [{"type": "http.request", "body": content, "more_body": False}]
@@ -150,11 +151,16 @@ class ApiClient:
                 else:
                     await send(message)
 
+            self._count()
             await self._app(api_scope, receive, pass_on)
             if problem:
                 raise ApiProblem(_read_answer(problem))
 
         return answer
+
+    def _count(self) -> None:
+        """Count a call as the key's; only its page may be refused, before it has done anything."""
+        self._request.services.rate_limits.add(self.principal)
 
     @property
     def _app(self) -> Any:

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit
 
 from litestar.datastructures import Cookie
 
-from app.accounts.principals import Principal, RejectedKey
+from app.accounts.principals import Principal
 from app.accounts.sessions import LIFETIME, Session
-from app.api.middleware.authentication import failed_login
+from app.api.middleware.authentication import log_in
 from app.api.request import ApiRequest
 from events.errors import DomainError
 
@@ -93,12 +93,9 @@ def sign_in_address(back: str) -> str:
 
 
 async def principal_of(request: ApiRequest, key: str) -> Principal | None:
-    """The principal of an API key; None for a rejected key, which is logged as the API logs it."""
-    owner = await request.services.authenticator.principal(key)
-    if isinstance(owner, RejectedKey):
-        request.services.failed_logins.note(failed_login(request.scope, key, owner))
-        return None
-    return owner
+    """The principal of an API key, limited and recorded as the API does it; None if rejected."""
+    principal, _ = await log_in(request.services.logins, request.scope, key)
+    return principal
 
 
 def is_from_elsewhere(request: AnyRequest) -> bool:

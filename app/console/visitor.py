@@ -98,14 +98,20 @@ async def before_request(request: PageRequest) -> Response[None] | None:
 
 
 async def _identify(request: PageRequest) -> Visitor:
-    """The visitor; raises ``SignedOut``, also where the key was revoked or the session ended."""
+    """The visitor; raises ``SignedOut``, also where the key was revoked or the session ended.
+
+    The page counts as a request of the key; raises ``LimitExceeded``.
+    """
     session = cookies.read(request)
     principal = await cookies.principal_of(request, session.key)
-    if principal is None or await request.services.database.read(
+    if principal is None:
+        raise SignedOut
+    request.scope["principal"] = principal  # type: ignore[typeddict-unknown-key]  # for the log
+    request.services.rate_limits.take(principal)
+    if await request.services.database.read(
         sessions.is_session_ended, principal.organization_id, session.digest
     ):
         raise SignedOut
-    request.scope["principal"] = principal  # type: ignore[typeddict-unknown-key]  # for the log
     visitor = Visitor(request, principal, session)
     request.state.visitor = visitor  # for the page, and for an error's page
     return visitor

@@ -49,6 +49,7 @@ request = function()
   return wrk.format(nil, path, nil, {body})
 end
 """
+_RATE_LIMITS = ("BACKSTORY_RATE_LIMIT", "BACKSTORY_ORGANIZATION_RATE_LIMIT")
 _numbers = count(1, 10_000_000)  # no round repeats what another wrote
 
 
@@ -163,7 +164,11 @@ def _request(ask: Ask, number: int) -> bytes:
 
 @contextmanager
 def serving(folder: Path, url: str, **settings: str) -> Iterator[tuple[str, int]]:
-    """``backstory serve`` on a database, as it is by default: its URL and its process."""
+    """``backstory serve`` on a database: its URL and its process.
+
+    It counts requests, but the load of a few keys is not refused. All else is as by default.
+    """
+    settings = dict.fromkeys(_RATE_LIMITS, "999999/s") | settings
     with started(folder, "serve", "--port", "0", "--database", url, **settings) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip(), process.pid

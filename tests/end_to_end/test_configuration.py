@@ -13,6 +13,7 @@ import pytest
 
 from app.cli import main
 from app.config import Config, ConfigError, read_config
+from app.limits import Rate
 from app.vault.keys import read_master_keys
 from tests.end_to_end.processes import run, serving, started
 
@@ -39,6 +40,16 @@ UNUSABLE = {
     "BACKSTORY_IDLE_TIMEOUT=5": "a time such as",
     "BACKSTORY_LOG_LEVEL=loud": "debug, info, warning or error",
     "BACKSTORY_LOG_FORMAT=xml": "json or console",
+    "BACKSTORY_RATE_LIMIT=fast": "a rate such as 1000/s",
+    "BACKSTORY_RATE_LIMIT=0/s": "a rate such as 1000/s",
+    "BACKSTORY_RATE_LIMIT=5/d": "a rate such as 1000/s",
+    "BACKSTORY_ORGANIZATION_RATE_LIMIT=-1": "or off",
+    "BACKSTORY_FAILED_LOGIN_LIMIT=1.5/s": "or off",
+    "BACKSTORY_EXPORT_LIMIT=0": "1 to 1000",
+    "BACKSTORY_EXPORT_LIMIT=off": "1 to 1000",
+    "BACKSTORY_TRUSTED_PROXIES=*": "addresses or networks",
+    "BACKSTORY_TRUSTED_PROXIES=10.0.0.1/8": "addresses or networks",
+    "BACKSTORY_TRUSTED_PROXIES=127.0.0.1,proxy": "addresses or networks",
     "BACKSTORY_DATABASE=backstory.db": "no such setting",
     "BACKSTORY_LOGLEVEL=info": "no such setting",
 }
@@ -169,3 +180,18 @@ def test_a_console_log_is_for_people_and_a_level_leaves_out_what_is_below(tmp_pa
     first, second = (tmp_path / "log").read_text().splitlines()
     assert re.match(r"\S+ \[warning *\] master_key_made ", first)
     assert re.match(r"\S+ \[warning *\] audit_key_made ", second)
+
+
+def test_a_limit_is_a_rate_or_off() -> None:
+    config = read_config({"BACKSTORY_RATE_LIMIT": " 60/M ", "BACKSTORY_FAILED_LOGIN_LIMIT": "OFF"})
+    assert config.key_rate == Rate(count=60, seconds=60)
+    assert config.failed_login_rate is None
+    assert read_config({"BACKSTORY_RATE_LIMIT": "0"}).key_rate is None
+    assert Config().key_rate == Rate(count=1000, seconds=1)  # the control
+
+
+def test_trusted_proxies_are_separated_by_commas_or_blanks() -> None:
+    listed = "10.0.0.7, 10.1.0.0/16 2001:db8::/32,::1"
+    config = read_config({"BACKSTORY_TRUSTED_PROXIES": listed})
+    assert config.proxies == ["10.0.0.7", "10.1.0.0/16", "2001:db8::/32", "::1"]
+    assert Config().proxies == []

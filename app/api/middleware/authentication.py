@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
 
-from app.accounts.authenticator import Authenticator
-from app.accounts.failed_logins import FailedLogin
-from app.accounts.principals import RejectedKey
-from app.accounts.tokens import PREFIX_LENGTH
 from app.api.errors import CredentialsRepeated
 from app.api.middleware.fast_path import plainly_read
 
@@ -19,7 +14,8 @@ if TYPE_CHECKING:
 
     from litestar.types import ASGIApp, Receive, Scope, Send
 
-    from app.accounts.failed_logins import FailedLogins
+    from app.accounts.logins import Logins
+    from app.accounts.principals import Principal, Seen
 
 
 class Authentication:
@@ -30,15 +26,9 @@ class Authentication:
     stamp is then read together with the key.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        authenticator: Callable[[], Authenticator],
-        failed_logins: Callable[[], FailedLogins],
-    ) -> None:
+    def __init__(self, app: ASGIApp, logins: Callable[[], Logins]) -> None:
         self._app = app
-        self._authenticator = authenticator  # made when the application starts
-        self._failed_logins = failed_logins  # as above
+        self._logins = logins  # made when the application starts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request with its principal; None without a valid key."""
@@ -52,32 +42,18 @@ class Authentication:
         await self._app(scope, receive, send)
 
     async def _find(self, scope: Scope) -> None:
-        token = _token(scope)
-        found, seen = await self._authenticator().check(token, plainly_read(scope))
-        if isinstance(found, RejectedKey):
-            self._failed_logins().note(failed_login(scope, token, found))
-        else:
-            scope["principal"] = found  # type: ignore[typeddict-unknown-key]  # ours
-            scope["seen"] = seen  # type: ignore[typeddict-unknown-key]  # ours
+        principal, seen = await log_in(self._logins(), scope, _token(scope), plainly_read(scope))
+        scope["principal"] = principal  # type: ignore[typeddict-unknown-key]  # ours
+        scope["seen"] = seen  # type: ignore[typeddict-unknown-key]  # ours
 
 
-def failed_login(scope: Scope, token: str, key: RejectedKey) -> FailedLogin:
-    """A call with a rejected key."""
-    return FailedLogin(
-        key=key,
-        key_prefix=token[:PREFIX_LENGTH],
-        ip_address=_address(scope),
-        request_id=scope["request_id"],  # type: ignore[typeddict-item]  # set by RequestLog
-    )
-
-
-def _address(scope: Scope) -> str | None:
-    """The client's IP address; None where a proxy's header has something else."""
+async def log_in(
+    logins: Logins, scope: Scope, token: str, assistant_id: int | None = None
+) -> tuple[Principal | None, Seen | None]:
+    """The principal of a request with a token; see ``Logins.check``."""
     client = scope["client"]
-    try:
-        return str(ip_address(client[0])) if client else None
-    except ValueError:
-        return None
+    request_id: str = scope["request_id"]  # type: ignore[typeddict-item]  # set by RequestLog
+    return await logins.check(token, client[0] if client else None, request_id, assistant_id)
 
 
 def _token(scope: Scope) -> str:

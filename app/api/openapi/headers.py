@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar.openapi.spec import Example, Parameter, Schema
+from litestar.openapi.spec import Example, OpenAPIHeader, Parameter, Reference, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from app.api.memento import HTTP_DATE
@@ -15,6 +15,14 @@ def _header(name: str, description: str, example: str, **rules: Any) -> Paramete
         name=name,
         param_in="header",
         schema=Schema(type=OpenAPIType.STRING, **rules),
+        description=description,
+        examples={"example": Example(value=example)},
+    )
+
+
+def _answered(description: str, example: str) -> OpenAPIHeader:
+    return OpenAPIHeader(
+        schema=Schema(type=OpenAPIType.STRING),
         description=description,
         examples={"example": Example(value=example)},
     )
@@ -61,5 +69,17 @@ MEMENTO = {
     "Content-Location": "Of a past state: its permanent address.",
     "Link": "Of a past state: `original` and `timegate`, and each `memento` that is `first`,"
     " `prev`, `next` or `last`.",
+}
+# Of 429.
+RATE_LIMIT_FIELDS: dict[str, OpenAPIHeader | Reference] = {
+    "Retry-After": _answered("Seconds until a request may be accepted.", "1"),
+    "RateLimit-Policy": _answered(
+        "The limit that was exceeded: how many (`q`) in how many seconds (`w`), or at a time"
+        " (`qu`).",
+        '"key";q=1000;w=1',
+    ),
+    "RateLimit": _answered(
+        "How many are left of it (`a`) for how many seconds (`w`).", '"key";a=0;w=1'
+    ),
 }
 WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)

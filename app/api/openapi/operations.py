@@ -24,7 +24,7 @@ from litestar.openapi.spec import (
 from litestar.openapi.spec.enums import OpenAPIType
 
 from app.api.media_types import JSON, PROBLEM
-from app.api.openapi.headers import PREFER
+from app.api.openapi.headers import PREFER, RATE_LIMIT_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,13 @@ STRUCTS = "structs"  # the attribute of an operation that holds its Structs
 REFERENCE = "#/components/schemas/{name}"
 BEARER = "bearer"
 
+_RATE_LIMITED = {
+    "type": "urn:backstory:problem:rate-limited",
+    "title": "Too Many Requests",
+    "status": 429,
+    "detail": "Requests of an API key are limited to 1000 a second; try again in 1 s",
+    "policy": "key",
+}
 _ERRORS = {
     304: "The `ETag` is current",
     400: "The request cannot be read",
@@ -47,7 +54,8 @@ _ERRORS = {
     415: "The body is not JSON in UTF-8",
     422: "The request breaks rules; all that were found are listed",
     428: "The organization's policy requires `If-Match` or `base_version`",
-    429: "The organization has too many requests at once, or idempotency keys in use; with"
+    429: "Beyond a limit: of requests by the key or its organization, in a time or at once, of"
+    " unknown or revoked keys from an address, of exports, or of idempotency keys; with"
     " `Retry-After`, nothing was changed",
     503: "The database is unavailable, or a read took too long; with `Retry-After`, nothing was"
     " changed",
@@ -216,6 +224,9 @@ def _error(code: int) -> OpenAPIResponse:
         return OpenAPIResponse(description=_ERRORS[code])
     media_type = JSON if code == HTTPStatus.UNPROCESSABLE_ENTITY else PROBLEM
     content = OpenAPIMediaType(schema=Reference(ref=REFERENCE.format(name="Problem")))
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        content.examples = {"example": Example(value=_RATE_LIMITED)}
+        return OpenAPIResponse(_ERRORS[code], dict(RATE_LIMIT_FIELDS), {media_type: content})
     return OpenAPIResponse(description=_ERRORS[code], content={media_type: content})
 
 

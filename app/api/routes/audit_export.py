@@ -13,6 +13,7 @@ from litestar.types import ASGIApp
 
 from app.api import methods, routing
 from app.api.access import ADMIN
+from app.api.middleware.export_limit import ExportLimiting
 from app.api.openapi.operations import Answer, operation
 from app.api.parameter_values import invalid_query, moment, read_table
 from app.api.parameters import BOM, FORMULAS, PATH
@@ -50,6 +51,7 @@ def _answers() -> tuple[Answer, ...]:
 
 @get(
     "/export",
+    middleware=[ExportLimiting()],
     opt=ADMIN,
     summary="Export the audit log",
     operation_class=operation(*_answers(), errors=(422,)),

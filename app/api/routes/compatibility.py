@@ -59,7 +59,7 @@ async def list_cloned_voices(
     "/providers",
     opt=PUBLIC,
     summary="List LLM providers",
-    operation_class=operation(Answer(Providers), public=True),
+    operation_class=operation(Answer(Providers), public=True, errors=(429,)),
 )
 async def list_providers() -> Providers:
     """The providers that assistants can name; needs no key."""

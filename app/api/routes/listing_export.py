@@ -14,6 +14,7 @@ from litestar.params import QueryParameter
 from app.api import routing
 from app.api.access import VIEWER
 from app.api.media_types import JSON
+from app.api.middleware.export_limit import ExportLimiting
 from app.api.openapi.operations import Answer, operation
 from app.api.parameter_values import invalid_query, read_table
 from app.api.parameters import BOM, FORMULAS, SEARCH
@@ -52,6 +53,7 @@ class ExportRow(msgspec.Struct, frozen=True, kw_only=True):
 
 @get(
     "/export",
+    middleware=[ExportLimiting()],
     opt=VIEWER,
     summary="Export the list of assistants",
     operation_class=operation(
