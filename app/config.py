@@ -69,9 +69,9 @@ class Config(Struct, frozen=True, kw_only=True):
     min_free_space: str = "64MiB"
     cache_size: str = "128MiB"
     read_timeout: str = "10s"
-    rate_limit: str = "1000/s"
-    organization_rate_limit: str = "2000/s"
-    failed_login_limit: str = "60/m"
+    rate_limit: str = "20000/s"
+    organization_rate_limit: str = "40000/s"
+    failed_login_limit: str = "600/m"
     export_limit: Annotated[int, Meta(ge=1, le=1000)] = 4
     trusted_proxies: str = ""
 

@@ -187,7 +187,7 @@ def test_a_limit_is_a_rate_or_off() -> None:
     assert config.key_rate == Rate(count=60, seconds=60)
     assert config.failed_login_rate is None
     assert read_config({"BACKSTORY_RATE_LIMIT": "0"}).key_rate is None
-    assert Config().key_rate == Rate(count=1000, seconds=1)  # the control
+    assert read_config({}).key_rate == Rate(count=20_000, seconds=1)
 
 
 def test_trusted_proxies_are_separated_by_commas_or_blanks() -> None:
