@@ -323,7 +323,7 @@ class Database:
         return self._checkpoints.warnings()
 
     async def scrub(self) -> bool:
-        """Remove destroyed bytes from the files; False if readers prevented every attempt.
+        """Remove destroyed bytes from the files; False if readers or the disk prevented it.
 
         Writes go on between the attempts.
         """
@@ -333,8 +333,12 @@ class Database:
         return False
 
     def _scrub(self) -> bool:
-        with self._writer.connect() as connection:
-            return self._engines.scrub(connection)
+        try:
+            with self._writer.connect() as connection:
+                return self._engines.scrub(connection)
+        except Exception as error:  # noqa: BLE001  # what was destroyed is committed: try again later
+            self._checkpoints.failed(error)
+            return False
 
     def _in_writer(self, function: Callable[[], T]) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._writing, function)

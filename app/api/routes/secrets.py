@@ -21,6 +21,7 @@ from app.api.writes import carry_out, is_repeated
 from app.assistants import purging, secrets, states
 from app.assistants.review import check_condition
 from app.storage.database import Busy
+from app.storage.disk_state import WritingSuspended
 from app.transactions.waiting_work import TooManyWaiting
 from app.transactions.write_queue import OutcomeUnknown
 from events import policy
@@ -71,12 +72,14 @@ _ERASED = Answer(
 )
 _REMAIN = (
     "The bytes of what was destroyed are still in the database's files, because a process that"
-    " reads them keeps the log of writes from being emptied; the server goes on trying"
+    " reads them, or the disk, keeps the log of writes from being emptied; the server goes on"
+    " trying"
 )
 _PENDING = Answer(
     APIResponse,
     example={"success": True, "message": f"2 secrets erased. {_REMAIN}", "data": None},
 )
+_NOTHING_WRITTEN = (Busy, TooManyWaiting, WritingSuspended)  # by the transaction that raised it
 _ERASE = Body(Erase, {"reason": "Contract ended"}, required=False)
 
 
@@ -161,7 +164,12 @@ async def erase_all_secrets(request: ApiRequest) -> Response[bytes]:
         _check_reason(unit, caller, reason)
         return erased + secrets.erase_organization(unit, caller, reason, _ERASURE)
 
-    return await _carry_out(request, caller, work, _erased, is_essential=True)
+    try:
+        return await _carry_out(request, caller, work, _erased, is_essential=True)
+    except _NOTHING_WRITTEN as error:
+        if not erased:
+            raise
+        raise OutcomeUnknown(str(error)) from error  # some are erased already
 
 
 async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | None) -> int:
@@ -184,7 +192,7 @@ async def _erase_assistants(request: ApiRequest, caller: Caller, reason: str | N
 
         try:
             erased += await services.writer.write(caller.organization_id, work, is_essential=True)
-        except (Busy, TooManyWaiting) as error:
+        except _NOTHING_WRITTEN as error:
             raise OutcomeUnknown(str(error)) from error  # something may be erased already
     return erased
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import shutil
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,34 @@ def test_after_many_pages_the_next_checkpoint_does_not_wait_for_its_time(path: P
     before, after = asyncio.run(story())
     assert before == 0
     assert after > 0
+
+
+@contextmanager
+def no_file_grows(beyond: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (beyond, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_scrub_that_the_disk_refuses_is_no_error_and_is_made_later(path: Path) -> None:
+    def destroy(connection: sa.Connection) -> None:
+        sqlite.mark_for_scrub(connection)
+        connection.exec_driver_sql("CREATE TABLE notes AS SELECT zeroblob(500000)")
+
+    size = path.stat().st_size
+
+    async def story() -> list[bool]:
+        async with opened(path) as database:
+            await database.write(destroy)
+            with no_file_grows(beyond=size):
+                refused = await database.scrub()
+                assert database.warnings() != []
+            return [refused, await database.scrub()]
+
+    assert asyncio.run(story()) == [False, True]
 
 
 class Holding:
