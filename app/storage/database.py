@@ -133,7 +133,7 @@ class Database:
         it short: until it ends, SQLite cannot empty its write-ahead log. Raises ``Busy``,
         ``TooManyReads`` and ``ReadTooLong``.
         """
-        run = self._noted(work, *args, **kwargs)
+        run = self._noted(organization_id, work, *args, **kwargs)
         pool, seconds = self._listings, self._read_seconds
         try:
             return await self._with_retry(lambda: pool.read(organization_id, run, seconds))
@@ -155,14 +155,16 @@ class Database:
 
         Raises ``Busy`` and ``TooManyReads``.
         """
-        return await self._export(organization_id, self._noted(work, *args, **kwargs))
+        run = self._noted(organization_id, work, *args, **kwargs)
+        return await self._export(organization_id, run)
 
     async def export_portion(self, organization_id: int, work: Callable[[sa.Connection], T]) -> T:
         """As ``export``, for one of the portions of a long export, each in its own snapshot.
 
         An export that has begun waits for its next turn, however many others do.
         """
-        return await self._export(organization_id, self._noted(work), goes_on=True)
+        run = self._noted(organization_id, work)
+        return await self._export(organization_id, run, goes_on=True)
 
     async def _export(
         self,
@@ -177,12 +179,16 @@ class Database:
         )
 
     def _noted(
-        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self,
+        organization_id: int,
+        work: Callable[Concatenate[sa.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Callable[[sa.Connection], T]:
         """The work, noted as what holds a snapshot while it runs."""
 
         def run(connection: sa.Connection) -> T:
-            with self._open.noted(work):
+            with self._open.noted(organization_id, work):
                 return work(connection, *args, **kwargs)
 
         return run

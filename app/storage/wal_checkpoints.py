@@ -31,29 +31,36 @@ class Checkpoint(Struct, frozen=True, kw_only=True):
     size: int
 
 
+class OpenSnapshot(Struct, frozen=True, kw_only=True):
+    """A read that goes on: since when, by ``time.monotonic``, for whom, and what it is."""
+
+    since: float
+    organization_id: int
+    work: str
+
+
 class OpenSnapshots:
-    """Which snapshots are open, for what, and since when."""
+    """Which snapshots the threads of this process read."""
 
     def __init__(self) -> None:
         self._numbers = itertools.count()
-        self._open: dict[int, tuple[float, str]] = {}
+        self._open: dict[int, OpenSnapshot] = {}
 
     @contextmanager
-    def noted(self, work: Callable[..., Any]) -> Iterator[None]:
+    def noted(self, organization_id: int, work: Callable[..., Any]) -> Iterator[None]:
         """Called in the thread that reads."""
         number = next(self._numbers)
-        self._open[number] = (time.monotonic(), _name(work))
+        self._open[number] = OpenSnapshot(
+            since=time.monotonic(), organization_id=organization_id, work=_name(work)
+        )
         try:
             yield
         finally:
             del self._open[number]
 
-    def oldest(self) -> str:
-        """The snapshot that is open for the longest time, or who else can hold the log."""
-        if not (snapshots := list(self._open.values())):
-            return "another process"
-        since, name = min(snapshots)
-        return f"{name}, for {time.monotonic() - since:.0f} s"
+    def oldest(self) -> OpenSnapshot | None:
+        """The one that is open for the longest time."""
+        return min(list(self._open.values()), key=lambda one: one.since, default=None)
 
 
 class WalCheckpoints:
@@ -92,11 +99,13 @@ class WalCheckpoints:
         if not is_large:
             self._growth = None
             return
-        reader = self._snapshots.oldest()
+        oldest = self._snapshots.oldest()
         if self._growth is None:
-            _log.warning("wal_is_large", size=checkpoint.size, held_by=reader)
+            _log.warning("wal_is_large", size=checkpoint.size, **_fields(oldest))
+        # ``/ready`` is public: who reads what is in the log alone.
+        holder = "another process" if oldest is None else "a read of this server"
         size = checkpoint.size // 1024**2
-        self._growth = f"The write-ahead log has grown to {size} MiB, and is held by {reader}"
+        self._growth = f"The write-ahead log has grown to {size} MiB, and is held by {holder}"
 
     def failed(self, error: Exception) -> None:
         """Note a checkpoint that failed; logged once for each run of failures."""
@@ -109,6 +118,16 @@ class WalCheckpoints:
         count = self._failures
         failures = f"The last {count} checkpoints of the write-ahead log failed" if count else None
         return [warning for warning in (failures, self._growth) if warning is not None]
+
+
+def _fields(oldest: OpenSnapshot | None) -> dict[str, Any]:
+    if oldest is None:
+        return {"held_by": "another process"}
+    return {
+        "held_by": oldest.work,
+        "organization_id": oldest.organization_id,
+        "seconds": round(time.monotonic() - oldest.since, 1),
+    }
 
 
 def _name(work: Callable[..., Any]) -> str:
