@@ -72,7 +72,7 @@ class WalCheckpoints:
         self._growth: str | None = None
         self._writes = 0  # since the last checkpoint
         self._pages = 0  # of the log, from which it grows since
-        self._pages_each = 16.0  # that a write adds, as of late
+        self._pages_each = 100.0  # that a write adds, as of late; at first a guess
         self.is_due = True  # whether the log may hold more than the file
 
     @property

@@ -163,7 +163,7 @@ def test_a_log_that_grows_is_reported_with_who_holds_it_and_then_emptied(
             await database.write(add)
             reading = asyncio.create_task(database.snapshot(1, holding.read))
             await asyncio.to_thread(holding.has_begun.wait, 60)
-            for _ in range(10):
+            for _ in range(8):
                 await database.write(add)
             with capture_logs() as logged:
                 await database.checkpoint()
@@ -190,7 +190,7 @@ def test_control_a_log_that_nobody_holds_is_emptied_at_once(
 
     async def story() -> tuple[list[str], int]:
         async with opened(path) as database:
-            for _ in range(10):
+            for _ in range(8):
                 await database.write(add)
             await database.checkpoint()
             return database.warnings(), wal_size(path)
