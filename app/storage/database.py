@@ -262,6 +262,9 @@ class Database:
             if self._engines.is_full(error):
                 self._disk.failed(DiskFull, error)
                 raise DiskFull from error
+            if self._engines.is_disk_error(error):  # before the commit, so it was rolled back
+                self._disk.failed(WritingSuspended, error)
+                raise WritingSuspended from error
             if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
                 raise Busy(str(error)) from error
             raise

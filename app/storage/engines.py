@@ -130,6 +130,10 @@ class Engines(Protocol):
         """Whether the disk has no room; then nothing of the transaction was committed."""
         ...
 
+    def is_disk_error(self, error: Exception) -> bool:
+        """Whether the disk of an embedded database could not be read or written."""
+        ...
+
     def is_conflict(self, error: Exception) -> bool:
         """Whether a transaction was rolled back because of another one: it can be retried."""
         ...

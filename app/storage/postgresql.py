@@ -218,6 +218,10 @@ class PostgreSQL:
         """Never: the server looks after its disk."""
         return False
 
+    def is_disk_error(self, error: Exception) -> bool:  # noqa: ARG002  # the protocol has it
+        """Never, as above."""
+        return False
+
     def is_conflict(self, error: Exception) -> bool:
         """Whether the server rolled a transaction back because of another one."""
         return _state(error) in _CONFLICTS

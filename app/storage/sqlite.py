@@ -34,6 +34,7 @@ _BUSY_SECONDS = 1.0
 SCRUB_ATTEMPTS = 5  # each waits for readers for the busy timeout
 _BUSY = frozenset((5, 6, 261, 517))  # BUSY, LOCKED, BUSY_RECOVERY, BUSY_SNAPSHOT
 _FULL = 13
+_DISK_ERRORS = frozenset((8, 10, 14))  # READONLY, IOERR, CANTOPEN, whatever their details
 _FALLBACK_PAGES = 16_384  # 64 MiB: in a commit, if the checkpoints beside it do not keep up
 _SECURED = "is_secured"  # of a connection: the log that it began with is durable
 
@@ -195,6 +196,11 @@ class SQLite:
     def is_full(self, error: Exception) -> bool:
         """Whether a write found no room. The record of a commit is the last that is written."""
         return _code(error) == _FULL
+
+    def is_disk_error(self, error: Exception) -> bool:
+        """Whether the files could not be read or written; no statement is repeated then."""
+        code = _code(error)
+        return code is not None and code & 0xFF in _DISK_ERRORS
 
     def is_conflict(self, error: Exception) -> bool:
         """Whether the file was locked by another connection."""

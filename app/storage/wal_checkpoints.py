@@ -92,7 +92,9 @@ class WalCheckpoints:
         self._failures = 0
         is_large = checkpoint.size > LARGE
         self.is_due = is_large or checkpoint.copied < checkpoint.pages
-        self._pages_each = (checkpoint.pages - self._pages) / max(self._writes, 1)
+        if self._writes:
+            measured = (checkpoint.pages - self._pages) / self._writes
+            self._pages_each = max(measured, self._pages_each / 2)  # large writes may come again
         self._writes = 0
         # After a complete checkpoint the log begins anew.
         self._pages = 0 if checkpoint.copied == checkpoint.pages else checkpoint.pages

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from app.storage import sqlite, wal_checkpoints
 from app.storage.database import Database
+from app.storage.wal_checkpoints import Checkpoint, OpenSnapshots, WalCheckpoints
 from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import url_of
@@ -196,3 +197,14 @@ def test_control_a_log_that_nobody_holds_is_emptied_at_once(
             return database.warnings(), wal_size(path)
 
     assert asyncio.run(story()) == ([], 0)
+
+
+def test_a_checkpoint_after_no_or_small_writes_does_not_let_large_ones_pile_up() -> None:
+    noted = WalCheckpoints(OpenSnapshots())
+    noted.made(Checkpoint(pages=0, copied=0, size=0))
+    for pages in (1, 1, 1):
+        noted.wrote()
+        noted.made(Checkpoint(pages=pages, copied=pages, size=4096))
+    for _ in range(200):  # of 20 pages each, they fill 16 MiB
+        noted.wrote()
+    assert noted.is_pressing
