@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import resource
 import shutil
@@ -288,11 +289,12 @@ def test_checkpoints_that_fail_are_logged_once_and_counted_until_they_succeed(
         client(running.url, organization.editor) as editor,
     ):
         create_assistants(running, organization)
-        for text in "abc":  # the file becomes longer than its log, which is used again
-            size = database.stat().st_size
-            assert editor.patch(f"{ASSISTANTS}/1", json=prompt(text * 400_000)).status_code == 200
-            while database.stat().st_size < size + 400_000:  # reads could keep it from its end
-                pass
+        log = database.with_name(f"{database.name}-wal")
+        texts = itertools.count()
+        # Until the file is longer than its log, which is used again after a checkpoint.
+        while database.stat().st_size < log.stat().st_size + 1_000_000:
+            text = f"{next(texts):06}" * 66_000
+            assert editor.patch(f"{ASSISTANTS}/1", json=prompt(text)).status_code == 200
         assert editor.get("/ready").json() == {"status": "ready"}
         with no_file_grows(running, beyond=database):
             changed = editor.patch(f"{ASSISTANTS}/1", json=prompt("x" * 50_000))
