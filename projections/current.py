@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from events import prepared
 from events.assistant_key import AssistantKey
-from events.changed import REFERENCE, State
+from events.changed import State
 from events.prepared import Prepared
 from events.secrets.references import mask
-from events.shape import DIGEST, are_known, known
+from events.shape import DIGEST
 from events.tables import LARGE, OF_ORGANIZATION, from_micros, metadata, rows_of, to_micros
 from projections import keyframes
 from projections.casefolding import casefolded
@@ -56,17 +56,16 @@ assistants = sa.Table(
 # number to another event.
 Stamp = tuple[int, int]
 _SAVE = prepared.upsert(assistants)
-_IS_ASSISTANT = assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
-_LOAD = Prepared(lambda _: rows_of(assistants, OF_ORGANIZATION).where(_IS_ASSISTANT))
+IS_ASSISTANT = assistants.c.assistant_id == sa.bindparam("assistant_id", type_=sa.Integer)
+_LOAD = Prepared(lambda _: rows_of(assistants, OF_ORGANIZATION).where(IS_ASSISTANT))
 _BESIDE_SETTINGS = tuple(
     assistants.c[name]
     for name in ("version", "deleted", "erased_version", "user_id", "created_at", "updated_at")
 )
 _OUTLINE = Prepared(
-    lambda _: rows_of(assistants, OF_ORGANIZATION, *_BESIDE_SETTINGS).where(_IS_ASSISTANT)
+    lambda _: rows_of(assistants, OF_ORGANIZATION, *_BESIDE_SETTINGS).where(IS_ASSISTANT)
 )
 _READ_AT_ONCE = 1024 * 1024  # bytes of settings
-_LARGEST_SHOWN = 64 * 1024  # bytes of settings: some pages of a file, which may be on a cold disk
 
 
 def project(connection: sa.Connection, states: Mapping[AssistantKey, State]) -> None:
@@ -118,47 +117,6 @@ def load_outline(
     return None if row is None else _state_of(row, {})
 
 
-def _to_show() -> sa.Select[Any]:
-    column = assistants.c
-    columns = (column.version, column.user_id, column.erased_version)
-    moments = (column.created_at, column.updated_at)
-    # A condition reads the length alone: SQLite would fetch each page of a large value, also to
-    # find the digest behind it.
-    settings = sa.case(
-        (
-            sa.and_(
-                sa.func.length(column.settings) <= sa.literal_column(str(_LARGEST_SHOWN)),
-                column.settings_digest == sa.bindparam("settings_digest", type_=sa.Text),
-            ),
-            column.settings,
-        )
-    )
-    query = rows_of(assistants, OF_ORGANIZATION, *columns, *moments, settings)
-    return query.where(_IS_ASSISTANT, column.deleted.is_(False))
-
-
-SHOWN = Prepared(lambda _: _to_show())
-"""What ``show`` needs of an existing assistant: one row, or none.
-
-Its ``settings_digest`` is this release's, ``events.shape.DIGEST``.
-"""
-
-
-def show(organization_id: int, assistant_id: int, row: Any) -> tuple[Stamp, bytes] | None:
-    """The stamp of a row of ``SHOWN``, and its state as ``encode`` gives it.
-
-    None: the row is large, or of a release with other settings, and must be read by ``load``.
-    """
-    version, user_id, erased_version, created_at, updated_at, settings = row
-    if settings is None:
-        return None
-    if REFERENCE in settings or not are_known(settings):
-        settings = _masked(known(msgspec.json.decode(settings)), erased_version)
-    moments = from_micros(created_at), from_micros(updated_at)
-    head = _Head(assistant_id, organization_id, user_id, *moments, version)
-    return (version, updated_at), _spliced(head, settings)
-
-
 def stamp_of(state: State) -> Stamp:
     """The stamp, which tells a state from all other states of its assistant."""
     return state.version, to_micros(state.updated_at) if state.updated_at else 0
@@ -167,7 +125,7 @@ def stamp_of(state: State) -> Stamp:
 def _stamp() -> sa.Select[Any]:
     column = assistants.c
     query = rows_of(assistants, OF_ORGANIZATION, column.version, column.updated_at)
-    return query.where(_IS_ASSISTANT, column.deleted.is_(False))
+    return query.where(IS_ASSISTANT, column.deleted.is_(False))
 
 
 STAMP = Prepared(lambda _: _stamp())
@@ -187,7 +145,7 @@ SHORT = (
 )
 """Columns of an assistant in a list of many, of which ``description_of`` reads the description."""
 _DESCRIPTION = Prepared(
-    lambda _: rows_of(assistants, OF_ORGANIZATION, assistants.c.description).where(_IS_ASSISTANT)
+    lambda _: rows_of(assistants, OF_ORGANIZATION, assistants.c.description).where(IS_ASSISTANT)
 )
 
 
@@ -405,46 +363,3 @@ def _state_of(row: sa.Row[Any], settings: Tree) -> State:
         created_at=from_micros(row.created_at),
         updated_at=from_micros(row.updated_at),
     )
-
-
-class _Head(msgspec.Struct):
-    """The members that an answer shows before the settings."""
-
-    id: int
-    organization_id: int
-    user_id: int
-    created_at: datetime | None
-    updated_at: datetime | None
-    version: int
-
-
-_TAIL = b',"total_calls":null,"avg_call_duration":null,"success_rate":null'
-
-
-def encode(organization_id: int, assistant_id: int, state: State, **members: Any) -> bytes:
-    """An assistant as the API shows it: every member as JSON, secrets masked; ``members`` last."""
-    head = _Head(
-        assistant_id,
-        organization_id,
-        state.user_id,
-        state.created_at,
-        state.updated_at,
-        state.version,
-    )
-    return _spliced(head, _shown(state), **members)
-
-
-def _spliced(head: _Head, settings: bytes, **members: Any) -> bytes:
-    beside = b"," + msgspec.json.encode(members)[1:-1] if members else b""
-    return b"".join((msgspec.json.encode(head)[:-1], b",", settings[1:-1], _TAIL, beside, b"}"))
-
-
-def _shown(state: State) -> bytes:
-    """The settings as every reader may see them: mostly in the bytes that are stored."""
-    if state.known is state.settings and not state.holds_secrets:
-        return state.encoded
-    return _masked(state.known, state.erased_version)
-
-
-def _masked(settings: Tree, erased_version: int) -> bytes:
-    return msgspec.json.encode(mask(settings, erased_version))

@@ -41,6 +41,20 @@ _COMMANDS = tuple(
         "audit/test_export_command",
     )
 )
+# Long ones, of code that others reach.
+_LONG = (
+    "tests/app/api/test_fuzz",
+    "tests/app/assistants/test_time_travel_over_http",
+    "tests/app/audit/test_export_clients",
+    "tests/app/audit/test_proofs",
+    "tests/app/audit/test_verify_flipped_bytes",
+    "tests/app/test_buckets",
+    "tests/app/test_cache_memory",
+    "tests/events/bodies/test_json_patch_limits",
+    "tests/events/secrets/test_moved_over_time",
+    "tests/events/test_decider.py::test_settings_hold_no_more_than_50000_values",
+    "tests/projections/test_time_travel",
+)
 _NO_MODULES = ("app.__main__", "app.storage.migrations.")  # they run something when imported
 
 
@@ -116,7 +130,7 @@ def first_cases(items: Iterable[pytest.Item]) -> set[pytest.Item]:
 
 
 def _reaches_more(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(_FOLDERS + _COMMANDS)
+    return item.nodeid.startswith(_FOLDERS + _COMMANDS) and not item.nodeid.startswith(_LONG)
 
 
 def _import_all(package: Any) -> None:

@@ -13,7 +13,7 @@ from app.audit.signing import Signer
 from events import merkle
 from events.changed import State
 from events.settings import Settings
-from projections import current
+from projections import assistant_json
 
 CREATE: dict[str, Any] = {
     "name": "Front desk",
@@ -39,7 +39,7 @@ _STATE = State(
     created_at=_MOMENT,
     updated_at=_MOMENT,
 )
-ASSISTANT: dict[str, Any] = msgspec.json.decode(current.encode(1, 1, _STATE))
+ASSISTANT: dict[str, Any] = msgspec.json.decode(assistant_json.encode(1, 1, _STATE))
 
 ENTRY: dict[str, Any] = {
     "id": 12,

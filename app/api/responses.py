@@ -24,7 +24,7 @@ from app.transactions.answers import ShownAssistant
 from events.assistant_bodies import AssistantResponse
 from events.assistant_key import AssistantKey
 from events.policy import Warned
-from projections import current
+from projections import assistant_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from app.assistants.neighbours import Neighbours
     from app.assistants.preconditions import Condition
     from app.assistants.requests import Assistant
-    from app.assistants.view_cache import View
+    from app.assistants.view_cache import View, ViewCache
 
 
 class ChangedAssistant(AssistantResponse, frozen=True, kw_only=True):
@@ -70,7 +70,9 @@ WRITE_ERRORS = (404, 409, 412, 422, 428)
 
 def encode(assistant: Assistant, **members: Any) -> bytes:
     """An assistant as JSON."""
-    return current.encode(assistant.organization_id, assistant.id, assistant.state, **members)
+    return assistant_json.encode(
+        assistant.organization_id, assistant.id, assistant.state, **members
+    )
 
 
 def shown(view: View, condition: Condition, age: int | None) -> Response[bytes]:
@@ -99,7 +101,7 @@ def past(
 
 
 def render_outcome(
-    preferences: Preferences, *, status: int = 200, counts_secrets: bool = False
+    views: ViewCache, preferences: Preferences, *, status: int = 200, counts_secrets: bool = False
 ) -> Callable[[Outcome], Response[bytes]]:
     """Renders the outcome of a change as the assistant, that of a dry run as its plan.
 
@@ -108,16 +110,20 @@ def render_outcome(
 
     def render(outcome: Outcome) -> Response[bytes]:
         kept = {"x-secrets-kept": str(len(outcome.secrets_kept))} if counts_secrets else {}
-        return _changed(outcome, preferences, status, kept)
+        state = outcome.before if preferences.dry_run else outcome.state
+        now = views.shown(AssistantKey(outcome.organization_id, outcome.id), state)
+        return _changed(outcome, now, preferences, status, kept)
 
     return render
 
 
 def _changed(
-    outcome: Outcome, preferences: Preferences, status: int, more_headers: dict[str, str]
+    outcome: Outcome,
+    now: View,
+    preferences: Preferences,
+    status: int,
+    more_headers: dict[str, str],
 ) -> Response[bytes]:
-    state = outcome.before if preferences.dry_run else outcome.state
-    now = representation.of(outcome.organization_id, outcome.id, state)
     headers = {"etag": etag(now.tag)} | preferences.applied | more_headers
     if ignored := header_list(outcome.ignored):
         headers["x-ignored-fields"] = ignored
@@ -167,5 +173,5 @@ def made_again(
         erased = state.erased_version
         members["merge"] = merges.with_values(connection, key, merge, source.values, erased)
     now = representation.of(*key, state)
-    body = current.encode(*key, state, **members) if members else now.body
+    body = assistant_json.encode(*key, state, **members) if members else now.body
     return body, etag(now.tag)

@@ -16,7 +16,7 @@ from msgspec import Struct
 from app.assistants.preconditions import tag_of
 from events.assistant_key import AssistantKey
 from events.shape import DIGEST
-from projections import current, keyframes
+from projections import assistant_json, current, keyframes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,6 +81,8 @@ def _bodies(connection: sa.Connection, assistants: LongList, ids: list[int]) -> 
 def _body_at(connection: sa.Connection, key: AssistantKey, newest: State, stamp: Stamp) -> bytes:
     """An assistant as its state with a stamp is shown, also if it was changed since."""
     if current.stamp_of(newest) == stamp:
-        return current.encode(*key, newest)
+        return assistant_json.encode(*key, newest)
     then = keyframes.state_at(connection, *key, stamp[0])
-    return current.encode(*key, msgspec.structs.replace(then, erased_version=newest.erased_version))
+    return assistant_json.encode(
+        *key, msgspec.structs.replace(then, erased_version=newest.erased_version)
+    )

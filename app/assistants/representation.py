@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from app.assistants.preconditions import tag_of
-from projections.current import encode, stamp_of
+from projections.assistant_json import encode
+from projections.current import stamp_of
 
 if TYPE_CHECKING:
     from events.changed import State

@@ -28,7 +28,7 @@ from events import log_head
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
 from events.shape import DIGEST
-from projections import current
+from projections import assistant_json, current
 from projections.current import Selection
 
 if TYPE_CHECKING:
@@ -214,6 +214,13 @@ class ViewCache:
             return None
         return int(time.monotonic() - view.checked_at)
 
+    def shown(self, key: AssistantKey, state: State) -> View:
+        """The view of a state: the one that its commit left here, if it did. For any thread."""
+        view = self._views.peek(key)
+        if view is not None and view.has(current.stamp_of(state)):
+            return view
+        return view_of(Assistant(organization_id=key[0], id=key[1], state=state))
+
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Set the views aside that the commit changes.
 
@@ -251,10 +258,12 @@ class ViewCache:
 
     async def _load(self, key: AssistantKey) -> View:
         began = time.monotonic()
-        rows = await self._database.glance(current.SHOWN, **key._asdict(), settings_digest=DIGEST)
+        rows = await self._database.glance(
+            assistant_json.SHOWN, **key._asdict(), settings_digest=DIGEST
+        )
         if not rows:
             raise AssistantNotFound(key.assistant_id)
-        shown = current.show(*key, rows[0])
+        shown = assistant_json.show(*key, rows[0])
         if shown is None:
             view = view_of(await self._database.read(assistants.get, key))
         else:

@@ -33,7 +33,6 @@ from tests.end_to_end.processes import EQUAL, Running, client, run, serving
 T = TypeVar("T")
 
 CLIENTS = 32
-PATCHES = 2_000
 EVERY = 10  # one in so many requests is one that must be refused
 MISSING = 4_711
 # The second reaches the batch and is refused there: only the state tells that no secret is kept.
@@ -46,9 +45,11 @@ REFUSED: list[tuple[dict[str, Any], int]] = [
 # -- a real server, many clients
 
 
-async def patch_all(running: Running, organizations: list[Organization]) -> list[Acknowledged]:
+async def patch_all(
+    running: Running, organizations: list[Organization], patches: int
+) -> list[Acknowledged]:
     """Share the patches out among the clients; what each was told, in no order."""
-    per_client = [len(range(n, PATCHES, CLIENTS)) for n in range(CLIENTS)]
+    per_client = [len(range(n, patches, CLIENTS)) for n in range(CLIENTS)]
     answered = await asyncio.gather(
         *(
             one_client(running.url, organizations[number % len(organizations)], number, count)
@@ -100,9 +101,11 @@ def history(running: Running, organization: Organization, assistant_id: int) -> 
     return found
 
 
+@pytest.mark.parametrize("patches", [640, pytest.param(2_000, marks=pytest.mark.long)])
 def test_what_32_clients_were_told_is_all_in_the_history_and_nothing_is_between(
-    tmp_path: Path,
+    tmp_path: Path, patches: int
 ) -> None:
+    """The long form: ``.venv/bin/pytest -m long -k 32_clients tests/end_to_end``."""
     database = tmp_path / "backstory.db"
     organizations = make_organizations(database, 2)
     with serving(database) as running:
@@ -110,9 +113,9 @@ def test_what_32_clients_were_told_is_all_in_the_history_and_nothing_is_between(
             with client(running.url, organization.editor) as editor:
                 for name in ("One", "Two"):
                     assert editor.post(ASSISTANTS, json={"name": name}).json()["version"] == 1
-        changes = asyncio.run(patch_all(running, organizations))
-        assert len(changes) == PATCHES
-        assert len({(c.organization_id, c.assistant_id, c.version) for c in changes}) == PATCHES
+        changes = asyncio.run(patch_all(running, organizations, patches))
+        assert len(changes) == patches
+        assert len({(c.organization_id, c.assistant_id, c.version) for c in changes}) == patches
         for organization in organizations:
             own = [c for c in changes if c.organization_id == organization.id]
             log = log_of(database, organization.id)

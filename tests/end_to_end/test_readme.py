@@ -53,6 +53,12 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
+# The variables, in the README and beside the command that serves.
+CONFIGURATION = table(section("Configuration")) + table(
+    page("app/cli/README.md").split("\n## Limits\n")[1].split("\n## ")[0]
+)
+
+
 # -- the commands
 
 
@@ -234,8 +240,8 @@ def test_the_endpoints_are_those_that_are_served(server: Server) -> None:
 
 def test_the_variables_are_those_of_the_configuration() -> None:
     configured = {f"BACKSTORY_{name.upper()}" for name in Config.__struct_fields__}
-    assert {row[0].strip("`") for row in table(section("Configuration"))} == configured
-    named = set(re.findall(r"BACKSTORY_[A-Z_]*[A-Z]", README))
+    assert {row[0].strip("`") for row in CONFIGURATION} == configured
+    named = set(re.findall(r"BACKSTORY_[A-Z_]*[A-Z]", README + page("app/cli/README.md")))
     assert named - {SERVER} == configured
 
 
@@ -244,7 +250,7 @@ _DEFAULTS = [name for name in Config.__struct_fields__ if getattr(Config(), name
 
 @pytest.mark.parametrize("name", _DEFAULTS)
 def test_the_defaults_are_those_of_the_configuration(name: str) -> None:
-    rows = {row[0].strip("`"): row[1].strip("`") for row in table(section("Configuration"))}
+    rows = {row[0].strip("`"): row[1].strip("`") for row in CONFIGURATION}
     assert rows[f"BACKSTORY_{name.upper()}"] == str(getattr(Config(), name))
 
 

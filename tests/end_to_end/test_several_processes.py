@@ -51,7 +51,7 @@ from tests.end_to_end.processes import (
 ROOT = Path(__file__).parents[2]
 CLIENTS = 48
 NAMES = tuple(f"Line {number}" for number in range(CLIENTS))
-_BETWEEN_KILLS = 2.0  # seconds: a pace, nothing waits for it
+_BETWEEN_KILLS = 1.0  # seconds: a pace, nothing waits for it
 _BACK_OFF = (0.05, 0.4)  # seconds that a client waits before it tries again
 # Every transaction takes its sequence from a sequence object, and locks no counter row.
 _WITH_A_SEQUENCE_OBJECT = """

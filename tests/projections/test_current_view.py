@@ -14,7 +14,7 @@ from events.secrets.masks import MASK
 from events.secrets.references import mask
 from events.settings import SETTING_NAMES
 from events.shape import known
-from projections import current
+from projections import assistant_json, current
 from projections.current import Selection
 from tests.events.given import ACTOR, created, deleted, given, secret
 from tests.events.log import Desk, Log
@@ -108,7 +108,7 @@ def test_what_never_happened_has_no_row() -> None:
 
 def test_what_is_shown_has_every_member_and_no_secret() -> None:
     state = given(created({"llm_provider_config": {"api_key": secret("A")}})).state
-    shown = msgspec.json.decode(current.encode(1, 9, state))
+    shown = msgspec.json.decode(assistant_json.encode(1, 9, state))
     assert set(SETTING_NAMES) < set(shown)
     assert shown["llm_provider_config"]["api_key"] == MASK
     assert (shown["id"], shown["organization_id"], shown["version"]) == (9, 1, 1)
@@ -148,6 +148,6 @@ def test_what_is_spliced_is_what_is_encoded_whole(
         "avg_call_duration": None,
         "success_rate": None,
     }
-    spliced = current.encode(1, 9, state, **members)
+    spliced = assistant_json.encode(1, 9, state, **members)
     assert spliced == msgspec.json.encode(whole | members)
     assert b"of_another_release" not in spliced

@@ -85,7 +85,7 @@ async def create_assistant(request: ApiRequest) -> Response[bytes]:
     def work(unit: UnitOfWork) -> Outcome:
         return changes.create(unit, caller, settings, dry_run=preferences.dry_run)
 
-    render = responses.render_outcome(preferences, status=201)
+    render = responses.render_outcome(request.services.views, preferences, status=201)
     return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 
@@ -250,7 +250,11 @@ async def delete_assistant(
     def work(unit: UnitOfWork) -> Outcome:
         return changes.delete(unit, change)
 
-    render = responses.render_outcome(preferences) if change.dry_run else _deleted
+    render = (
+        responses.render_outcome(request.services.views, preferences)
+        if change.dry_run
+        else _deleted
+    )
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
@@ -277,7 +281,7 @@ async def duplicate_assistant(request: ApiRequest, assistant_id: Number) -> Resp
             unit, caller, known, strict=preferences.strict, dry_run=preferences.dry_run
         )
 
-    render = responses.render_outcome(preferences, status=201)
+    render = responses.render_outcome(request.services.views, preferences, status=201)
     return await carry_out(request, caller, work, render, dry_run=preferences.dry_run)
 
 

@@ -195,7 +195,7 @@ async def _change(
             unit, change, settings, cause, base=base, on_conflict=options.on_conflict or "fail"
         )
 
-    render = responses.render_outcome(preferences)
+    render = responses.render_outcome(request.services.views, preferences)
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 

@@ -115,7 +115,7 @@ async def roll_back(request: ApiRequest, assistant_id: Number) -> Response[bytes
             restore_secrets=body.restore_secrets,
         )
 
-    render = responses.render_outcome(preferences, counts_secrets=True)
+    render = responses.render_outcome(request.services.views, preferences, counts_secrets=True)
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
@@ -154,7 +154,7 @@ async def undo_change(request: ApiRequest, assistant_id: Number) -> Response[byt
             restore_secrets=body.restore_secrets,
         )
 
-    render = responses.render_outcome(preferences, counts_secrets=True)
+    render = responses.render_outcome(request.services.views, preferences, counts_secrets=True)
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
@@ -179,7 +179,7 @@ async def restore_assistant(request: ApiRequest, assistant_id: Number) -> Respon
     def work(unit: UnitOfWork) -> Outcome:
         return reversals.restore(unit, change)
 
-    render = responses.render_outcome(preferences)
+    render = responses.render_outcome(request.services.views, preferences)
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 
@@ -252,7 +252,7 @@ async def roll_back_to_entry(
             unit, change, entry, before=True, restore_secrets=body.restore_secrets
         )
 
-    render = responses.render_outcome(preferences, counts_secrets=True)
+    render = responses.render_outcome(request.services.views, preferences, counts_secrets=True)
     return await carry_out(request, change.caller, work, render, dry_run=change.dry_run)
 
 

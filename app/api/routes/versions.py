@@ -28,7 +28,7 @@ from app.naming import MOST_OF_LABEL, clean_label
 from events.assistant_bodies import AssistantResponse
 from events.bodies.reasons import clean_reason
 from events.setting_types import VERSION_NAME, Reason
-from projections import current
+from projections import assistant_json
 from projections.history import VersionEntry
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ async def get_version(
         _in_path(version),
         include_deleted=include_deleted,
     )
-    assistant = msgspec.Raw(current.encode(*key, shown.assistant.state))
+    assistant = msgspec.Raw(assistant_json.encode(*key, shown.assistant.state))
     body = msgspec.json.encode(msgspec.to_builtins(shown.entry) | {"assistant": assistant})
     # A label, and what a version is taken back by, may come later: the tag is of all that.
     resource = f"assistants/{key.assistant_id}/versions/{version}"

@@ -14,7 +14,7 @@ from app import pages
 from app.assistants import long_list
 from app.assistants.long_list import LongList
 from app.assistants.view_cache import Listed, ViewCache
-from projections import current
+from projections import assistant_json
 from projections.current import Selection
 from tests.app.assistants.view_cache.beside import beside
 from tests.conftest import ASSISTANTS
@@ -113,7 +113,7 @@ def test_a_long_list_shows_one_moment_however_slowly_it_is_read(
 
 
 def _body_now(_: object, key: AssistantKey, newest: State, __: object) -> bytes:
-    return current.encode(*key, newest)
+    return assistant_json.encode(*key, newest)
 
 
 def _versions(body: bytes) -> list[int]:

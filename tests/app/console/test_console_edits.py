@@ -35,7 +35,7 @@ from events.errors import InvalidSettings
 from events.pointers import Changes, Tree, same
 from events.secrets.references import mask
 from events.shape import with_defaults
-from projections import current
+from projections import assistant_json
 from tests.events.given import (
     ASSISTANT,
     ORGANIZATION,
@@ -79,7 +79,7 @@ _TEXTS_OF_LINES = st.lists(st.tuples(_CALM, _ENDS), max_size=6).map(
 
 def shown_of(story: Given) -> Tree:
     """The assistant as its page gets it from the API."""
-    found: Tree = msgspec.json.decode(current.encode(ORGANIZATION, ASSISTANT, story.state))
+    found: Tree = msgspec.json.decode(assistant_json.encode(ORGANIZATION, ASSISTANT, story.state))
     return found
 
 
