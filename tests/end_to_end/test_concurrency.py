@@ -142,7 +142,7 @@ def test_what_32_clients_were_told_is_all_in_the_history_and_nothing_is_between(
 def without_one_event(database: Path, folder: Path) -> Path:
     copied = copy(database, folder)
     execute(copied, unguarded("events_are_not_deleted"))
-    execute(copied, "DELETE FROM events WHERE organization_id = 1 AND sequence = 500")
+    execute(copied, "DELETE FROM events WHERE organization_id = 1 AND sequence = 100")
     return copied
 
 
