@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
+from app.api.middleware import rate_limits
 from app.main import create_app
 from app.services import utc_now
 from tests.app.route_table import routes_of
@@ -69,12 +71,17 @@ async def running(database: Path, **settings: Any) -> AsyncIterator[Application]
 
 
 def served(
-    database: Path, story: Callable[[Application], Awaitable[None]], **settings: Any
+    database: Path,
+    story: Callable[[Application], Awaitable[None]],
+    delay: float = 0,
+    **settings: Any,
 ) -> None:
-    """Run a story with an application."""
+    """Run a story with an application, which delays its refusals by some seconds."""
 
     async def run() -> None:
         async with running(database, **settings) as application:
             await story(application)
 
-    asyncio.run(run())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rate_limits, "_ANSWERED_AFTER", (delay, delay))
+        asyncio.run(run())

@@ -6,6 +6,8 @@ key of their session: see ``app.console.visitor``.
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import TYPE_CHECKING, Any
 
 from litestar import Request
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
     from app.accounts.rate_limits import RateLimits
 
+# Seconds by which a refusal is delayed: a client that tries again at once leaves time for others.
+_ANSWERED_AFTER = (0.05, 0.15)
 _NEVER_REFUSED = frozenset(("/health", "/ready"))
 
 
@@ -49,5 +53,6 @@ class RateLimiting:
 
 
 async def _refuse(error: LimitExceeded, scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(random.uniform(*_ANSWERED_AFTER))  # noqa: S311  # jitter
     request: Request[Any, Any, Any] = Request(scope, receive, send)
     await answer_error(error).to_asgi_response(None, request)(scope, receive, send)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -27,7 +28,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def waiting(database: Path) -> list[Organization]:
-    return make_organizations(database, 12)
+    return make_organizations(database, 16)
 
 
 @pytest.fixture
@@ -46,6 +47,25 @@ def test_a_key_beyond_its_limit_is_refused_until_it_has_a_token(
         assert await application.statuses(tenant.editor, 12) == [200] * 10 + [429] * 2
 
     served(database, story, **_LOW)
+
+
+@pytest.mark.parametrize("delay", [0, 0.2])
+def test_a_client_that_tries_again_at_once_waits_and_others_do_not(
+    database: Path, waiting: list[Organization], delay: float
+) -> None:
+    hasty, other = waiting.pop(), waiting.pop()
+    order: list[str] = []
+
+    async def read(application: Application, key: str) -> None:
+        order.append(f"{key == other.editor} {(await application.statuses(key, 1))[0]}")
+
+    async def story(application: Application) -> None:
+        await application.statuses(hasty.editor, 10)
+        await asyncio.gather(read(application, hasty.editor), read(application, other.editor))
+        # Without the delay, the control, the refusal comes first.
+        assert order == (["True 200", "False 429"] if delay else ["False 429", "True 200"])
+
+    served(database, story, delay, **_LOW)
 
 
 def test_without_a_limit_nothing_is_refused(database: Path, tenant: Organization) -> None:
