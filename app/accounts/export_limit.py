@@ -22,11 +22,14 @@ class ExportLimit:
         self._most = most
         self._running: Counter[int] = Counter()
 
-    @contextmanager
-    def counted(self, organization_id: int) -> Iterator[None]:
-        """While an export runs; raises ``LimitExceeded``."""
+    def check(self, organization_id: int) -> None:
+        """Raise ``LimitExceeded`` if no further export may begin."""
         if self._running[organization_id] >= self._most:
             raise LimitExceeded(policy=POLICY, quota=self._most, seconds=None, wait=_WAIT)
+
+    @contextmanager
+    def counted(self, organization_id: int) -> Iterator[None]:
+        """While an export runs that was checked."""
         self._running[organization_id] += 1
         try:
             yield

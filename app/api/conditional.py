@@ -14,6 +14,7 @@ from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractContextManager
 
     from litestar.datastructures import Headers
 
@@ -41,12 +42,13 @@ def respond_with_stream(
     chunks: AsyncIterator[bytes],
     tag: str,
     condition: Condition,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None,
+    context: AbstractContextManager[None],
 ) -> Response[bytes]:
-    """As ``respond``, with JSON that is made while it is sent."""
+    """As ``respond``, with JSON that is made while it is sent, within a context."""
     if condition.has(tag):
         return respond(b"", tag, condition, headers)
-    return StreamReply(chunks, headers={"etag": etag(tag)} | dict(headers or {}))
+    return StreamReply(chunks, {"etag": etag(tag)} | dict(headers or {}), context)
 
 
 def is_held(if_none_match: bytes, tag: bytes) -> bool:

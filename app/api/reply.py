@@ -12,6 +12,7 @@ from app.api.media_types import JSON
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
+    from contextlib import AbstractContextManager
 
     from litestar.response.base import ASGIResponse
     from litestar.types import Receive, Scope, Send
@@ -48,15 +49,32 @@ class Reply(Response[bytes]):
 class StreamReply(Response[bytes]):
     """JSON that is made while it is sent.
 
-    A stream that fails ends without its last chunk, so that clients see that it is incomplete.
+    A stream that fails ends without its last chunk, so that clients see that it is incomplete. It
+    is sent within a context: a generator would learn late that its client left.
     """
 
-    def __init__(self, chunks: AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        headers: Mapping[str, str],
+        context: AbstractContextManager[None],
+    ) -> None:
         super().__init__(b"", media_type=JSON, headers=headers)
         self._chunks = chunks
+        self._context = context
 
     def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
         """What sends it."""
-        return ASGIStreamingResponse(
+        stream = _Stream(
             iterator=self._chunks, media_type=JSON, headers=dict(self.headers), status_code=200
         )
+        stream.context = self._context
+        return stream
+
+
+class _Stream(ASGIStreamingResponse):
+    context: AbstractContextManager[None]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self.context:
+            await super().__call__(scope, receive, send)

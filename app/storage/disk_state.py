@@ -47,7 +47,12 @@ class DiskState:
         return self._kind is None
 
     def failed(self, kind: type[WritingSuspended], cause: Exception) -> None:
-        """Note a write that failed; logged once until ``succeeded``."""
+        """Note a write that failed; logged once until ``succeeded``.
+
+        A full disk ends no suspension: what failed before may not be durable yet.
+        """
+        if self._kind is WritingSuspended:
+            return
         if self._kind is not kind:
             _log.critical("writing_suspended", reason=kind.text, error=str(cause))
         self._kind = kind

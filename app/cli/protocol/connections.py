@@ -1,7 +1,8 @@
 """Concurrent connections: how many a process serves, and which gives way to a new one.
 
 At the limit the connection gives way that has waited longest for a request, or for the rest of its
-head: a client could otherwise keep all others out with connections that say nothing. When all
+head: a client could otherwise keep all others out with connections that say nothing. After these,
+one gives way that has had its response and is kept for a while to let the client read it. When all
 connections are being served, the new one is answered 503.
 """
 
@@ -16,6 +17,7 @@ from app.cli.protocol.refusals import Refusal
 
 if TYPE_CHECKING:
     from asyncio import Transport
+    from collections.abc import Iterable
 
     from app.cli.protocol.limits import Limits
 
@@ -40,13 +42,27 @@ class CountedProtocol(TimedProtocol):
         surplus = len(self.connections) - self.limits.connections
         if surplus > self.limits.connections:  # even refusals are too many
             transport.abort()
-        elif surplus <= 0:
-            self._waiting[self] = None
-        elif (longest := self._longest_waiting()) is not None:
-            longest.timeout_keep_alive_handler()
+        elif surplus <= 0 or self._another_gives_way():
             self._waiting[self] = None
         else:
             self.refuse(_TOO_MANY)
+
+    def _another_gives_way(self) -> bool:
+        """Close the connection that waits longest, or else one whose response was sent."""
+        if (longest := self._longest_waiting()) is not None:
+            longest.timeout_keep_alive_handler()
+            return True
+        others: Iterable[Any] = self.connections
+        for other in others:
+            if other.is_answered and not other.transport.is_closing():
+                other.transport.abort()
+                return True
+        return False
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a response was sent, and the connection only waits for its client to read it."""
+        return self.is_lingering and not self._is_refused
 
     def _longest_waiting(self) -> CountedProtocol | None:
         """The connection that gives way; it is taken out."""
