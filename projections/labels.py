@@ -66,6 +66,8 @@ def version_of(
 
     Labels are stored in NFC, those of earlier releases as they were sent. Both are found.
     """
+    if "\x00" in label:  # no label holds it, and PostgreSQL refuses the question
+        return None
     column = labels.c
     spellings = (label, normalize("NFC", label))
     query = rows_of(labels, organization_id, column.version)

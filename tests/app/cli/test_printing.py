@@ -108,6 +108,7 @@ def test_a_name_of_an_earlier_release_forges_no_line_of_the_list_of_keys(tmp_pat
     assert len(forged.splitlines()) > 4
 
 
+@pytest.mark.sqlite  # elsewhere the test has made the key files
 @pytest.mark.parametrize(
     ("option", "value"),
     [

@@ -91,6 +91,7 @@ def test_what_the_other_process_did_not_prove_is_proven_here(
     assert sum(counts) > 0
 
 
+@pytest.mark.sqlite  # where a file is missing; a server has an empty database
 def test_an_error_of_the_other_process_is_met_here(tmp_path: Path, snapshot: sa.Connection) -> None:
     with proving.beside(url_of(tmp_path / "missing.db"), ENOUGH) as prove:
         assert prove(snapshot, lambda _: None) == {1: None, 2: None}

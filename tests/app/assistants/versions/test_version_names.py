@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -90,6 +91,13 @@ def test_nonsense_for_a_version_is_refused_by_its_place(
     (error,) = answer.json()["detail"]
     assert error["loc"] == place.partition(" ")[0].split(".")
     assert error["type"] == "version"
+
+
+def test_no_version_has_a_label_with_nul(editor: httpx.Client, told: str) -> None:
+    """PostgreSQL refuses to compare with it."""
+    for name, send in (("version", editor.get), ("base_version", partial(editor.patch, json={}))):
+        answer = send(told, params={name: "label:\x00"})
+        assert (answer.status_code, name) == (404, name)
 
 
 def test_a_label_is_unknown_to_other_assistants(editor: httpx.Client, told: str, path: str) -> None:
