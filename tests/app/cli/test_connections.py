@@ -58,6 +58,15 @@ class Crowd:
         client.send(_HEALTH[:20])
         return client
 
+    def answered(self) -> Connection:
+        """A connection that was answered before its long body, which never comes."""
+        client = self.connect()
+        client.send(
+            b"POST /api/v1/assistants HTTP/1.1\r\nhost: here\r\ncontent-length: 900000\r\n\r\n"
+        )
+        assert client.answer().status == 401
+        return client
+
     def served(self) -> Connection:
         """A connection with a request that is being served: the server asks for its body."""
         client = self.connect()
@@ -86,6 +95,22 @@ def test_the_connection_that_waits_longest_gives_way_to_a_new_one(
     for kept in (*waiting[1:], *others):
         kept.send(_HEALTH[20:])
         assert kept.answer().status == 200
+
+
+def test_connections_that_were_answered_keep_nobody_out(
+    crowded: Served, closing: ExitStack
+) -> None:
+    crowd = Crowd(crowded, closing)
+    for _ in range(_MOST):
+        crowd.answered()
+    for _ in range(_MOST):
+        new = crowd.connect()
+        new.send(_HEALTH)
+        assert new.answer().status == 200
+    # The control: while they are being served, they do.
+    for _ in range(_MOST):
+        crowd.served()
+    assert crowd.connect().answer().status == 503
 
 
 def test_a_new_connection_is_refused_when_all_are_being_served(
