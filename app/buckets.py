@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 K = TypeVar("K", bound=Hashable)
 
-_WINDOWS = 2  # a full bucket holds the tokens of so many
+_WINDOWS = 2
 _MOST = 50_000  # buckets between two turns
 _ROUNDING = 1e-5  # seconds: moments are floats
 
@@ -21,13 +21,15 @@ class Buckets(Generic[K]):
     Of a bucket only the moment is stored when it will be full again (GCRA). A full one is not
     stored. In each period in which an empty bucket fills up, those that nobody took from since the
     period before are dropped: they are full. So no key gets new tokens because its bucket is gone.
-    After ``most`` buckets of a period, all further keys share one.
+    After ``most`` buckets of a period, all further keys share one. A full bucket holds ``at_once``
+    tokens; by default, those of two windows of the rate.
     """
 
-    def __init__(self, rate: Rate, most: int = _MOST) -> None:
+    def __init__(self, rate: Rate, most: int = _MOST, *, at_once: int | None = None) -> None:
         self.rate = rate
         self._each = rate.seconds / rate.count  # seconds in which a bucket gets a token
-        self._period = _WINDOWS * rate.seconds + _ROUNDING  # seconds until an empty one is full
+        held = _WINDOWS * rate.count if at_once is None else at_once
+        self._period = held * self._each + _ROUNDING  # seconds until an empty one is full
         self._most = most
         self._recent: dict[K | None, float] = {}
         self._older: dict[K | None, float] = {}

@@ -96,7 +96,7 @@ async def open_services(
         authenticator = Authenticator(
             database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
         )
-        failed_logins = FailedLogins(writer, clock)
+        failed_logins = FailedLogins(writer, monotonic)
         logins = Logins(
             authenticator=authenticator,
             failed=failed_logins,

@@ -167,10 +167,11 @@ def serving(
     database: Path,
     waiting: list[Organization],
     clock: Callable[[], datetime] = utc_now,
-    **settings: str,
+    monotonic: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> Iterator[Server]:
     """A server in a thread of this process, on a free port."""
-    app = create_app(config_of(database, **settings), clock)
+    app = create_app(config_of(database, **settings), clock, monotonic=monotonic)
     server = uvicorn.Server(
         uvicorn.Config(app, port=0, ws="none", log_config=None, access_log=False)
     )

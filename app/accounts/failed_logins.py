@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import structlog
 from msgspec import Struct, structs
 
+from app.buckets import Buckets
+from app.limits import Rate
 from app.transactions.caller import system
 from events.changed import LoginRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from app.accounts.principals import RejectedKey
     from app.transactions.unit_of_work import UnitOfWork
     from app.transactions.write_queue import WriteQueue
 
-_AT_ONCE, _SECONDS_EACH = 10, 60.0
-_OF_ORGANIZATION_AT_ONCE, _OF_ORGANIZATION_SECONDS_EACH = 100, 6.0
+_Source = tuple[int, int | None]  # an organization's revoked key, or all unknown keys of it
 _log = structlog.get_logger(__name__)
 
 
@@ -38,108 +38,60 @@ class FailedLogin(Struct, frozen=True, kw_only=True):
     request_id: str
 
 
-class _Allowance(Struct):
-    """How many failed logins may be recorded now."""
+class _Unrecorded(Struct):
+    """The failures of a source that were only counted, and the last of them."""
 
-    most: int
-    seconds_each: float
-    left: float
-    at: datetime
-
-    def is_full(self, now: datetime) -> bool:
-        regained = (now - self.at).total_seconds() / self.seconds_each
-        self.left = min(self.left + max(regained, 0), self.most)
-        self.at = now
-        return self.left >= self.most
-
-    def take(self, now: datetime) -> bool:
-        self.is_full(now)
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
-
-
-class _Source(Struct):
-    """All unknown keys of an organization, or one revoked key."""
-
-    allowance: _Allowance
-    organization: _Allowance  # of all sources together
-    unrecorded: int = 0
-    last: FailedLogin | None = None  # the last unrecorded one
-
-    def take(self, now: datetime) -> bool:
-        return self.allowance.take(now) and self.organization.take(now)
-
-    def is_idle(self, now: datetime) -> bool:
-        """Whether it is as if it were new."""
-        return self.last is None and self.allowance.is_full(now)
+    last: FailedLogin
+    count: int = 0
 
 
 class FailedLogins:
     """Records failed logins in the background; the response does not wait for it."""
 
-    def __init__(self, writer: WriteQueue, clock: Callable[[], datetime]) -> None:
+    def __init__(self, writer: WriteQueue, monotonic: Callable[[], float]) -> None:
         self._writer = writer
-        self._clock = clock
-        self._sources: dict[tuple[int, int | None], _Source] = {}
-        self._organizations: dict[int, _Allowance] = {}
+        self._monotonic = monotonic
+        self._of_sources = Buckets[_Source](Rate(count=1, seconds=60), at_once=10)
+        self._of_organizations = Buckets[int](Rate(count=10, seconds=60), at_once=100)
+        self._unrecorded: dict[_Source, _Unrecorded] = {}
         self._recording: set[asyncio.Task[None]] = set()
 
     def note(self, login: FailedLogin) -> None:
         """Record a failed login, or only count it when there were too many."""
-        now = self._clock()
-        source = self._source(login.key, now)
-        if source.take(now):
-            self._start(login, source)
-        else:
-            source.unrecorded += 1
-            source.last = login
-
-    def _source(self, key: RejectedKey, now: datetime) -> _Source:
-        name = (key.organization_id, key.key_id)
-        if (source := self._sources.get(name)) is None:
-            source = self._sources[name] = _Source(
-                _Allowance(_AT_ONCE, _SECONDS_EACH, _AT_ONCE, now),
-                self._organization(key.organization_id, now),
-            )
-        return source
-
-    def _organization(self, organization_id: int, now: datetime) -> _Allowance:
-        most, seconds_each = _OF_ORGANIZATION_AT_ONCE, _OF_ORGANIZATION_SECONDS_EACH
-        new = _Allowance(most, seconds_each, most, now)
-        return self._organizations.setdefault(organization_id, new)
+        self._count(login, 1)
+        self._record_if_allowed(_source(login))
 
     async def settle(self) -> None:
         """Record failed logins that were only counted, as far as the limits allow now."""
-        now = self._clock()
-        for source in self._sources.values():
-            if source.last is not None and source.take(now):
-                self._start_last(source)
-        self._sources = {name: s for name, s in self._sources.items() if not s.is_idle(now)}
-        used = {organization_id for organization_id, _ in self._sources}
-        for organization_id in self._organizations.keys() - used:
-            if self._organizations[organization_id].is_full(now):
-                del self._organizations[organization_id]
-
-    def _start_last(self, source: _Source) -> None:
-        if source.last is not None:
-            source.unrecorded -= 1
-            self._start(source.last, source)
-
-    def _start(self, login: FailedLogin, source: _Source) -> None:
-        unrecorded, source.unrecorded, source.last = source.unrecorded, 0, None
-        task = asyncio.create_task(self._record(login, unrecorded, source))
-        self._recording.add(task)
-        task.add_done_callback(self._recording.discard)
+        for source in list(self._unrecorded):
+            self._record_if_allowed(source)
 
     async def drain(self) -> None:
         """Record what was only counted, and wait until all is recorded."""
-        for source in self._sources.values():
-            self._start_last(source)
+        for source in list(self._unrecorded):
+            self._start(source)
         await asyncio.gather(*self._recording)
 
-    async def _record(self, login: FailedLogin, unrecorded: int, source: _Source) -> None:
+    def _count(self, login: FailedLogin, count: int) -> None:
+        unrecorded = self._unrecorded.setdefault(_source(login), _Unrecorded(login))
+        unrecorded.count += count
+        unrecorded.last = login
+
+    def _record_if_allowed(self, source: _Source) -> None:
+        now = self._monotonic()
+        if (
+            self._of_sources.take(source, now) <= 0
+            and self._of_organizations.take(source[0], now) <= 0
+        ):
+            self._start(source)
+
+    def _start(self, source: _Source) -> None:
+        unrecorded = self._unrecorded.pop(source)
+        task = asyncio.create_task(self._record(unrecorded.last, unrecorded.count - 1))
+        self._recording.add(task)
+        task.add_done_callback(self._recording.discard)
+
+    async def _record(self, login: FailedLogin, unrecorded: int) -> None:
         organization_id = login.key.organization_id
         caller = structs.replace(
             system(organization_id, "authentication"), request_id=login.request_id
@@ -158,7 +110,9 @@ class FailedLogins:
         try:
             await self._writer.write(organization_id, work, is_background=True)
         except Exception as error:  # noqa: BLE001  # the response is out: log it and go on
-            source.unrecorded += unrecorded + 1
-            source.last = login
-            self._sources.setdefault((organization_id, login.key.key_id), source)
+            self._count(login, unrecorded + 1)
             _log.warning("refusal_not_recorded", error=f"{type(error).__name__}: {error}")
+
+
+def _source(login: FailedLogin) -> _Source:
+    return login.key.organization_id, login.key.key_id

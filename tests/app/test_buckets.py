@@ -35,6 +35,15 @@ def accepted(buckets: Buckets[int], key: int, now: float, times: int) -> int:
 
 @pytest.mark.parametrize("count", [1, 3, 10, 1000, 7777])
 @pytest.mark.parametrize("seconds", [1, 60])
+def test_a_bucket_may_hold_as_much_as_is_said(count: int, seconds: int) -> None:
+    buckets = Buckets[int](Rate(count=count, seconds=seconds), at_once=5)
+    start = 1e6
+    assert accepted(buckets, 1, start, 9) == 5
+    assert accepted(buckets, 1, start + seconds / count, 9) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 10, 1000, 7777])
+@pytest.mark.parametrize("seconds", [1, 60])
 def test_a_bucket_holds_two_windows_and_fills_at_its_rate(count: int, seconds: int) -> None:
     buckets = Buckets[int](Rate(count=count, seconds=seconds))
     start = 1e6

@@ -13,15 +13,14 @@ from tests.app.audit import built_exports
 from tests.app.audit.log_reader import (
     AUDIT,
     KEYS,
-    Clock,
     create_assistant,
     eventually,
     midnight,
-    serving_at,
     try_key,
 )
 from tests.app.audit.proof_checker import EVENTS, Log, begin, tree_root
 from tests.app.audit.written_logs import Filled, Written, write, write_heavy, write_varied, writing
+from tests.app.standing_clock import Clock
 from tests.conftest import (
     ASSISTANTS,
     Server,
@@ -96,7 +95,7 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Cl
     database = tmp_path_factory.mktemp("timed") / "backstory.db"
     waiting = make_organizations(database, 6)
     clock = Clock(midnight())
-    with serving_at(database, waiting, clock) as server:
+    with serving(database, waiting, clock, clock.monotonic) as server:
         yield server, clock
 
 

@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import uvicorn
 
-from app.main import create_app
 from app.services import utc_now
 from tests.conftest import (
     ASSISTANTS,
-    Organization,
     Server,
 )
-from tests.databases import config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
 
 AUDIT = "/api/v1/audit"
@@ -105,35 +98,6 @@ def try_key(server: Server, token: str) -> httpx.Response:
         answer = outsider.get(f"{ASSISTANTS}/count")
     assert answer.status_code == 401
     return answer
-
-
-class Clock:
-    """A server's clock that goes on when the test says so."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@contextmanager
-def serving_at(database: Path, waiting: list[Organization], clock: Clock) -> Iterator[Server]:
-    """As ``conftest.serving``, with a clock."""
-    config = config_of(database)
-    app: Any = create_app(config, clock)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield Server(url=f"http://127.0.0.1:{port}", database=database, waiting=waiting)
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 def midnight() -> datetime:

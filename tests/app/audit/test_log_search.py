@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.app.audit.log_reader import LOGS, Clock, ids, logs, look
+from tests.app.audit.log_reader import LOGS, ids, logs, look
+from tests.app.standing_clock import Clock
 from tests.conftest import (
     ASSISTANTS,
     Server,

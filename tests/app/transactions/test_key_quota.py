@@ -13,9 +13,9 @@ from app.services import utc_now
 from app.transactions import answer_totals, idempotency
 from app.transactions.answer_totals import Totals
 from tests.app import stored
+from tests.app.standing_clock import Clock, confirm, wait_until
 from tests.app.transactions.keyed_requests import content_of, create, is_replayed, keyed, problem
-from tests.app.transactions.standing_clock import Clock, confirm, serving_at, wait_until
-from tests.conftest import ASSISTANTS, Organization, make_organizations
+from tests.conftest import ASSISTANTS, Organization, make_organizations, serving
 from tests.databases import execute
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def test_over_its_quota_an_organization_learns_when_there_is_room_and_nothing_el
     database, waiting, clock = make(tmp_path, 2)
     organization, other = waiting
     with (
-        serving_at(database, waiting, clock, idempotency_keys=3) as server,
+        serving(database, waiting, clock, clock.monotonic, idempotency_keys=3) as server,
         server.client(organization.admin) as admin,
         server.client(organization.editor) as editor,
         server.client(other.admin) as outsider,
@@ -88,7 +88,7 @@ def test_without_the_quota_the_next_key_would_be_stored(
     database, waiting, clock = make(tmp_path)
     (organization,) = waiting
     with (
-        serving_at(database, waiting, clock, idempotency_keys=3) as server,
+        serving(database, waiting, clock, clock.monotonic, idempotency_keys=3) as server,
         server.client(organization.admin) as admin,
     ):
         assert [create(admin, key).status_code for key in "abcd"] == [201] * 4
@@ -99,7 +99,7 @@ def test_the_quota_counts_the_bytes_of_the_answers_too(tmp_path: Path) -> None:
     (organization,) = waiting
     lenient = {"prefer": "handling=lenient"}
     with (
-        serving_at(database, waiting, clock, idempotency_keys=4) as server,
+        serving(database, waiting, clock, clock.monotonic, idempotency_keys=4) as server,
         server.client(organization.admin) as admin,
     ):
         unknown = {"x" * 5000: 1}  # the answer names it
@@ -120,7 +120,7 @@ def test_expired_answers_are_removed_a_portion_at_a_time(
     database, waiting, clock = make(tmp_path)
     (organization,) = waiting
     with (
-        serving_at(database, waiting, clock) as server,
+        serving(database, waiting, clock, clock.monotonic) as server,
         server.client(organization.admin) as admin,
     ):
         for key in "abcde":
@@ -130,7 +130,7 @@ def test_expired_answers_are_removed_a_portion_at_a_time(
         assert create(admin, "later").status_code == 201
     clock.now += _HOUR
     confirm(database, clock)
-    with stored.statements() as seen, serving_at(database, waiting, clock):
+    with stored.statements() as seen, serving(database, waiting, clock, clock.monotonic):
         wait_until(lambda: counted(database, organization)[0] == 1)
     portions = [one for one in seen if one.text.startswith("DELETE FROM answers")]
     assert len(portions) == 3
@@ -144,13 +144,13 @@ def test_totals_follow_what_a_release_without_them_stored_or_removed(
     database, waiting, clock = make(tmp_path)
     (organization,) = waiting
     with (
-        serving_at(database, waiting, clock) as server,
+        serving(database, waiting, clock, clock.monotonic) as server,
         server.client(organization.admin) as admin,
     ):
         assert [create(admin, key).status_code for key in "ab"] == [201] * 2
     execute(database, f"DELETE FROM {lost}")
     assert totals(database, organization) != counted(database, organization)
-    with serving_at(database, waiting, clock):
+    with serving(database, waiting, clock, clock.monotonic):
         wait_until(lambda: totals(database, organization) == counted(database, organization))
 
 
@@ -164,7 +164,7 @@ def test_a_request_that_fails_after_its_answer_was_made_leaves_no_trace_in_the_t
         raise RuntimeError("on purpose")
 
     with (
-        serving_at(database, waiting, clock) as server,
+        serving(database, waiting, clock, clock.monotonic) as server,
         server.client(organization.admin) as admin,
     ):
         create(admin, "a")

@@ -13,6 +13,7 @@ from app.services import utc_now
 from app.transactions import idempotency
 from tests.app import stored
 from tests.app.route_table import KEYS
+from tests.app.standing_clock import Clock, confirm, wait_until
 from tests.app.transactions.keyed_requests import (
     content_of,
     create,
@@ -20,7 +21,6 @@ from tests.app.transactions.keyed_requests import (
     keyed,
     problem,
 )
-from tests.app.transactions.standing_clock import Clock, confirm, serving_at, wait_until
 from tests.conftest import (
     ASSISTANTS,
     Organization,
@@ -118,7 +118,7 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> No
     waiting = make_organizations(database, 2)
     organization, other = waiting
     clock = Clock(utc_now() + timedelta(minutes=1))  # the database was made before
-    with serving_at(database, waiting, clock) as server:
+    with serving(database, waiting, clock, clock.monotonic) as server:
         with server.client(organization.admin) as admin, server.client(other.admin) as outsider:
             first = create(admin, "daily")
             create(outsider, "daily")
@@ -134,14 +134,14 @@ def test_an_answer_is_kept_for_its_time_and_then_forgotten(tmp_path: Path) -> No
         assert _kept(database, organization) == ["daily", "later"]
     clock.now += timedelta(hours=23)
     confirm(database, clock)
-    with serving_at(database, waiting, clock) as server:
+    with serving(database, waiting, clock, clock.monotonic) as server:
         wait_until(lambda: _kept(database, other) == [])
         assert _kept(database, organization) == ["daily", "later"]
         with server.client(organization.admin) as admin:
             assert is_replayed(create(admin, "later"))
     clock.now += timedelta(hours=1)
     confirm(database, clock)
-    with serving_at(database, waiting, clock):
+    with serving(database, waiting, clock, clock.monotonic):
         wait_until(lambda: _kept(database, organization) == [])
 
 
@@ -153,7 +153,7 @@ def test_the_time_that_an_answer_is_kept_is_a_setting(
     waiting = make_organizations(database, 1)
     clock = Clock(utc_now() + timedelta(days=1))
     with (
-        serving_at(database, waiting, clock, idempotency_ttl=lifetime) as server,
+        serving(database, waiting, clock, clock.monotonic, idempotency_ttl=lifetime) as server,
         server.client(server.organization().admin) as admin,
     ):
         assert create(admin, "short").json()["id"] == 1

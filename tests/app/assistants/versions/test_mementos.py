@@ -4,56 +4,23 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
-import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import uvicorn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.main import create_app
 from app.services import utc_now
 from tests.app.assistants.answers import ok
-from tests.conftest import ASSISTANTS, Organization, make_organizations, version_of
-from tests.databases import config_of
+from tests.app.standing_clock import Clock
+from tests.conftest import ASSISTANTS, Organization, make_organizations, serving, version_of
 from tests.no_tls import NO_TLS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-
-class Clock:
-    """A server's clock that stands until the test moves it."""
-
-    def __init__(self, now: datetime) -> None:
-        self.now = now
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@contextmanager
-def serving_at(database: Path, clock: Clock) -> Iterator[str]:
-    config = config_of(database)
-    app: Any = create_app(config, clock)
-    running = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    while not running.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join()
 
 
 class Past:
@@ -91,8 +58,8 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Past]:
     (organization,) = make_organizations(database, 1)
     noon = (utc_now() + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=250)
     clock = Clock(noon)
-    with serving_at(database, clock) as url:
-        one = Past(url, clock, organization)
+    with serving(database, [], clock) as server:
+        one = Past(server.url, clock, organization)
         anna, ben = f"{ASSISTANTS}/1", f"{ASSISTANTS}/2"
         steps: list[Callable[[], httpx.Response]] = [
             lambda: one.editor.post(ASSISTANTS, json={"name": "Anna"}),
