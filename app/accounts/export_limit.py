@@ -10,6 +10,7 @@ from app.limits import LimitExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 POLICY = "exports"  # as answers name the limit
 _WAIT = 5.0  # seconds: nobody knows when an export ends
@@ -22,14 +23,14 @@ class ExportLimit:
         self._most = most
         self._running: Counter[int] = Counter()
 
-    def check(self, organization_id: int) -> None:
-        """Raise ``LimitExceeded`` if no further export may begin."""
+    def admitted(self, organization_id: int) -> AbstractContextManager[None]:
+        """In which an export counts while it runs; raises ``LimitExceeded``."""
         if self._running[organization_id] >= self._most:
             raise LimitExceeded(policy=POLICY, quota=self._most, seconds=None, wait=_WAIT)
+        return self._counted(organization_id)
 
     @contextmanager
-    def counted(self, organization_id: int) -> Iterator[None]:
-        """While an export runs that was checked."""
+    def _counted(self, organization_id: int) -> Iterator[None]:
         self._running[organization_id] += 1
         try:
             yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -89,7 +90,7 @@ def made(preferences: Preferences, outcome: SetOutcome, status: int = 201) -> Re
         status_code=status,
         media_type=JSON,
         headers=_headers(preferences, outcome),
-        source=_source(outcome, body),
+        source=partial(_source, outcome, body),
     )
 
 

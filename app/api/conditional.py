@@ -13,7 +13,7 @@ from app.assistants.preconditions import Condition, Tags
 from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractContextManager
 
     from litestar.datastructures import Headers
@@ -43,12 +43,12 @@ def respond_with_stream(
     tag: str,
     condition: Condition,
     headers: Mapping[str, str] | None,
-    context: AbstractContextManager[None],
+    context: Callable[[], AbstractContextManager[None]],
 ) -> Response[bytes]:
-    """As ``respond``, with JSON that is made while it is sent, within a context."""
+    """As ``respond``, with JSON that is made while it is sent, within a context if it is sent."""
     if condition.has(tag):
         return respond(b"", tag, condition, headers)
-    return StreamReply(chunks, {"etag": etag(tag)} | dict(headers or {}), context)
+    return StreamReply(chunks, {"etag": etag(tag)} | dict(headers or {}), context())
 
 
 def is_held(if_none_match: bytes, tag: bytes) -> bool:

@@ -11,7 +11,7 @@ from litestar.response.streaming import ASGIStreamingResponse
 from app.api.media_types import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractContextManager
 
     from litestar.response.base import ASGIResponse
@@ -25,10 +25,12 @@ _WITHOUT_BODY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 class Reply(Response[bytes]):
     """Bytes of JSON with headers, or no body with the status 204 or 304.
 
-    ``source`` is what a body that shows settings can be made from again.
+    ``source`` gives what a body that shows settings can be made from again.
     """
 
-    def __init__(self, content: bytes, *, source: Source | None = None, **options: Any) -> None:
+    def __init__(
+        self, content: bytes, *, source: Callable[[], Source | None] | None = None, **options: Any
+    ) -> None:
         super().__init__(content, **options)
         self.source = source
 

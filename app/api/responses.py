@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -136,7 +137,7 @@ def _changed(
     if preferences.lenient:
         beside["ignored"] = list(outcome.ignored)
     body = encode(outcome, **beside) if beside else now.body
-    source = _source(outcome, beside)
+    source = partial(_source, outcome, beside)  # only a request with an idempotency key asks
     return Reply(body, status_code=status, media_type=JSON, headers=headers, source=source)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def answer_of(response: Response[bytes]) -> Answer:
     """What is stored of a response: its body, or what that can be made from again."""
-    source = response.source if isinstance(response, Reply) else None
+    source = response.source() if isinstance(response, Reply) and response.source else None
     return Answer(
         status=response.status_code or HTTP_200_OK,
         media_type=str(response.media_type or ""),

@@ -32,12 +32,6 @@ if TYPE_CHECKING:
     from projections.current import Selection, Stamp
 
 
-def get(connection: sa.Connection, key: AssistantKey) -> Assistant:
-    """One assistant; raises ``AssistantNotFound``."""
-    state = head(connection, key)
-    return Assistant(organization_id=key.organization_id, id=key.assistant_id, state=state)
-
-
 def head(
     connection: sa.Connection,
     key: AssistantKey,

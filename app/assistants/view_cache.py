@@ -22,7 +22,6 @@ from app.assistants import current as assistants
 from app.assistants import representation
 from app.assistants.long_list import LongList, long_list
 from app.assistants.preconditions import tag_of
-from app.assistants.requests import Assistant
 from app.lru import LRUCache
 from events import log_head
 from events.assistant_key import AssistantKey
@@ -66,10 +65,10 @@ class View(Struct):
         return self.stamp == tuple(stamp)
 
 
-def view_of(assistant: Assistant) -> View:
-    """The view of an assistant."""
-    shown = representation.of(assistant.organization_id, assistant.id, assistant.state)
-    return View(current.stamp_of(assistant.state), shown.body, shown.tag)
+def view_of(key: AssistantKey, state: State) -> View:
+    """The view of an assistant's state."""
+    shown = representation.of(*key, state)
+    return View(current.stamp_of(state), shown.body, shown.tag)
 
 
 class Listed(Struct, frozen=True):
@@ -219,7 +218,7 @@ class ViewCache:
         view = self._views.peek(key)
         if view is not None and view.has(current.stamp_of(state)):
             return view
-        return view_of(Assistant(organization_id=key[0], id=key[1], state=state))
+        return view_of(key, state)
 
     def before_commit(self, keys: Iterable[AssistantKey]) -> None:
         """Set the views aside that the commit changes.
@@ -238,10 +237,7 @@ class ViewCache:
         self._changing = frozenset()
         for key, state in states.items():
             if not state.deleted and len(state.encoded) <= _MOST_SHOWN_AT_ONCE:
-                assistant = Assistant(
-                    organization_id=key.organization_id, id=key.assistant_id, state=state
-                )
-                view = view_of(assistant)
+                view = view_of(key, state)
                 view.checked_at = self._changing_since  # nobody changes it while it is locked
                 self._keep(key, view)
 
@@ -265,7 +261,7 @@ class ViewCache:
             raise AssistantNotFound(key.assistant_id)
         shown = assistant_json.show(*key, rows[0])
         if shown is None:
-            view = view_of(await self._database.read(assistants.get, key))
+            view = view_of(key, await self._database.read(assistants.head, key))
         else:
             stamp, body = shown
             view = View(stamp, body, representation.of_body(*key, body, stamp).tag)
@@ -297,8 +293,6 @@ def _load_views(
     selection = Selection(assistant_ids=tuple(assistant_ids))
     selected = current.select(connection, organization_id, selection) if assistant_ids else []
     return {
-        assistant_id: view_of(
-            Assistant(organization_id=organization_id, id=assistant_id, state=state)
-        )
+        assistant_id: view_of(AssistantKey(organization_id, assistant_id), state)
         for assistant_id, state in selected
     }

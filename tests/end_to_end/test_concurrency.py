@@ -360,7 +360,7 @@ def test_after_a_commit_that_failed_nothing_is_written_before_the_disk_is_tried(
         await services.database.check()
         outcomes = await together(services, change(2), unconfirmable, change(3))
         assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 3
-        state = (await services.database.read(current.get, AssistantKey(1, 1))).state
+        state = await services.database.read(current.head, AssistantKey(1, 1))
         assert state.version == 2  # what was committed before is still served
         outcomes = await together(services, change(4), change(5))
         if not is_guarded:

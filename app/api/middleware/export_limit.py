@@ -23,6 +23,5 @@ class ExportLimiting(ASGIMiddleware):
             await next_app(scope, receive, send)
             return
         services: Services = scope["litestar_app"].state.services
-        services.exports.check(principal.organization_id)
-        with services.exports.counted(principal.organization_id):
+        with services.exports.admitted(principal.organization_id):
             await next_app(scope, receive, send)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -135,10 +136,9 @@ async def list_assistants(
     query = request.query_params.multi_items()
     headers = None if then is None else memento.of_list(routing.ASSISTANTS, query, then)
     if isinstance(assistants, LongList):
-        services.exports.check(principal.organization_id)
-        counted = services.exports.counted(principal.organization_id)
+        admitted = partial(services.exports.admitted, principal.organization_id)
         stream = long_list.stream(services.database, assistants)
-        return respond_with_stream(stream, assistants.tag, request.condition, headers, counted)
+        return respond_with_stream(stream, assistants.tag, request.condition, headers, admitted)
     return respond(assistants.body, assistants.tag, request.condition, headers)
 
 

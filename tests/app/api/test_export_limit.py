@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from app import pages
 from tests.app import stored
 from tests.app.limited import Application, served
 from tests.conftest import ASSISTANTS, Organization, make_organizations
@@ -28,7 +29,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def waiting(database: Path) -> list[Organization]:
-    return make_organizations(database, 6)
+    return make_organizations(database, 8)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def tenant(waiting: list[Organization]) -> Organization:
 
 
 class Reader:
-    """A client that has read the head of an export, and reads on when it is told to."""
+    """A client that reads the head of an export, and the rest once ``reads_on`` is set."""
 
     def __init__(self) -> None:
         self.has_begun = asyncio.Event()
@@ -130,6 +131,30 @@ def test_as_many_as_the_limit_run_at_a_time(database: Path, tenant: Organization
     # What is refused is no export: it is not in the log.
     types = [event["type"] for event in stored.events(database, tenant.id)]
     assert types.count("audit_exported.v1") == 5
+
+
+@pytest.mark.parametrize("most_bytes", [1, pages.MOST_BYTES])
+def test_a_long_list_counts_while_it_is_sent_and_a_short_one_does_not(
+    database: Path, tenant: Organization, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    monkeypatch.setattr(pages, "MOST_BYTES", most_bytes)
+    is_long = most_bytes == 1
+
+    async def story(application: Application) -> None:
+        async with application.client(tenant.admin) as admin:
+            await admin.post(ASSISTANTS, json={"name": "Front desk"})
+            tag = (await admin.get(ASSISTANTS)).headers["etag"]
+            async with exporting(application, ASSISTANTS, with_key(tenant.admin)) as (reader, _):
+                status = (await admin.get(_LISTING)).status_code
+                assert status == (429 if is_long else 200)
+                assert (await admin.get(ASSISTANTS)).status_code == status
+                # Whoever has the list gets no export, and is not refused.
+                known = await admin.get(ASSISTANTS, headers={"if-none-match": tag})
+                assert known.status_code == 304
+                reader.leaves.set()
+            assert (await admin.get(_LISTING)).status_code == 200
+
+    served(database, story, export_limit=1)
 
 
 def test_an_export_of_the_console_counts(database: Path, tenant: Organization) -> None:
