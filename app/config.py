@@ -200,8 +200,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
-    _ = config.least_free_space
-    _ = config.cache_bytes
+    _ = config.least_free_space, config.cache_bytes
     if not config.longest_read:
         raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")
     _ = config.key_rate, config.organization_rate, config.failed_login_rate

@@ -101,7 +101,7 @@ class SQLite:
         return engine
 
     def writer(self) -> sa.Engine:
-        """The one writing connection, which is told when to make ``checkpoint``s."""
+        """The one writing connection, whose checkpoints ``checkpoint`` makes."""
         engine = self._writing_engine()
 
         @sa.event.listens_for(engine, "connect")
@@ -145,18 +145,13 @@ class SQLite:
         In the copied pages, ``secure_delete`` has overwritten the destroyed bytes. Waits for
         readers of older snapshots, for the busy timeout at most.
         """
-        cursor = connection.connection.cursor()  # with SQLAlchemy's, a transaction would begin
-        try:
-            cursor.execute("PRAGMA user_version")
-            if cursor.fetchone() == (0,):
-                return True
-            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            is_busy, _, _ = cursor.fetchone() or (1, 0, 0)
-            if not is_busy:
-                cursor.execute("PRAGMA user_version = 0")
-            return not is_busy
-        finally:
-            cursor.close()
+        driver: Any = connection.connection.driver_connection  # no transaction begins by it
+        if driver.execute("PRAGMA user_version").fetchone() == (0,):
+            return True
+        is_busy, _, _ = _checkpoint(connection, "TRUNCATE")
+        if not is_busy:
+            driver.execute("PRAGMA user_version = 0")
+        return not is_busy
 
     def free_space(self) -> int:
         """What a process without privileges may still write beside the file, in bytes."""
@@ -174,7 +169,7 @@ class SQLite:
         driver.execute("PRAGMA busy_timeout=0")
         try:
             mode = "TRUNCATE" if size(wal) > LARGE else "PASSIVE"
-            pages, copied = _checkpoint(connection, mode)
+            _, pages, copied = _checkpoint(connection, mode)
         finally:
             _wait_for_locks(driver)
         return Checkpoint(pages=pages, copied=copied, size=size(wal))
@@ -269,21 +264,22 @@ def _secure(path: Path) -> None:
         raise OperationalError(f"write {wal_of(path)} again", None, error) from error
 
 
-def _checkpoint(connection: sa.Connection, mode: str) -> tuple[int, int]:
-    """Copy the log into the file, as far as readers of older snapshots let it: both in pages.
+def _checkpoint(connection: sa.Connection, mode: str) -> tuple[bool, int, int]:
+    """Copy the log into the file, as far as readers of older snapshots let it.
 
-    The log's pages, and how many of them are in the file. Raises what the disk reports.
+    Returns whether readers prevented some of it, the log's pages, and how many of them are in the
+    file. Raises what the disk reports.
     """
     cursor = connection.connection.cursor()  # with SQLAlchemy's, a transaction would begin
     statement = f"PRAGMA wal_checkpoint({mode})"
     try:
         cursor.execute(statement)
-        _, pages, copied = cursor.fetchone() or (0, 0, 0)
+        is_busy, pages, copied = cursor.fetchone() or (1, 0, 0)
     except sqlite3.Error as error:
         raise OperationalError(statement, None, error) from error
     finally:
         cursor.close()
-    return pages, copied
+    return bool(is_busy), pages, copied
 
 
 def _wait_for_locks(driver: Any) -> None:
