@@ -78,7 +78,7 @@ def states(encoded: Callable[[int], bytes]) -> Iterator[tuple[AssistantKey, Stat
 
 
 def is_right(weight: int, held: int) -> bool:
-    """Whether a weight is what is held, but for a factor."""
+    """Whether a weight is near the bytes that are held."""
     return weight / _FACTOR <= held <= weight * _FACTOR
 
 

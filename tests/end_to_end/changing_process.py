@@ -36,7 +36,7 @@ Outcome = Literal["done", "unknown", "refused"]
 
 
 class Answer(Struct, frozen=True):
-    """What the process was told of a change."""
+    """The answer to a change."""
 
     number: int
     outcome: Outcome

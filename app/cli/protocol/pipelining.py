@@ -20,7 +20,7 @@ _SLICE = 1024  # bytes; longer than most requests, and no more than some dozens 
 
 
 class _Gate(FlowControl):
-    """Flow control whose reading stays paused, whoever would resume it, until it is opened."""
+    """Flow control that resumes reading only when it is opened."""
 
     is_shut = False
 

@@ -30,7 +30,7 @@ _PAUSE = 0.2  # seconds in which a slow client looks for an answer before it sen
 
 @contextmanager
 def serving_with(folder: Path, seconds: int, speed: int) -> Iterator[Served]:
-    """A server with the same time for everything, but for a head, which may take twice as long."""
+    """A server whose deadline for a head is twice as long as all others."""
     (organization,) = make_organizations(folder / "backstory.db", 1)
     time = f"{seconds}s"
     with serving_process(

@@ -36,7 +36,7 @@ def database(tmp_path: Path) -> Path:
 
 
 class OneLane(WaitingWork[Any]):
-    """Control: work waits in the order in which it came, whoever's it is."""
+    """Control: one queue for all organizations, in the order of arrival."""
 
     def put(self, work: Any) -> None:
         super().put(_Anonymous(work))

@@ -13,6 +13,7 @@ import pytest
 
 from app.assistants import purging, secrets
 from app.storage.database import Busy, Database
+from app.storage.turns import TooManyReads
 from app.transactions import idempotency
 from tests.app.api.test_unavailable import serving
 from tests.conftest import ASSISTANTS, Organization, make_organizations
@@ -171,6 +172,39 @@ def test_deleted_assistants_secrets_are_purged_in_portions(
             assert sealed(database) == 0
 
     asyncio.run(story())
+
+
+def test_a_purge_goes_on_past_an_organization_that_keeps_all_its_turns(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy, other = make_organizations(database, 2)
+    export = Database.export
+
+    async def full_for_one(database: Database, organization_id: int, *args: Any) -> Any:
+        if organization_id == busy.id:
+            raise TooManyReads
+        return await export(database, organization_id, *args)
+
+    async def story() -> list[int]:
+        async with serving(database) as (client, services):
+            for organization in (busy, other):
+                await make_assistants(client, organization)
+                await client.delete(f"{ASSISTANTS}/1", headers=headers(organization))
+            counts = []
+            for purged in (full_for_one, export):  # the second is the control
+                monkeypatch.setattr(Database, "export", purged)
+                counts.append(
+                    await purging.purge_all(
+                        services.database,
+                        services.writer,
+                        [busy.id, other.id],
+                        timedelta(),
+                        services.clock(),
+                    )
+                )
+            return counts
+
+    assert asyncio.run(story()) == [1, 1]
 
 
 @pytest.mark.parametrize(("at_once", "transactions"), [(2, 3), (COUNT + 1, 1)])

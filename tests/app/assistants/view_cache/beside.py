@@ -49,7 +49,7 @@ class Slow:
 
 
 class Beside:
-    """A database that somebody else writes, and what reads it."""
+    """A database, and a writer that the cache under test knows nothing of."""
 
     def __init__(self, path: Path, database: Database) -> None:
         self.database = database

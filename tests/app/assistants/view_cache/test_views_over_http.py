@@ -159,7 +159,7 @@ def test_what_one_organization_reads_no_other_is_shown(server: Server) -> None:
 
 
 def stale_reads(server: Server, organization: Organization) -> tuple[int, int]:
-    """How many reads there were, and how many showed less than somebody had seen before.
+    """The number of reads, and how many of them showed an older version than an earlier read.
 
     Readers take turns between the plain read and the list, which reads the database.
     """
