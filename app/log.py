@@ -8,6 +8,8 @@ import logging
 import secrets as entropy
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +20,7 @@ from events.secrets.credential_forms import has_credential_form
 from events.secrets.credential_names import Verdict, speaks_of_credential, verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import EventDict
 
@@ -85,7 +87,22 @@ def _is_credential(name: str, value: Any) -> bool:
     return speaks_of_credential(name, value) or has_credential_form(value)
 
 
-def json_line(line: EventDict, **_: Any) -> str:
+class RequestLine(msgspec.Struct, kw_only=True):
+    """What is logged of one request. ``ms`` is its time in milliseconds, ``status`` 0 for none."""
+
+    method: str | msgspec.UnsetType
+    path: str | msgspec.UnsetType
+    status: int
+    ms: float
+    request_id: str | msgspec.UnsetType
+    organization_id: int | msgspec.UnsetType = msgspec.UNSET
+    key_id: int | msgspec.UnsetType | None = msgspec.UNSET
+    event: str = "request"
+    level: str = "info"
+    timestamp: datetime | msgspec.UnsetType = msgspec.UNSET
+
+
+def json_line(line: EventDict | RequestLine, **_: Any) -> str:
     """A line as JSON in printable ASCII, as the standard encoder writes it.
 
     msgspec takes a third of the time, and escapes nothing but control characters.
@@ -94,7 +111,7 @@ def json_line(line: EventDict, **_: Any) -> str:
         text = msgspec.json.format(_encoder.encode(line), indent=0).decode()
         if text.isascii() and text.isprintable():
             return text
-    return json.dumps(line, default=repr)
+    return json.dumps(_members(line) if isinstance(line, RequestLine) else line, default=repr)
 
 
 _encoder = msgspec.json.Encoder(enc_hook=repr)
@@ -110,7 +127,7 @@ def configure(config: Config) -> None:
     ]
     render = _rendering(config)
     level = logging.getLevelNamesMapping()[config.log_level.upper()]
-    Requests.log = _request_log([*shared, *render], level)
+    Requests.log = _request_log(config, level)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -151,20 +168,50 @@ def _rendering(config: Config) -> list[structlog.typing.Processor]:
     ]
 
 
-class Requests:
-    """The logger of request lines: like all others until ``configure`` has run."""
+def _members(line: RequestLine) -> EventDict:
+    members: EventDict = msgspec.to_builtins(line)
+    return members
 
-    log: Any = structlog.get_logger("request")
+
+def _log_request(line: RequestLine) -> None:
+    """Log a request as any other line."""
+    members = _members(line)
+    structlog.get_logger("request").info(members.pop("event"), **members)
 
 
-def _request_log(processors: list[structlog.typing.Processor], level: int) -> Any:
-    """The same lines as through the pipeline, without the standard library's part of it.
+def write_request(write: Callable[[str], object], line: RequestLine) -> None:
+    """Write the JSON that the pipeline would make of a request, in a third of its time.
 
-    There are as many as requests, and that part takes longer than the rest of a short request.
+    There are as many of these lines as requests. Their names are known: only texts that a client
+    has sent may be secrets.
     """
-    return structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
-        processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        cache_logger_on_first_use=True,
-    ).bind()
+    if _is_secret(line.path):
+        line.path = msgspec.UNSET
+    if _is_secret(line.request_id):
+        line.request_id = msgspec.UNSET
+    if _is_secret(line.method):
+        line.method = msgspec.UNSET
+    line.timestamp = datetime.now(UTC)
+    write(json_line(line))
+
+
+def _is_secret(text: Any) -> bool:
+    return has_credential_form(text) or text in REVEALED
+
+
+def _write_nothing(_: RequestLine) -> None:
+    """Requests are not logged at this level."""
+
+
+class Requests:
+    """Logs the line of a request: like all others until ``configure`` has run."""
+
+    log: Callable[[RequestLine], None] = staticmethod(_log_request)
+
+
+def _request_log(config: Config, level: int) -> Callable[[RequestLine], None]:
+    if level > logging.INFO:
+        return _write_nothing
+    if config.log_format == "console":
+        return _log_request
+    return partial(write_request, structlog.WriteLogger(sys.stderr).msg)

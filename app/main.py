@@ -70,6 +70,15 @@ class _Application(Litestar):
         return plugins
 
 
+class _Running:
+    """The services of an application that has started.
+
+    Its state has them, too, but each look-up there takes longer than most of a middleware's work.
+    """
+
+    services: Services
+
+
 def create_app(
     config: Config,
     clock: Callable[[], datetime] = utc_now,
@@ -80,11 +89,12 @@ def create_app(
 
     ``codes`` are one-time codes that sign in to the console.
     """
+    running = _Running()
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with open_services(config, clock, monotonic=monotonic) as services:
-            app.state.services = services
+            app.state.services = running.services = services
             stopping = asyncio.Event()
             tasks = [
                 asyncio.create_task(_repeat(work, seconds, stopping))
@@ -112,9 +122,9 @@ def create_app(
     )
     access.check_routes(routes)
     methods.check_routes(routes)
-    fast = FastPath(routes, lambda: routes.state.services.views)
-    limited = RateLimiting(fast, lambda: routes.state.services.rate_limits)
-    authenticated = Authentication(limited, lambda: routes.state.services.logins)
+    fast = FastPath(routes, lambda: running.services.views)
+    limited = RateLimiting(fast, lambda: running.services.rate_limits)
+    authenticated = Authentication(limited, lambda: running.services.logins)
     return head.Head(CacheControl(request_log.RequestLog(authenticated)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.api import methods
-from app.log import json_line
+from app.log import RequestLine, drop_secrets, json_line, write_request
 
 _TEXTS = st.text(st.characters()) | st.text(st.characters(codec="ascii"))
 _SURROGATES = st.text(st.characters(categories=["Cs", "Cc", "Lu"]))
@@ -52,6 +52,30 @@ class _Odd:
 @example({"event": _Odd(), "status": 200})
 def test_other_members_are_written_the_same(line: dict[str, Any]) -> None:
     assert json_line(line) == json.dumps(line, default=repr)
+
+
+_CLIENTS_TEXTS = _TEXTS | _SURROGATES
+_CREDENTIALS = "Bearer 9f8e7d6c5b4a39281706", "sk-0123456789abcdef0123456789abcdef"
+
+
+@given(
+    method=_CLIENTS_TEXTS,
+    path=_CLIENTS_TEXTS | st.sampled_from(_CREDENTIALS),
+    request_id=_CLIENTS_TEXTS | st.sampled_from(_CREDENTIALS),
+    key_id=st.none() | st.integers(1, 2**31) | st.just(msgspec.UNSET),
+    ms=_MILLISECONDS,
+)
+@example(method="GET", path=_CREDENTIALS[0], request_id=_CREDENTIALS[1], key_id=1, ms=0.5)
+def test_the_line_of_a_request_is_what_the_pipeline_makes_of_it(**members: Any) -> None:
+    written: list[str] = []
+    line = RequestLine(status=200, **members)
+    expected = drop_secrets(None, "", msgspec.to_builtins(line))
+    write_request(written.append, line)
+    (text,) = written
+    assert text.isascii()
+    read = json.loads(text)
+    assert read.pop("timestamp").endswith("Z")
+    assert list(read.items()) == list(expected.items())
 
 
 def test_control_msgspec_alone_writes_other_bytes() -> None:

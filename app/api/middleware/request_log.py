@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from litestar.enums import ScopeType
 
 from app.api import methods
-from app.log import Requests
+from app.log import RequestLine, Requests
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
+
+    from app.accounts.principals import Principal
 
 
 _CLIENT_LEFT = 499  # the client left before its body ended; nginx logs the same
@@ -57,20 +59,21 @@ class RequestLog:
             await self._app(scope, receive_noting, send_with_id)
         finally:
             logged = _CLIENT_LEFT if has_left else status
-            Requests.log.info("request", **_line(scope, request_id, logged, started))
+            Requests.log(_line(scope, request_id, logged, started))
 
 
-def _line(scope: Scope, request_id: str, status: int, started: float) -> dict[str, Any]:
-    principal = scope.get("principal")
-    line = {
-        "method": methods.sent_method(scope),
-        "path": scope["path"],
-        "status": status,
-        "ms": round((time.perf_counter() - started) * 1000, 2),
-        "request_id": request_id,
-    }
+def _line(scope: Scope, request_id: str, status: int, started: float) -> RequestLine:
+    line = RequestLine(
+        method=methods.sent_method(scope),
+        path=scope["path"],
+        status=status,
+        ms=round((time.perf_counter() - started) * 1000, 2),
+        request_id=request_id,
+    )
+    principal: Principal | None = scope.get("principal")  # type: ignore[assignment]  # by Authentication
     if principal is not None:
-        line |= {"organization_id": principal.organization_id, "key_id": principal.key_id}  # type: ignore[attr-defined]
+        line.organization_id = principal.organization_id
+        line.key_id = principal.key_id
     return line
 
 
