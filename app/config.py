@@ -290,6 +290,11 @@ def _check_database_url(text: str) -> None:
             )
         case postgresql.POSTGRESQL if not url.database:
             raise ConfigError(f"{PREFIX}DATABASE_URL: names no database, such as {_EXAMPLES}")
+        case postgresql.POSTGRESQL if _pool_mode(url) not in postgresql.POOL_MODES:
+            modes = " or ".join(postgresql.POOL_MODES)
+            raise ConfigError(
+                f"{PREFIX}DATABASE_URL: expected {postgresql.POOL_MODE} to be {modes}"
+            )
         case postgresql.POSTGRESQL if find_spec("asyncpg") is None or find_spec("psycopg") is None:
             raise ConfigError(
                 f"{PREFIX}DATABASE_URL: for PostgreSQL, install backstory with its extra [postgres]"
@@ -298,6 +303,10 @@ def _check_database_url(text: str) -> None:
             return
         case other:
             raise ConfigError(f"{PREFIX}DATABASE_URL: '{other}' is not supported; use {_EXAMPLES}")
+
+
+def _pool_mode(url: sa.URL) -> object:
+    return url.query.get(postgresql.POOL_MODE, postgresql.SESSION)
 
 
 def _explain(message: str) -> str:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import greenlet_spawn
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -101,3 +102,24 @@ class ServerGlances:
         for connection in self._idle:
             with suppress(Exception):  # the server may be away
                 await connection.close(timeout=_CLOSING_SECONDS)
+
+
+class EngineGlances:
+    """Reads from a server where nothing can be prepared, as behind a pooler of transactions."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine  # its driver is awaited
+
+    async def rows(self, query: Prepared, values: dict[str, Any]) -> Sequence[Any]:
+        """The rows, as tuples."""
+
+        def read() -> Sequence[Any]:
+            with self._engine.connect() as connection:
+                return query.run(connection, values).all()
+
+        rows: Sequence[Any] = await greenlet_spawn(read)
+        return rows
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await greenlet_spawn(self._engine.dispose)

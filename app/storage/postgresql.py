@@ -17,12 +17,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app.storage.glances import ServerGlances
+from app.storage.glances import EngineGlances, ServerGlances
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from app.storage.glances import Glances
 POSTGRESQL = "postgresql+asyncpg"
 _SYNC_POSTGRESQL = "postgresql+psycopg"  # for threads and commands
+_POOLED_POSTGRESQL = "postgresql+psycopg_async"  # sends a statement in one message, unprepared
+POOL_MODE = "pool_mode"  # a parameter of the URL, which no driver sees
+SESSION, TRANSACTION = POOL_MODES = "session", "transaction"
 _READERS = 10
 _GLANCES = 4  # each request that waits for one shares its read with others
 _CONNECT_SECONDS = 5
@@ -36,13 +41,14 @@ _SERVING = {
     "lock_timeout": "1000",
     "idle_in_transaction_session_timeout": "15000",
 }
+_READ_ONLY = {"default_transaction_read_only": "on"}
 _READING: dict[str, Any] = {  # how asyncpg connects
     "timeout": _CONNECT_SECONDS,
-    "server_settings": _SERVING | {"default_transaction_read_only": "on"},
+    "server_settings": _SERVING | _READ_ONLY,
 }
 _CACHE_SIZE = "prepared_statement_cache_size"  # a parameter of SQLAlchemy's, not of a driver's
 # libpq's parameters: a thread must not wait forever for a machine that is gone.
-_KEEPALIVE = {
+_KEEPALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -61,21 +67,27 @@ class PoolerRefused(Exception):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"{name} is reached through a pooler that gives the transactions of one connection to"
-            " several sessions of the server: set PgBouncer's pool_mode = session, or connect to"
-            " the server itself"
+            f" several sessions of the server: add ?{POOL_MODE}={TRANSACTION} to the URL of the"
+            " database, set PgBouncer's pool_mode = session, or connect to the server itself"
         )
 
 
 class PostgreSQL:
-    """A database on a server, which many processes write."""
+    """A database on a server, which many processes write.
+
+    Behind a pooler of transactions, a connection has no session of its own. Then each transaction
+    makes its settings itself, and nothing is prepared.
+    """
 
     is_embedded = False
     longest: float | None = _LONGEST_SECONDS
     is_standby: sa.Select[tuple[bool]] = sa.select(sa.func.pg_is_in_recovery(type_=sa.Boolean))
 
     def __init__(self, url: sa.URL) -> None:
-        self._url = url
         self.name = url.render_as_string(hide_password=True)
+        query = dict(url.query)
+        self._has_session = query.pop(POOL_MODE, SESSION) == SESSION
+        self._url = url.set(query=query)
 
     def exists(self) -> bool:
         """Always: opening a missing one raises the server's error."""
@@ -88,8 +100,11 @@ class PostgreSQL:
     def check(self) -> None:
         """Raise ``PoolerRefused`` unless each of two connections keeps a session of its own.
 
-        The session is known by the process id of the server's backend.
+        The session is known by the process id of the server's backend. Where the URL says that
+        there are none, nothing relies on them.
         """
+        if not self._has_session:
+            return
         engine = sa.create_engine(
             self._sync_url(),
             isolation_level="AUTOCOMMIT",  # a transaction for each statement
@@ -122,41 +137,40 @@ class PostgreSQL:
 
     def commands(self) -> sa.Engine:
         """Without limits of time."""
-        return sa.create_engine(
-            self._sync_url(),
-            hide_parameters=True,
-            connect_args={"connect_timeout": _CONNECT_SECONDS},
-        )
+        return self._threads_engine({})
 
     def snapshots(
         self, *, connections: int | None = None, longest: float | None = None
     ) -> sa.Engine:
         """Read-only transactions, with repeatable reads."""
-        options = {"default_transaction_read_only": "on"}
-        pool = {}
+        settings, pool = _READ_ONLY, {}
         if connections is not None:
-            options |= _SERVING
+            settings = settings | _SERVING
             pool = {"pool_size": connections, "max_overflow": 0}
         if longest is not None:
-            options["statement_timeout"] = str(int(longest * 1000))
-        return sa.create_engine(
-            self._sync_url(),
-            pool_use_lifo=True,
-            isolation_level="REPEATABLE READ",
-            hide_parameters=True,
-            connect_args=_connect_args(options),
-            **pool,
+            settings = settings | {"statement_timeout": str(int(longest * 1000))}
+        return self._threads_engine(
+            settings, pool_use_lifo=True, isolation_level="REPEATABLE READ", **pool
         )
 
     def writer(self) -> sa.Engine:
         """Durable, whatever the server's default is."""
-        return sa.create_engine(
-            self._sync_url(),
-            pool_size=1,
-            max_overflow=0,
-            hide_parameters=True,
-            connect_args=_connect_args(_SERVING | {"synchronous_commit": "on"}),
+        settings = _SERVING | {"synchronous_commit": "on"}
+        return self._threads_engine(settings, pool_size=1, max_overflow=0)
+
+    def _threads_engine(self, settings: dict[str, str], **options: Any) -> sa.Engine:
+        """An engine for threads, whose transactions have these settings of the server."""
+        connect_args = _KEEPALIVE | {"connect_timeout": _CONNECT_SECONDS}
+        if self._has_session:
+            connect_args["options"] = " ".join(f"-c {name}={settings[name]}" for name in settings)
+        else:
+            connect_args["prepare_threshold"] = None
+        engine = sa.create_engine(
+            self._sync_url(), hide_parameters=True, connect_args=connect_args, **options
         )
+        if settings and not self._has_session:
+            sa.event.listen(engine, "begin", partial(_set_locally, settings))
+        return engine
 
     def interrupt(self, driver: Any) -> None:
         """Cancel the statement at the server, then break off the connection.
@@ -177,18 +191,27 @@ class PostgreSQL:
 
     def readers(self) -> sa.Engine:
         """Each statement is a transaction of its own: one round trip. The driver is awaited."""
+        return self._awaited_engine(_READERS)
+
+    def _awaited_engine(self, connections: int) -> sa.Engine:
+        url, connect_args = self._url, _READING
+        if not self._has_session:
+            url = self._sync_url().set(drivername=_POOLED_POSTGRESQL)
+            connect_args = {"connect_timeout": _CONNECT_SECONDS, "prepare_threshold": None}
         return sa.create_engine(
-            self._url,
-            pool_size=_READERS,
+            url,
+            pool_size=connections,
             max_overflow=0,
             pool_use_lifo=True,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args=_READING,
+            connect_args=connect_args,
         )
 
-    def glances(self) -> ServerGlances:
+    def glances(self) -> Glances:
         """Each statement is a transaction of its own, as above."""
+        if not self._has_session:
+            return EngineGlances(self._awaited_engine(_GLANCES))
         import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415  # a file needs no driver for it
 
         dialect = self._url.get_dialect()()
@@ -249,10 +272,13 @@ class PostgreSQL:
         return self._url.set(drivername=_SYNC_POSTGRESQL, query=query)
 
 
-def _connect_args(settings: dict[str, str]) -> dict[str, Any]:
-    """How libpq connects, with these settings of the server."""
-    flags = " ".join(f"-c {name}={value}" for name, value in settings.items())
-    return _KEEPALIVE | {"connect_timeout": _CONNECT_SECONDS, "options": flags}
+def _set_locally(settings: dict[str, str], connection: sa.Connection) -> None:
+    """Make settings for a transaction that begins: nothing of them is left in its session."""
+    calls = [
+        f"set_config('{name.removeprefix('default_')}', '{value}', true)"
+        for name, value in settings.items()
+    ]
+    connection.exec_driver_sql(f"SELECT {', '.join(calls)}")
 
 
 def _state(error: Exception) -> str | None:

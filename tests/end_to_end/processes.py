@@ -167,10 +167,16 @@ def started(
 
 
 @contextmanager
-def serving(database: Path, *, preamble: str = "", **settings: str) -> Iterator[Running]:
-    """Serve a database on a free port. Unlike the fixture's, this server may be killed."""
-    arguments = ("serve", "--port", "0", "--database", text_of(database))
-    settings = {"BACKSTORY_LOG_LEVEL": "warning"} | settings
+def serving(
+    database: Path, *, url: str | None = None, preamble: str = "", **settings: str
+) -> Iterator[Running]:
+    """Serve a database on a free port. Unlike the fixture's, this server may be killed.
+
+    ``url`` is another way to the same database.
+    """
+    direct = text_of(database)
+    arguments = ("serve", "--port", "0", "--database", url or direct)
+    settings = {"BACKSTORY_LOG_LEVEL": "warning"} | variables(direct) | settings
     with started(database.parent, *arguments, preamble=preamble, **settings) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -181,15 +187,20 @@ def serving(database: Path, *, preamble: str = "", **settings: str) -> Iterator[
 class Processes:
     """Servers on one database, each of which can be killed and started anew."""
 
-    def __init__(self, database: Path, count: int, preamble: str = "") -> None:
+    def __init__(
+        self, database: Path, count: int, preamble: str = "", url: str | None = None
+    ) -> None:
         self._database = database
+        self._url = url
         self._preamble = preamble
         self._all = ExitStack()
         self.running: list[Running] = [self._start() for _ in range(count)]
         self.kills = 0
 
     def _start(self) -> Running:
-        return self._all.enter_context(serving(self._database, preamble=self._preamble))
+        return self._all.enter_context(
+            serving(self._database, url=self._url, preamble=self._preamble)
+        )
 
     def kill_and_start_anew(self, number: int) -> None:
         self.running[number].process.send_signal(signal.SIGKILL)
@@ -202,8 +213,10 @@ class Processes:
 
 
 @contextmanager
-def processes(database: Path, count: int = PROCESSES, preamble: str = "") -> Iterator[Processes]:
-    made = Processes(database, count, preamble)
+def processes(
+    database: Path, count: int = PROCESSES, preamble: str = "", url: str | None = None
+) -> Iterator[Processes]:
+    made = Processes(database, count, preamble, url)
     try:
         yield made
     finally:

@@ -24,6 +24,7 @@ UNUSABLE = {
     f"BACKSTORY_DATABASE_URL=mysql+asyncmy://me:{PASSWORD}@db/backstory": "not supported",
     f"BACKSTORY_DATABASE_URL=postgresql://me:{PASSWORD}@db/backstory": "postgresql+asyncpg://",
     f"BACKSTORY_DATABASE_URL=postgresql+asyncpg://me:{PASSWORD}@db": "names no database",
+    "BACKSTORY_DATABASE_URL=postgresql+asyncpg://db/b?pool_mode=none": "session or transaction",
     "BACKSTORY_READ_STALENESS=1": "a time such as",
     "BACKSTORY_MIN_FREE_SPACE=64": "a size such as",
     "BACKSTORY_MIN_FREE_SPACE=64MB": "a size such as",

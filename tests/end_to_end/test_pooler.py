@@ -1,4 +1,4 @@
-"""PgBouncer between the service and PostgreSQL: in session mode it serves, else it is refused.
+"""PgBouncer between the service and PostgreSQL: it serves if the URL says how sessions are pooled.
 
 In transaction mode one connection's transactions go to different sessions of the server, which
 have neither the prepared statements nor the settings that the connection made before.
@@ -6,44 +6,23 @@ have neither the prepared statements nor the settings that the connection made b
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from app.storage.engines import engines
 from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import chosen, server, url_of, variables
-from tests.end_to_end.processes import EQUAL, client, run, started
+from tests.databases import chosen, url_of, variables
+from tests.end_to_end.pooling import announced, needs_pgbouncer, pooler
+from tests.end_to_end.processes import EQUAL, Processes, client, processes, run
 
-PGBOUNCER = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
-pytestmark = pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="pgbouncer is not installed")
-_CONFIGURATION = """
-[databases]
-* = {server}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {listens}
-unix_socket_dir =
-auth_type = any
-pool_mode = {mode}
-default_pool_size = 60
-max_client_conn = 200
-ignore_startup_parameters = {ignored}
-"""
-_IGNORED = (  # or it would refuse every connection of the service
-    "options,statement_timeout,lock_timeout,idle_in_transaction_session_timeout,"
-    "synchronous_commit,default_transaction_read_only,jit"
-)
+pytestmark = needs_pgbouncer
 _UNGUARDED = "from app.storage import postgresql\npostgresql.PostgreSQL.check = lambda _: None\n"
+_FEW = 4  # sessions: fewer than two processes have connections
 
 
 @pytest.fixture(scope="module")
@@ -53,86 +32,23 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, O
         yield path, make_organizations(path, 1)[0]
 
 
-@contextmanager
-def pooler(database: Path, mode: str) -> Iterator[sa.URL]:
-    """The database's address through a pooler."""
-    url, direct = url_of(database), server()
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
-    host = str(direct.query.get("host", direct.host))
-    parts = {
-        "host": host,
-        "port": direct.port,
-        "user": direct.username,
-        "password": direct.password,
-    }
-    text = _CONFIGURATION.format(
-        server=" ".join(f"{name}={value}" for name, value in parts.items() if value),
-        listens=port,
-        mode=mode,
-        ignored=_IGNORED,
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "pgbouncer.ini")
-        file.write_text(text)
-        Path(folder).chmod(0o755)
-        command = [PGBOUNCER, "-q", str(file)]
-        if os.getuid() == 0:  # it does not run as root
-            command[1:1] = ["-u", pwd.getpwuid(_owner(host)).pw_name]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-            try:
-                while True:
-                    assert process.poll() is None, "pgbouncer did not start"
-                    with socket.socket() as caller:
-                        if caller.connect_ex(("127.0.0.1", port)) == 0:
-                            break
-                yield url.set(host="127.0.0.1", port=port, query={})
-            finally:
-                process.terminate()
+def text_of(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
-def _owner(host: str) -> int:
-    """Who may use the socket, where the server listens on one."""
-    return Path(host).stat().st_uid if host.startswith("/") else 65534
-
-
-@contextmanager
-def two_servers(path: Path, url: sa.URL, preamble: str = "") -> Iterator[list[str]]:
-    """Two processes on the database behind the pooler."""
-    text = url.render_as_string(hide_password=False)
-    settings = variables(url_of(path).render_as_string(hide_password=False))
-    with ExitStack() as stack:
-        urls = []
-        for number in (1, 2):
-            folder = path.parent / f"server-{number}-{url.port}"
-            folder.mkdir()
-            process = stack.enter_context(
-                started(
-                    folder,
-                    *("serve", "--port", "0", "--database", text),
-                    preamble=preamble,
-                    BACKSTORY_LOG_LEVEL="warning",
-                    **settings,
-                )
-            )
-            assert process.stdout is not None
-            urls.append(process.stdout.readline().strip())
-            assert urls[-1].startswith("http://"), (folder / "log").read_text()
-        yield urls
-
-
-def count_acknowledged(urls: list[str], key: str, each: int) -> int:
+def count_acknowledged(servers: Processes, key: str, each: int) -> int:
     """How many of the writes of three clients at each process were answered as done."""
+    running = servers.running
 
     def write(number: int) -> int:
-        with client(urls[number % len(urls)], key) as caller:
+        with client(running[number % len(running)].url, key) as caller:
             answers = [
                 caller.post(ASSISTANTS, json={"name": f"Line {number}.{turn}"})
                 for turn in range(each)
             ]
         return sum(answer.status_code == 201 for answer in answers)
 
-    clients = 3 * len(urls)
+    clients = 3 * len(running)
     with ThreadPoolExecutor(clients) as pool:
         return sum(pool.map(write, range(clients)))
 
@@ -143,21 +59,82 @@ def test_two_processes_write_through_a_pooler_in_session_mode(
 ) -> None:
     """``pytest -m long -k pooler``."""
     path, organization = database
-    with chosen("postgresql"), pooler(path, "session") as url, two_servers(path, url) as urls:
-        assert count_acknowledged(urls, organization.admin, 25) == 150
+    with (
+        chosen("postgresql"),
+        pooler(path, "session") as url,
+        processes(path, 2, url=text_of(url)) as servers,
+    ):
+        assert count_acknowledged(servers, organization.admin, 25) == 150
+
+
+def test_two_processes_share_few_sessions_of_a_pooler_in_transaction_mode(
+    database: tuple[Path, Organization],
+) -> None:
+    path, organization = database
+    with (
+        chosen("postgresql"),
+        pooler(path, "transaction", _FEW) as url,
+        processes(path, 2, url=announced(url)) as servers,
+    ):
+        assert count_acknowledged(servers, organization.admin, 10) == 60
+        for one in servers.running:
+            with client(one.url, organization.admin) as admin:
+                assert read_all(admin) == {200}
+
+
+def read_all(admin: Any) -> set[int]:
+    """The statuses of each kind of read: cached, listed, of the past, streamed."""
+    paths = (
+        f"{ASSISTANTS}/1",
+        ASSISTANTS,
+        f"{ASSISTANTS}/export",
+        f"{ASSISTANTS}/1/settings-history",
+        f"{ASSISTANTS}/1?version=1",
+        f"{ASSISTANTS}/1/blame",
+        "/api/v1/audit/logs",
+        "/api/v1/audit/export",
+        "/ready",
+    )
+    return {admin.get(path).status_code for path in paths}
 
 
 @pytest.mark.long
-def test_control_in_transaction_mode_writes_fail(database: tuple[Path, Organization]) -> None:
+def test_control_in_transaction_mode_writes_fail_where_the_url_does_not_say_so(
+    database: tuple[Path, Organization],
+) -> None:
     """``pytest -m long -k pooler``."""
     path, organization = database
     with (
         chosen("postgresql"),
-        pooler(path, "transaction") as url,
-        two_servers(path, url, _UNGUARDED) as urls,
+        pooler(path, "transaction", _FEW) as url,
+        processes(path, 2, _UNGUARDED, text_of(url)) as servers,
     ):
-        acknowledged = count_acknowledged(urls, organization.admin, 25)
+        acknowledged = count_acknowledged(servers, organization.admin, 25)
     assert acknowledged < 150
+
+
+def test_settings_hold_for_each_transaction_and_are_left_in_no_session(
+    database: tuple[Path, Organization],
+) -> None:
+    path, _ = database
+    with chosen("postgresql"), pooler(path, "transaction", 1) as url:
+        of_service = engines(sa.make_url(announced(url)))
+        reading, writing = of_service.snapshots(connections=2, longest=3), of_service.writer()
+        plain = of_service.commands()
+        try:
+            assert shown(reading) == ("3s", "on", "repeatable read")
+            assert shown(writing, "synchronous_commit")[:2] == ("30s", "on")
+            assert shown(plain) == ("0", "off", "read committed")
+        finally:
+            for engine in (reading, writing, plain):
+                engine.dispose()
+
+
+def shown(engine: sa.Engine, second: str = "transaction_read_only") -> tuple[str, ...]:
+    """The settings of a transaction: its statements' time, another, and its isolation."""
+    names = "statement_timeout", second, "transaction_isolation"
+    with engine.connect() as connection:
+        return tuple(connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names)
 
 
 @pytest.mark.parametrize("command", ["serve --port 0", "serve --port 0 --workers 2", "check"])

@@ -35,6 +35,7 @@ from tests.databases import (
     writing_engine,
 )
 from tests.end_to_end.acknowledged import Acknowledged, log_of, prove
+from tests.end_to_end.pooling import announced, needs_pgbouncer, pooler
 from tests.end_to_end.processes import (
     EQUAL,
     PROCESSES,
@@ -186,13 +187,17 @@ def create_assistants(running: Running, organization: Organization) -> None:
 
 
 def kill_again_and_again(
-    database: Path, organization: Organization, kills: int = 0, seconds: float = 0
+    database: Path,
+    organization: Organization,
+    kills: int = 0,
+    seconds: float = 0,
+    url: str | None = None,
 ) -> tuple[Load, list[int], int]:
     """What clients were told while processes were killed, what a reader saw, and how many kills.
 
-    So many kills at least, and for so long.
+    So many kills at least, and for so long. ``url`` is the way to the database.
     """
-    with processes(database) as servers:
+    with processes(database, url=url) as servers:
         create_assistants(servers.running[0], organization)
         reader = Reader(database, organization.id)
         load = Load(servers, organization, seed=6)
@@ -223,6 +228,16 @@ def test_processes_that_are_killed_lose_nothing_and_no_reader_misses_an_event(
     load, seen, _ = kill_again_and_again(database, organization, kills=3)
     assert len(load.acknowledged) > CLIENTS
     assert load.repeated
+    prove_all(database, organization, load, seen)
+
+
+@needs_pgbouncer
+def test_processes_that_are_killed_lose_nothing_through_a_pooler_of_transactions(
+    database: Path, organization: Organization
+) -> None:
+    with pooler(database, "transaction", sessions=6) as url:
+        load, seen, _ = kill_again_and_again(database, organization, kills=3, url=announced(url))
+    assert len(load.acknowledged) > CLIENTS
     prove_all(database, organization, load, seen)
 
 
