@@ -200,6 +200,10 @@ class Database:
                 return await reading
         except TimeoutError as error:
             raise Busy("the database did not answer in time") from error
+        except Exception as error:
+            if self._engines.is_too_long(error):
+                raise Busy("the database cancelled a statement") from error
+            raise
 
     async def _with_retry(self, run: Callable[[], Awaitable[T]]) -> T:
         """Run a read, and once more if its connection was lost."""
@@ -265,11 +269,16 @@ class Database:
             if self._engines.is_disk_error(error):  # before the commit, so it was rolled back
                 self._disk.failed(WritingSuspended, error)
                 raise WritingSuspended from error
-            if self._engines.is_conflict(error) or self._engines.is_unavailable(error):
+            if self._did_nothing(error):
                 raise Busy(str(error)) from error
             raise
         self._checkpoints.wrote()
         return result
+
+    def _did_nothing(self, error: Exception) -> bool:
+        """Whether the database ended a transaction, which can be retried, before its commit."""
+        ours = self._engines
+        return ours.is_conflict(error) or ours.is_unavailable(error) or ours.is_too_long(error)
 
     def _commit(self, connection: sa.Connection) -> None:
         try:

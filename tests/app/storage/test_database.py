@@ -235,3 +235,38 @@ def test_reads_that_are_cancelled_leave_the_next_ones_their_connections(path: Pa
             await database.close()
 
     assert asyncio.run(run()) == 0
+
+
+def cancelled(connection: sa.Connection) -> None:
+    """A statement that the server cancels, as an operator or a node behind it may do."""
+    connection.exec_driver_sql("SET statement_timeout = 1")
+    connection.exec_driver_sql("SELECT pg_sleep(60)")
+
+
+def test_a_statement_that_the_server_cancels_can_be_tried_again_and_nothing_was_written(
+    tmp_path: Path,
+) -> None:
+    with chosen("postgresql"):
+        path = tmp_path / "cancelled.db"
+        make_organizations(path, 1)
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(sa.update(organizations).values(sequence=7))
+            cancelled(connection)
+
+        async def run() -> None:
+            database = Database(url_of(path))
+            try:
+                for reading in (database.read(cancelled), export(database, cancelled)):
+                    with pytest.raises(Busy):
+                        await reading
+                with pytest.raises(Busy):
+                    await database.write(write)
+            finally:
+                await database.close()
+
+        asyncio.run(run())
+        engine = reading_engine(path)
+        with engine.connect() as connection:
+            assert count(connection) == 0
+        engine.dispose()
