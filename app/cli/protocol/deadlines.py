@@ -54,7 +54,7 @@ class TimedProtocol(LimitedProtocol):
     def timeout_keep_alive_handler(self) -> None:
         """End an idle connection, also one whose client does not read the last response."""
         super().timeout_keep_alive_handler()
-        self._watch_sending()
+        self.watch_sending()
 
     # -- receiving
 
@@ -77,7 +77,7 @@ class TimedProtocol(LimitedProtocol):
         if self._whole is not self.scope:
             self._unset_keepalive_if_required()
         if self.transport.is_closing():
-            self._watch_sending()
+            self.watch_sending()
         else:
             self.wait()
 
@@ -122,22 +122,23 @@ class TimedProtocol(LimitedProtocol):
     def pause_writing(self) -> None:
         """Give the client a time to read what was written."""
         super().pause_writing()
-        self._watch_sending()
+        self.watch_sending()
 
     def resume_writing(self) -> None:
         """The client has read; go on."""
         super().resume_writing()
         self._stop_watching()
         if self.transport.is_closing():
-            self._watch_sending()
+            self.watch_sending()
 
     def linger(self) -> None:
         """Give the client a time to read the last response."""
         super().linger()
         self._cancel_deadline()
-        self._watch_sending()
+        self.watch_sending()
 
-    def _watch_sending(self) -> None:
+    def watch_sending(self) -> None:
+        """Give the client a time to read what it has not, if there is something."""
         if self._sending is None and self.transport.get_write_buffer_size():
             self._unsent = _unsent(self.transport)
             self._sending = self.loop.call_later(self.limits.send_seconds, self._on_unsent)
@@ -152,9 +153,9 @@ class TimedProtocol(LimitedProtocol):
         limits = self.limits
         is_fast = self._unsent - _unsent(self.transport) >= limits.speed * limits.send_seconds
         if is_fast or not self.transport.get_write_buffer_size():
-            self._watch_sending()
+            self.watch_sending()
         else:
-            _reset(self.transport)
+            reset(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the timers."""
@@ -175,7 +176,7 @@ def _unsent(transport: Transport) -> int:
     return transport.get_write_buffer_size() + int.from_bytes(in_kernel, sys.byteorder)
 
 
-def _reset(transport: Transport) -> None:
+def reset(transport: Transport) -> None:
     """End a connection; the kernel, too, drops what was not sent."""
     at_once = struct.pack("ii", 1, 0)
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -83,6 +84,19 @@ class Connection:
             return self._read.read(1) == b""
         except ConnectionResetError:
             return True
+
+    def is_refused(self) -> bool:
+        """Whether there is no place for the connection: the answer is 503, or a reset."""
+        try:
+            return self.answer().status == 503
+        except ConnectionResetError:
+            return True
+
+    def is_reset(self, seconds: float) -> bool:
+        """Whether the server resets the connection in this time, although nothing is read."""
+        poll = select.poll()
+        poll.register(self.socket, 0)
+        return bool(poll.poll(seconds * 1000))
 
     def pour(self, piece: bytes, most: int) -> int:
         """How many bytes the server takes before it ends the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 Served = tuple[Server, Organization]
 _MOST = 4
 _HEALTH = b"GET /health HTTP/1.1\r\nhost: here\r\n\r\n"
+_SCHEMA = b"GET /schema/openapi.json HTTP/1.1\r\nhost: here\r\n\r\n"
+_KEEP_UNREAD = """
+from app.cli.protocol import connections
+connections._UNREAD_SECONDS = 3600
+"""
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +43,17 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     database = tmp_path_factory.mktemp("roomy") / "backstory.db"
     (organization,) = make_organizations(database, 1)
     with serving_process(database, []) as server:
+        yield server, organization
+
+
+@pytest.fixture(scope="module")
+def indulgent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The control: a server with room for few connections, where an unread response keeps its."""
+    database = tmp_path_factory.mktemp("indulgent") / "backstory.db"
+    (organization,) = make_organizations(database, 1)
+    with serving_process(
+        database, [], preamble=_KEEP_UNREAD, BACKSTORY_MAX_CONNECTIONS=str(_MOST)
+    ) as server:
         yield server, organization
 
 
@@ -66,6 +83,18 @@ class Crowd:
         )
         assert client.answer().status == 401
         return client
+
+    def unread(self) -> Connection:
+        """A connection, without a key, whose responses nobody reads."""
+        client = self._closing.enter_context(Connection(self._server, receives=4096))
+        client.send(_SCHEMA * 200)
+        return client
+
+    def has_room(self) -> bool:
+        """Whether a new connection is served, or else refused."""
+        with Connection(self._server) as client:
+            client.send(_HEALTH)
+            return not client.is_refused()
 
     def served(self) -> Connection:
         """A connection with a request that is being served: the server asks for its body."""
@@ -111,6 +140,33 @@ def test_connections_that_were_answered_keep_nobody_out(
     for _ in range(_MOST):
         crowd.served()
     assert crowd.connect().answer().status == 503
+
+
+def test_a_response_that_nobody_reads_keeps_nobody_out(
+    crowded: Served, indulgent: Served, closing: ExitStack
+) -> None:
+    crowd, control = Crowd(crowded, closing), Crowd(indulgent, closing)
+    for _ in range(_MOST):
+        control.unread()
+    unread = [crowd.unread() for _ in range(_MOST)]
+    deadline = time.monotonic() + 20
+    while not crowd.has_room():
+        assert time.monotonic() < deadline
+    assert unread[0].is_reset(20)
+    assert not unread[-1].is_reset(0)
+    assert not control.has_room()
+
+
+def test_a_connection_that_reads_all_is_kept(crowded: Served, closing: ExitStack) -> None:
+    """Only one gives way to each new one: a client that reads on has its response."""
+    crowd = Crowd(crowded, closing)
+    others = [crowd.half() for _ in range(_MOST - 1)]
+    reader = crowd.unread()
+    for _ in range(_MOST - 1):
+        crowd.half()
+    assert all(other.has_ended() for other in others)
+    for _ in range(200):
+        assert reader.answer().status == 200
 
 
 def test_a_new_connection_is_refused_when_all_are_being_served(

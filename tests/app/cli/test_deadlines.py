@@ -156,13 +156,6 @@ def test_a_body_may_take_long_if_it_keeps_the_speed(hurried: Served) -> None:
         assert client.answer().status == 201
 
 
-def gives_up(client: Connection, seconds: float) -> bool:
-    """Whether the server resets the connection, of which nothing is read."""
-    poll = select.poll()
-    poll.register(client.socket, 0)
-    return bool(poll.poll(seconds * 1000))
-
-
 def test_a_client_that_never_reads_is_cut_off(hurried: Served, patient: Served) -> None:
     with (
         Connection(hurried[0], receives=4096) as client,
@@ -170,8 +163,8 @@ def test_a_client_that_never_reads_is_cut_off(hurried: Served, patient: Served) 
     ):
         for one in (client, control):
             one.send(_SCHEMA * 200)
-        assert gives_up(client, 20)
-        assert not gives_up(control, 0)
+        assert client.is_reset(20)
+        assert not control.is_reset(0)
 
 
 @contextmanager
@@ -210,8 +203,8 @@ def test_a_client_that_leaves_the_end_of_the_last_answer_unread_is_cut_off() -> 
     ):
         for one in (client, control):
             one.send(_HEALTH)
-        assert gives_up(client, 20)
-        assert not gives_up(control, 0)
+        assert client.is_reset(20)
+        assert not control.is_reset(0)
 
 
 def test_a_client_that_reads_slowly_gets_all() -> None:
@@ -225,7 +218,7 @@ def test_a_client_that_reads_slowly_gets_all() -> None:
         read = 0
         for _ in range(pieces):  # for several times the deadline
             read += len(client.socket.recv(4096))
-            assert not gives_up(client, _PAUSE)
+            assert not client.is_reset(_PAUSE)
         while piece := client.socket.recv(1 << 20):
             read += len(piece)
         assert read > length
