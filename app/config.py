@@ -65,6 +65,7 @@ class Config(Struct, frozen=True, kw_only=True):
     body_timeout: str = "30s"
     send_timeout: str = "30s"
     idle_timeout: str = "5s"
+    drain_time: str = "8s"
     min_speed: Annotated[int, Meta(ge=1)] = 1024
     min_free_space: str = "64MiB"
     cache_size: str = "128MiB"
@@ -114,6 +115,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def idle_seconds(self) -> int:
         """How long a connection is kept without a request."""
         return _seconds("IDLE_TIMEOUT", self.idle_timeout)
+
+    @property
+    def drain_seconds(self) -> int:
+        """How long requests may take that run when the server is told to stop."""
+        return _seconds("DRAIN_TIME", self.drain_time)
 
     @property
     def least_free_space(self) -> int:
@@ -200,6 +206,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
+    _ = config.drain_seconds
     _ = config.least_free_space, config.cache_bytes
     if not config.longest_read:
         raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")

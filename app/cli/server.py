@@ -20,7 +20,7 @@ from uvicorn.supervisors import Multiprocess
 from app import allocator, log
 from app.audit import signing
 from app.cli import context, terminal
-from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 from app.config import Config, as_variables
 from app.main import create_app, favour_the_loop, spare_the_collector
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-_DRAIN_SECONDS = 10
+_GRACE_SECONDS = 2  # of uvicorn, after the drain time
 _OTHER_FILES = 256  # of the database, the log and libraries
 _CONNECT_SECONDS = 0.05  # between two attempts to connect to the workers
 
@@ -146,7 +146,7 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         timeout_keep_alive=config.idle_seconds,
         proxy_headers=bool(config.proxies),  # by default uvicorn believes any process of this host
         forwarded_allow_ips=config.proxies,
-        timeout_graceful_shutdown=_DRAIN_SECONDS,
+        timeout_graceful_shutdown=config.drain_seconds + _GRACE_SECONDS,
         lifespan="on",
         **more,
     )
@@ -162,6 +162,7 @@ def _limits(config: Config) -> Limits:
         body_seconds=config.body_seconds,
         send_seconds=config.send_seconds,
         speed=config.min_speed,
+        drain_seconds=config.drain_seconds,
     )
 
 

@@ -9,7 +9,6 @@ least two seconds. When all connections are being served, the new one is answere
 
 from __future__ import annotations
 
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ from app.cli.protocol.refusals import Refusal
 
 if TYPE_CHECKING:
     from asyncio import Transport
-
-    from app.cli.protocol.limits import Limits
 
 _UNREAD_SECONDS = 2.0  # in which a response may stay unread without risk
 _TOO_MANY = Refusal(
@@ -158,8 +155,3 @@ class CountedProtocol(TimedProtocol):
         """Leave the place to others."""
         self._places.leave(self)
         super().connection_lost(exc)
-
-
-def limited_protocol(limits: Limits) -> Any:
-    """What uvicorn calls for each connection of a process, given as ``http`` to its ``Config``."""
-    return partial(CountedProtocol, limits=limits, places=Places())

@@ -140,7 +140,7 @@ class TimedProtocol(LimitedProtocol):
     def watch_sending(self) -> None:
         """Give the client a time to read what it has not, if there is something."""
         if self._sending is None and self.transport.get_write_buffer_size():
-            self._unsent = _unsent(self.transport)
+            self._unsent = unsent(self.transport)
             self._sending = self.loop.call_later(self.limits.send_seconds, self._on_unsent)
 
     def _stop_watching(self) -> None:
@@ -151,7 +151,7 @@ class TimedProtocol(LimitedProtocol):
     def _on_unsent(self) -> None:
         self._sending = None
         limits = self.limits
-        is_fast = self._unsent - _unsent(self.transport) >= limits.speed * limits.send_seconds
+        is_fast = self._unsent - unsent(self.transport) >= limits.speed * limits.send_seconds
         if is_fast or not self.transport.get_write_buffer_size():
             self.watch_sending()
         else:
@@ -165,7 +165,7 @@ class TimedProtocol(LimitedProtocol):
         self._unset_keepalive_if_required()
 
 
-def _unsent(transport: Transport) -> int:
+def unsent(transport: Transport) -> int:
     """The bytes that the client's system has not confirmed.
 
     Those in the kernel count, too: it takes more only when much of what it has is sent.

@@ -85,12 +85,17 @@ class Connection:
         except ConnectionResetError:
             return True
 
+    def rest(self) -> bytes:
+        """All that comes until the server ends the connection."""
+        return self._read.read()
+
     def is_refused(self) -> bool:
-        """Whether there is no place for the connection: the answer is 503, or a reset."""
+        """Whether there is no place for the connection: the answer is 503, or none."""
         try:
-            return self.answer().status == 503
+            status = self._read.readline()
         except ConnectionResetError:
             return True
+        return status == b"" or b" 503 " in status
 
     def is_reset(self, seconds: float) -> bool:
         """Whether the server resets the connection in this time, although nothing is read."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
-from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 from tests.app.cli.raw_connection import Connection, with_key
 from tests.conftest import Organization, Server, make_organizations, serving_process

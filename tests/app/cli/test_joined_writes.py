@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.cli.protocol import joined
-from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 
 SERVED: Any = limited_protocol(Limits())

@@ -12,7 +12,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 
 _COUNT = 5000

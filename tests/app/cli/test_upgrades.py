@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.lengths import ENDLESS, declared
-from app.cli.protocol.connections import limited_protocol
+from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 
 if TYPE_CHECKING:
