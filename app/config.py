@@ -25,6 +25,7 @@ PREFIX = "BACKSTORY_"
 _DURATION = re.compile(r"(\d{1,6})([dhms])")
 _SIZE = re.compile(r"(\d{1,6})(KIB|MIB|GIB|TIB)|0")
 _BYTES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
+_LONGEST_BODY = 1 << 20
 _LONGEST = timedelta(days=36500)
 _RATE = re.compile(r"(\d{1,6})/([sm])")
 _NO_RATE = ("off", "0")
@@ -66,6 +67,7 @@ class Config(Struct, frozen=True, kw_only=True):
     send_timeout: str = "30s"
     idle_timeout: str = "5s"
     drain_time: str = "8s"
+    body_memory: str = "64MiB"
     min_speed: Annotated[int, Meta(ge=1)] = 1024
     min_free_space: str = "64MiB"
     cache_size: str = "128MiB"
@@ -130,6 +132,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def cache_bytes(self) -> int:
         """How much memory all caches of the process may take together."""
         return _size("CACHE_SIZE", self.cache_size)
+
+    @property
+    def body_bytes(self) -> int:
+        """How much memory the bodies of requests may take together, beyond 64 KiB of each."""
+        return _size("BODY_MEMORY", self.body_memory)
 
     @property
     def longest_read(self) -> timedelta:
@@ -208,6 +215,8 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
     _ = config.drain_seconds
     _ = config.least_free_space, config.cache_bytes
+    if config.body_bytes < _LONGEST_BODY:
+        raise ConfigError(f"{PREFIX}BODY_MEMORY: expected at least 1MiB, the size of one body")
     if not config.longest_read:
         raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")
     _ = config.key_rate, config.organization_rate, config.failed_login_rate

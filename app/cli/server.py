@@ -162,6 +162,7 @@ def _limits(config: Config) -> Limits:
         body_seconds=config.body_seconds,
         send_seconds=config.send_seconds,
         speed=config.min_speed,
+        body_memory=config.body_bytes,
         drain_seconds=config.drain_seconds,
     )
 

@@ -39,6 +39,7 @@ UNUSABLE = {
     "BACKSTORY_MAX_HEADERS=0": ">= 1",
     "BACKSTORY_HEADER_TIMEOUT=0s": "at least 1s",
     "BACKSTORY_IDLE_TIMEOUT=5": "a time such as",
+    "BACKSTORY_BODY_MEMORY=0": "at least 1MiB",
     "BACKSTORY_DRAIN_TIME=0s": "at least 1s",
     "BACKSTORY_LOG_LEVEL=loud": "debug, info, warning or error",
     "BACKSTORY_LOG_FORMAT=xml": "json or console",

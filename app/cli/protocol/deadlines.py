@@ -15,7 +15,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from app.cli.protocol.limits import LimitedProtocol
+from app.cli.protocol.bodies import BodiesProtocol
 from app.cli.protocol.refusals import Part, Refusal
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TOO_SLOW = {
 }
 
 
-class TimedProtocol(LimitedProtocol):
+class TimedProtocol(BodiesProtocol):
     """HTTP/1.1 that ends a connection which is idle, or too slow."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -60,6 +60,7 @@ class TimedProtocol(LimitedProtocol):
 
     def after_read(self, count: int) -> None:
         """Set a deadline for what has not arrived wholly."""
+        super().after_read(count)
         cycle = self.cycle
         is_served = cycle is not None and not cycle.response_complete
         if is_served and self._whole is self.scope and self._deadline is None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from app.cli.protocol.bodies import BodyMemory
 from app.cli.protocol.connections import CountedProtocol, Places
 from app.cli.protocol.deadlines import unsent
 from app.cli.protocol.refusals import Part
@@ -126,5 +127,10 @@ async def _unless_cut_off(
 
 def limited_protocol(limits: Limits) -> Any:
     """What uvicorn calls for each connection of a process, given as ``http`` to its ``Config``."""
-    drain = Drain(limits.drain_seconds)
-    return partial(DrainingProtocol, limits=limits, places=Places(), drain=drain)
+    return partial(
+        DrainingProtocol,
+        limits=limits,
+        memory=BodyMemory(limits.body_memory),
+        places=Places(),
+        drain=Drain(limits.drain_seconds),
+    )

@@ -28,6 +28,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     send_seconds: float = 30.0
     speed: int = 1024  # bytes a second
     connections: int = 1000
+    body_memory: int = 64 * 1024 * 1024  # bytes of all bodies, beyond 64 KiB of each
     drain_seconds: float = 8.0  # after a signal to stop
 
 

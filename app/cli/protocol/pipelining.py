@@ -72,7 +72,7 @@ class PipelinedProtocol(UnreadProtocol):
         start = 0
         while start < len(view):
             if self.pipeline:
-                self._kept = view[start:]
+                self._kept = _without_rest(view[start:])
                 return
             end = start + max(self.expected, _SLICE)
             self.feed(view[start:end])
@@ -107,3 +107,8 @@ class PipelinedProtocol(UnreadProtocol):
         self._kept = b""
         if not self.transport.is_closing():
             self._gate.open()
+
+
+def _without_rest(view: memoryview) -> bytes | memoryview:
+    """A part of what was read, which is copied if the whole would take much more memory."""
+    return view if 2 * len(view) > len(view.obj) else bytes(view)  # type: ignore[arg-type]  # bytes

@@ -67,6 +67,7 @@ class UnreadProtocol(TrailersProtocol):
         is_long = length is None or length > _KEPT_FOR or cycle.waiting_for_100_continue
         if message["type"] == "http.response.start" and cycle.more_body and is_long:
             cycle.keep_alive = False
+            self.drop_body(cycle)
             await asyncio.sleep(random.uniform(*_ANSWERED_AFTER))  # noqa: S311  # jitter
             cycle.transport = Lingering(self.transport, self.linger)  # type: ignore[assignment]  # as far as it is used
         await send(message)
@@ -74,6 +75,11 @@ class UnreadProtocol(TrailersProtocol):
             vars(cycle).pop(
                 "send", None
             )  # it refers to the cycle, and only the garbage collector could free both
+
+    def drop_body(self, cycle: RequestResponseCycle) -> None:
+        """Forget what has arrived of a body that nobody will read; read on when it lingers."""
+        cycle.body = bytearray()
+        self.flow.pause_reading()
 
     def linger(self) -> None:
         """Send nothing more, and discard what arrives, up to a limit of bytes and of time."""
