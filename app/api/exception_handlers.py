@@ -12,7 +12,7 @@ from litestar.exceptions import HTTPException, ValidationException
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api import access, methods
-from app.api.problems import RETRY_SECONDS, answer_error, problem
+from app.api.problems import RETRY_SECONDS, answer_error, problem, rate_limit_fields
 from app.storage.database import Busy, ReadFailed, ReadTooLong
 from app.storage.disk_state import DiskFull, WritingSuspended
 from app.storage.turns import TooManyReads
@@ -78,9 +78,9 @@ def _on_suspended(_: Request[Any, Any, Any], error: Exception) -> Response[bytes
     return _unavailable(f"Nothing was changed. {error}", code)
 
 
-def _on_too_many_reads(_: Request[Any, Any, Any], __: Exception) -> Response[bytes]:
+def _on_too_many_reads(_: Request[Any, Any, Any], error: TooManyReads) -> Response[bytes]:
     text = "Too many reads of your organization wait already; nothing was read. Try again"
-    headers = {"retry-after": RETRY_SECONDS}
+    headers = {"retry-after": RETRY_SECONDS, **rate_limit_fields("waiting-reads", error.most)}
     return problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-reads", text, headers)
 
 

@@ -228,18 +228,22 @@ def _(error: TooManyWaiting) -> Response[bytes]:
     whose = "The organization's writes that wait" if error.is_own else "The writes that wait"
     limit = f"{error.limit.count}, or {error.limit.size // 2**20} MiB of bodies"
     text = f"{whose} have reached the limit, {limit}; this one was not begun. Try again"
-    status = HTTPStatus.TOO_MANY_REQUESTS if error.is_own else HTTPStatus.SERVICE_UNAVAILABLE
-    return problem(status, "too-many-writes", text, {"retry-after": RETRY_SECONDS})
+    headers = {"retry-after": RETRY_SECONDS}
+    if not error.is_own:
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, "too-many-writes", text, headers)
+    headers |= rate_limit_fields("waiting-writes", error.limit.count)
+    return problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-writes", text, headers)
 
 
 @answer_error.register
 def _(error: TooManyKeys) -> Response[bytes]:
     text = (
         f"Your organization may have {error.most} idempotency keys in use, with answers of"
-        f" {error.most} KiB, and has that many. The oldest one expires in {error.seconds} s;"
-        " nothing was changed"
+        f" {error.most} KiB, and has that many. There is room again in {error.wait} s at the"
+        " latest; nothing was changed"
     )
-    headers = {"retry-after": str(error.seconds)}
+    headers = {"retry-after": str(error.wait)}
+    headers |= rate_limit_fields("idempotency-keys", error.most, error.lifetime, error.wait)
     return problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-idempotency-keys", text, headers)
 
 
@@ -316,19 +320,23 @@ def _(error: LimitExceeded) -> Response[bytes]:
     """With the fields of draft-ietf-httpapi-ratelimit-headers-12."""
     limit = f"limited to {error.quota} {_UNITS[error.seconds]}"
     text = f"{_LIMITED[error.policy]} are {limit}; try again in {error.retry_after} s"
-    headers = {"retry-after": str(error.retry_after), **_rate_limit_fields(error)}
+    headers = {"retry-after": str(error.retry_after)}
+    headers |= rate_limit_fields(error.policy, error.quota, error.seconds, error.retry_after)
     return problem(HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", text, headers, policy=error.policy)
 
 
-def _rate_limit_fields(error: LimitExceeded) -> dict[str, str]:
-    if error.seconds is None:
-        policy, limit = f'q={error.quota};qu="concurrent-requests"', "a=0"
+def rate_limit_fields(
+    name: str, quota: int, seconds: int | None = None, wait: int = 1
+) -> dict[str, str]:
+    """The fields of a limit that was exceeded: so many in ``seconds``, or else at a time.
+
+    ``wait`` are the seconds until the next may be accepted.
+    """
+    if seconds is None:
+        policy, limit = f'q={quota};qu="concurrent-requests"', "a=0"
     else:
-        policy, limit = f"q={error.quota};w={error.seconds}", f"a=0;w={error.retry_after}"
-    return {
-        "ratelimit-policy": f'"{error.policy}";{policy}',
-        "ratelimit": f'"{error.policy}";{limit}',
-    }
+        policy, limit = f"q={quota};w={seconds}", f"a=0;w={wait}"
+    return {"ratelimit-policy": f'"{name}";{policy}', "ratelimit": f'"{name}";{limit}'}
 
 
 @answer_error.register

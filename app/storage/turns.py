@@ -10,7 +10,11 @@ Item = TypeVar("Item")
 
 
 class TooManyReads(Exception):
-    """As many reads of the organization wait as may wait."""
+    """As many reads of the organization wait as may wait: ``most``."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
 
 
 class Turns(Generic[Item]):
@@ -41,7 +45,7 @@ class Turns(Generic[Item]):
                 return True
             waiting = self._waiting.setdefault(organization_id, deque())
             if len(waiting) >= self._most_waiting and not goes_on:
-                raise TooManyReads
+                raise TooManyReads(self._most_waiting)
             waiting.append(item)
             return False
 

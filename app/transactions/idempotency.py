@@ -60,12 +60,16 @@ class RequestRunning(DomainError):
 
 
 class TooManyKeys(DomainError):
-    """The organization has as many stored answers as it may; ``seconds`` until the oldest ends."""
+    """The organization has as many stored answers as it may.
 
-    def __init__(self, most: int, seconds: int) -> None:
+    One lives for ``lifetime`` seconds; after ``wait`` seconds there is room for another.
+    """
+
+    def __init__(self, most: int, *, lifetime: int, wait: int) -> None:
         super().__init__(most)
         self.most = most
-        self.seconds = seconds
+        self.lifetime = lifetime
+        self.wait = wait
 
 
 class IdempotentRequest(Struct, frozen=True, kw_only=True):
@@ -192,14 +196,23 @@ class Idempotency:
         if not answer_totals.read(unit, organization_id).fill(self._most):
             return
         self._remove_some(organization_id, unit)
-        if answer_totals.read(unit, organization_id).fill(self._most):
-            raise TooManyKeys(self._most, self._until_room(unit, organization_id))
+        totals = answer_totals.read(unit, organization_id)
+        if totals.fill(self._most):
+            lifetime = ceil(self._lifetime.total_seconds())
+            wait = self._until_room(unit, organization_id, totals) or lifetime
+            raise TooManyKeys(self._most, lifetime=lifetime, wait=wait)
 
-    def _until_room(self, unit: UnitOfWork, organization_id: int) -> int:
-        """Seconds until the oldest answer expires."""
-        query = rows_of(answers, organization_id, sa.func.min(answers.c.answered_at))
-        oldest = unit.execute(query).scalar_one() or 0
-        return max(1, ceil((oldest - self._oldest(unit, organization_id)) / _SECOND))
+    def _until_room(self, unit: UnitOfWork, organization_id: int, totals: Totals) -> int | None:
+        """Seconds until enough of the oldest answers expire; None if these are very many."""
+        moment, size = answers.c.answered_at, sa.func.length(answers.c.sealed)
+        query = rows_of(answers, organization_id, moment, size).order_by(moment)
+        rows: Any = unit.execute(query.limit(_REMOVED_AT_ONCE))
+        for answered_at, gone in rows:
+            totals = Totals(totals.answers - 1, totals.size - gone)
+            if not totals.fill(self._most):
+                left: int = answered_at - self._oldest(unit, organization_id)
+                return max(1, ceil(left / _SECOND))
+        return None
 
     def _store(
         self, unit: UnitOfWork, request: IdempotentRequest, caller: Caller, answer: Answer

@@ -123,6 +123,9 @@ def test_a_flood_of_reads_of_one_organization_is_429_and_no_other_notices(
     for answer in refused:
         assert (answer.status_code, answer.headers["retry-after"]) == (429, "1")
         assert answer.json()["type"] == "urn:backstory:problem:too-many-reads"
+        policy = f'"waiting-reads";q={_MOST - 1};qu="concurrent-requests"'
+        assert answer.headers["ratelimit-policy"] == policy
+        assert answer.headers["ratelimit"] == '"waiting-reads";a=0'
     assert Counter(answer.status_code for answer in answers) == {200: _MOST, 429: 3}
 
 

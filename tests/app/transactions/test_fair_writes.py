@@ -342,6 +342,9 @@ def test_a_write_beyond_the_limit_is_told_when_to_try_again(
     done, refused = sorted(in_time(story()), key=lambda answer: answer.status_code)
     assert (done.status_code, refused.status_code) == (200, status)
     assert refused.headers["retry-after"] == "1"
+    fields = [refused.headers.get(name) for name in ("ratelimit-policy", "ratelimit")]
+    named = ['"waiting-writes";q=1;qu="concurrent-requests"', '"waiting-writes";a=0']
+    assert fields == (named if status == 429 else [None, None])
     assert refused.headers["content-type"] == "application/problem+json"
     assert refused.json()["type"] == "urn:backstory:problem:too-many-writes"
     assert "the limit, 1, or 1 MiB of bodies" in refused.json()["detail"]

@@ -64,6 +64,8 @@ def test_over_its_quota_an_organization_learns_when_there_is_room_and_nothing_el
             refused = create(client, "d")
             assert (refused.status_code, problem(refused)) == (429, "too-many-idempotency-keys")
             assert refused.headers["retry-after"] == str(23 * 3600)
+            assert refused.headers["ratelimit-policy"] == '"idempotency-keys";q=3;w=86400'
+            assert refused.headers["ratelimit"] == f'"idempotency-keys";a=0;w={23 * 3600}'
             assert "3 idempotency keys" in refused.json()["detail"]
         assert stored.rows(database, organization.id) == before
         assert content_of(create(admin, "a")) == content_of(first)
@@ -108,6 +110,32 @@ def test_the_quota_counts_the_bytes_of_the_answers_too(tmp_path: Path) -> None:
         assert problem(create(admin, "b")) == "too-many-idempotency-keys"
         again = admin.post(ASSISTANTS, json={"name": "a"} | unknown, headers=keyed("a") | lenient)
         assert content_of(again) == content_of(made)
+
+
+@pytest.mark.parametrize("looked_at", [1, 500])
+def test_when_there_is_room_depends_on_the_bytes_of_the_answers_that_expire(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    """The oldest one is too small to make room; what is said if too few are looked at is true."""
+    monkeypatch.setattr(idempotency, "_REMOVED_AT_ONCE", looked_at)
+    database, waiting, clock = make(tmp_path)
+    (organization,) = waiting
+    lenient = {"prefer": "handling=lenient"}
+    with (
+        serving(database, waiting, clock, clock.monotonic, idempotency_keys=4) as server,
+        server.client(organization.admin) as admin,
+    ):
+        create(admin, "a")
+        clock.now += _HOUR
+        unknown = {"x" * 5000: 1}
+        admin.post(ASSISTANTS, json={"name": "b"} | unknown, headers=keyed("b") | lenient)
+        clock.now += _HOUR
+        wait = int(create(admin, "c").headers["retry-after"])
+        assert wait == (23 if looked_at > 1 else 24) * 3600
+        clock.now += _HOUR * 22  # the oldest one expires, and leaves no room
+        assert problem(create(admin, "c")) == "too-many-idempotency-keys"
+        clock.now += timedelta(seconds=wait) - _HOUR * 22
+        assert create(admin, "c").status_code == 201
 
 
 # -- what has expired

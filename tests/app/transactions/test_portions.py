@@ -182,7 +182,7 @@ def test_a_purge_goes_on_past_an_organization_that_keeps_all_its_turns(
 
     async def full_for_one(database: Database, organization_id: int, *args: Any) -> Any:
         if organization_id == busy.id:
-            raise TooManyReads
+            raise TooManyReads(1)
         return await export(database, organization_id, *args)
 
     async def story() -> list[int]:
