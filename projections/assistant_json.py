@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from events.changed import REFERENCE, State
 from events.prepared import Prepared
 from events.secrets.references import mask
-from events.shape import are_known, known
+from events.shape import DIGEST, are_known, known
 from events.tables import OF_ORGANIZATION, from_micros, rows_of
 from projections.current import IS_ASSISTANT, assistants
 
@@ -25,36 +25,38 @@ if TYPE_CHECKING:
 _LARGEST_SHOWN = 64 * 1024  # bytes of settings: some pages of a file, which may be on a cold disk
 
 
-def _to_show() -> sa.Select[Any]:
+def _to_show(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
     column = assistants.c
     columns = (column.version, column.user_id, column.erased_version)
     moments = (column.created_at, column.updated_at)
-    # A condition reads the length alone: SQLite would fetch each page of a large value, also to
-    # find the digest behind it.
-    settings = sa.case(
-        (
-            sa.and_(
-                sa.func.length(column.settings) <= sa.literal_column(str(_LARGEST_SHOWN)),
-                column.settings_digest == sa.bindparam("settings_digest", type_=sa.Text),
-            ),
-            column.settings,
-        )
-    )
+    is_ours = column.settings_digest == sa.bindparam("settings_digest", type_=sa.Text)
+    settings = sa.case((sa.and_(*conditions, is_ours), column.settings))
     query = rows_of(assistants, OF_ORGANIZATION, *columns, *moments, settings)
     return query.where(IS_ASSISTANT, column.deleted.is_(False))
 
 
-SHOWN = Prepared(lambda _: _to_show())
+# A condition reads the length alone: SQLite would fetch each page of a large value, also to find
+# the digest behind it.
+_IS_SMALL = sa.func.length(assistants.c.settings) <= sa.literal_column(str(_LARGEST_SHOWN))
+SHOWN = Prepared(lambda _: _to_show(_IS_SMALL))
 """What ``show`` needs of an existing assistant: one row, or none.
 
 Its ``settings_digest`` is this release's, ``events.shape.DIGEST``.
 """
+_ANY_SHOWN = Prepared(lambda _: _to_show())
+
+
+def load_row(connection: sa.Connection, organization_id: int, assistant_id: int) -> Any:
+    """The row of ``SHOWN`` of an assistant, however large; None if there is none."""
+    key = {"organization_id": organization_id, "assistant_id": assistant_id}
+    return _ANY_SHOWN.run(connection, key | {"settings_digest": DIGEST}).one_or_none()
 
 
 def show(organization_id: int, assistant_id: int, row: Any) -> tuple[Stamp, bytes] | None:
     """The stamp of a row of ``SHOWN``, and its state as ``encode`` gives it.
 
-    None: the row is large, or of a release with other settings. Read it by ``current.load``.
+    None: the row is large, to be read by ``load_row``, or of a release with other settings, to be
+    read by ``current.load``.
     """
     version, user_id, erased_version, created_at, updated_at, settings = row
     if settings is None:

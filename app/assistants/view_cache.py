@@ -9,6 +9,7 @@ and each use of a list compares the head of the organization's log.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from datetime import timedelta
@@ -259,14 +260,15 @@ class ViewCache:
         )
         if not rows:
             raise AssistantNotFound(key.assistant_id)
-        shown = assistant_json.show(*key, rows[0])
-        if shown is None:
-            view = view_of(key, await self._database.read(assistants.head, key))
-        else:
-            stamp, body = shown
-            view = View(stamp, body, representation.of_body(*key, body, stamp).tag)
+        view = _view_of_row(key, rows[0]) or await self._load_large(key)
         view.checked_at = began
         return view
+
+    async def _load_large(self, key: AssistantKey) -> View:
+        """Copying large settings, and masking them, would keep the event loop from others."""
+        row = await self._database.read(assistant_json.load_row, *key)
+        view = None if row is None else await asyncio.to_thread(_view_of_row, key, row)
+        return view or view_of(key, await self._database.read(assistants.head, key))
 
     async def _is_good(self, key: AssistantKey, view: View, seen: Seen | None) -> bool:
         """Whether a view is current, or not older than is allowed."""
@@ -285,6 +287,15 @@ class ViewCache:
     def _keep(self, key: AssistantKey, view: View) -> None:
         if key not in self._changing:
             self._views.put(key, view, len(view.body) + _OVERHEAD)
+
+
+def _view_of_row(key: AssistantKey, row: Any) -> View | None:
+    """The view of a row of ``assistant_json.SHOWN``; None if it does not hold the settings."""
+    shown = assistant_json.show(*key, row)
+    if shown is None:
+        return None
+    stamp, body = shown
+    return View(stamp, body, representation.of_body(*key, body, stamp).tag)
 
 
 def _load_views(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ from app.assistants import representation
 from app.assistants.view_cache import Listed, ViewCache, listed
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
-from projections import current
+from projections import assistant_json, current
 from projections.current import Selection
 from tests.app import stored
 from tests.app.assistants.view_cache.beside import Slow, beside, kept, versions
@@ -176,9 +177,17 @@ def test_memory_is_bounded_and_what_was_read_first_goes_first(tmp_path: Path) ->
 
 @pytest.mark.parametrize("size", [30_000, 90_000])
 def test_what_is_shown_in_its_stored_bytes_is_what_is_shown_of_its_state(
-    tmp_path: Path, size: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """A large row is not read on the event loop, and secrets are masked."""
+    """A large row is neither read nor encoded on the event loop, and secrets are masked."""
+    show, encoded_in = assistant_json.show, []
+
+    def noting(*args: Any) -> Any:
+        shown = show(*args)
+        encoded_in.extend([] if shown is None else [threading.current_thread()])
+        return shown
+
+    monkeypatch.setattr(assistant_json, "show", noting)
     secret: dict[str, Any] = {"llm_provider_config": {"api_key": "sk-hidden"}}
     large: dict[str, Any] = {"llm_settings": {"system_prompt": '\u00e9"$secret": ' + "x" * size}}
 
@@ -193,6 +202,8 @@ def test_what_is_shown_in_its_stored_bytes_is_what_is_shown_of_its_state(
                     view = await views.view(key)
                 is_large = size > 64 * 1024 and number in (2, 4)
                 assert len(statements) == (2 if is_large else 1)
+                assert (encoded_in[-1] is threading.current_thread()) != is_large
+                assert len(encoded_in) == number
                 state = await writer.database.read(current.load, *key)
                 assert state is not None
                 shown = representation.of(*key, state)
