@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ED25519 = b"\x01"  # the signature type of a signed note
 _RETIRED = "retired:"
+_FINGERPRINT = 16  # digits
 _log = structlog.get_logger(__name__)
 
 
@@ -55,6 +56,12 @@ class Signer:
         """The public keys of a log, the current one first."""
         public = (_public(self._current), *self._retired)
         return [_shown(origin, key, current=not number) for number, key in enumerate(public)]
+
+    @property
+    def fingerprints(self) -> list[str]:
+        """Names of the public keys, the current one first: 16 hexadecimal digits each."""
+        public = (_public(self._current), *self._retired)
+        return [sha256(key).hexdigest()[:_FINGERPRINT] for key in public]
 
 
 def _public(key: Ed25519PrivateKey) -> bytes:

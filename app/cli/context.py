@@ -113,22 +113,27 @@ def _scrub(database: Engines, engine: sa.Engine) -> bool:
 @contextmanager
 def reading(config: Config) -> Iterator[sa.Connection]:
     """A snapshot of the database, which a server may hold."""
+    database = require_database(config)
+    engine = database.snapshots()
+    try:
+        with reporting_database_errors(config), engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+def require_database(config: Config) -> Engines:
+    """The database, which exists and has this release's schema; else the command fails."""
     log.configure(config)
     database = engines(config.url)
     if not database.exists():
         terminal.fail(f"there is no database {database.name}", 1)
-    engine = database.snapshots()
-    try:
-        with reporting_database_errors(config):
-            if not is_current(config.url):
-                terminal.fail(
-                    f"{database.name} does not have this release's schema; run 'backstory migrate'",
-                    1,
-                )
-            with engine.connect() as connection:
-                yield connection
-    finally:
-        engine.dispose()
+    with reporting_database_errors(config):
+        if not is_current(config.url):
+            terminal.fail(
+                f"{database.name} does not have this release's schema; run 'backstory migrate'", 1
+            )
+    return database
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from app.audit.resume import NotAnExport
 from app.audit.signing import AuditKeyMissing
 from app.cli import terminal
 from app.cli.copy import NotACopy
+from app.cli.manifest import BackupRefused
 from app.config import ConfigError
+from app.storage.backup_errors import NotEmpty, ToolFailed, ToolMissing
 from app.storage.disk_state import WritingSuspended
 from app.storage.lock_file import DatabaseHeld, FileRefused
 from app.storage.postgresql import PoolerRefused
@@ -41,6 +43,10 @@ _EXPLAINED = (
     NotMigrated,
     NotACopy,
     NotAnExport,
+    NotEmpty,
+    BackupRefused,
+    ToolFailed,
+    ToolMissing,
     WritingSuspended,
 )
 

@@ -73,6 +73,11 @@ _COMMANDS = [
         ],
     ),
     Listed(
+        "backup",
+        "app.cli.backup:backup",
+        "Copy a database into a folder while a server runs; 'verify' proves such a copy.",
+    ),
+    Listed(
         "check",
         "app.cli.maintenance:check",
         "Compare views and hashes with the log, read-only; exit 1 and a diff where they differ.",
@@ -124,6 +129,11 @@ _COMMANDS = [
         "rebuild",
         "app.cli.maintenance:rebuild",
         "Drop the views, fold the log again, and say whether the result equals what was there.",
+    ),
+    Listed(
+        "restore",
+        "app.cli.restore:restore",
+        "Restore a backup into an empty database, and prove it: hashes, trees, roots and views.",
     ),
     Listed(
         "serve",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
 from app import log
 from app.assistants import secrets
-from app.cli import context, copy, proving, terminal
+from app.cli import checking, context, copy, terminal
 from app.cli.options import DATABASE, ID, ORGANIZATION, TEXT
 from app.storage.engines import engines
 from app.storage.schema import check_folded, find_revision, migrate
@@ -16,16 +16,13 @@ from app.storage.sqlite import SQLite
 from app.transactions.caller import system
 from events import log_head
 from events.changed import Cause
-from projections.check import Difference, differences
+from projections.check import differences
 from projections.rebuild import rebuild as rebuild_views
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from app.cli.proving import Prove
     from app.config import Config
-
-_SHOWN_DIFFERENCES = 20
 
 
 @click.command("migrate")
@@ -173,58 +170,16 @@ def check(database: str | None) -> None:
     with context.reading(config) as connection:
         name = engines(config.url).name
         check_folded(connection, name)
-        total = _count_events(connection)
-        with proving.beside(config.url, total) as prove:
-            count = _show_differences(connection)
-            unproven = _unproven(connection, prove, total)
+        faults = checking.find_faults(connection, config.url)
         needs_scrub = engines(config.url).needs_scrub(connection)
-    for place in unproven:
+    for place in faults.unproven:
         terminal.say(place)
-    if unproven:
+    if faults.unproven:
         terminal.fail("the log is not what was hashed when it was written", 1)
-    if count:
-        terminal.fail(f"{count} differences; 'backstory rebuild' repairs them", 1)
+    if faults.differences:
+        terminal.fail(f"{faults.differences} differences; 'backstory rebuild' repairs them", 1)
     if needs_scrub:
         left = context.LEFT_IN_FILES.format(name)
         advice = "A running server removes them by itself; without one, run 'backstory vault purge'"
         terminal.fail(f"{left} {advice}", 1)
     terminal.say("the views equal the log, and the log its hashes")
-
-
-def _show_differences(connection: sa.Connection) -> int:
-    """Print the first differences between the views and the log; how many there are."""
-    count = 0
-    total = context.count_stream_events(connection)
-    with terminal.progress("checking", total, "events") as advance:
-        for difference in differences(connection, advance):
-            count += 1
-            if count <= _SHOWN_DIFFERENCES:
-                _show(difference)
-    return count
-
-
-def _show(difference: Difference) -> None:
-    place = f"organization {difference.organization_id}, assistant {difference.assistant_id}"
-    terminal.say(f"{place}, {difference.column}")
-    terminal.say(f"- {_text(difference.stored)}")
-    terminal.say(f"+ {_text(difference.folded)}")
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _count_events(connection: sa.Connection) -> int:
-    ids = log_head.organization_ids(connection)
-    return sum(log_head.head_of(connection, organization_id).sequence for organization_id in ids)
-
-
-def _unproven(connection: sa.Connection, prove: Prove, total: int) -> list[str]:
-    """The first event of each log that is not what was hashed."""
-    with terminal.progress("hashing", total, "events") as advance:
-        sequences = prove(connection, advance)
-    return [
-        f"organization {organization_id}, sequence {sequence}"
-        for organization_id, sequence in sequences.items()
-        if sequence is not None
-    ]

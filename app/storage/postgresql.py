@@ -264,6 +264,18 @@ class PostgreSQL:
         state = _state(error) or ""
         return state in _UNAVAILABLE or state.startswith(_CONNECTION_ERRORS)
 
+    def libpq(self) -> tuple[str, dict[str, str]]:
+        """How PostgreSQL's own tools connect: a connection string, and variables with the password.
+
+        Every user of the machine can read the arguments of a process.
+        """
+        from psycopg.conninfo import make_conninfo  # noqa: PLC0415  # a file needs no driver for it
+
+        url = self._sync_url()
+        _, options = url.get_dialect()().create_connect_args(url)
+        password = options.pop("password", None)
+        return make_conninfo(**options), {} if password is None else {"PGPASSWORD": str(password)}
+
     def _sync_url(self) -> sa.URL:
         query = dict(self._url.query)
         query.pop(_CACHE_SIZE, None)

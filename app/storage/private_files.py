@@ -32,3 +32,18 @@ def write(path: Path, data: bytes) -> None:
 def make_folder(path: Path) -> None:
     """Make a missing folder."""
     path.mkdir(_FOLDER, parents=True, exist_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Sync a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def replace(part: Path, path: Path) -> None:
+    """Give a written file its name, so that whoever finds it finds all of it."""
+    os.replace(part, path)  # noqa: PTH105  # one step, and a path stays a path
+    sync(path.parent)

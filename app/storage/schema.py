@@ -44,7 +44,7 @@ class NewerSchema(Exception):
     def __init__(self, name: str, revision: str) -> None:
         super().__init__(
             f"{name} has schema {revision!r}, which this release does not know (its newest is"
-            f" {_newest()}): run the newer release that made it"
+            f" {newest()}): run the newer release that made it"
         )
 
 
@@ -93,7 +93,7 @@ def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> No
     alembic.set_main_option("script_location", "app.storage:migrations")
     try:
         with engine.connect() as connection:
-            _revision(connection, engines(url).name)
+            revision(connection, engines(url).name)
             connection.rollback()  # alembic begins its own transaction
             alembic.attributes["connection"] = connection
             command.upgrade(alembic, "head")
@@ -188,17 +188,17 @@ def find_revision(url: sa.URL) -> str | None:
     database.check()
     # Before connecting: SQLite would remove the write-ahead log of an empty file.
     leftovers = database.leftovers()
-    revision = None
+    found = None
     if database.exists():
         engine = database.snapshots()
         try:
             with engine.connect() as connection:
-                revision = _revision(connection, database.name)
+                found = revision(connection, database.name)
         finally:
             engine.dispose()
-    if revision is None and leftovers:
+    if found is None and leftovers:
         raise DatabaseLost(database.name, leftovers)
-    return revision
+    return found
 
 
 def is_current(url: sa.URL) -> bool:
@@ -206,16 +206,17 @@ def is_current(url: sa.URL) -> bool:
 
     Raises ``NewerSchema`` and ``DatabaseLost``.
     """
-    return find_revision(url) == _newest()
+    return find_revision(url) == newest()
 
 
-def _revision(connection: sa.Connection, name: str) -> str | None:
+def revision(connection: sa.Connection, name: str) -> str | None:
+    """The revision of a database's schema; None if it has none. Raises ``NewerSchema``."""
     if not sa.inspect(connection).has_table(_VERSION.name):
         return None
     revisions = connection.scalars(sa.select(_VERSION.c.version_num)).all()
-    for revision in revisions:
-        if revision not in _revisions():
-            raise NewerSchema(name, revision)
+    for one in revisions:
+        if one not in _revisions():
+            raise NewerSchema(name, one)
     return max(revisions, default=None)
 
 
@@ -226,5 +227,6 @@ def _revisions() -> frozenset[str]:
     return frozenset(name.partition("_")[0] for name in names if name.endswith(".py"))
 
 
-def _newest() -> str:
+def newest() -> str:
+    """The revision of this release's schema."""
     return max(_revisions())

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from app.config import Config
 
 Purpose = Literal["data", "pepper"]
+_FINGERPRINT = 16  # digits
 _PURPOSES: tuple[Purpose, ...] = ("data", "pepper")
 _log = structlog.get_logger(__name__)
 
@@ -108,6 +109,41 @@ def open_vault(config: Config) -> Vault:
     finally:
         engine.dispose()
     return vault
+
+
+def existing_master_keys(config: Config) -> tuple[bytes, ...]:
+    """The master keys, newest first; never makes one.
+
+    Raises ``ConfigError``, and ``MasterKeyError`` where there is none.
+    """
+    return read_master_keys(config) or _default_master_keys(engines(config.url), make=False)
+
+
+def fingerprint(master_key: bytes) -> str:
+    """Names a master key, and tells nothing else about it: 16 hexadecimal digits."""
+    (derived,) = Vault((master_key,)).derive_keys("fingerprint of a master key")
+    return derived.hex()[:_FINGERPRINT]
+
+
+class NeededKeys(Struct, frozen=True, kw_only=True):
+    """The master keys that a database's keys are wrapped under."""
+
+    fingerprints: list[str]
+    unknown: int  # how many of the database's keys none of the given master keys opens
+
+
+def needed_keys(connection: sa.Connection, master_keys: tuple[bytes, ...]) -> NeededKeys:
+    """Which of the master keys open the keys of all organizations."""
+    vaults = {fingerprint(key): Vault((key,)) for key in master_keys}
+    needed = [
+        next((name for name, vault in vaults.items() if vault.opens(row)), None)
+        for organization_id in organization_ids(connection)
+        for row in connection.execute(rows_of(vault_keys, organization_id))
+    ]
+    return NeededKeys(
+        fingerprints=sorted({name for name in needed if name is not None}),
+        unknown=needed.count(None),
+    )
 
 
 def _default_master_keys(database: Engines, *, make: bool) -> tuple[bytes, ...]:
@@ -214,6 +250,14 @@ class Vault:
             HKDF(SHA256(), key_files.KEY_BYTES, salt=None, info=info).derive(key)
             for key in self._master_keys
         )
+
+    def opens(self, row: sa.Row[Any]) -> bool:
+        """Whether a master key opens a row of ``vault_keys``."""
+        try:
+            self._open(row)
+        except MasterKeyError:
+            return False
+        return True
 
     def _wrap(self, key: Key, organization_id: int, purpose: str) -> bytes:
         bound = ("key", organization_id, purpose, key.key_id)

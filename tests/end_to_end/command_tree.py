@@ -10,7 +10,7 @@ from app.cli.main import cli
 
 
 def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Each command that is not a group."""
+    """Each command, except for groups that do nothing by themselves."""
     return _below(cli, ())
 
 
@@ -20,6 +20,8 @@ def _below(
     if not isinstance(command, click.Group):
         yield path, command
         return
+    if command.invoke_without_command and path:
+        yield path, command
     context = click.Context(command)
     for name in command.list_commands(context):
         _, found, _ = command.resolve_command(context, [name])
