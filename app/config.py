@@ -39,6 +39,11 @@ _TESTS = "BACKSTORY_TEST_"  # variables of the test suite
 class ConfigError(Exception):
     """A value of the configuration cannot be used; the message names it and the rule."""
 
+    @property
+    def variable(self) -> str:
+        """The variable, with which each message begins."""
+        return str(self).partition(":")[0]
+
 
 class Config(Struct, frozen=True, kw_only=True):
     """The configuration. Each member is the variable ``BACKSTORY_<NAME>``."""

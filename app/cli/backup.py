@@ -109,9 +109,9 @@ def _audit_key(config: Config) -> str | None:
 def summary(written: Manifest) -> str:
     """What a backup holds, and which keys it needs, in one line."""
     return (
-        f"{written.engine}, {written.size} bytes, {len(written.organizations)} organizations,"
-        f" {written.events} events, as of {written.taken_at:%Y-%m-%dT%H:%M:%SZ};"
-        f" needs the master keys {', '.join(written.master_keys) or 'none'}"
+        f"{written.engine}, {written.size} bytes, as of {written.taken_at:%F %T} UTC;"
+        f" organizations: {len(written.organizations)}, events: {written.events};"
+        f" needs the master key {' and '.join(written.master_keys) or 'unknown'}"
         f" and the audit key {written.audit_key or 'unknown'}"
     )
 

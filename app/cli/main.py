@@ -93,6 +93,11 @@ _COMMANDS = [
         "Serve a temporary database with three assistants and their history.",
     ),
     Listed(
+        "doctor",
+        "app.cli.doctor.command:doctor",
+        "Examine an installation, also beside a running server; exit 1 where something is wrong.",
+    ),
+    Listed(
         "erase",
         "app.cli.maintenance:erase",
         "Destroy sealed secrets and the keys that sealed them. The history stays. Irrevocable.",

@@ -81,7 +81,7 @@ def write(lock: int, holder: Holder | None) -> None:
 def read_holder(real: Path) -> Holder | None:
     """The process that holds a database; None if its lock file does not say."""
     for _ in range(ATTEMPTS):  # the holder writes its name just after it takes the lock
-        if (holder := _read(real)) is not None:
+        if (holder := read_once(real)) is not None:
             return holder
         time.sleep(PAUSE)
     return None
@@ -92,11 +92,12 @@ def needs_wal(real: Path) -> bool:
 
     False for an unreadable file: the process that locks it refuses it.
     """
-    holder = _read(real)
+    holder = read_once(real)
     return holder is not None and holder.needs_log
 
 
-def _read(real: Path) -> Holder | None:
+def read_once(real: Path) -> Holder | None:
+    """The process that the lock file names; None if it names none, or cannot be read."""
     with suppress(OSError, FileRefused):
         return _decode(_path(real), _path(real).read_bytes()[:_MOST_BYTES])
     return None
