@@ -63,7 +63,8 @@ def backup(called: click.Context, folder: Path | None, database: str | None) -> 
 
 def _write(config: Config, copies: Backups, folder: Path, part: Path) -> Manifest:
     began = utc_now()
-    with context.reporting_database_errors(config), copies.copied(part) as connection:
+    copied = copies.copied(part, config.least_free_space)
+    with context.reporting_database_errors(config), copied as connection:
         written = _describe(config, connection, copies, part, began)
     manifest.complete(folder, part, written)
     return written

@@ -12,7 +12,7 @@ from app.cli import terminal
 from app.cli.copy import NotACopy
 from app.cli.manifest import BackupRefused
 from app.config import ConfigError
-from app.storage.backup_errors import NotEmpty, ToolFailed, ToolMissing
+from app.storage.backup_errors import NoRoom, NotEmpty, ToolFailed, ToolMissing
 from app.storage.disk_state import WritingSuspended
 from app.storage.lock_file import DatabaseHeld, FileRefused
 from app.storage.postgresql import PoolerRefused
@@ -43,6 +43,7 @@ _EXPLAINED = (
     NotMigrated,
     NotACopy,
     NotAnExport,
+    NoRoom,
     NotEmpty,
     BackupRefused,
     ToolFailed,

@@ -95,7 +95,11 @@ def prepared(folder: Path, backups: Backups) -> Iterator[Path]:
     try:
         _lock(handle, folder)
         _refuse_used(folder, backups.file_name)
-        yield folder / (backups.file_name + _PART)
+        part = folder / (backups.file_name + _PART)
+        try:
+            yield part
+        finally:
+            part.unlink(missing_ok=True)  # what failed must not fill the disk
     finally:
         os.close(handle)
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_MIB = 1024**2
+
 
 class NotEmpty(Exception):
     """A backup is restored only where nothing is."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"{name} is not empty: restore into a new database")
+
+
+class NoRoom(Exception):
+    """A copy would fill the disk; servers must be able to go on."""
+
+    def __init__(self, folder: Path, free: int, needed: int) -> None:
+        most = needed // _MIB + 1
+        super().__init__(
+            f"{folder} has {free // _MIB} MiB of free space, and {most} MiB are needed"
+        )
 
 
 class ToolMissing(Exception):

@@ -25,10 +25,11 @@ class Backups(Protocol):
     file_name: str
     """The name of the copy in a backup's folder."""
 
-    def copied(self, target: Path) -> AbstractContextManager[sa.Connection]:
+    def copied(self, target: Path, spare: int) -> AbstractContextManager[sa.Connection]:
         """Copy the database into a new file; yields a connection that reads what is in the copy.
 
-        Raises ``ToolMissing``, ``ToolFailed``, and SQLAlchemy's errors.
+        ``spare`` bytes stay free on the disk of an embedded database. Raises ``NoRoom``,
+        ``ToolMissing``, ``ToolFailed``, and SQLAlchemy's errors.
         """
         ...
 

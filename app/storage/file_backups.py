@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
 from app.storage import database_file, private_files
-from app.storage.backup_errors import NotEmpty
-from app.storage.inodes import beside
+from app.storage.backup_errors import NoRoom, NotEmpty
+from app.storage.inodes import beside, size, wal_of
 from app.storage.sqlite import SQLITE, SQLite
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class FileBackups:
         self._database = database
 
     @contextmanager
-    def copied(self, target: Path) -> Iterator[sa.Connection]:
+    def copied(self, target: Path, spare: int) -> Iterator[sa.Connection]:
         """See ``Backups``."""
+        self._refuse_without_room(target.parent, spare)
         private_files.open_for_writing(target).close()
         _vacuum_into(self._database.path, target)
         private_files.sync(target)
@@ -48,6 +49,15 @@ class FileBackups:
                 yield connection
         finally:
             engine.dispose()
+
+    def _refuse_without_room(self, folder: Path, spare: int) -> None:
+        """Raise ``NoRoom`` where the copy has none, or would leave too little to the server."""
+        path = self._database.path.resolve()
+        needed = size(path) + size(wal_of(path))
+        if folder.stat().st_dev == path.stat().st_dev:
+            needed += spare
+        if (free := shutil.disk_usage(folder).free) < needed:
+            raise NoRoom(folder, free, needed)
 
     @contextmanager
     def restored(self, copy: Path) -> Iterator[sa.URL]:

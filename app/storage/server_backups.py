@@ -43,7 +43,7 @@ class ServerBackups:
         self._database = PostgreSQL(url)
 
     @contextmanager
-    def copied(self, target: Path) -> Iterator[sa.Connection]:
+    def copied(self, target: Path, spare: int) -> Iterator[sa.Connection]:  # noqa: ARG002  # the protocol has it
         """Dump the snapshot that the connection reads."""
         engine = self._database.snapshots()
         try:

@@ -270,22 +270,32 @@ def test_control_a_plain_copy_of_the_file_loses_what_was_acknowledged(
 
 
 @pytest.mark.sqlite
+@pytest.mark.parametrize("is_killed", [False, True], ids=["beside a server", "after a kill"])
 def test_a_backup_neither_checkpoints_nor_touches_the_files_beside_it(
-    installation: Installation,
+    installation: Installation, *, is_killed: bool
 ) -> None:
     with (
         serving(installation.path, preamble=_WITHOUT_CHECKPOINTS) as running,
         client(running.url, installation.organization.editor) as editor,
     ):
         assert editor.post(ASSISTANTS, json={"name": "One"}).status_code == 201
-        files = [
-            installation.path,
-            *(Path(f"{installation.path}{end}") for end in ("-wal", ".lock")),
-        ]
+        if is_killed:
+            running.process.kill()
+            running.process.wait(20)
+        files = [Path(f"{installation.path}{end}") for end in ("", "-wal", ".lock")]
         before = [file.read_bytes() for file in files]
         assert before[1]
         assert installation.back_up()[0] == 0
         assert [file.read_bytes() for file in files] == before
+    assert installation.manifest.organizations[0].sequence == 1
+
+
+@pytest.mark.sqlite
+def test_a_backup_leaves_the_server_the_room_that_it_needs(installation: Installation) -> None:
+    code, said = installation.back_up(BACKSTORY_MIN_FREE_SPACE="999999TiB")
+    assert (code, "MiB of free space" in said) == (1, True), said
+    assert [*installation.backup.iterdir()] == []
+    assert installation.back_up()[0] == 0
 
 
 # pg_dump with a snapshot of its own, later than the one whose roots the manifest has.
@@ -382,6 +392,24 @@ def test_nothing_is_restored_over_a_database(backed_up: Installation) -> None:
     code, said = backed_up.restore(target=backed_up.path)
     assert (code, "is not empty" in said) == (1, True), said
     assert ends_of(backed_up.path) == before
+
+
+# The guards of a restoration, switched off.
+_OVER_EVERYTHING = """
+from app.storage.file_backups import FileBackups
+FileBackups._refuse_used = lambda self: None
+"""
+
+
+@pytest.mark.sqlite
+def test_control_without_the_guard_a_restoration_replaces_a_database(
+    backed_up: Installation,
+) -> None:
+    (other,) = make_organizations(backed_up.other, 1)
+    assert other.id == backed_up.organization.id
+    before = ends_of(backed_up.other)
+    assert backed_up.restore(_OVER_EVERYTHING)[0] == 0
+    assert ends_of(backed_up.other) != before
 
 
 @pytest.mark.sqlite
