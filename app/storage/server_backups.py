@@ -40,6 +40,7 @@ class ServerBackups:
     file_name = "backstory.dump"
 
     def __init__(self, url: sa.URL) -> None:
+        self._url = url
         self._database = PostgreSQL(url)
 
     @contextmanager
@@ -78,7 +79,7 @@ class ServerBackups:
             "--no-privileges",
             str(copy),
         )
-        yield self._database.url
+        yield self._url
 
     def _refuse_used(self) -> None:
         """Raise ``NotEmpty`` for tables and views, except for those of extensions."""
