@@ -10,7 +10,8 @@ Marks (``msgspec.Meta.extra``) say what a type cannot:
 - ``reads``        how a value in a body is converted: ``trimmed``, ``phone_numbers``, ``schema``
 - ``natural_key``  members that tell which element of a list is which
 - ``group``        the group in which a page shows a setting; without one, the last
-- ``label``        what people call a setting, where its name does not say it well
+- ``label``        what people call a setting; ``about`` gives it, with a description
+- ``unit``         the unit of a number, such as "ms"
 """
 
 from __future__ import annotations
@@ -21,6 +22,16 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct
 
 from events.limits import MAX_REASON
+
+
+def about(label: str, description: str = "", unit: str = "") -> Meta:
+    """What people call a setting, one sentence about it, and the unit of its value.
+
+    The description is the API's, too; groups of settings have none but that of their Struct.
+    """
+    extra = {"label": label} | ({"unit": unit} if unit else {})
+    return Meta(description=description or None, extra=extra)
+
 
 # A reference to a version other than its number (``app.assistants.references`` reads it).
 VERSION_NAME = "^(?:latest|-?[0-9]+|label:[^/]*)$"

@@ -81,6 +81,8 @@ class Member(Struct, frozen=True, kw_only=True):
     reads: str = ""  # how a value in a body is converted; '' if it is not
     group: str = ""  # the group in which pages show it; '' for the last
     label: str = ""  # what people call it; '' if its name says it
+    description: str = ""  # one sentence about it
+    unit: str = ""  # of its number
 
 
 def holds_records(shape: Shape | None) -> bool:
@@ -145,13 +147,18 @@ def _member(field: inspect.Field) -> Member:
         reads=marks.get("reads", ""),
         group=marks.get("group", ""),
         label=marks.get("label", ""),
+        description=marks.get("description", ""),
+        unit=marks.get("unit", ""),
     )
 
 
 def _marks(kind: inspect.Type) -> dict[str, Any]:
     match kind:
-        case inspect.Metadata(type=inner, extra=extra):
-            return (extra or {}) | _marks(inner)
+        case inspect.Metadata(type=inner, extra=extra, extra_json_schema=schema):
+            about = (
+                {"description": schema["description"]} if schema and "description" in schema else {}
+            )
+            return about | (extra or {}) | _marks(inner)
         case inspect.UnionType(types=types):
             return {name: mark for t in types for name, mark in _marks(t).items()}
         case _:
@@ -168,7 +175,9 @@ def _root() -> Record:
 SETTINGS = _root()
 
 
-_SHOWN_WITH = frozenset(("group", "label"))  # the state does not depend on these
+_SHOWN_WITH = frozenset(
+    ("group", "label", "description", "unit")
+)  # the state does not depend on these
 
 
 def _described(part: Any) -> Any:
