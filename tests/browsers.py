@@ -35,6 +35,11 @@ _SECONDS = 30  # before a step times out: other tests keep the machine busy
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8")
 
 TEMPERATURE = "/llm_settings/temperature"
+_OPEN = """path => {
+  const control = document.querySelector(`[name="${path}"]:not([type=hidden])`);
+  control?.closest("details.group")?.setAttribute("open", "");
+  if (control?.hidden) control.parentElement.querySelector("[data-toggle]")?.click();
+}"""
 
 
 @contextmanager
@@ -166,8 +171,9 @@ def open_page(page: Page, name: str) -> None:
 
 
 def control(page: Page, path: str) -> Locator:
-    """The control of a setting."""
-    return page.locator(f'[name="{path}"]')
+    """The control of a setting, in an open group and not as rows."""
+    page.evaluate(_OPEN, path)
+    return page.locator(f'[name="{path}"]:not([type="hidden"])')
 
 
 def save(page: Page, path: str, reason: str = "") -> None:

@@ -63,6 +63,11 @@ def field(page: str, name: str) -> str:
     raise LookupError(name)
 
 
+def row_of(page: str, path: str) -> str:
+    """The part of an assistant's page that shows a setting."""
+    return page.partition(f'data-row="{path}"')[2].partition("data-row=")[0]
+
+
 def fill(path: str) -> str:
     """A path of the route table with 1 for each parameter."""
     return re.sub(r"\{\w+\}", "1", path)

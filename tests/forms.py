@@ -30,14 +30,14 @@ class Form:
 
     def type(self, name: str, text: str) -> None:
         """Put a text in the place of a control's; a control of one line takes no line ends."""
-        ((position, (_, control)),) = (
+        *_, (position, (_, control)) = (  # a switch has a hidden control before it
             (i, one) for i, one in enumerate(self._controls) if one[0] == name
         )
         self._controls[position] = (name, _typed(control, text))
 
     def encoded(self) -> bytes:
         """The body that the form is sent with."""
-        sent = [(name, _sent(control)) for name, control in self._controls]
+        sent = [(name, _sent(control)) for name, control in self._controls if _is_sent(control)]
         ends = [(_END.sub("\r\n", name), _END.sub("\r\n", value)) for name, value in sent]
         return urlencode(ends).encode()
 
@@ -47,11 +47,13 @@ def _controls(form: Any) -> list[tuple[str, Any]]:
         (one.attrib["name"], one)
         for one in form.iter()
         if one.tag in ("input", "textarea", "select") and "name" in one.attrib
-        if "disabled" not in one.attrib and _is_sent(one)
+        if "disabled" not in one.attrib
     ]
 
 
 def _is_sent(control: Any) -> bool:
+    if control is None or isinstance(control, str):
+        return control is not None
     kind = control.attrib.get("type", "")
     return kind not in ("checkbox", "radio") or "checked" in control.attrib
 
@@ -75,9 +77,11 @@ def _sanitized(control: Any, text: str) -> str:
     return _END.sub("", text) if kind in _ONE_LINE else text
 
 
-def _typed(control: Any, text: str) -> str:
-    if isinstance(control, str) or control.tag == "textarea":
+def _typed(control: Any, text: str) -> str | None:
+    if control is None or isinstance(control, str) or control.tag == "textarea":
         return text
+    if control.attrib.get("type") == "checkbox":
+        return text if text == "on" else None
     if control.tag == "select":
         assert text in _values(control)
         return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from http import HTTPStatus
 from importlib.resources import files
 
@@ -11,6 +12,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.api.access import PUBLIC
+from app.console.texts import Script
 
 _FOREVER = "public, max-age=31536000, immutable"
 _MEDIA_TYPES = {"css": "text/css", "js": "text/javascript"}
@@ -26,14 +28,21 @@ class File(Struct, frozen=True):
 
 def _read_files() -> dict[str, File]:
     """The files by the names that they have in ``static/``."""
-    by_name = {}
-    for entry in files("app.console").joinpath("static").iterdir():
-        stem, _, extension = entry.name.rpartition(".")
-        content = entry.read_bytes()
-        digest = hashlib.sha256(content).hexdigest()[:16]
-        name = f"{stem}.{digest}.{extension}"
-        by_name[entry.name] = File(name, _MEDIA_TYPES[extension], content)
-    return by_name
+    entries = files("app.console").joinpath("static").iterdir()
+    contents = {entry.name: entry.read_bytes() for entry in entries} | {"texts.js": _texts()}
+    return {name: _named(name, content) for name, content in contents.items()}
+
+
+def _named(name: str, content: bytes) -> File:
+    stem, _, extension = name.rpartition(".")
+    digest = hashlib.sha256(content).hexdigest()[:16]
+    return File(f"{stem}.{digest}.{extension}", _MEDIA_TYPES[extension], content)
+
+
+def _texts() -> bytes:
+    """The texts that scripts write, as the object ``t``."""
+    found = {name: text for name, text in vars(Script).items() if not name.startswith("_")}
+    return f"const t = Object.freeze({json.dumps(found)});\n".encode()
 
 
 _FILES = _read_files()

@@ -4,30 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Router, get, post
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect, Template
 
 from app.api.access import EDITOR, VIEWER
-from app.console import fields
 from app.console.api_client import Answer, segment
 from app.console.blame import read_blame
 from app.console.forms import Form, first, idempotency, submitted
+from app.console.policy import read_policy
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
+from app.console.rows import ONLY, Filter, Reader, sections
 from app.console.visitor import PageRequest, Visitor
+from app.storage.tables import MAX_ID
 from events.bodies.reasons import REASON
 from events.pointers import Paths
 
+_ALL = Filter()
+_Only = Annotated[list[str] | None, QueryParameter()]
+_Text = Annotated[str, QueryParameter(max_length=200)]
+_Number = Annotated[int, QueryParameter(ge=0, le=MAX_ID)]
+
 
 @get("/", opt=VIEWER)
-async def show_assistant(request: PageRequest, assistant_id: FromPath[str]) -> Template:
-    """The settings in groups, each with who set it, when and why."""
+async def show_assistant(
+    request: PageRequest,
+    assistant_id: FromPath[str],
+    q: _Text = "",
+    only: _Only = None,
+    base: _Number = 0,
+    saved: _Number = 0,
+) -> Template:
+    """The settings in groups, each with who set it, when and why.
+
+    ``q`` and ``only`` filter them; ``base`` is an earlier version, over which an old draft is
+    edited on; ``saved`` is the version that a form has just made.
+    """
     visitor = request.visitor
-    assistant = (await visitor.get(f"/assistants/{segment(assistant_id)}")).or_raise()
-    return await assistant_page(visitor, assistant)
+    query = {"version": base} if base else {}
+    assistant = (await visitor.get(f"/assistants/{segment(assistant_id)}", **query)).or_raise()
+    shown = Filter(text=q.strip(), only=tuple(name for name in ONLY if name in (only or ())))
+    return await assistant_page(visitor, assistant, shown=shown, is_older=bool(base), saved=saved)
 
 
 async def assistant_page(
@@ -37,21 +57,30 @@ async def assistant_page(
     *,
     typed: Form | None = None,
     errors: Mapping[str, str] | None = None,
+    shown: Filter = _ALL,
+    is_older: bool = False,
+    saved: int = 0,
 ) -> Template:
     """The page of an assistant; ``typed`` replaces what its fields hold, ``errors`` are by path."""
-    policy = (await visitor.get("/policy")).or_raise()
+    policy = await read_policy(visitor)
+    blame = await read_blame(visitor, assistant["id"], assistant["version"])
+    reader = Reader(
+        principal=visitor.principal, now=visitor.now(), secret_paths=Paths(policy.secret_paths)
+    )
     return page(
         "assistant",
         visitor,
         status,
         assistant=assistant,
-        groups=fields.groups(assistant),
-        blame=await read_blame(visitor, assistant["id"]),
+        sections=sections(assistant, blame, reader),
+        shown=shown,
+        is_older=is_older,
+        saved=saved if saved == assistant["version"] else 0,
         typed=typed or {},
         errors=errors or {},
-        needs_reason=policy["require_reason"],
-        paths_needing_reason=Paths(policy["require_reason_for"]),
-        locked=Paths([] if visitor.is_admin else policy["admin_paths"]),
+        needs_reason=policy.require_reason,
+        paths_needing_reason=Paths(policy.require_reason_for),
+        locked=Paths([] if visitor.is_admin else policy.admin_paths),
     )
 
 

@@ -20,8 +20,6 @@ from app.storage.tables import MAX_ID
 from events.secrets.values import Plain, read_text
 
 _PAGE_SIZE = 50
-_SORTS = {"changed": "Last change", "name": "Name", "created": "Created"}
-_STATES = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
 
 
 @get("/", opt=VIEWER)
@@ -45,8 +43,6 @@ async def list_assistants(
         "assistants",
         visitor,
         filters=filters,
-        sorts=_SORTS,
-        states=_STATES,
         assistants=activity["assistants"],
         needs_reason=policy["require_reason"],
         total=activity["total"],

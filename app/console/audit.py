@@ -21,14 +21,6 @@ from app.console.visitor import PageRequest
 _PAGE_SIZE = 50
 _FILTERS = ("event_type", "resource_type", "resource_id", "user_id", "start_date", "end_date")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_FORMATS = {
-    "ndjson": "NDJSON (can be verified)",
-    "csv": "CSV (one row per changed field)",
-    "json": "JSON",
-    "cloudevents": "CloudEvents",
-    "ocsf": "OCSF",
-    "parquet": "Parquet",
-}
 _KEY_FILE = "audit-key.json"
 _CHECKPOINT_FILE = "checkpoint.txt"
 _Filter = Annotated[str, QueryParameter(max_length=200)]
@@ -63,7 +55,6 @@ async def show_log(
         older=answer.next_page("/audit", query),
         newest=f"/audit?{urlencode(query)}" if cursor else None,
         events_of=lambda user: f"/audit?{urlencode(query | {'user_id': user})}",
-        formats=_FORMATS,
         export_query=export_query,
         not_exported=not_exported,
         checkpoint=(await visitor.get("/audit/checkpoint")).or_raise(),

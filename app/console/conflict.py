@@ -5,10 +5,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from app.console.field import CLEAR
+from app.console import texts
+from app.console.field import CLEAR, RESET
 from app.console.fields import all_fields
 from app.console.formatting import decode_path, encode_path
-from app.console.forms import first
 from app.console.policy import read_policy
 from app.console.rendering import page
 from app.console.typed_secrets import is_masked, typed_secrets
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from app.console.visitor import Visitor
 
 _CHOICE = "choice:"  # before a path in conflict: the name of its radio buttons
-_SECRET_IS_GONE = "The secret that was here cannot be shown: choose theirs, or type it again"  # noqa: S105
-_TYPE_AGAIN = "You chose yours: type it again"
 
 
 async def ask(
@@ -41,7 +39,7 @@ async def ask(
         visitor,
         HTTPStatus.CONFLICT,
         assistant=shown,
-        kept=_kept(form, paths, secrets, conflicts),
+        kept=kept(form, paths, secrets, conflicts),
         secrets=secrets,
         over=answer.data["version"],
         conflicts=conflicts,
@@ -49,17 +47,17 @@ async def ask(
     )
 
 
-def _kept(
+def kept(
     form: Form, paths: list[str], secrets: list[Field], conflicts: list[dict[str, Any]]
 ) -> dict[str, str]:
     """The fields that the page sends again: no secrets, and no choices that it asks for."""
     open_choices = {_CHOICE + encode_path(conflict["path"]) for conflict in conflicts}
     edited = {*paths, REASON}.difference(field.path for field in secrets)
     return {
-        name: "on" if name.startswith(CLEAR) else first(form, name)
+        name: "on" if name.startswith((CLEAR, RESET)) else form[name][-1]
         for name in form
         if name in edited
-        or name.startswith(CLEAR)
+        or name.startswith((CLEAR, RESET))
         or (name.startswith(_CHOICE) and name not in open_choices)
     }
 
@@ -77,7 +75,8 @@ def choices(
             continue
         if choice == "base" and is_masked(pointers.at(shown, path)):
             loc = ("body", *split(path))
-            raise InvalidSettings((FieldError(loc=loc, msg=_SECRET_IS_GONE, type="hidden"),))
+            error = FieldError(loc=loc, msg=texts.Conflict.secret_gone, type="hidden")
+            raise InvalidSettings((error,))
         trees[path] = {"yours": None, "base": shown}.get(choice, theirs)
     return trees
 
@@ -86,7 +85,7 @@ def missing_texts(form: Form, fields: list[Field], paths: list[str]) -> dict[str
     """Errors, by path, where yours was chosen and nothing is typed: usually a secret."""
     yours = [path for path, choice in _chosen(form).items() if choice == "yours"]
     return {
-        path: _TYPE_AGAIN
+        path: texts.Conflict.yours_again
         for path in yours
         if _can_conflict(fields, path) and not any(overlaps(path, other) for other in paths)
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, Struct
 
+from app.console import texts
 from app.console.field import edited_value
 from events import pointers
 from events.errors import MalformedJSON
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from events.pointers import Changes, Tree
 
 _MAX_OPERATIONS = 1000  # that the API takes
-_NO_SUCH_SETTING = "This setting no longer exists. Open the page again"
+_SYNTAX = "JSON decode error"  # how the rule of a broken text begins
 
 
 class Edit(Struct, frozen=True, kw_only=True):
@@ -38,18 +39,27 @@ def edit(fields: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edi
     known = {field.path for field in fields}
     # The page may be older than the last upgrade.
     unknown = [name for name in form if name.startswith("/") and name not in known]
-    errors = dict.fromkeys(unknown, _NO_SUCH_SETTING)
+    errors = dict.fromkeys(unknown, texts.Assistant.no_longer)
     edited, paths = shown, []
     for field in fields:
         try:
             value = edited_value(field, form)
         except MalformedJSON as error:
-            errors[field.path] = f"This is not valid JSON: {error}"
+            errors[field.path] = _json_error(error, form[field.path][-1])
             continue
         if value is not UNSET:
             paths.append(field.path)
             edited = pointers.put(edited, field.path, value)
     return Edit(edited=edited, paths=paths, errors=errors)
+
+
+def _json_error(error: MalformedJSON, text: str) -> str:
+    """What is wrong with a JSON text, and where."""
+    if not error.rule.startswith(_SYNTAX):  # only these tell their place
+        return texts.Assistant.not_json_because.format(reason=error)
+    before = text[: error.position]
+    line, column = before.count("\n") + 1, error.position - before.rfind("\n")
+    return texts.Assistant.not_json.format(line=line, column=column)
 
 
 def operations(shown: Tree, edited: Tree) -> list[Tree]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Kind = Literal["text", "long", "integer", "number", "switch", "choice", "lines", "json", "secret"]
 
 CLEAR = "clear:"  # before a secret's path: the name of the box that removes it
+RESET = "reset:"  # before a path: the name of the button that resets it to its default
 _INTEGER = re.compile(r"[-+]?\d{1,20}", re.ASCII)
 _NUMBER = re.compile(
     r"[-+]?(\d{1,400}(\.\d{0,400})?|\.\d{1,400})(e[-+]?\d{1,3})?", re.ASCII | re.IGNORECASE
@@ -41,11 +42,29 @@ class Field(Struct, frozen=True, kw_only=True):
     max_length: int | None = None  # as browsers count: UTF-16 code units
     choices: tuple[Any, ...] = ()
     computed: bool = False  # from other settings: no form edits it
+    description: str = ""
+    unit: str = ""
+    default: Any = UNSET  # UNSET where there is none
 
     @property
     def id(self) -> str:
         """Its id on a page."""
         return "f" + self.path.replace("/", "-")
+
+    @property
+    def has_switch(self) -> bool:
+        """Whether a switch shows its value: it is on or off, and nothing else."""
+        return self.kind == "switch" and type(self.value) is bool
+
+    @property
+    def differs(self) -> bool:
+        """Whether its value is not its default."""
+        return self.default is not UNSET and not same(self.value, self.default)
+
+    @property
+    def default_text(self) -> str:
+        """Its default as a form's text."""
+        return text_of(self.kind, self.default)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -82,7 +101,7 @@ def text_of(kind: Kind, value: Any) -> str:
 
 def typed_text(field: Field, form: Mapping[str, list[str]]) -> str:
     """A field's text in a form; the text that the page showed where the form has none."""
-    return form.get(field.path, [field.text])[0]
+    return form.get(field.path, [field.text])[-1]  # a switch that is on sends "off" before
 
 
 def edited_value(field: Field, form: Mapping[str, list[str]]) -> Any:
@@ -92,6 +111,8 @@ def edited_value(field: Field, form: Mapping[str, list[str]]) -> Any:
     """
     if field.computed:
         return UNSET
+    if RESET + field.path in form:
+        return field.default
     if CLEAR + field.path in form:
         return UNSET if field.value is None else None
     text = typed_text(field, form)

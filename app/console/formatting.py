@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
+from markupsafe import Markup
 
+from app.console.texts import Assistant, Values
 from app.escaping import printable, printable_lines
 from events.pointers import same, split
 from events.secrets.masks import MASK
@@ -39,7 +41,7 @@ def place(path: str) -> str:
     """A JSON Pointer in words; names that operators gave stay as they are."""
     tokens = split(path)
     if not tokens:
-        return "Everything"
+        return Values.everything
     return _BELOW.join(labels(tokens) if tokens[0] in SETTINGS.members else map(words, tokens))
 
 
@@ -92,6 +94,25 @@ def moment(text: str) -> str:
     return f"{msgspec.convert(text, datetime).isoformat(timespec='milliseconds')[:23]}Z"
 
 
+@lru_cache(1024)
+def moment_short(text: str) -> Markup:
+    """A moment where space is scarce: its date; a script makes it the distance."""
+    exact = utc(text)
+    return Markup('<time datetime="{}" title="{}" data-short>{}</time>').format(
+        moment(text), exact, exact[:10]
+    )
+
+
+def bounds(field: Any) -> str:
+    """The bounds of a number: "0 to 1"."""
+    low, high = field.minimum, field.maximum
+    if low is None:
+        return "" if high is None else Assistant.at_most.format(high=plain(high))
+    if high is None:
+        return Assistant.at_least.format(low=plain(low))
+    return Assistant.bounds.format(low=plain(low), high=plain(high))
+
+
 def is_number(text: str) -> bool:
     """Whether a text is a number in HTML: an input for numbers shows nothing else."""
     return _NUMBER.fullmatch(text) is not None
@@ -111,17 +132,17 @@ def plain(value: Any) -> str:
 def _plain(value: Any) -> str:
     match value:
         case None:
-            return "not set"
+            return Values.not_set
         case bool():
-            return "on" if value else "off"
+            return Values.on if value else Values.off
         case "":
-            return "empty"
+            return Values.empty
         case str():
-            return "set (hidden)" if value == MASK else value
+            return Values.hidden if value == MASK else value
         case int() | float():
             return f"{value:,}" if isinstance(value, int) else f"{value}"
         case [] | {} if not value:  # the pattern {} is any object
-            return "none"
+            return Values.none
         case list() if all(isinstance(item, str) for item in value):
             return ", ".join(value)
         case _:
@@ -139,21 +160,13 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-_CAUSES = {
-    "create": "created", "duplicate": "copied", "patch": "changed", "put": "changed",
-    "status": "switched on or off", "change_set": "changed in a change set",
-    "rollback": "rolled back", "undo": "undid", "delete": "deleted", "restore": "restored",
-    "erase": "erased secrets", "purge": "purged secrets",
-}  # fmt: skip
-
-
 def cause(source: dict[str, Any]) -> str:
     """What kind of change it was, such as "undid version 3"."""
-    verb = _CAUSES.get(source["type"], str(source["type"]))
+    verb = Values.causes.get(source["type"], str(source["type"]))
     if "to_version" in source:
-        return f"{verb} to version {source['to_version']}"
+        return Values.to_version.format(verb=verb, version=source["to_version"])
     if "undoes" in source:
-        return f"{verb} version {source['undoes']}"
+        return Values.undid_version.format(verb=verb, version=source["undoes"])
     return verb
 
 

@@ -15,7 +15,7 @@ from litestar.response import Template
 from app.api import exception_handlers
 from app.api.routing import API, path_of
 from app.api.vary import varying_lines
-from app.console import cookies, formatting, headers
+from app.console import cookies, formatting, headers, texts
 from app.console.api_client import ApiProblem
 from app.console.cookies import CrossSite, SignedOut
 from app.console.rendering import page, redirect
@@ -27,15 +27,6 @@ if TYPE_CHECKING:
     AnyRequest = Request[Any, Any, Any]
 
 _SAFE_METHODS = ("GET", "HEAD")
-_TITLES: dict[int, str] = {
-    HTTPStatus.FORBIDDEN: "Not permitted",
-    HTTPStatus.NOT_FOUND: "Not found",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "Too long",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "Invalid input",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Temporarily unavailable",
-}
-_NO_PAGE = "There is no such page."
-_CROSS_SITE = "This form is not from a page of your session. Reload the page and try again."
 
 
 def sentences(problem: Mapping[str, Any]) -> list[str]:
@@ -48,7 +39,7 @@ def sentences(problem: Mapping[str, Any]) -> list[str]:
 def problem_page(request: AnyRequest, status: int, problem: Mapping[str, Any]) -> Template:
     """An API problem as a page."""
     visitor = request.state.get("visitor")
-    title = _TITLES.get(status) or HTTPStatus(status).phrase.capitalize()
+    title = texts.Problem.titles.get(status) or HTTPStatus(status).phrase.capitalize()
     return page("problem", visitor, status, title=title, errors=sentences(problem))
 
 
@@ -59,7 +50,7 @@ def on_no_route(request: AnyRequest, error: HTTPException) -> Response[Any]:
         return response
     if not any("text/html" in line for line in varying_lines(request, "Accept")):
         return response
-    shown = problem_page(request, error.status_code, {"detail": _NO_PAGE})
+    shown = problem_page(request, error.status_code, {"detail": texts.Problem.no_page})
     # The console's middleware has not seen this request.
     shown.headers.update(headers.SECURITY | {"cache-control": headers.NO_STORE})
     return shown
@@ -74,7 +65,7 @@ def _on_signed_out(request: AnyRequest, _: Exception) -> Response[Any] | Templat
     has_cookie = cookies.COOKIE in request.cookies
     back = _address_after_sign_in(request)
     if request.method in _SAFE_METHODS and not has_cookie and cookies.is_from_elsewhere(request):
-        return page("continue", title="One moment", address=cookies.local(back))
+        return page("continue", title=texts.SignIn.one_moment, address=cookies.local(back))
     response = redirect(cookies.sign_in_address(back))
     if has_cookie:
         response.set_cookie(cookies.end(request))
@@ -93,7 +84,7 @@ def _address_after_sign_in(request: AnyRequest) -> str:
 
 
 def _on_cross_site(request: AnyRequest, _: Exception) -> Response[Any]:
-    return problem_page(request, HTTPStatus.FORBIDDEN, {"detail": _CROSS_SITE})
+    return problem_page(request, HTTPStatus.FORBIDDEN, {"detail": texts.Problem.cross_site})
 
 
 def _on_api_problem(request: AnyRequest, error: ApiProblem) -> Response[Any]:

@@ -5,25 +5,57 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_eval_context
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.response import Redirect, Template
 from litestar.template.config import TemplateConfig
+from markupsafe import Markup, escape
 
 from app.accounts.principals import Role
 from app.console import formatting
 from app.console.assets import asset
+from app.console.texts import Layout, T
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jinja2.nodes import EvalContext
+
     from app.console.visitor import Visitor
 
 # The navigation: the words of each link, its address, and the role that it needs.
 _PLACES = (
-    ("Assistants", "/", Role.viewer),
-    ("Audit log", "/audit", Role.admin),
-    ("API keys", "/keys", Role.admin),
-    ("Policy", "/policy", Role.viewer),
+    (Layout.assistants, "/", Role.viewer),
+    (Layout.audit_log, "/audit", Role.admin),
+    (Layout.policy, "/policy", Role.viewer),
+    (Layout.api_keys, "/keys", Role.admin),
 )
+
+
+@pass_eval_context
+def fill(context: EvalContext, text: str, **values: object) -> str:
+    """A text of ``app.console.texts`` with its values; those that are no markup are escaped."""
+    return (escape(text) if context.autoescape else text).format(**values)
+
+
+def _within(markup: str) -> Callable[[EvalContext, str], str]:
+    """A function that puts a text into markup, for the values of ``fill``."""
+
+    @pass_eval_context
+    def put(context: EvalContext, text: str) -> str:
+        return (Markup(markup) if context.autoescape else markup).format(text)  # noqa: S704  # ours
+
+    return put
+
+
+# The markup of values among the words of a text: names, hidden names, values, and what is typed.
+_IN_TEXTS = {
+    "bold": _within("<b><bdi>{}</bdi></b>"),
+    "isolated": _within("<bdi>{}</bdi>"),
+    "unseen": _within('<bdi class="unseen">{}</bdi>'),
+    "as_text": _within('<span class="text">{}</span>'),
+    "as_code": _within("<code>{}</code>"),
+}
 
 templates = Environment(
     loader=PackageLoader("app.console"),
@@ -32,7 +64,8 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.globals |= {"asset": asset, "places": _PLACES, "show": formatting}
+templates.globals |= {"asset": asset, "places": _PLACES, "show": formatting, "t": T} | _IN_TEXTS
+templates.filters["fill"] = fill
 TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates))
 
 

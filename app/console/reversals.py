@@ -13,6 +13,7 @@ from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.api.access import EDITOR
+from app.console import texts
 from app.console.api_client import segment
 from app.console.formatting import decode_path
 from app.console.forms import MAX_FIELDS, Form, first, idempotency, submitted
@@ -29,7 +30,6 @@ _ROLLBACK = "/rollback/{version:str}"
 _WHOLE = "whole"  # the field of a plan with too many settings to choose from
 _MAX_BOXES = MAX_FIELDS - 100
 _NUMBER = re.compile(r"[0-9]+")
-_NOT_A_NUMBER = "Input should be a version's number"
 _PLAN_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -111,7 +111,7 @@ async def _resolve(visitor: Visitor, assistant_id: str, version: str) -> str:
 def _check_number(version: str) -> str:
     """The version of a form; raises ``InvalidSettings`` for anything but a number."""
     if not _NUMBER.fullmatch(version):
-        error = FieldError(loc=("path", "version"), msg=_NOT_A_NUMBER, type="version")
+        error = FieldError(loc=("path", "version"), msg=texts.Plan.not_a_version, type="version")
         raise InvalidSettings((error,))
     return version
 

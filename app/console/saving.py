@@ -12,7 +12,7 @@ from litestar.response import Redirect, Template
 
 from app.api.access import EDITOR
 from app.api.media_types import JSON_PATCH
-from app.console import conflict, edits
+from app.console import conflict, edits, review, texts
 from app.console.api_client import Answer, segment
 from app.console.assistant import assistant_page
 from app.console.edits import Edit
@@ -53,6 +53,18 @@ async def save(request: PageRequest, assistant_id: FromPath[str]) -> Template | 
     return await _respond(visitor, shown, form, edit, operations, answer)
 
 
+@post("/review", opt=EDITOR, status_code=HTTPStatus.OK)
+async def review_edits(request: PageRequest, assistant_id: FromPath[str]) -> Template:
+    """What a form would change. Nothing is saved."""
+    visitor, form = await submitted(request)
+    at = f"/assistants/{segment(assistant_id)}"
+    shown = await _read(visitor, at, first(form, "base_version"))
+    edit = edits.edit(all_fields(shown), form, shown)
+    if edit.errors:
+        return await _ask_again(visitor, shown, form, edit.errors)
+    return await review.show(visitor, shown, form, edit)
+
+
 async def _read(visitor: Visitor, at: str, version: str) -> dict[str, Any]:
     """The assistant at a version."""
     assistant: dict[str, Any] = (await visitor.get(at, version=version)).or_raise()
@@ -78,7 +90,8 @@ async def _respond(
     saved = answer.or_raise()
     if saved.get("warnings"):
         return page("saved", visitor, assistant=saved, warnings=saved["warnings"])
-    return redirect(f"/assistants/{saved['id']}")
+    is_new = saved["version"] > shown["version"]
+    return redirect(f"/assistants/{saved['id']}" + (f"?saved={saved['version']}" if is_new else ""))
 
 
 async def _ask_again(
@@ -91,7 +104,7 @@ async def _ask_again(
     messages = dict(errors)
     for path in hidden:
         error = f"{messages[path]}. " if path in messages else ""
-        messages[path] = f"{error}A secret is never kept in a form: type it again"
+        messages[path] = error + texts.Assistant.type_again
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     return await assistant_page(visitor, shown, status, typed=typed, errors=messages)
 
@@ -114,7 +127,7 @@ def _errors(
 def _locked(answer: Answer, fields: list[Field]) -> dict[str, str]:
     """The errors of fields that the policy reserves for admins."""
     paths = answer.data["paths"]
-    return {_field_at(path, fields): "Only admins can change this" for path in paths}
+    return {_field_at(path, fields): texts.Assistant.locked for path in paths}
 
 
 def _field_at(path: str, fields: list[Field]) -> str:
@@ -123,4 +136,4 @@ def _field_at(path: str, fields: list[Field]) -> str:
     return next((at for at in (path, *ancestors(path)) if at in known), path)
 
 
-ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[save])
+ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[save, review_edits])

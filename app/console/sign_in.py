@@ -11,7 +11,7 @@ from litestar.response import Redirect, Template
 
 from app.api import methods
 from app.api.access import PUBLIC, VIEWER
-from app.console import cookies
+from app.console import cookies, texts
 from app.console.forms import first, read_form, submitted
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from app.accounts.sessions import Codes
 
 _MAX_BYTES = 16 * 1024  # of a form without a session: a key, and an address
-_BAD_KEY = "This key is unknown or revoked."
-_BAD_LINK = "This link was used already, or it is too old. Sign in with an API key."
 
 
 @get(cookies.SIGN_IN, opt=PUBLIC)
@@ -36,7 +34,7 @@ async def sign_in(request: PageRequest) -> Template | Redirect:
     form = await read_form(request)
     key, back = first(form, "key").strip(), cookies.local(first(form, "back"))
     if await cookies.principal_of(request, key) is None:
-        return _form(request, back, HTTPStatus.UNAUTHORIZED, _BAD_KEY)
+        return _form(request, back, HTTPStatus.UNAUTHORIZED, texts.SignIn.bad_key)
     response = redirect(back)
     response.set_cookie(cookies.start(request, key))
     return response
@@ -53,8 +51,8 @@ async def sign_in_once(request: PageRequest, code: FromQuery[str] = "") -> Templ
     is_head = methods.is_head(request.scope)
     key = codes.look(code) if is_head else codes.redeem(code)
     if key is None or await cookies.principal_of(request, key) is None:
-        return _form(request, "/", HTTPStatus.UNAUTHORIZED, _BAD_LINK)
-    response = page("continue", title="Signed in", address="/")
+        return _form(request, "/", HTTPStatus.UNAUTHORIZED, texts.SignIn.bad_link)
+    response = page("continue", title=texts.SignIn.signed_in, address="/")
     if not is_head:
         response.set_cookie(cookies.start(request, key))
     return response

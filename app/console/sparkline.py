@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from app.console import texts
+from app.console.formatting import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 HEIGHT = 24
 STEP = 2  # units of the drawing for each day
-
-
-_NOUNS = {True: "change", False: "changes"}
 
 
 class Bar(Struct, frozen=True, kw_only=True):
@@ -39,8 +39,11 @@ class Sparkline(Struct, frozen=True, kw_only=True):
     def words(self) -> str:
         """The text alternative of the drawing."""
         if not self.total:
-            return "No changes"
-        return f"{self.total:,} {_NOUNS[self.total == 1]}, most on {self.busiest}: {self.most:,}"
+            return texts.Assistants.no_changes
+        changes = counted(self.total, "change")
+        return texts.Assistants.busiest.format(
+            changes=changes, day=self.busiest, most=f"{self.most:,}"
+        )
 
 
 def draw(since: str, until: str, days: Iterable[Mapping[str, Any]]) -> Sparkline:

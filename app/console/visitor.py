@@ -13,12 +13,13 @@ from app.accounts.principals import Principal, Role
 from app.accounts.sessions import Session
 from app.api import access, methods
 from app.api.request import ApiRequest
-from app.console import cookies
+from app.console import cookies, texts
 from app.console.api_client import ApiClient
 from app.console.cookies import SignedOut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from litestar import Response
 
@@ -59,6 +60,10 @@ class Visitor(ApiClient):
     def is_admin(self) -> bool:
         """Whether the key's role permits everything."""
         return self.principal.role >= Role.admin
+
+    def now(self) -> datetime:
+        """The server's time."""
+        return self._request.services.clock()
 
     @staticmethod
     def idempotency_key() -> str:
@@ -121,4 +126,4 @@ def _check_ids(parameters: Mapping[str, Any]) -> None:
     """The API has routes beside its ids, such as ``/assistants/count``: no id may name one."""
     for name in _IDS.intersection(parameters):
         if not _ID.fullmatch(parameters[name]):
-            raise NotFoundException(detail="There is no such page.")
+            raise NotFoundException(detail=texts.Problem.no_page)

@@ -169,14 +169,111 @@ def test_single_keys_do_what_their_list_says_and_nothing_while_typing(page: Page
 
 def test_single_keys_can_be_turned_off_and_stay_off(page: Page) -> None:
     page.goto(AT)
-    page.get_by_role("button", name="Shortcuts").click()
+    page.get_by_role("banner").locator("summary").click()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
     page.get_by_label("Use single-key shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.reload()
     page.keyboard.press("h")
-    page.get_by_role("button", name="Shortcuts").click()
+    page.get_by_role("banner").locator("summary").click()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
     page.get_by_label("Use single-key shortcuts").check()
     page.keyboard.press("Escape")
     expect(page).to_have_url(re.compile(f"{AT}$"))
     page.keyboard.press("h")  # the control
     expect(page).to_have_url(re.compile(f"{AT}/history$"))
+
+
+# -- one assistant's page
+
+
+SPEED = "/tts_settings/speed"
+PROMPT = "/llm_settings/system_prompt"
+
+
+def row(page: Page, path: str) -> Any:
+    return page.locator(f'[data-row="{path}"]')
+
+
+def test_settings_are_filtered_as_one_types_and_all_come_back(page: Page) -> None:
+    page.goto(AT)
+    expect(row(page, "/idle_timeout")).not_to_be_visible()  # its group is closed
+    page.get_by_role("searchbox", name="Find a setting").fill("silence timeout")
+    expect(row(page, "/idle_timeout")).to_be_visible()
+    expect(row(page, "/name")).to_be_hidden()
+    page.get_by_role("searchbox", name="Find a setting").fill("front desk")  # a value
+    expect(row(page, "/name")).to_be_visible()
+    page.get_by_role("searchbox", name="Find a setting").fill("")
+    expect(row(page, "/name")).to_be_visible()
+    expect(row(page, "/idle_timeout")).not_to_be_visible()
+
+
+def test_edits_of_two_groups_are_reviewed_and_saved_as_one_change(
+    page: Page, viewer: httpx.Client
+) -> None:
+    page.goto(AT)
+    control(page, SPEED).fill("0.9")
+    control(page, "/idle_timeout").fill("7")
+    expect(page.locator("[data-count]")).to_have_text("2 unsaved changes")
+    page.get_by_role("button", name="Review changes").click()
+    shown = page.get_by_role("dialog")
+    expect(shown.locator("ins")).to_have_text(["0.9", "7"])
+    page.keyboard.press("Escape")
+    page.get_by_label("Reason").first.fill("Older callers")
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.locator("[data-toast]")).to_contain_text("Saved as version 2")
+    (entry,) = viewer.get(f"{ONE}/settings-history").json()
+    assert {one["path"] for one in entry["changes"]} == {SPEED, "/idle_timeout"}
+    page.locator("[data-toast]").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="Version 3", exact=True)).to_be_visible()
+    assert viewer.get(ONE).json()["tts_settings"]["speed"] == 1.0
+
+
+def test_a_draft_is_offered_again_and_never_holds_a_secret(page: Page) -> None:
+    page.goto(AT)
+    page.on("dialog", lambda dialog: dialog.accept())  # leave the page
+    control(page, PROMPT).fill("Greet {{name}}.")
+    control(page, "/llm_provider_config/api_key").fill("sk-typed-in-a-draft")
+    control(page, "/description").fill("Its key is sk-typed-in-a-text")
+    stored = page.evaluate("JSON.stringify(localStorage)")
+    assert "Greet {{name}}." in stored
+    assert "sk-typed" not in stored
+    page.goto(f"{AT}/history")
+    page.goto(AT)
+    expect(control(page, PROMPT)).not_to_have_value("Greet {{name}}.")
+    page.get_by_role("button", name="Restore them").click()
+    expect(control(page, PROMPT)).to_have_value("Greet {{name}}.")
+    expect(page.locator(".behind mark")).to_have_text("{{name}}")
+    expect(page.locator("[data-count]")).to_have_text("1 unsaved change")
+    save(page, PROMPT)
+    expect(page.locator("[data-toast]")).to_be_visible()
+    assert page.evaluate("Object.keys(localStorage).filter(key => key.includes('draft'))") == []
+
+
+def test_a_draft_of_an_older_version_goes_on_over_that_version(
+    page: Page, editor: httpx.Client
+) -> None:
+    page.goto(AT)
+    page.on("dialog", lambda dialog: dialog.accept())
+    control(page, SPEED).fill("0.8")
+    change(editor, {"tts_settings": {"speed": 1.3}}, "Faster")
+    page.goto(f"{AT}/history")
+    page.goto(AT)
+    page.get_by_role("link", name="Continue with version 1").click()
+    page.get_by_role("button", name="Restore them").click()
+    save(page, SPEED)
+    expect(page.get_by_role("heading", name="Conflicting changes")).to_be_visible()
+
+
+def test_a_list_is_edited_in_rows_and_left_alone_is_not_changed(
+    page: Page, editor: httpx.Client, viewer: httpx.Client
+) -> None:
+    path = "/llm_settings/stop_sequences"
+    change(editor, {"llm_settings": {"stop_sequences": ["a", " b", "c"]}})
+    page.goto(AT)
+    page.get_by_role("link", name="Model and prompt").click()
+    page.locator(f'[data-row="{path}"]').get_by_role("button", name="Move down").first.click()
+    page.locator(f'[data-row="{path}"]').get_by_role("button", name="Remove").last.click()
+    page.get_by_role("button", name="Save as version 3").click()
+    expect(page.locator("[data-toast]")).to_be_visible()
+    assert viewer.get(ONE).json()["llm_settings"]["stop_sequences"] == [" b", "a"]

@@ -16,7 +16,7 @@ form.addEventListener("submit", async (event) => {
   try {
     await download(`${form.action}?${new URLSearchParams(new FormData(form))}`, stop.signal);
   } catch (error) {
-    status.textContent = stop.signal.aborted ? "Cancelled" : `The export failed: ${error.message}. Try again`;
+    status.textContent = stop.signal.aborted ? t.cancelled : fill(t.export_failed, { reason: error.message });
   }
   cancel.hidden = bar.hidden = true;
   start.disabled = false;
@@ -24,8 +24,8 @@ form.addEventListener("submit", async (event) => {
 
 async function download(address, signal) {
   const response = await fetch(address, { signal });
-  if (!response.ok) throw new Error(`the server answered ${response.status}`);
-  if (!response.headers.has("content-disposition")) throw new Error("you are signed out");
+  if (!response.ok) throw new Error(fill(t.answered, { status: response.status }));
+  if (!response.headers.has("content-disposition")) throw new Error(t.signed_out);
   const last = Number(response.headers.get("x-until-sequence"));
   const reader = response.body.getReader();
   const parts = [];
@@ -42,9 +42,9 @@ async function download(address, signal) {
   const type = response.headers.get("content-type");
   const whole = new Blob(parts, { type });
   const end = await whole.slice(-TAIL).text();
-  if (type.startsWith("application/x-ndjson") && !end.includes('"last_sequence":')) throw new Error("the file is incomplete");
+  if (type.startsWith("application/x-ndjson") && !end.includes('"last_sequence":')) throw new Error(t.incomplete);
   save(whole, nameOf(response));
-  status.textContent = `Done: ${megabytes(size)}, up to event ${last.toLocaleString()}`;
+  status.textContent = fill(t.export_done, { size: megabytes(size), event: last.toLocaleString() });
 }
 
 // The sequence of the last event in a part of an export; undefined for formats without it.
@@ -61,7 +61,7 @@ function showProgress(size, sequence, last) {
   }
   bar.max = last;
   bar.value = sequence;
-  status.textContent = `${megabytes(size)}, event ${sequence.toLocaleString()} of ${last.toLocaleString()}`;
+  status.textContent = fill(t.export_at, { size: megabytes(size), event: sequence.toLocaleString(), last: last.toLocaleString() });
 }
 
 function megabytes(size) {

@@ -5,6 +5,7 @@ const PAUSE = 1500; // milliseconds at most between the two keys of "g a"
 const dialog = document.querySelector("[data-keys]");
 const opener = document.querySelector("[data-keys-open]");
 const choice = dialog.querySelector("[data-keys-on]");
+const box = document.querySelector("[data-search]");
 let last = { key: "", at: 0 };
 
 opener.hidden = false;
@@ -25,6 +26,11 @@ new MutationObserver(mark).observe(document.querySelector("main"), { childList: 
 mark();
 
 function press(event) {
+  if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key === "k" && !dialog.open) {
+    event.preventDefault();
+    search();
+    return;
+  }
   if (!choice.checked || event.defaultPrevented || event.isComposing || dialog.open) return;
   if (["Alt", "AltGraph", "Control", "Meta"].some((name) => event.getModifierState(name))) return;
   if (event.key === "Shift" || event.target.closest("input, select, textarea, [contenteditable]")) return;
@@ -39,21 +45,23 @@ function press(event) {
 
 // The shortcuts of this page: key, words, act, and the element that the key is for, if any.
 function shortcuts() {
-  const list = [{ key: "?", words: "Show keyboard shortcuts", act: open, element: opener }];
+  const list = [{ key: "?", words: t.show_shortcuts, act: open, element: opener }];
+  list.push({ key: "/", words: t.to_search, act: search, element: box });
   const field = document.querySelector(
     'main form[method="get"] input:not([type="hidden"]), main form[method="get"] select',
   );
-  if (field) list.push({ key: "/", words: "Go to the first filter", act: () => field.focus(), element: field });
+  if (field) list.push({ key: "f", words: t.to_filter, act: () => field.focus(), element: field });
   if (items().length) {
-    list.push({ key: "j", words: "Next item", act: () => step(1) });
-    list.push({ key: "k", words: "Previous item", act: () => step(-1) });
+    list.push({ key: "j", words: t.next_item, act: () => step(1) });
+    list.push({ key: "k", words: t.previous_item, act: () => step(-1) });
   }
   for (const element of document.querySelectorAll("[data-key]")) list.push(clicking(element, element.dataset.key));
   return list.concat(places());
 }
 
-function clicking(element, key, before = "") {
-  const words = before + (element.dataset.keyWords ?? element.textContent.trim().replace(/\s+/g, " "));
+function clicking(element, key, within = "{place}") {
+  const place = element.dataset.keyWords ?? element.textContent.trim().replace(/\s+/g, " ");
+  const words = fill(within, { place });
   return { key, words, act: () => element.click(), element };
 }
 
@@ -65,8 +73,13 @@ function places() {
     const letters = [...name.split(/\s+/).map((word) => word[0]), ...name.replace(/\s/g, "")];
     const letter = letters.find((each) => !taken.has(each));
     taken.add(letter);
-    return clicking(link, `g ${letter}`, "Go to ");
+    return clicking(link, `g ${letter}`, t.go_to);
   });
+}
+
+function search() {
+  box.focus();
+  box.select();
 }
 
 function items() {

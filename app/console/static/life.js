@@ -10,7 +10,7 @@ form.querySelector("button").hidden = true;
 
 slider.addEventListener("input", () => {
   const version = slider.value;
-  form.querySelector("output").textContent = `${version} of ${slider.max}`;
+  form.querySelector("output").textContent = fill(t.of_versions, { version, last: slider.max });
   request?.abort(); // an earlier answer would move the slider back
   clearTimeout(timer);
   timer = setTimeout(() => show(`${location.pathname}?version=${version}`), REST);

@@ -36,6 +36,6 @@ function append(page) {
   list.append(...entries);
   old.replaceWith(pager(page));
   if (hadFocus) entries[0].querySelector("a").focus();
-  status.textContent = `${entries.length} older changes loaded`;
+  status.textContent = fill(t.older_loaded, { count: entries.length });
   watch();
 }

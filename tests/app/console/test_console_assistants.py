@@ -28,7 +28,7 @@ def test_the_list_shows_each_last_change_with_its_author_time_and_reason(
         json={"llm_settings": {"temperature": 0.2}, "change_description": "Answers wander"},
     ).json()
     text = reader.get("/").text
-    for said in ("editor key", "Answers wander", "LLM settings › Temperature"):  # noqa: RUF001
+    for said in ("editor key", "Answers wander", "Model › Temperature"):  # noqa: RUF001
         assert said in text
     assert f'<time datetime="{changed["updated_at"][:19]}' in text
     assert re.search(r'role="img"\s+aria-label="2 changes, most on \d{4}-\d\d-\d\d: 2"', text)
@@ -49,7 +49,7 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
     assert "51 to 52 of 52 assistants" in second.text
     assert names(reader.get("/", params={"status": "inactive"})) == ["Desk 07"]
     assert names(reader.get("/", params={"search": "sk 11"})) == ["Desk 11"]
-    assert "No matching assistants" in reader.get("/", params={"search": "none"}).text
+    assert "No assistant matches" in reader.get("/", params={"search": "none"}).text
 
 
 def test_pages_that_bytes_end_lead_to_the_rest(

@@ -68,7 +68,7 @@ def test_the_log_shows_each_event_with_its_author_and_reason(
     text = answer.text
     for said in (
         "<bdi>editor key</bdi>", "New &lt;key&gt;", "Assistant settings changed",
-        f'href="/assistants/{assistant["id"]}/versions/2"', "LLM provider config",
+        f'href="/assistants/{assistant["id"]}/versions/2"', "Model provider",
     ):  # fmt: skip
         assert said in text
     assert "sk-secret" not in text

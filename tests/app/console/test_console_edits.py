@@ -188,6 +188,7 @@ def _one_field_alone(story: Given, other: Tree, data: st.DataObject) -> None:
     text, value = data.draw(edits_of(one, stored, another), label="typed")
     assume(one.kind != "text" or not _END.search(text))  # it has one line
     assume(value is not None or one.nullable)
+    assume(value is not None or not one.has_switch)  # a switch is on or off
     assume(one.kind != "lines" or (all(value or ()) and not any(map(_END.search, value or ()))))
     assume(len(one.path.split("/")) > 2 or not isinstance(value, str) or value.strip())
     assume(value not in ("", []) or stored is not None)

@@ -30,7 +30,7 @@ def test_the_timeline_shows_each_change_newest_first(
     for entry in viewer.get(f"/api/v1{at}/settings-history").json():
         assert f'datetime="{entry["created_at"][:19]}' in answer.text
         assert entry["change_description"] in answer.text
-    assert 'class="chip">LLM settings › System prompt' in answer.text  # noqa: RUF001
+    assert 'class="chip">Model › Prompt' in answer.text  # noqa: RUF001
     assert "sk-" not in answer.text
 
 
@@ -106,7 +106,7 @@ def test_any_two_versions_are_compared(reader: Browser, at: str) -> None:
     answer = reader.get(f"{at}/compare", params={"from": "1", "to": "3"})
     assert "2 differences" in answer.text
     for version, name in ((2, "editor key"), (3, "admin key")):
-        assert f'/versions/{version}"><bdi>{name}</bdi>, v{version}</a>' in answer.text
+        assert f'/versions/{version}"><bdi>{name}</bdi>, version {version}</a>' in answer.text
     assert "<del>0.5</del> → <ins>0.2</ins>" in plain(answer)
     assert "No differences" in reader.get(f"{at}/compare?from=2&to=2").text
     assert "1 difference<" in reader.get(f"{at}/compare").text

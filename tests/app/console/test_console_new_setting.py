@@ -13,7 +13,7 @@ import pytest
 
 import app
 
-_LAST = "    stt_limit: Annotated[Slots, _hearing] | None = None\n"
+_AFTER = "\n\nSETTING_NAMES = "
 _NEW = """\
     mood: Annotated[Literal["calm", "lively"], _voice] = "calm"
     retries: Annotated[Literal[1, 2, 3], Meta(extra={"group": "New things", "label": "Tries"})] = 2
@@ -22,7 +22,7 @@ _NEW = """\
     spare_keys: list[Secret] = field(default_factory=list)
     shop: Annotated[EndCallTool, _defaults, _tools] = field(default_factory=EndCallTool)
 """
-_NESTED = "    max_tokens: int = 1000\n"
+_NESTED = "    max_tokens: Annotated[\n"
 _SCRIPT = """
 import json
 from app.console import edits, fields
@@ -60,28 +60,27 @@ def tree(tmp_path: Path) -> Path:
         shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     settings = tmp_path / "events" / "settings.py"
     text = settings.read_text("utf-8")
-    assert text.count(_LAST) == text.count(_NESTED) == 1
-    text = text.replace(_LAST, _LAST + _NEW)
-    settings.write_text(text.replace(_NESTED, _NESTED + "    min_tokens: int = 1\n"), "utf-8")
+    assert text.count(_AFTER) == text.count(_NESTED) == 1
+    text = text.replace(_AFTER, _NEW + _AFTER)
+    settings.write_text(text.replace(_NESTED, "    min_tokens: int = 1\n" + _NESTED), "utf-8")
     return tmp_path
 
 
 def test_a_new_setting_stands_in_its_group_or_in_the_last_one(tree: Path) -> None:
     groups, operations = shown_by(tree)
     assert list(groups) == [
-        "Model and prompt", "Voice", "Transcription", "Calling", "Tools", "Knowledge",
-        "After the call", "Safety", "New things", "General",
+        "Essentials", "General", "Model and prompt", "Voice", "Transcription", "Calling", "Tools",
+        "Knowledge", "After the call", "Safety", "New things",
     ]  # fmt: skip
     assert groups["Voice"]["/mood"] == ["", "Mood", "choice"]
     assert groups["New things"] == {"/retries": ["", "Tries", "choice"]}
     assert groups["Model and prompt"]["/llm_settings/min_tokens"] == [
-        "LLM settings", "Min tokens", "integer",
+        "Model", "Min tokens", "integer",
     ]  # fmt: skip
-    assert groups["Tools"]["/shop/enabled"] == ["Shop", "Enabled", "switch"]
+    assert groups["Tools"]["/shop/enabled"] == ["Shop", "End call tool", "switch"]
     general = groups["General"]
     assert (general["/small_talk"][2], general["/pause_lengths"][2]) == ("switch", "json")
     assert general["/spare_keys"][2] == "json"
-    assert groups["Transcription"]["/stt_settings/vad_turnoff"][1] == "VAD turnoff (ms)"
     assert operations == [
         {"op": "replace", "path": "/retries", "value": 3},
         {"op": "replace", "path": "/small_talk", "value": True},

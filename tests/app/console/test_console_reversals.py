@@ -36,7 +36,7 @@ def test_undo_shows_its_plan_and_then_reverts_one_change_alone(
     found = viewer.get(f"/api/v1{at}").json()
     assert found["tts_settings"]["speed"] == 1.0
     assert found["llm_settings"] == before["llm_settings"]
-    assert "reverted by v8" in operator.get(f"{at}/history").text
+    assert "undone by version 8" in operator.get(f"{at}/history").text
 
 
 def test_an_undo_reverts_the_chosen_settings_alone(
@@ -161,7 +161,7 @@ def test_a_plan_by_a_label_stays_with_the_version_when_the_label_moves(
     version = {"label:stable": 2, "latest": 7, "-1": 6}[name]
     planned = operator.get(f"{at}/rollback/{name}")
     assert f'action="{at}/rollback/{version}"' in planned.text
-    assert f"Roll back to version {version}" in planned.text
+    assert f"Restore version {version}" in planned.text
     etag = {"etag": field(planned.text, "etag"), "planned": field(planned.text, "planned")}
     editor.delete(f"/api/v1{at}/versions/2/label")
     label(4)

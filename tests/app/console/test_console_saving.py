@@ -10,7 +10,7 @@ import pytest
 
 from app.console import fields
 from tests.conftest import Organization, Server
-from tests.console import Browser, field, now
+from tests.console import Browser, field, now, row_of
 
 POLICY = "/api/v1/policy"
 
@@ -23,11 +23,13 @@ def test_a_saved_field_is_one_change_with_its_reason(
 ) -> None:
     form = {"base_version": 1, TEMPERATURE: "0.3", "change_description": "Calmer"}
     answer = operator.submit(at, form)
-    assert (answer.status_code, answer.headers["location"]) == (303, at)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{at}?saved=2")
     (entry,) = viewer.get(f"/api/v1{at}/settings-history").json()
     assert entry["changes"] == [{"path": TEMPERATURE, "before": 0.5, "after": 0.3}]
     assert entry["change_description"] == "Calmer"
-    assert "<bdi>editor key</bdi>, v2" in operator.get(at).text
+    row = row_of(operator.get(at).text, TEMPERATURE)
+    assert "editor key" in row
+    assert "Version 2: <bdi>Calmer</bdi>" in row
 
 
 def test_a_form_sent_as_it_was_shown_changes_nothing(
@@ -98,7 +100,7 @@ def test_a_refused_value_shows_an_error_at_its_field_and_keeps_the_form(
     answer = operator.submit(at, form)
     assert answer.status_code == 422
     name = "f" + path.replace("/", "-")
-    assert f'aria-describedby="{name}-error"' in answer.text
+    assert f'aria-describedby="{name}-hint {name}-error"' in answer.text
     (error,) = re.findall(rf'id="{name}-error">([^<]*)</p>', answer.text)
     assert said in error
     assert "Kept &lt;b&gt;</textarea>" in answer.text

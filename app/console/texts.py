@@ -1,0 +1,551 @@
+"""Every text of the console, page by page, to be read together.
+
+Templates take them as ``t.history.empty``, modules as ``texts.History.empty``, scripts as
+``t.copied``. ``{name}`` stands for a value; the filter ``fill`` puts it in, with its markup.
+Buttons say what happens; one word for one thing: reason, version, setting, change, undo, restore.
+"""
+
+# ruff: noqa: S105  # texts about secrets are no secrets
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import ClassVar
+
+
+class Layout:
+    """What stands on every page."""
+
+    product = "Backstory"
+    title = "{page} · Backstory"
+    skip = "Skip to content"
+    navigation = "Main"
+    assistants = "Assistants"
+    audit_log = "Audit log"
+    api_keys = "API keys"
+    policy = "Policy"
+    search = "Search assistants"
+    search_hint = "Search assistants ( / )"
+    account = "Account"
+    signed_in = "{key}, {role}"
+    organization = "Organization: {organization}"
+    shortcuts = "Keyboard shortcuts"
+    single_keys = "Use single-key shortcuts"
+    close = "Close"
+    sign_out = "Sign out"
+    cancel = "Cancel"
+    apply = "Apply"
+    copy = "Copy"
+    pages = "Pages"
+    previous_page = "Previous page"
+    next_page = "Next page"
+
+
+class Parts:
+    """What several pages show."""
+
+    and_more = "and {count} more"
+    on = "On"
+    off = "Off"
+    deleted = "Deleted"
+    version = "version {version}"
+    reason = "Reason"
+    reason_required = "Reason (required by your policy)"
+    because = "Reason: {reason}"
+    this_assistant = "This assistant"
+    settings = "Settings"
+    history = "History"
+    compare = "Compare"
+    past_settings = "Past settings"
+    signed_out = "You are signed out."
+    sign_in_again = "Sign in again"
+    who_when = "{who}, {when}"
+    view_change = "View change"
+    undo = "Undo"
+
+
+class Diff:
+    """The differences between two versions."""
+
+    none = "No differences."
+    rotated = "Replaced by another secret (hidden)"
+    absent = "not present"
+    changed_to = "changed to"
+    before = "Before"
+    after = "After"
+    left_out = " […] "
+    set_by = "{who}, version {version}"
+    view = "View"
+    inline = "Inline"
+    side = "Side by side"
+
+
+class SignIn:
+    """Signing in."""
+
+    title = "Sign in"
+    hint = "Use an API key of your organization. You can do here what the key may do."
+    insecure = (
+        "This page was loaded over plain HTTP, where browsers keep no session."
+        " If you come back here after signing in, open the page over HTTPS."
+    )
+    key = "API key"
+    bad_key = "This key is unknown or revoked."
+    bad_link = "This link was used already, or it is too old. Sign in with an API key."
+    signed_in = "Signed in"
+    one_moment = "One moment"
+    go_on = "Continue"
+
+
+class Assistants:
+    """The list of assistants, and a new one."""
+
+    title = "Assistants"
+    new = "New assistant"
+    search = "Name or description"
+    state = "State"
+    states: ClassVar = {"all": "All", "active": "On", "inactive": "Off", "deleted": "Deleted"}
+    sort = "Sort by"
+    sorts: ClassVar = {"changed": "Last change", "name": "Name", "created": "Date created"}
+    none_match = "No assistant matches."
+    none_yet = "No assistants yet."
+    create_one = "Create one"
+    shown = "{first} to {last} of {total}"
+    assistant = "Assistant"
+    last_change = "Last change"
+    activity = "Changes in 90 days"
+    restore = "Restore {name}"
+    changed = "{when} by {who}"
+    deleted = "Deleted {when} by {who}"
+    created = "Created"
+    no_changes = "No changes"
+    busiest = "{changes}, most on {day}: {most}"
+    name = "Name"
+    description = "Description"
+    defaults = "All other settings start with their defaults."
+    create = "Create assistant"
+
+
+class Assistant:
+    """The settings of one assistant."""
+
+    nothing_saved = "Nothing was saved. Correct these settings:"
+    at_setting = "{setting}: {error}"
+    groups = "Groups of settings"
+    essentials = "Essentials"
+    general = "General"
+    manage = "Manage assistant"
+    differing = "{count} not at the default"
+    not_at_default = "not at the default"
+    find = "Find a setting"
+    find_hint = "Name, value or path"
+    only = "Show only"
+    only_differing = "Not at the default"
+    only_recent = "Changed this week"
+    only_mine = "Changed by me"
+    filter = "Filter"
+    show_all = "Show all settings"
+    no_match = "No setting matches."
+    default = "Default: {value}"
+    bounds = "{low} to {high}"
+    at_least = "at least {low}"
+    at_most = "at most {high}"
+    one_per_line = "One per line"
+    as_json = "JSON"
+    not_set = "not set"
+    remove_secret = "Remove"
+    computed = "Set by the server"
+    admins_only = "Only admins can change this."
+    needs_reason = "Changing this requires a reason."
+    since = "{who}, {when}"
+    by_version = "Version {version}: {reason}"
+    by_version_alone = "Version {version}"
+    menu = "Actions for {setting}"
+    menu_history = "History of this setting"
+    menu_reset = "Reset to default"
+    menu_copy = "Copy path"
+    find_in_text = "Find in this text"
+    unsaved = "No unsaved changes"
+    out_of_bounds = "A closed group holds a value that is out of bounds."
+    review = "Review changes"
+    save = "Save as version {version}"
+    saved = "Saved as version {version}"
+    older = "You are editing version {version}. Saving keeps what others changed since."
+    switch_on = "Switch on"
+    switch_off = "Switch off"
+    duplicate = "Duplicate"
+    delete = "Delete"
+    delete_hint = (
+        "The assistant stops answering at once. Its history is kept."
+        " To restore it, list the assistants with the state Deleted."
+    )
+    delete_name = "Delete {name}"
+    no_longer = "This setting no longer exists. Open the page again"
+    not_json = "This is not valid JSON: line {line}, column {column}"
+    not_json_because = "This is not valid JSON: {reason}"
+    locked = "Only admins can change this"
+    type_again = "A secret is never kept in a form: type it again"
+
+
+class Review:
+    """The edits of one assistant, before they are saved."""
+
+    title = "Review changes"
+    changes = "{count} in {name}"
+    secret = "A new secret (hidden)"
+    none = "You changed nothing."
+    back = "Back to settings"
+
+
+class Conflict:
+    """Two people changed one setting."""
+
+    title = "Conflicting changes"
+    intro = (
+        "Nothing was saved. Since you opened {name}, others changed the settings below as well."
+        " Choose a value for each. Your other changes are saved with it."
+    )
+    opened = "When you opened the page: {value}"
+    theirs = "Theirs"
+    yours = "Yours"
+    original = "Original"
+    original_hint = "from when you opened the page"
+    secret_again = (
+        "{setting}: secrets are not kept in forms. Type it again, or leave this field as it is"
+    )
+    save = "Save"
+    secret_gone = "The secret that was here cannot be shown. Choose theirs, or type it again"
+    yours_again = "You chose yours: type it again"
+
+
+class Warnings:
+    """A change that was saved, and that the policy warns of."""
+
+    title = "Saved as version {version}"
+    check = "{name} was saved. Please check these warnings:"
+    warning = "{setting}: {message}"
+    back = "Back to settings"
+
+
+class History:
+    """The changes of one assistant."""
+
+    title = "History of {name}"
+    filters = "Filter the history"
+    setting = "Setting"
+    person = "Changed by"
+    since = "From"
+    until = "To"
+    utc = "Times are in UTC"
+    to_newest = "Back to newest"
+    reverted_by = "undone by version {version}"
+    none_match = "No changes match these filters."
+    none_yet = "No changes since the assistant was created."
+    older = "Older changes"
+    creation = "How the assistant was created"
+
+
+class Change:
+    """One change."""
+
+    title = "Version {version} of {name}"
+    heading = "Version {version}"
+    who_how = "{when} by {who}, {how}"
+    reverts = "Undoes"
+    reverted_by = "Undone by"
+    version = "version {version}"
+    versions = "Versions"
+    previous = "Previous version"
+    next = "Next version"
+    compare = "Compare with current version"
+    undo = "Undo this change"
+    restore = "Restore this version"
+    created = "{how} with {count}."
+
+
+class Compare:
+    """Two versions of one assistant."""
+
+    title = "Compare versions of {name}"
+    before = "From version"
+    after = "To version"
+    compare = "Compare"
+    hint = "A number, {latest}, {previous} (the one before the latest) or {label}"
+
+
+class PastSettings:
+    """The settings of one assistant at any version or moment."""
+
+    title = "Past settings of {name}, version {version}"
+    version = "Version"
+    of_versions = "{version} of {last}"
+    show = "Show"
+    moment = "Date and time"
+    heading = "Version {version}"
+    heading_current = "Version {version} (current)"
+    differing = "{count} from the current version."
+    none_differ = "No setting differs from the current version."
+    differ_here = "{count} differing"
+    current = "Current: {value}"
+    current_hidden = "another value (hidden)"
+
+
+class Plan:
+    """What an undo or a restored version would change."""
+
+    undo = "Undo version {version}"
+    restore = "Restore version {version}"
+    title = "{action} of {name}"
+    up_to_date = "{error}. The plan below is up to date."
+    nothing_yet = "Nothing has changed yet."
+    keeps_later = "Later changes are kept."
+    as_version = "The old settings become a new version, which can be undone."
+    refused = "Your policy does not allow this ({rule})"
+    not_valid = "{setting}: the old value is no longer valid. {error}"
+    secrets_kept = "Secrets keep their current values: {settings}"
+    changed_since = "Changed again since then"
+    is_now = "{setting} is now {value}"
+    keep_current = "Keep the current values"
+    overwrite = "Overwrite these as well"
+    lost = "Later changes that will also be undone"
+    version = "Version {version}"
+    by = "by {who}, {when}"
+    all_together = "There are too many settings to choose from: all of them change together."
+    will_change = "{count} will change"
+    not_changed = "not changed"
+    nothing = "Nothing to change: the assistant already has these values."
+    not_a_version = "Input should be a version's number"
+
+
+class Live:
+    """The banner that reports changes by others."""
+
+    deleted = "This assistant was deleted."
+    to_assistants = "Go to assistants"
+    changes = "{count} changes"
+    since = "{changes} since you opened this page, the last by {who}, {when}"
+    changed = "Changed since you opened this page, by {who}, {when}"
+    reload = "Reload page"
+
+
+class Audit:
+    """The audit log."""
+
+    title = "Audit log"
+    filters = "Filter the log"
+    kind = "Event"
+    all = "All"
+    resource_type = "Type"
+    resource_id = "ID"
+    user_id = "User"
+    start = "From"
+    end = "To"
+    to_newest = "Back to newest"
+    shown = "{count}, newest first"
+    number = "Number"
+    time = "Time"
+    who = "Who"
+    event = "Event"
+    user = "user {id}"
+    assistant = "assistant {id}"
+    refused = "refused"
+    at_version = "{name}, version {version}"
+    details = "Details"
+    none_match = "No events match these filters."
+    older = "Older events"
+    export = "Export"
+    format = "Format"
+    formats: ClassVar = {
+        "ndjson": "NDJSON (can be verified)",
+        "csv": "CSV (one row per changed field)",
+        "json": "JSON",
+        "cloudevents": "CloudEvents",
+        "ocsf": "OCSF",
+        "parquet": "Parquet",
+    }
+    export_all = "Export all events"
+    export_filtered = "Export filtered events"
+    progress = "Export progress"
+    limits = (
+        "An export can be limited by event type, by one assistant and by dates."
+        " It ignores these filters:"
+    )
+    same_bytes = "The same range always gives the same bytes. Each export is recorded in the log."
+    verify = "Verify the log"
+    verify_steps = (
+        "Export all events as NDJSON, download the {key}, and run this command on any machine:"
+    )
+    public_key = "public key"
+    keep = (
+        "Keep a {checkpoint} where the operators of this server cannot change it. With {option},"
+        " a later export is checked against it. This reveals a log that was rewritten and signed"
+        " again."
+    )
+    checkpoint = "checkpoint"
+    current_checkpoint = "Current checkpoint"
+    key = "Public key"
+    keys = "Public keys, the current one first"
+
+
+class Keys:
+    """API keys."""
+
+    title = "API keys"
+    created = (
+        "The key {name} was created. Copy it now: it is not shown again, because only its hash is"
+        " stored."
+    )
+    shown = "{count}, including revoked ones"
+    name = "Name"
+    role = "Role"
+    state = "State"
+    last_used = "Last used"
+    edit = "Edit"
+    this_session = "this session"
+    created_at = "{prefix}… created {when}"
+    reveals = "can read secrets"
+    without = "without {name}"
+    active = "Active"
+    revoked = "Revoked"
+    never = "never"
+    rename = "Rename"
+    revoke = "Revoke"
+    activate = "Activate"
+    revoke_own = (
+        "You are signed in with this key. If you revoke it, you are signed out, and its other"
+        " users lose access too."
+    )
+    revoke_hint = "If you revoke this key, it stops working at its next request."
+    last_admin = (
+        "This is the last active admin key. Without one, new keys can only be created on the"
+        " server's command line."
+    )
+    new = "New key"
+    can_reveal = "Can read secrets (for a voice runtime)"
+    create = "Create key"
+
+
+class Policy:
+    """The change policy."""
+
+    title = "Policy"
+    intro = "Rules for every change of an assistant, in this console and through the API."
+    admins = "Only admins can change them."
+    now = "Current value: {value}"
+    paths = "{hint} One path per line, such as {path} or {inner}."
+    require_reason = "Require a reason for every change"
+    require_reason_hint = "The history then always says why."
+    require_condition = "Require the version being changed"
+    require_condition_hint = (
+        "Every change must name the version that it is based on, so no client overwrites changes"
+        " that it has not read. This console always names it."
+    )
+    require_reason_for = "Settings that require a reason"
+    require_reason_for_hint = "No effect while every change requires one."
+    admin_paths = "Settings that only admins can change"
+    admin_paths_hint = "Changes by editors are refused."
+    secret_paths = "Secret settings"
+    secret_paths_hint = (
+        "New values are encrypted. * matches any member or element. Replace the current values"
+        " too: old values stay readable in the history."
+    )
+    plain_paths = "Settings that are not secret, despite their names"
+    plain_paths_hint = (
+        "New values stay readable. * matches any member or element. Values that are already"
+        " encrypted, or that look like credentials, stay secret."
+    )
+    save = "Save policy"
+
+
+class Problem:
+    """Pages that say what went wrong."""
+
+    titles: ClassVar[dict[int, str]] = {
+        403: "Not permitted",
+        404: "Not found",
+        413: "Too long",
+        422: "Invalid input",
+        503: "Temporarily unavailable",
+    }
+    no_page = "There is no such page."
+    cross_site = "This form is not from a page of your session. Reload the page and try again."
+    to_assistants = "Go to assistants"
+
+
+class Values:
+    """Values as text."""
+
+    not_set = "not set"
+    on = "on"
+    off = "off"
+    empty = "empty"
+    hidden = "set (hidden)"
+    none = "none"
+    everything = "All settings"
+    causes: ClassVar = {
+        "create": "created",
+        "duplicate": "copied",
+        "patch": "changed",
+        "put": "changed",
+        "status": "switched on or off",
+        "change_set": "changed in a change set",
+        "rollback": "restored",
+        "undo": "undid",
+        "delete": "deleted",
+        "restore": "restored",
+        "erase": "erased secrets",
+        "purge": "purged secrets",
+    }
+    to_version = "{verb} version {version}"
+    undid_version = "{verb} version {version}"
+
+
+class Script:
+    """What scripts write; ``/static/texts.js`` holds these."""
+
+    copied = "Copied"
+    show_shortcuts = "Show keyboard shortcuts"
+    to_search = "Search"
+    to_filter = "Go to the first filter"
+    next_item = "Next item"
+    previous_item = "Previous item"
+    go_to = "Go to {place}"
+    cancelled = "Cancelled"
+    export_failed = "The export failed: {reason}. Try again"
+    answered = "the server answered {status}"
+    signed_out = "you are signed out"
+    incomplete = "the file is incomplete"
+    export_done = "Done: {size}, up to event {event}"
+    export_at = "{size}, event {event} of {last}"
+    older_loaded = "{count} older changes loaded"
+    of_versions = "{version} of {last}"
+    one_unsaved = "1 unsaved change"
+    unsaved = "{count} unsaved changes"
+    discard = "Discard changes"
+    draft_found = "You left {count} here {when}."
+    draft_restore = "Restore them"
+    draft_discard = "Discard them"
+    draft_older = "Continue with version {version}"
+    add = "Add"
+    remove = "Remove"
+    move_up = "Move up"
+    move_down = "Move down"
+    as_rows = "Edit as rows"
+    as_text = "Edit as text"
+    item = "{setting}, item {number}"
+    lines_counted = "{characters} characters, about {tokens} tokens"
+    found = "{number} of {count}"
+    one_setting = "{count} setting shown"
+    settings_shown = "{count} settings shown"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+PAGES = (
+    Layout, Parts, Diff, SignIn, Assistants, Assistant, Review, Conflict, Warnings, History, Change,
+    Compare, PastSettings, Plan, Live, Audit, Keys, Policy, Problem, Values, Script,
+)  # fmt: skip
+T = SimpleNamespace(**{_snake(page.__name__): page for page in PAGES})
