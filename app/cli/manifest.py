@@ -7,15 +7,15 @@ import fcntl
 import hashlib
 import os
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct
 
 from app.storage import private_files
 from events import log_head, merkle
+from events.setting_types import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,12 +45,12 @@ class LogState(Struct, frozen=True, kw_only=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """A backup: its file, what the file holds, and the fingerprints of the keys it needs."""
 
-    format: int = 1
+    format: Literal[1] = 1
     release: str  # of Backstory
     engine: str
     schema: str  # the revision
     settings: str  # the digest of the settings' shape, with which the views are folded
-    taken_at: datetime  # when it began: the file holds all that was answered before
+    taken_at: Moment  # when it began: the file holds all that was answered before
     organizations: list[LogState]
     file: str
     size: int  # bytes
@@ -109,6 +109,8 @@ def _lock(handle: int, folder: Path) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise BackupRefused(f"another backup is being written to {folder}") from None
+    except OSError:  # a network's file system, which may not lock folders
+        pass
 
 
 def _refuse_used(folder: Path, file_name: str) -> None:

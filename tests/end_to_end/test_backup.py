@@ -308,6 +308,33 @@ server_backups._run = _run
 """
 
 
+# Without the option that makes all of a restoration one transaction.
+_STEP_BY_STEP = """
+from app.storage import server_backups
+run = server_backups._run
+def _run(command, environment):
+    run([one for one in command if one != "--single-transaction"], environment)
+server_backups._run = _run
+"""
+
+
+@pytest.mark.parametrize(("preamble", "is_guarded"), [("", True), (_STEP_BY_STEP, False)])
+def test_a_dump_that_fails_midway_leaves_nothing(
+    backed_up: Installation, preamble: str, *, is_guarded: bool
+) -> None:
+    if on_sqlite():
+        pytest.skip("a file takes its place in one step")
+    dump = backed_up.backup / backed_up.manifest.file
+    whole, kept = dump.read_bytes(), (backed_up.backup / MANIFEST).read_bytes()
+    dump.write_bytes(whole[:-2000])
+    backed_up.forge()
+    code, said = backed_up.restore(preamble)
+    assert (code, "pg_restore failed" in said) == (1, True), said
+    dump.write_bytes(whole)
+    (backed_up.backup / MANIFEST).write_bytes(kept)
+    assert (backed_up.restore()[0] == 0) is is_guarded
+
+
 def test_control_a_dump_of_another_snapshot_is_not_the_manifests(
     installation: Installation,
 ) -> None:
@@ -427,7 +454,6 @@ def test_nothing_is_restored_beside_the_write_ahead_log_of_another_file(
 # -- damage
 
 
-@pytest.mark.sqlite
 def test_any_flipped_byte_is_found(backed_up: Installation) -> None:
     file = backed_up.backup / backed_up.manifest.file
     whole = file.read_bytes()

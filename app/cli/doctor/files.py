@@ -78,28 +78,23 @@ def other_writers(database: SQLite) -> Iterator[Finding]:
     """Processes beside the server that have the file open for writing; on Linux, if visible."""
     holder = writer(database)
     known = {os.getpid()} | ({holder.pid} if holder else set())
-    for process in _writing(database.path):
-        if int(process.name) not in known:
-            command = (process / "comm").read_text().strip()
+    for pid, command in _writing(database.path):
+        if pid not in known:
             yield wrong(
                 "writers",
-                f"process {process.name} ({command}) has the file open for writing, too: stop it,"
-                " since two processes that checkpoint can corrupt a file",
+                f"process {pid} ({command}) has the file open for writing, too: stop it, since two"
+                " processes that checkpoint can corrupt a file",
             )
 
 
-def _writing(path: Path) -> Iterator[Path]:
+def _writing(path: Path) -> Iterator[tuple[int, str]]:
+    """The processes that have a file open for writing, with the names of their programs."""
     here = identity_at(path)
     for process in _PROCESSES.glob("[0-9]*"):
         with suppress(OSError):  # it has ended, or is another user's
-            if any(_writes(process, one.name) for one in _open(process, here)):
-                yield process
-
-
-def _open(process: Path, here: object) -> Iterator[Path]:
-    for one in (process / "fd").iterdir():
-        if here is not None and identity_at(one) == here:
-            yield one
+            numbers = [one.name for one in (process / "fd").iterdir() if identity_at(one) == here]
+            if here is not None and any(_writes(process, number) for number in numbers):
+                yield int(process.name), (process / "comm").read_text().strip()
 
 
 def _writes(process: Path, number: str) -> bool:

@@ -39,6 +39,9 @@ def newest(folder: Path | None, logs: list[LogHead]) -> Finding:
         return wrong("backup", f"{place} is damaged: 'backstory backup verify' says how")
     since = sum(log.sequence for log in logs) - kept.events
     text = f"{place}, of {taken_at:%F %T} UTC, {since} events ago"
+    if since < 0:
+        text = f"{place} holds {-since} events more than the database, which was restored, or lost"
+        return warn("backup", f"{text} them")
     if utc_now() - taken_at > _OLD:
         return warn("backup", f"{text}: run 'backstory backup --to DIR' every day")
     return ok("backup", text)
