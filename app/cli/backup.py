@@ -74,7 +74,7 @@ def _describe(
     config: Config, connection: sa.Connection, copies: Backups, part: Path, began: datetime
 ) -> Manifest:
     """The manifest of a copy; the connection reads what is in it."""
-    needed = keys.needed_keys(connection, _master_keys(config))
+    needed = keys.needed_keys(connection, master_keys(config))
     size, sha256 = manifest.digest(part)
     return Manifest(
         release=version("backstory"),
@@ -88,23 +88,24 @@ def _describe(
         sha256=sha256,
         master_keys=needed.fingerprints,
         unknown_keys=needed.unknown,
-        audit_key=_audit_key(config),
+        audit_key=next(iter(audit_keys(config)), None),
     )
 
 
-def _master_keys(config: Config) -> tuple[bytes, ...]:
-    """None where a backup is taken apart from the keys, which it does not need itself."""
+def master_keys(config: Config) -> tuple[bytes, ...]:
+    """None where the keys are elsewhere, as they may be: a backup is made without them."""
     try:
         return keys.existing_master_keys(config)
     except MasterKeyError:
         return ()
 
 
-def _audit_key(config: Config) -> str | None:
+def audit_keys(config: Config) -> list[str]:
+    """Fingerprints of the keys that sign, the current one first; none, as above."""
     try:
-        return signing.open_signer(config, make=False).fingerprints[0]
+        return signing.open_signer(config, make=False).fingerprints
     except (AuditKeyMissing, ConfigError):
-        return None
+        return []
 
 
 def summary(written: Manifest) -> str:

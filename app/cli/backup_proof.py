@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.cli import checking, terminal
 from app.cli.manifest import BackupRefused, log_states
@@ -43,6 +44,9 @@ def prove(url: sa.URL, name: str, manifest: Manifest) -> Proof:
     try:
         with engine.connect() as connection:
             return _prove(connection, url, name, manifest)
+    except (SQLAlchemyError, MsgspecError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise BackupRefused(f"{name} cannot be read: {first_line}") from error
     finally:
         engine.dispose()
 

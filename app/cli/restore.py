@@ -8,15 +8,11 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from app import log
-from app.audit import signing
-from app.audit.signing import AuditKeyMissing
 from app.cli import backup, backup_proof, context, manifest, terminal
 from app.cli.options import TEXT
-from app.config import ConfigError
 from app.storage.backups import backups
 from app.storage.engines import engines
 from app.vault import keys
-from app.vault.keys import MasterKeyError
 
 if TYPE_CHECKING:
     from app.cli.backup_proof import Proof
@@ -82,7 +78,8 @@ def _restore(config: Config, target: Backups, path: Path, kept: Manifest) -> Pro
 
 def _keys(config: Config, kept: Manifest) -> list[str]:
     """Whether the configured keys are those that the backup needs."""
-    masters, audits = _master_keys(config), _audit_keys(config)
+    masters = [keys.fingerprint(key) for key in backup.master_keys(config)]
+    audits = backup.audit_keys(config)
     return [
         *(_sentence("master key", needed, masters, "MASTER_KEY") for needed in kept.master_keys),
         *(
@@ -98,17 +95,3 @@ def _sentence(kind: str, needed: str, known: list[str], variable: str) -> str:
         return f"the {kind} {needed} is configured"
     place = f"BACKSTORY_{variable} or its file"
     return f"the {kind} {needed} is NOT configured: put it into {place} before a server starts"
-
-
-def _master_keys(config: Config) -> list[str]:
-    try:
-        return [keys.fingerprint(key) for key in keys.existing_master_keys(config)]
-    except MasterKeyError:
-        return []
-
-
-def _audit_keys(config: Config) -> list[str]:
-    try:
-        return signing.open_signer(config, make=False).fingerprints
-    except (AuditKeyMissing, ConfigError):
-        return []

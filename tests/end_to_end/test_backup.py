@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import os
 import random
 import re
 import shutil
@@ -495,10 +496,21 @@ def head_moved(path: Path) -> None:
     execute(path, "UPDATE organizations SET sequence = sequence - 1")
 
 
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def undecodable(path: Path) -> None:
+    execute(path, unguarded("events_are_not_updated"))
+    execute(path, "UPDATE events SET body = X'7B'")
+
+
 @pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("forge", "found"),
     [
+        (cut, "cannot be read"),
+        (undecodable, "cannot be read"),
         (truncated, "not what was hashed"),
         (rewritten, "not what was hashed"),
         (head_moved, "the log of organization 1 is not the manifest's"),

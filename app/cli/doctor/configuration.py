@@ -34,6 +34,8 @@ def read(
             findings.append(wrong(_SUBJECT, str(error)))
             if error.variable == PREFIX + _DATABASE:
                 database, is_known = None, False
+            elif error.variable not in rest:
+                raise
             rest.pop(error.variable, None)
         else:
             return config, findings or [ok(_SUBJECT, _understood(config))], is_known
