@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import MsgspecError, Struct
 
 from app.cli import context, proving, terminal
 from events import log_head
@@ -31,9 +31,16 @@ def find_faults(connection: sa.Connection, url: sa.URL) -> Faults:
     The views must be folded with this release's settings.
     """
     total = count_events(connection)
+    undecodable = None
     with proving.beside(url, total) as prove:
-        count = _show_differences(connection)
-        return Faults(unproven=_unproven(connection, prove, total), differences=count)
+        try:
+            count = _show_differences(connection)
+        except MsgspecError as error:  # such bytes are not those that were hashed, either
+            count, undecodable = 0, error
+        unproven = _unproven(connection, prove, total)
+    if undecodable is not None and not unproven:
+        raise undecodable
+    return Faults(unproven=unproven, differences=count)
 
 
 def find_unproven(connection: sa.Connection) -> list[str]:

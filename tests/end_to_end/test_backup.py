@@ -510,7 +510,7 @@ def undecodable(path: Path) -> None:
     ("forge", "found"),
     [
         (cut, "cannot be read"),
-        (undecodable, "cannot be read"),
+        (undecodable, "not what was hashed"),
         (truncated, "not what was hashed"),
         (rewritten, "not what was hashed"),
         (head_moved, "the log of organization 1 is not the manifest's"),
@@ -524,6 +524,12 @@ def test_a_forged_backup_with_its_own_digest_is_found(
     backed_up.forge()
     code, said = backed_up.verify()
     assert (code, found in said) == (1, True), said
+
+
+@pytest.mark.sqlite
+def test_check_names_an_event_that_cannot_be_decoded(backed_up: Installation) -> None:
+    undecodable(backed_up.path)
+    assert "organization 1, sequence 1\n" in backed_up.check(backed_up.path)
 
 
 # -- interrupted
