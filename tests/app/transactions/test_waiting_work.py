@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.transactions import waiting_work
 from app.transactions.waiting_work import Limit, TooManyWaiting, WaitingWork
+from tests.forking import ROOT
 
 FLOOD, OTHER = 1, 2
 MOST = 128
@@ -99,7 +100,28 @@ def test_each_organization_keeps_its_order_whatever_is_put_back(
         assert [piece for piece in done if piece.organization_id == organization_id] == own
 
 
+def test_an_organizations_work_is_told_in_order_and_whether_it_is_all_there_is() -> None:
+    waiting: WaitingWork[Piece] = WaitingWork()
+    assert waiting.is_only_of(())
+    for work in (Piece(FLOOD, 0), Piece(OTHER, 0), Piece(FLOOD, 1)):
+        waiting.put(work)
+    assert waiting.of(FLOOD) == [Piece(FLOOD, 0), Piece(FLOOD, 1)]
+    assert waiting.of(3) == []
+    assert [waiting.is_only_of(ids) for ids in ({FLOOD}, {FLOOD, OTHER}, {FLOOD, OTHER, 3})] == [
+        False,
+        True,
+        True,
+    ]
+
+
 # -- limits
+
+
+def test_the_limits_are_those_that_the_documentation_states() -> None:
+    documented = " ".join((ROOT / "app/api/README.md").read_text("utf-8").split())
+    own, all_ = waiting_work.OF_ORGANIZATION, waiting_work.OF_PROCESS
+    assert f"has {own.count:,} writes or {own.size / 1024**2:g} MiB of bodies waiting" in documented
+    assert f"all together have {all_.count:,} or {all_.size / 1024**2:g} MiB" in documented
 
 
 @pytest.fixture
