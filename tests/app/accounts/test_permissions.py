@@ -34,6 +34,7 @@ def refused(role: Role, before: dict[str, Any], sent: dict[str, bool]) -> list[s
     for error in refusal.value.errors:
         assert error.loc[:2] == ("body", "permissions")
         assert error.msg
+        assert error.type == "value_error"  # as a validator's own, which clients know
     return [str(error.loc[2]) for error in refusal.value.errors]
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.accounts.tokens import make_token, organization_of
+from app.accounts.tokens import PREFIX_LENGTH, make_token, organization_of
 from app.storage.tables import MAX_ID
 
 # As they were made by the first release: what a customer has in a configuration stays a token.
@@ -49,3 +51,8 @@ def test_a_token_with_a_character_more_or_less_names_nothing(token: str) -> None
 
 def test_an_organization_that_no_column_holds_is_none() -> None:
     assert organization_of(make_token(MAX_ID + 1)) is None
+
+
+def test_what_is_stored_of_a_token_in_clear_leaves_more_unknown_than_can_be_guessed() -> None:
+    unknown = 24 - (PREFIX_LENGTH - len("bks_"))  # of the random characters
+    assert unknown * math.log2(62) > 95  # bits

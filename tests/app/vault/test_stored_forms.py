@@ -68,6 +68,13 @@ def test_an_answer_that_an_earlier_release_stored_opens_for_its_request_alone() 
         open_answer(KEYS, ANSWER, "POST", 8)
 
 
+def test_what_is_sealed_now_has_the_form_and_the_size_of_an_earlier_release() -> None:
+    sealed, answer = encrypt(DATA, PLACE, b'"s3cret"'), seal_answer(KEYS, b"answer", "POST", 7)
+    assert decrypt(DATA, PLACE, sealed) == b'"s3cret"'
+    assert open_answer(KEYS, answer, "POST", 7) == b"answer"
+    assert (len(sealed), len(answer)) == (len(SEALED), len(ANSWER))
+
+
 def test_the_same_text_is_never_sealed_to_the_same_bytes() -> None:
     assert len({encrypt(DATA, PLACE, b"s3cret")[:12] for _ in range(100)}) == 100
     assert len({seal_answer(KEYS, b"answer", 7)[:12] for _ in range(100)}) == 100
