@@ -140,6 +140,15 @@ def test_a_merge_is_what_a_reader_of_the_three_copies_would_say(
     assert all(same(list(sides), list(read.conflicts[path])) for path, sides in reported.items())
 
 
+@pytest.mark.parametrize("names", list(itertools.permutations("abc")))
+def test_what_both_changed_alike_hides_none_of_your_other_changes(names: tuple[str, ...]) -> None:
+    alike, yours, both = names
+    base = dict.fromkeys("abc", 0)
+    found = three_way(base, base | {alike: 1, yours: 2, both: 3}, base | {alike: 1, both: 4})
+    assert found.tree == {alike: 1, yours: 2, both: 4}
+    assert [conflict.path for conflict in found.conflicts] == [f"/{both}"]
+
+
 @modest
 @for_all(TRIPLES)
 def test_insisting_makes_yours_win_where_both_changed_and_nowhere_else(

@@ -37,7 +37,7 @@ _QUEUE = _files("app/transactions", "write_queue", "fair_writes")
 GROUPS: dict[str, dict[str, str]] = {
     "deciding": {
         "events/decider.py": _DECISIONS,
-        "events/merging.py": _DECISIONS,
+        "events/merging.py": f"{_files('events/secrets', 'older_rules')} {_DECISIONS}",
         "events/patching.py": _DECISIONS,
         "events/meaning.py": _BODIES,
         "events/bodies/acceptance.py": _BODIES,
