@@ -29,7 +29,7 @@ PLACE = Ciphertext(
     assistant_id=5,
     path="/webhook_headers/X-Key",
 )
-# Made by the first release, with a nonce of twelve zero bytes.
+# Stored bytes, which every later release must open. Their nonce is twelve zero bytes.
 SEALED = base64.b64decode("AAAAAAAAAAAAAAAALM+GvcdJ95+wsj+YZuay8PYZkA16H8i5")
 ANSWER = base64.b64decode("AAAAAAAAAAAAAAAAQmqsDhQIZhPFCHCgYnGLvOuIG4i8nA==")
 WRAPPED = {
