@@ -27,6 +27,8 @@ _SIZE = re.compile(r"(\d{1,6})(KIB|MIB|GIB|TIB)|0")
 _BYTES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LONGEST_BODY = 1 << 20
 _LONGEST = timedelta(days=36500)
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+_LAST_PORT = 65535
 _RATE = re.compile(r"(\d{1,6})/([sm])")
 _NO_RATE = ("off", "0")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
@@ -82,6 +84,7 @@ class Config(Struct, frozen=True, kw_only=True):
     failed_login_limit: str = "600/m"
     export_limit: Annotated[int, Meta(ge=1, le=1000)] = 4
     trusted_proxies: str = ""
+    metrics_bind: str = ""
 
     @property
     def grace(self) -> timedelta:
@@ -169,6 +172,11 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.trusted_proxies.replace(",", " ").split()
 
     @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """The host and port that serve the metrics; None if none does."""
+        return _address("METRICS_BIND", self.metrics_bind) if self.metrics_bind else None
+
+    @property
     def url(self) -> sa.URL:
         """The URL of the database."""
         return sa.make_url(self.database_url)
@@ -226,6 +234,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
         raise ConfigError(f"{PREFIX}READ_TIMEOUT: expected more than 0s")
     _ = config.key_rate, config.organization_rate, config.failed_login_rate
     _check_proxies(config.proxies)
+    _check_metrics(config.metrics_address)
     return config
 
 
@@ -265,6 +274,22 @@ def _rate(name: str, text: str) -> Rate | None:
     if match is None or not int(match[1]):
         raise ConfigError(f"{PREFIX}{name}: expected a rate such as 1000/s or 60/m, or off")
     return Rate(count=int(match[1]), seconds=60 if match[2] == "m" else 1)
+
+
+def _address(name: str, text: str) -> tuple[str, int]:
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None or int(match[2]) > _LAST_PORT:
+        raise ConfigError(
+            f"{PREFIX}{name}: expected a host and a port, such as 127.0.0.1:9464 or [::1]:9464"
+        )
+    return match[1].strip("[]"), int(match[2])
+
+
+def _check_metrics(address: tuple[str, int] | None) -> None:
+    if address is not None and find_spec("prometheus_client") is None:
+        raise ConfigError(
+            f"{PREFIX}METRICS_BIND: to serve metrics, install backstory with its extra [metrics]"
+        )
 
 
 def _check_proxies(proxies: list[str]) -> None:

@@ -18,6 +18,7 @@ import structlog
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
+from msgspec import Struct
 
 from app import allocator, log
 from app.accounts.sessions import Codes
@@ -36,9 +37,10 @@ from app.config import Config, read_config
 from app.console.problems import on_no_route
 from app.console.rendering import TEMPLATES
 from app.console.router import ROUTER
+from app.metrics import catalog, snapshots
 from app.services import Services, open_services, utc_now
 from app.transactions.clock import ForwardClock
-from events.log_head import organization_ids
+from events import log_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,7 +49,16 @@ if TYPE_CHECKING:
     from litestar.types import ASGIApp
 
 _log = structlog.get_logger(__name__)
-_Work = Callable[[], Awaitable[object]]
+
+
+class Chore(Struct, frozen=True):
+    """What is repeated while the process runs, with a pause in seconds."""
+
+    name: str
+    work: Callable[[], Awaitable[object]]
+    pause: float
+    ends: bool = False  # whether it is done once more at the end
+
 
 _USAGE_SECONDS = 30.0
 _ENDING_SECONDS = 5.0
@@ -84,10 +95,12 @@ def create_app(
     clock: Callable[[], datetime] = utc_now,
     codes: Codes | None = None,
     monotonic: Callable[[], float] = time.monotonic,
+    metrics_folder: str | None = None,
 ) -> ASGIApp:
     """The application: a request passes the log, authentication, limits, fast path and routes.
 
-    ``codes`` are one-time codes that sign in to the console.
+    ``codes`` are one-time codes that sign in to the console. In ``metrics_folder`` the metrics of
+    this process are written, for another one that serves them.
     """
     running = _Running()
 
@@ -97,12 +110,11 @@ def create_app(
             app.state.services = running.services = services
             stopping = asyncio.Event()
             tasks = [
-                asyncio.create_task(_repeat(work, seconds, stopping))
-                for work, seconds in _background_work(services, config)
+                asyncio.create_task(_repeat(chore, stopping))
+                for chore in _background_work(services, config, metrics_folder)
             ]
             yield
             await _end(tasks, stopping)
-            await _attempt(partial(services.authenticator.save_usage, services.writer))
 
     routes = _Application(
         route_handlers=[*ROUTERS, ROUTER],
@@ -134,7 +146,7 @@ def create_configured_app() -> ASGIApp:
     allocator.return_large_blocks()
     config = read_config(os.environ)
     log.configure(config)
-    app = create_app(config)
+    app = create_app(config, metrics_folder=os.environ.get(snapshots.FOLDER))
     spare_the_collector()
     favour_the_loop()
     return app
@@ -159,24 +171,28 @@ def favour_the_loop() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-def _background_work(services: Services, config: Config) -> list[tuple[_Work, float]]:
-    """What is repeated while the process runs, each with its pause in seconds."""
+def _background_work(services: Services, config: Config, metrics_folder: str | None) -> list[Chore]:
     every = config.between_checkpoints
     least, most = _CHECKPOINT_SECONDS
+    save_usage = partial(services.authenticator.save_usage, services.writer)
     record_checkpoints = partial(_record_checkpoints, services, every, config.checkpoint_dir)
-    return [
-        (services.database.resume, _DISK_SECONDS),
-        (services.database.checkpoint, _DISK_SECONDS),
-        (services.failed_logins.settle, _USAGE_SECONDS),
-        (partial(services.authenticator.save_usage, services.writer), _USAGE_SECONDS),
-        (partial(_purge, services, config.grace), _PURGE_SECONDS),
-        (partial(purging.scrub, services.database), _SCRUB_SECONDS),
-        (record_checkpoints, max(least, min(every.total_seconds(), most))),
+    chores = [
+        Chore("resume_writing", services.database.resume, _DISK_SECONDS),
+        Chore("checkpoint_wal", services.database.checkpoint, _DISK_SECONDS),
+        Chore("settle_failed_logins", services.failed_logins.settle, _USAGE_SECONDS),
+        Chore("save_key_usage", save_usage, _USAGE_SECONDS, ends=True),
+        Chore("purge", partial(_purge, services, config.grace), _PURGE_SECONDS),
+        Chore("scrub", partial(purging.scrub, services.database), _SCRUB_SECONDS),
+        Chore("audit_checkpoint", record_checkpoints, max(least, min(every.total_seconds(), most))),
     ]
+    if metrics_folder is not None:
+        publish = snapshots.Publisher(metrics_folder).publish
+        chores.append(Chore("publish_metrics", publish, snapshots.PUBLISH_SECONDS, ends=True))
+    return chores
 
 
 async def _purge(services: Services, grace: timedelta) -> None:
-    organizations = await services.database.read(organization_ids)
+    organizations = await services.database.read(log_head.organization_ids)
     now = services.clock()
     await purging.purge_all(services.database, services.writer, organizations, grace, now)
     await services.idempotency.remove_expired(organizations)
@@ -187,13 +203,19 @@ async def _record_checkpoints(services: Services, every: timedelta, folder: str 
     await checkpoints.record_due(
         services.database, services.writer, services.signer, now, every, folder
     )
+    last = await services.database.read(log_head.last_checkpoint_at)
+    if last is not None:
+        catalog.AUDIT_CHECKPOINT.set(last.timestamp())
 
 
-async def _repeat(work: _Work, seconds: float, stopping: asyncio.Event) -> None:
+async def _repeat(chore: Chore, stopping: asyncio.Event) -> None:
+    catalog.TASK_FAILURES.of(chore.name)  # shown as 0 until one fails
     while not stopping.is_set():
-        await _attempt(work)
+        await _attempt(chore)
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), seconds)
+            await asyncio.wait_for(stopping.wait(), chore.pause)
+    if chore.ends:
+        await _attempt(chore)
 
 
 async def _end(tasks: list[asyncio.Task[None]], stopping: asyncio.Event) -> None:
@@ -205,9 +227,10 @@ async def _end(tasks: list[asyncio.Task[None]], stopping: asyncio.Event) -> None
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def _attempt(work: _Work) -> None:
-    """Work that failed is logged, and tried again the next time."""
+async def _attempt(chore: Chore) -> None:
+    """Run a task once; a failure is logged and counted, and it is tried again the next time."""
     try:
-        await work()
+        await chore.work()
     except Exception as error:  # noqa: BLE001  # see above
-        _log.warning("chore_failed", error=f"{type(error).__name__}: {error}")
+        catalog.TASK_FAILURES.add(chore.name)
+        _log.warning("chore_failed", task=chore.name, error=f"{type(error).__name__}: {error}")

@@ -23,6 +23,7 @@ from app.assistants.view_cache import ViewCache
 from app.audit import signing
 from app.audit.signing import Signer
 from app.config import Config
+from app.metrics import catalog
 from app.storage.database import Database
 from app.storage.engines import engines
 from app.storage.schema import prepare
@@ -102,6 +103,7 @@ async def open_services(
             failed=failed_logins,
             limit=LoginLimit(config.failed_login_rate, monotonic),
         )
+        catalog.QUEUE_LENGTH.follow(lambda: writer.length)
         writer.start()
         try:
             yield Services(

@@ -38,6 +38,7 @@ from app.assistants.requests import (
 from app.assistants.secrets import MOST_ROTATED, TooManySecrets
 from app.audit.bounds import BeyondLog
 from app.limits import LimitExceeded
+from app.metrics import catalog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning, TooManyKeys
 from app.transactions.waiting_work import TooManyWaiting
 from events.bodies.json_patch import PatchTestFailed
@@ -57,6 +58,9 @@ from events.policy import PathProtected, ReasonRequired
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from litestar import Litestar, Request
+    from litestar.response.base import ASGIResponse
+
 
 RETRY_SECONDS = "1"
 _LIMITED = {
@@ -67,6 +71,7 @@ _LIMITED = {
 }
 _UNITS = {1: "a second", 60: "a minute", None: "at a time"}
 _LONGEST_NAME = 100
+_SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +83,22 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | list[FieldError]
 
 
+class ProblemResponse(Response[bytes]):
+    """The answer of an error, which is counted when it is sent to who asked for a change."""
+
+    def __init__(self, code: str, body: bytes, **options: Any) -> None:
+        super().__init__(body, **options)
+        self._code = code
+
+    def to_asgi_response(
+        self, app: Litestar | None, request: Request[Any, Any, Any], **options: Any
+    ) -> ASGIResponse:
+        """What sends it."""
+        if request.method not in _SAFE_METHODS:
+            catalog.REFUSED_CHANGES.add(self._code)
+        return super().to_asgi_response(app, request, **options)
+
+
 def problem(
     status: HTTPStatus,
     code: str,
@@ -86,14 +107,15 @@ def problem(
     **members: Any,
 ) -> Response[bytes]:
     """The answer of an error; ``members`` are added to its body."""
-    body = Problem(
+    shown = Problem(
         type=f"urn:backstory:problem:{code}",
         title=status.phrase,
         status=status,
         detail=detail if isinstance(detail, str) else list(detail),
     )
-    return Response(
-        msgspec.json.encode(msgspec.structs.asdict(body) | members),
+    return ProblemResponse(
+        code,
+        msgspec.json.encode(msgspec.structs.asdict(shown) | members),
         status_code=status,
         media_type=PROBLEM if isinstance(detail, str) else JSON,
         headers=headers,
@@ -318,6 +340,7 @@ def _(error: SecretsGone) -> Response[bytes]:
 @answer_error.register
 def _(error: LimitExceeded) -> Response[bytes]:
     """With the fields of draft-ietf-httpapi-ratelimit-headers-12."""
+    catalog.RATE_LIMITED.add(error.policy)
     limit = f"limited to {error.quota} {_UNITS[error.seconds]}"
     text = f"{_LIMITED[error.policy]} are {limit}; try again in {error.retry_after} s"
     headers = {"retry-after": str(error.retry_after)}

@@ -24,6 +24,7 @@ from app.assistants import representation
 from app.assistants.long_list import LongList, long_list
 from app.assistants.preconditions import tag_of
 from app.lru import LRUCache
+from app.metrics import catalog
 from events import log_head
 from events.assistant_key import AssistantKey
 from events.errors import AssistantNotFound
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 MOST_BYTES, MOST_BYTES_OF_LISTS = 64 * 1024 * 1024, 24 * 1024 * 1024
 _MOST_SHOWN_AT_ONCE = 64 * 1024  # bytes of settings; the event loop waits while they are copied
 _OVERHEAD = 600  # bytes that an entry takes beside its body, measured
+_HITS, _MISSES = catalog.CACHE_HITS.of("views"), catalog.CACHE_MISSES.of("views")
+_LIST_HITS, _LIST_MISSES = catalog.CACHE_HITS.of("lists"), catalog.CACHE_MISSES.of("lists")
 _ListKey = tuple[int, "Selection", int, int]  # organization, selection, skip, limit
 
 
@@ -127,7 +130,9 @@ class ViewCache:
         """
         cached = self._usable(key)
         if cached is not None and await self._is_good(key, cached, seen):
+            _HITS.value += 1
             return cached
+        _MISSES.value += 1
         loading = self._loading[key] = object()
         try:
             view = await self._load(key)
@@ -162,7 +167,9 @@ class ViewCache:
             and self._is_unchanged(organization_id, changes)
             and cached.head == await self._head(organization_id, seen)
         ):
+            _LIST_HITS.value += 1
             return cached
+        _LIST_MISSES.value += 1
         selected = await self._database.snapshot(
             organization_id, self._select, organization_id, selection, skip=skip, limit=limit
         )

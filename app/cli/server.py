@@ -8,8 +8,11 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -24,16 +27,18 @@ from app.cli.protocol.draining import limited_protocol
 from app.cli.protocol.limits import Limits
 from app.config import Config, as_variables
 from app.main import create_app, favour_the_loop, spare_the_collector
+from app.metrics import snapshots
 from app.storage.engines import engines
 from app.storage.schema import prepare
 from app.vault.keys import open_vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from litestar.types import ASGIApp
 
     from app.accounts.sessions import Codes
+    from app.metrics.snapshots import Snapshot
 
 _log = structlog.get_logger(__name__)
 
@@ -53,6 +58,7 @@ def run(
     allocator.return_large_blocks()
     _check(config)
     settings = _settings(config, create_app(config, codes=codes))
+    _serve_metrics(config, lambda: [snapshots.snapshot()])
     server = _Server(settings, ready)
     # The server drains on these signals, then raises them again: they must not end this process
     # before it has cleaned up.
@@ -74,9 +80,32 @@ def run_workers(config: Config, count: int) -> None:
     listening = settings.bind_socket()
     threading.Thread(target=_say_when_it_listens, args=(listening,), daemon=True).start()
     supervisor = Multiprocess(settings, [listening])
-    supervisor.run()
+    with _metrics_of_workers(config):
+        supervisor.run()
     if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
         sys.exit(1)  # one could not start, so all were stopped
+
+
+@contextmanager
+def _metrics_of_workers(config: Config) -> Iterator[None]:
+    """Serve the metrics of all workers together; each finds the folder for its own."""
+    if config.metrics_address is None:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="backstory-metrics-") as folder:
+        os.environ[snapshots.FOLDER] = folder
+        _serve_metrics(config, partial(snapshots.published, folder))
+        yield
+
+
+def _serve_metrics(config: Config, read: Callable[[], list[Snapshot]]) -> None:
+    if config.metrics_address is None:
+        return
+    from app.metrics import exposition  # noqa: PLC0415  # an extra, which takes long to import
+
+    host, port = config.metrics_address
+    port = exposition.serve(host, port, read)
+    _log.info("metrics_served", host=host, port=port)
 
 
 def _say_when_it_listens(bound: socket.socket) -> None:
@@ -113,10 +142,11 @@ def _check(config: Config) -> None:
     """Find what would prevent the start while the error can still be reported in one line."""
     log.configure(config)
     _allow_files(config)
-    try:
-        _try_address(config.host, config.port)
-    except OSError as error:
-        terminal.fail(f"{config.host}, port {config.port}: {error.strerror}", 1)
+    for host, port in filter(None, ((config.host, config.port), config.metrics_address)):
+        try:
+            _try_address(host, port)
+        except OSError as error:
+            terminal.fail(f"{host}, port {port}: {error.strerror}", 1)
     database = engines(config.url)
     with context.reporting_database_errors(config), database.hold("backstory serve", make=True):
         prepare(config.url)

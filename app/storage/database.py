@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.util import greenlet_spawn
 
+from app.metrics import catalog
 from app.storage.disk_state import DiskFull, DiskState, WritingSuspended
 from app.storage.engines import engines
 from app.storage.free_space import FreeSpace
@@ -82,6 +84,7 @@ class Database:
         self._open = OpenSnapshots()
         self._checkpoints = WalCheckpoints(self._open)
         self._space = FreeSpace(self._engines.free_space, min_free_space)
+        catalog.FREE_BYTES.follow(self._engines.free_space)
 
     def _pool(
         self, name: str, *, threads: int, share: int, longest: float | None = None
@@ -281,6 +284,7 @@ class Database:
         return ours.is_conflict(error) or ours.is_unavailable(error) or ours.is_too_long(error)
 
     def _commit(self, connection: sa.Connection) -> None:
+        began = time.monotonic()
         try:
             connection.commit()
         except Exception as error:
@@ -292,6 +296,7 @@ class Database:
             elif self._engines.is_conflict(error):
                 raise  # the server rolled it back
             raise CommitFailed(str(error)) from error
+        catalog.COMMIT_SECONDS.of().observe(time.monotonic() - began)
         # After the commit: checked before it, the file could be replaced in between.
         if (displaced := self._engines.displaced()) is not None:
             raise Displaced(displaced)

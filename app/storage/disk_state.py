@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import structlog
 
+from app.metrics import catalog
+
 _log = structlog.get_logger(__name__)
 
 
@@ -30,6 +32,7 @@ class DiskState:
 
     def __init__(self) -> None:
         self._kind: type[WritingSuspended] | None = None
+        catalog.WRITING_SUSPENDED.set(0)
 
     def check(self) -> None:
         """Raise ``WritingSuspended`` if the last write failed."""
@@ -56,9 +59,11 @@ class DiskState:
         if self._kind is not kind:
             _log.critical("writing_suspended", reason=kind.text, error=str(cause))
         self._kind = kind
+        catalog.WRITING_SUSPENDED.set(1)
 
     def succeeded(self) -> None:
         """Note that writing was tried, and is durable."""
         if self._kind is not None:
             self._kind = None
+            catalog.WRITING_SUSPENDED.set(0)
             _log.warning("writing_resumed")

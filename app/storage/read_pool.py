@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
 
+from app.metrics import catalog
 from app.storage.turns import Turns
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class ReadPool:
         self._threads = ThreadPoolExecutor(threads, name)
         self._turns: Turns[_Reading[Any]] = Turns(threads, share=share, most_waiting=_MOST_WAITING)
         self._stopping: set[asyncio.Task[None]] = set()
+        catalog.READS_RUNNING.follow(lambda: self._turns.running, name)
+        catalog.READS_WAITING.follow(lambda: self._turns.waiting, name)
         sa.event.listen(engine, "before_cursor_execute", _check)
 
     async def read(

@@ -25,13 +25,24 @@ class Turns(Generic[Item]):
     """
 
     def __init__(self, places: int, *, share: int, most_waiting: int) -> None:
-        self._free = places
+        self._places = self._free = places
         self._share = share
         self._most_waiting = most_waiting
         self._held: Counter[int] = Counter()
         # The items of each organization; the one whose turn is next comes first.
         self._waiting: dict[int, deque[Item]] = {}
         self._lock = threading.Lock()
+
+    @property
+    def running(self) -> int:
+        """How many items have a place."""
+        return self._places - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait for one."""
+        with self._lock:
+            return sum(map(len, self._waiting.values()))
 
     def enter(self, organization_id: int, item: Item, *, goes_on: bool = False) -> bool:
         """Take a place for an item; False if the item waits for one.

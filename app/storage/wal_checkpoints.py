@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from msgspec import Struct
 
+from app.metrics import catalog
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -90,6 +92,7 @@ class WalCheckpoints:
         if self._failures:
             _log.warning("wal_checkpoints_work_again", failures=self._failures)
         self._failures = 0
+        catalog.WAL_BYTES.set(checkpoint.size)
         is_large = checkpoint.size > LARGE
         self.is_due = is_large or checkpoint.copied < checkpoint.pages
         if self._writes:
@@ -112,6 +115,7 @@ class WalCheckpoints:
     def failed(self, error: Exception) -> None:
         """Note a checkpoint that failed; logged once for each run of failures."""
         self._failures += 1
+        catalog.WAL_CHECKPOINT_FAILURES.add()
         if self._failures == 1:
             _log.error("wal_checkpoint_failed", error=str(error))
 

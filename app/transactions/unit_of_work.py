@@ -80,7 +80,7 @@ class UnitOfWork:
         self._secrets: dict[int, list[tuple[int, str, Sealed]]] = {}
         self._touched: dict[AssistantKey, State] = {}
         self._frames: list[tuple[AssistantKey, State]] = []
-        self.count = 0  # of recorded events
+        self.recorded: list[LogEvent] = []
         self.changed: dict[AssistantKey, State] = {}  # the states after recorded events
 
     # -- reading and writing rows
@@ -323,7 +323,7 @@ class UnitOfWork:
         self._events.setdefault(event.organization_id, []).append(event)
         if isinstance(event, PolicyChanged):
             self._policies.pop(event.organization_id, None)
-        self.count += 1
+        self.recorded.append(event)
 
     # -- keys, time, the commit
 

@@ -66,8 +66,8 @@ class WaitingWork(Generic[W]):
         self._size = 0
         self._was_alone = False  # the work of the last batch
 
-    def __bool__(self) -> bool:
-        return self._count > 0
+    def __len__(self) -> int:
+        return self._count
 
     def check(self, organization_id: int | None, size: int) -> None:
         """Raise ``TooManyWaiting`` if there is no room for one more, of this size.

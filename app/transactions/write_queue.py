@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
 
+from app.metrics import catalog
 from app.storage.database import Busy, CommitFailed, Displaced
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.waiting_work import WaitingWork
+from events.codec import tag_of
 from events.errors import DomainError
 
 if TYPE_CHECKING:
@@ -80,14 +82,15 @@ class _Waiting(Generic[T]):
         self.is_alone = is_alone
         self.outcome: T | BaseException | None = None
         self.attempts = 0
+        self.came_at = time.monotonic()
         self.waits_since: float | None = None  # for its organization's lock; ``time.monotonic``
 
     def run(self, unit: UnitOfWork) -> None:
-        before = unit.count
+        before = len(unit.recorded)
         try:
             self.outcome = self.work(unit)
         except DomainError as refusal:
-            if unit.count != before:
+            if len(unit.recorded) != before:
                 raise RuntimeError("work was refused after it had recorded") from refusal
             self.outcome = refusal
 
@@ -123,6 +126,11 @@ class WriteQueue:
         self._is_draining = False
         self._task: asyncio.Task[None] | None = None
         self._failure: Exception | None = None
+
+    @property
+    def length(self) -> int:
+        """How much work waits."""
+        return len(self._waiting)
 
     def check(self) -> None:
         """Raise ``WriterStopped`` if writing has ended for good."""
@@ -212,6 +220,7 @@ class WriteQueue:
         """Run and commit a batch: the work that was done, and the organizations that are locked."""
         # Wait for a lock only where nothing else could be done meanwhile.
         waits = self._waiting.is_only_of({waiting.organization_id for waiting in batch})
+        began = time.monotonic()
         try:
             unit, done, held = await self._database.write(
                 lambda connection: self._run(batch, connection, waits=waits)
@@ -219,6 +228,7 @@ class WriteQueue:
         except BaseException:
             self._listener.after_commit({})
             raise
+        _count(unit, done, began)
         try:
             self._listener.after_commit(unit.changed)
             unit.committed()
@@ -256,6 +266,7 @@ class WriteQueue:
         return WriterStopped(str(error))
 
     async def _retry(self, batch: list[_Waiting[Any]], error: Busy) -> None:
+        catalog.BUSY.add()
         for waiting in batch:
             waiting.attempts += 1
         _fail([waiting for waiting in batch if waiting.attempts >= _ATTEMPTS], error)
@@ -298,6 +309,15 @@ class WriteQueue:
             if now - waiting.waits_since >= _PATIENCE:
                 self._waiting.remove(waiting)
                 waiting.resolve(Busy("another transaction holds the organization's lock"))
+
+
+def _count(unit: UnitOfWork, done: list[_Waiting[Any]], began: float) -> None:
+    catalog.TRANSACTION_SECONDS.of().observe(time.monotonic() - began)
+    catalog.BATCH_SIZE.of().observe(len(done))
+    for waiting in done:
+        catalog.QUEUE_WAIT.of().observe(began - waiting.came_at)
+    for event in unit.recorded:
+        catalog.EVENTS.add(tag_of(event))
 
 
 def _fail(batch: list[_Waiting[Any]], error: Exception) -> None:

@@ -53,6 +53,9 @@ UNUSABLE = {
     "BACKSTORY_TRUSTED_PROXIES=*": "addresses or networks",
     "BACKSTORY_TRUSTED_PROXIES=10.0.0.1/8": "addresses or networks",
     "BACKSTORY_TRUSTED_PROXIES=127.0.0.1,proxy": "addresses or networks",
+    "BACKSTORY_METRICS_BIND=9464": "a host and a port",
+    "BACKSTORY_METRICS_BIND=127.0.0.1:65536": "a host and a port",
+    "BACKSTORY_METRICS_BIND=::1:9464": "a host and a port",
     "BACKSTORY_DATABASE=backstory.db": "no such setting",
     "BACKSTORY_LOGLEVEL=info": "no such setting",
 }

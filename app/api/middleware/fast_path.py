@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     Headers = tuple[tuple[bytes, bytes], ...]
 
 _PREFIX = f"{ASSISTANTS}/"
+_TEMPLATE = f"{_PREFIX}{{assistant_id}}"  # of the route that answers the same
 _LONGEST_ID = 9  # digits: a longer id may be beyond 32 bits
 _ONE_TAG = re.compile(rb'"[0-9a-f-]+"')
 _VARY = (b"vary", b"Accept-Datetime")
@@ -50,6 +51,7 @@ class FastPath:
             await self._app(scope, receive, send)
             return
         status, headers, body = answer
+        scope["path_template"] = _TEMPLATE
         start: Any = {"type": "http.response.start", "status": status, "headers": headers}
         await send(start)
         await send({"type": "http.response.body", "body": body, "more_body": False})

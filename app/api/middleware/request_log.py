@@ -1,4 +1,4 @@
-"""One log line for each request, without bodies, headers and query."""
+"""One log line for each request, without bodies, headers and query; and its metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from litestar.enums import ScopeType
 
 from app.api import methods
 from app.log import RequestLine, Requests
+from app.metrics import catalog
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, HTTPReceiveMessage, Message, Receive, Scope, Send
@@ -23,7 +24,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestLog:
-    """Gives each request an id, sends it in the answer, and logs one line at the end."""
+    """Gives each request an id, sends it in the answer, logs one line at the end, and counts it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,15 +60,18 @@ class RequestLog:
             await self._app(scope, receive_noting, send_with_id)
         finally:
             logged = _CLIENT_LEFT if has_left else status
-            Requests.log(_line(scope, request_id, logged, started))
+            seconds = time.perf_counter() - started
+            route = scope.get("path_template", catalog.UNROUTED)
+            catalog.served(route, methods.sent_method(scope), logged, seconds)
+            Requests.log(_line(scope, request_id, logged, seconds))
 
 
-def _line(scope: Scope, request_id: str, status: int, started: float) -> RequestLine:
+def _line(scope: Scope, request_id: str, status: int, seconds: float) -> RequestLine:
     line = RequestLine(
         method=methods.sent_method(scope),
         path=scope["path"],
         status=status,
-        ms=round((time.perf_counter() - started) * 1000, 2),
+        ms=round(seconds * 1000, 2),
         request_id=request_id,
     )
     principal: Principal | None = scope.get("principal")  # type: ignore[assignment]  # by Authentication

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from msgspec import Struct
 
+from app.main import Chore
 from app.storage.database import Busy, Database
 from app.transactions import waiting_work, write_queue
 from app.transactions.unit_of_work import UnitOfWork
@@ -320,7 +321,8 @@ def test_a_write_beyond_the_limit_is_told_when_to_try_again(
 ) -> None:
     monkeypatch.setattr(waiting_work, limit, Limit(count=1, size=2**20))
     monkeypatch.setattr(
-        "app.main._background_work", lambda *_: [(partial(asyncio.sleep, 0), 60.0)]
+        "app.main._background_work",
+        lambda *_: [Chore("idle", partial(asyncio.sleep, 0), 60.0)],
     )  # nothing else waits
     path = tmp_path / "backstory.db"
     organization, _ = make_organizations(path, 2)

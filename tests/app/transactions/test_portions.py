@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from app.assistants import purging, secrets
+from app.main import Chore
 from app.storage.database import Busy, Database
 from app.storage.turns import TooManyReads
 from app.transactions import idempotency
@@ -38,7 +39,10 @@ def organization(database: Path) -> Organization:
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """One element for each write transaction; the background tasks make none meanwhile."""
-    monkeypatch.setattr("app.main._background_work", lambda *_: [(partial(asyncio.sleep, 0), 60.0)])
+    monkeypatch.setattr(
+        "app.main._background_work",
+        lambda *_: [Chore("idle", partial(asyncio.sleep, 0), 60.0)],
+    )
     transactions: list[Any] = []
     write = Database.write
 
