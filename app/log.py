@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from app.escaping import printable, printable_lines
+from app.tracing.hooks import Tracing
 from events.secrets.credential_forms import has_credential_form
 from events.secrets.credential_names import Verdict, speaks_of_credential, verdict
 
@@ -123,6 +124,7 @@ def configure(config: Config) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         drop_secrets,
+        *Tracing.hooks.log_processors,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     render = _rendering(config)
@@ -212,6 +214,6 @@ class Requests:
 def _request_log(config: Config, level: int) -> Callable[[RequestLine], None]:
     if level > logging.INFO:
         return _write_nothing
-    if config.log_format == "console":
+    if config.log_format == "console" or Tracing.hooks.log_processors:
         return _log_request
     return partial(write_request, structlog.WriteLogger(sys.stderr).msg)

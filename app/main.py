@@ -39,12 +39,15 @@ from app.console.rendering import TEMPLATES
 from app.console.router import ROUTER
 from app.metrics import catalog, snapshots
 from app.services import Services, open_services, utc_now
+from app.tracing import hooks
+from app.tracing.hooks import Tracing
 from app.transactions.clock import ForwardClock
 from events import log_head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from litestar.config.app import AppConfig
     from litestar.plugins import PluginProtocol
     from litestar.types import ASGIApp
 
@@ -73,12 +76,17 @@ class _Application(Litestar):
     """The framework's application, with no plugin of its own choice.
 
     By default it imports those for pydantic and attrs wherever these are installed, which takes as
-    long as all of ``app.api``. Structs need none.
+    long as all of ``app.api``. Structs need none. Nor does it import OpenTelemetry wherever that is
+    installed: ``app.tracing`` does where traces are asked for.
     """
 
     @staticmethod
     def _get_default_plugins(plugins: list[PluginProtocol]) -> list[PluginProtocol]:
         return plugins
+
+    @staticmethod
+    def _patch_opentelemetry_middleware(config: AppConfig) -> AppConfig:
+        return config
 
 
 class _Running:
@@ -137,13 +145,15 @@ def create_app(
     fast = FastPath(routes, lambda: running.services.views)
     limited = RateLimiting(fast, lambda: running.services.rate_limits)
     authenticated = Authentication(limited, lambda: running.services.logins)
-    return head.Head(CacheControl(request_log.RequestLog(authenticated)))
+    logged = CacheControl(request_log.RequestLog(authenticated))
+    return Tracing.hooks.around(head.Head(logged))
 
 
 def create_configured_app() -> ASGIApp:
     """The application of one of several worker processes, which reads its own configuration."""
     gc.disable()  # until ``spare_the_collector``
     allocator.return_large_blocks()
+    hooks.start(os.environ)
     config = read_config(os.environ)
     log.configure(config)
     app = create_app(config, metrics_folder=os.environ.get(snapshots.FOLDER))

@@ -30,10 +30,12 @@ from app.main import create_app, favour_the_loop, spare_the_collector
 from app.metrics import snapshots
 from app.storage.engines import engines
 from app.storage.schema import prepare
+from app.tracing import hooks
+from app.tracing.hooks import TracingRefused
 from app.vault.keys import open_vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from litestar.types import ASGIApp
 
@@ -56,6 +58,7 @@ def run(
     """
     gc.disable()  # until the server listens, and what lives as long as it is frozen
     allocator.return_large_blocks()
+    _trace(hooks.start)
     _check(config)
     settings = _settings(config, create_app(config, codes=codes))
     _serve_metrics(config, lambda: [snapshots.snapshot()])
@@ -74,6 +77,7 @@ def run(
 
 def run_workers(config: Config, count: int) -> None:
     """Serve by several processes, which share a socket and are restarted when they die."""
+    _trace(hooks.check)
     _check(config)
     os.environ |= as_variables(config)  # each worker reads its own configuration
     settings = _settings(config, "app.main:create_configured_app", factory=True, workers=count)
@@ -136,6 +140,13 @@ class _Server(uvicorn.Server):
 def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def _trace(begin: Callable[[Mapping[str, str]], None]) -> None:
+    try:
+        begin(os.environ)
+    except TracingRefused as error:
+        terminal.fail(str(error), 2)
 
 
 def _check(config: Config) -> None:

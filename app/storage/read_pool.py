@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -109,6 +110,7 @@ class _Reading(Generic[T]):
         self._engine = engine
         self._interrupt = interrupt
         self._work = work
+        self._context = copy_context()  # of the request that reads: its statements are traced
         self._lock = threading.Lock()  # a connection must not be interrupted for its next user
         self._driver: Any = None
 
@@ -128,7 +130,7 @@ class _Reading(Generic[T]):
             with self._lock:
                 self._driver = connection.connection.driver_connection
             try:
-                return self._work(connection)
+                return self._context.run(self._work, connection)
             finally:
                 with self._lock:
                     self._driver = None

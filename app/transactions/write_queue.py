@@ -18,6 +18,7 @@ import structlog
 
 from app.metrics import catalog
 from app.storage.database import Busy, CommitFailed, Displaced
+from app.tracing.hooks import Tracing
 from app.transactions.state_cache import StateCache
 from app.transactions.unit_of_work import UnitOfWork
 from app.transactions.waiting_work import WaitingWork
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from app.transactions.clock import Witness
     from app.vault.keys import Vault
     from events.assistant_key import AssistantKey
-    from events.changed import State
+    from events.changed import LogEvent, State
 
 T = TypeVar("T")
 
@@ -83,6 +84,8 @@ class _Waiting(Generic[T]):
         self.outcome: T | BaseException | None = None
         self.attempts = 0
         self.came_at = time.monotonic()
+        self.context = Tracing.hooks.context()
+        self.recorded: list[LogEvent] = []
         self.waits_since: float | None = None  # for its organization's lock; ``time.monotonic``
 
     def run(self, unit: UnitOfWork) -> None:
@@ -93,6 +96,7 @@ class _Waiting(Generic[T]):
             if len(unit.recorded) != before:
                 raise RuntimeError("work was refused after it had recorded") from refusal
             self.outcome = refusal
+        self.recorded = unit.recorded[before:]
 
     def resolve(self, outcome: T | BaseException | None) -> None:
         if self.answer.done():  # the client went away while it waited
@@ -223,7 +227,7 @@ class WriteQueue:
         began = time.monotonic()
         try:
             unit, done, held = await self._database.write(
-                lambda connection: self._run(batch, connection, waits=waits)
+                lambda connection: self._traced_run(batch, connection, waits=waits)
             )
         except BaseException:
             self._listener.after_commit({})
@@ -236,6 +240,12 @@ class WriteQueue:
             self._cache.invalidate()
             _log.exception("recall_failed")
         return done, held
+
+    def _traced_run(
+        self, batch: list[_Waiting[Any]], connection: sa.Connection, *, waits: bool
+    ) -> tuple[UnitOfWork, list[_Waiting[Any]], set[int]]:
+        with Tracing.hooks.batch(waiting.context for waiting in batch):
+            return self._run(batch, connection, waits=waits)
 
     def _run(
         self, batch: list[_Waiting[Any]], connection: sa.Connection, *, waits: bool
@@ -316,6 +326,7 @@ def _count(unit: UnitOfWork, done: list[_Waiting[Any]], began: float) -> None:
     catalog.BATCH_SIZE.of().observe(len(done))
     for waiting in done:
         catalog.QUEUE_WAIT.of().observe(began - waiting.came_at)
+        Tracing.hooks.committed(waiting.context, waiting.came_at, waiting.recorded)
     for event in unit.recorded:
         catalog.EVENTS.add(tag_of(event))
 

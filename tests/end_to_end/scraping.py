@@ -81,4 +81,4 @@ def scraped(
 def logged(folder: Path, event: str) -> list[dict[str, Any]]:
     """The log's lines of one event."""
     lines = [json.loads(line) for line in (folder / "log").read_text().splitlines() if line]
-    return [line for line in lines if line["event"] == event]
+    return [line for line in lines if line.get("event") == event]

@@ -1,0 +1,1 @@
+"""Traces by OpenTelemetry, for operators who ask for them."""
