@@ -213,9 +213,6 @@ async def _record_checkpoints(services: Services, every: timedelta, folder: str 
     await checkpoints.record_due(
         services.database, services.writer, services.signer, now, every, folder
     )
-    last = await services.database.read(log_head.last_checkpoint_at)
-    if last is not None:
-        catalog.AUDIT_CHECKPOINT.set(last.timestamp())
 
 
 async def _repeat(chore: Chore, stopping: asyncio.Event) -> None:

@@ -141,15 +141,6 @@ def checkpoints_due(connection: sa.Connection, now: datetime, every: timedelta) 
     return list(connection.scalars(query.order_by(column.organization_id)))
 
 
-def last_checkpoint_at(connection: sa.Connection) -> datetime | None:
-    """When a checkpoint of any log was recorded last; None if there is none."""
-    query = sa.select(sa.func.max(organizations.c.checkpoint_at)).where(
-        organizations.c.checkpoint_sequence > 0
-    )
-    last = connection.scalar(query)
-    return None if last is None else from_micros(last)
-
-
 def holds_checkpoints(connection: sa.Connection) -> bool:
     """Whether any organization's log holds a checkpoint."""
     query = sa.select(organizations.c.organization_id).where(

@@ -13,6 +13,7 @@ import structlog
 from msgspec import Struct
 
 from app.audit.signing import VerifierKey
+from app.metrics import catalog
 from app.storage import private_files
 from app.transactions.caller import system
 from events import codec, log_head, log_proofs, log_search, merkle
@@ -139,7 +140,10 @@ async def record_due(
             partial(record_checkpoint, signer, organization_id),
             is_background=True,
         )
-        if recorded is not None and folder is not None:
+        if recorded is None:
+            continue
+        catalog.AUDIT_CHECKPOINT.set(recorded.recorded_at.timestamp())
+        if folder is not None:
             await _copy(Path(folder), recorded)
 
 

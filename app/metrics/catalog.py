@@ -99,7 +99,7 @@ READS_WAITING = Gauge(
 
 AUDIT_CHECKPOINT = Gauge(
     "backstory_audit_checkpoint_timestamp_seconds",
-    "When the last checkpoint of an audit log was recorded, in Unix time.",
+    "When the last checkpoint of an audit log was recorded since the start, in Unix time.",
     merge=max,
 )
 TASK_FAILURES = Counter(
