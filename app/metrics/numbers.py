@@ -115,7 +115,10 @@ class Gauge(Metric):
         self._reads: dict[Labels, Callable[[], float | None]] = {}
 
     def follow(self, read: Callable[[], float | None], *labels: str) -> None:
-        """Ask ``read`` from now on, in whichever thread; None for a number that is not known."""
+        """Ask ``read`` from now on, in whichever thread.
+
+        It returns None, or raises ``OSError``, while the number is not known.
+        """
         self._reads[labels] = read
 
     def set(self, value: float, *labels: str) -> None:
@@ -124,5 +127,12 @@ class Gauge(Metric):
 
     def series(self) -> Series:
         """One number each, of those that are known."""
-        read = ((labels, read()) for labels, read in list(self._reads.items()))
-        return [(labels, [number]) for labels, number in read if number is not None]
+        found = ((labels, _known(read)) for labels, read in list(self._reads.items()))
+        return [(labels, [number]) for labels, number in found if number is not None]
+
+
+def _known(read: Callable[[], float | None]) -> float | None:
+    try:
+        return read()
+    except OSError:  # such as of a file that is gone: the other metrics matter all the more
+        return None

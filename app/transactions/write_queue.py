@@ -232,11 +232,11 @@ class WriteQueue:
         except BaseException:
             self._listener.after_commit({})
             raise
-        _count(unit, done, began)
         try:
             self._listener.after_commit(unit.changed)
             unit.committed()
-        except Exception:  # noqa: BLE001  # an error of a cache must not undo a commit
+            _count(unit, done, began)
+        except Exception:  # noqa: BLE001  # an error of a cache or a span must not undo a commit
             self._cache.invalidate()
             _log.exception("recall_failed")
         return done, held

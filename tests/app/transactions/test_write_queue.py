@@ -16,6 +16,7 @@ from app.assistants.view_cache import ViewCache
 from app.services import utc_now
 from app.storage import postgresql
 from app.storage.database import Busy, Database
+from app.tracing.hooks import Hooks
 from app.transactions import write_queue
 from app.transactions.caller import system
 from app.transactions.state_cache import StateCache
@@ -268,6 +269,29 @@ def test_what_fails_after_a_commit_leaves_what_was_done_done_once(
     assert len(set(in_time(story()))) == 2
     assert not failures
     assert query(database, "SELECT count(*) FROM assistants") == [(count,)]
+
+
+def test_a_span_that_fails_after_a_commit_leaves_what_was_done_done_once(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_organizations(database, 1)
+    failed = []
+
+    def failing(*_: Any) -> None:
+        failed.append(True)
+        raise RuntimeError("out of memory")
+
+    async def story() -> None:
+        async with writer_of(database, WriteQueue) as writing:
+            (one,) = await queued(writing, 1)
+            writing.start()
+            await one
+            await writing.drain()
+
+    monkeypatch.setattr(Hooks, "committed", failing)
+    in_time(story())
+    assert failed == [True]
+    assert query(database, "SELECT count(*) FROM assistants") == [(1,)]
 
 
 def test_after_a_failure_to_cache_the_next_write_reads(
