@@ -30,8 +30,6 @@ DOCKERFILE = (FOLDER / "Dockerfile").read_text("utf-8")
 # Root without capabilities may not write where the modes forbid it.
 _DROP = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]
 WITHOUT_RIGHTS = _DROP if os.geteuid() == 0 else []
-# Made in another branch of the work; the manifests name it already.
-EXPECTED = {"BACKSTORY_DRAIN_TIME"}
 NO_COMPILER = dict.fromkeys(("CC", "CXX", "LD", "RUSTC", "CARGO"), "/bin/false")
 
 
@@ -151,7 +149,7 @@ def test_the_image_has_no_compiler_and_no_root() -> None:
 
 
 def test_each_variable_in_a_file_is_a_setting() -> None:
-    known = {f"BACKSTORY_{name.upper()}" for name in Config.__struct_fields__} | EXPECTED
+    known = {f"BACKSTORY_{name.upper()}" for name in Config.__struct_fields__}
     for file in FOLDER.iterdir():
         named = set(re.findall(r"\bBACKSTORY_[A-Z_]*[A-Z]", file.read_text("utf-8")))
         assert named <= known, file.name

@@ -179,7 +179,7 @@ async def _ask(app: ASGIApp, asked: Asked, tag: bytes) -> Answered:
 
     async def receive() -> Any:
         if not waiting:
-            return {"type": "http.disconnect"}
+            await asyncio.Event().wait()  # the client stays until it is answered
         piece = waiting.pop(0)
         return {"type": "http.request", "body": piece, "more_body": bool(waiting)}
 
