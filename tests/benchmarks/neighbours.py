@@ -72,6 +72,16 @@ class Backstory(Struct, frozen=True, kw_only=True):
             text=True,
         ).stdout.strip()
 
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command run to its end, as work that yields to a server's."""
+        return subprocess.run(
+            ["nice", *self._command(*arguments)],
+            env=environment(**self.keys),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
     @contextmanager
     def serving(self) -> Iterator[tuple[str, int]]:
         """The URL and the process of a new server."""
@@ -100,7 +110,7 @@ class Backstory(Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def _new(checkout: Path) -> Iterator[Backstory]:
+def new(checkout: Path) -> Iterator[Backstory]:
     """A new database, empty: the checkout's own command fills it."""
     with tempfile.TemporaryDirectory(prefix="backstory-bench-") as name:
         folder = Path(name)
@@ -111,7 +121,7 @@ def _new(checkout: Path) -> Iterator[Backstory]:
 
 def measure(checkout: Path, name: str, seconds: float, size: float) -> Measured:
     """The caller beside a neighbour that has so much data."""
-    with _new(checkout) as backstory:
+    with new(checkout) as backstory:
         key = backstory.make_key("Caller")
         with _prepared(backstory, key, name, size) as neighbour, backstory.serving() as (url, pid):
             _call(url, key, 1.0)  # what was never read is not cached
