@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from app.api.openapi.operations import REFERENCE
-from app.assistants import change_sets
-from app.assistants.change_sets import MOST, MOST_BYTES, MOST_COMPARED
+from app.assistants import matching
+from app.assistants.change_sets import MOST, MOST_BYTES
+from app.assistants.matching import MOST_COMPARED, Compared, ComparedTooLong, TooManyToCompare
 from app.storage.tables import MAX_ID
 from events import pointers
 from events.bodies.patch import read_patch
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.storage.database import Database
     from app.transactions.unit_of_work import UnitOfWork
     from events.bodies.patch import SettingsPatch
 
@@ -97,12 +99,44 @@ def in_patch(refusal: DomainError) -> DomainError:
     )
 
 
-def choose(unit: UnitOfWork, organization_id: int, body: ChangeSetRequest) -> list[int]:
+async def compare(
+    database: Database, organization_id: int, filters: ChangeSetFilter | None
+) -> Compared | DomainError | None:
+    """Which assistants show the settings of a filter, if it has any; or why that is not known.
+
+    It takes long for large assistants, so it is done before others wait for a lock. The error is
+    raised later: a repeated request gets its stored answer in spite of it.
+    """
+    if filters is None or not filters.settings:
+        return None
+    try:
+        return await matching.compare(
+            database, organization_id, _selection(filters), filters.settings, MOST_COMPARED
+        )
+    except TooManyToCompare as error:
+        return _too_many(_FILTER, error.count, MOST_COMPARED)
+    except ComparedTooLong as error:
+        message = (
+            f"The filter stopped after {matching.SECONDS:g} seconds: the settings of"
+            f" {error.compared} of {error.total} assistants were compared. Choose fewer by"
+            " is_active or search, or send assistant_ids"
+        )
+        return _refusal(_FILTER, message)
+
+
+def choose(
+    unit: UnitOfWork,
+    organization_id: int,
+    body: ChangeSetRequest,
+    compared: Compared | DomainError | None,
+) -> list[int]:
     """The ids of the chosen assistants, in order; raises ``InvalidSettings`` for too many."""
+    if isinstance(compared, DomainError):
+        raise compared
     if body.assistant_ids is not None:
         ids, location = sorted(set(body.assistant_ids)), ("body", "assistant_ids")
     else:
-        ids, location = _matching(unit, organization_id, body.filter), ("body", "filter")
+        ids, location = _matching(unit, organization_id, body.filter, compared), _FILTER
     patches = len(ids) * len(msgspec.json.encode(body.patch))
     _check_count(len(ids), MOST, location)
     unit.read(check_size, organization_id, ids, location, patches)
@@ -124,20 +158,37 @@ def check_size(
     _check_bytes(patches + current.size(connection, organization_id, selection), location)
 
 
-def _matching(unit: UnitOfWork, organization_id: int, filters: ChangeSetFilter | None) -> list[int]:
-    """The ids of the assistants that match a filter."""
+def _selection(filters: ChangeSetFilter | None) -> Selection:
     filters = filters or ChangeSetFilter()
-    selection = Selection(active=filters.is_active, search=filters.search)
+    return Selection(active=filters.is_active, search=filters.search)
+
+
+def _matching(
+    unit: UnitOfWork,
+    organization_id: int,
+    filters: ChangeSetFilter | None,
+    compared: Compared | None,
+) -> list[int]:
+    """The ids of the assistants that match a filter; those that changed are compared again."""
+    selection = _selection(filters)
     count = unit.read(current.count, organization_id, selection)
-    _check_count(count, MOST_COMPARED if filters.settings else MOST, _FILTER)
-    if filters.settings:
-        _check_bytes(unit.read(current.size, organization_id, selection), _FILTER)
-    return change_sets.choose(unit, organization_id, selection, filters.settings)
+    _check_count(count, MOST if compared is None else MOST_COMPARED, _FILTER)
+    stamps, sizes = unit.read(current.select_stamps, organization_id, selection)
+    if filters is None or compared is None:
+        return sorted(stamps)
+    changed = compared.changed(stamps)
+    _check_bytes(sum(sizes[one] for one in changed), _FILTER)
+    again = unit.read(matching.matching, organization_id, changed, filters.settings)
+    return sorted((compared.matching & stamps.keys()) - set(changed) | set(again))
 
 
 def _check_count(count: int, most: int, location: Location) -> None:
     if count > most:
-        _refuse(location, f"{count} assistants are chosen; it may be at most {most}")
+        raise _too_many(location, count, most)
+
+
+def _too_many(location: Location, count: int, most: int) -> InvalidSettings:
+    return _refusal(location, f"{count} assistants are chosen; it may be at most {most}")
 
 
 def _check_bytes(size: int, location: Location) -> None:
@@ -146,8 +197,8 @@ def _check_bytes(size: int, location: Location) -> None:
             f"The settings of the assistants and the patches take {size} bytes; it may be at most"
             f" {MOST_BYTES}. Choose fewer assistants at once"
         )
-        _refuse(location, message)
+        raise _refusal(location, message)
 
 
-def _refuse(location: Location, message: str) -> None:
-    raise InvalidSettings((FieldError(loc=location, msg=message, type="too_many"),))
+def _refusal(location: Location, message: str) -> InvalidSettings:
+    return InvalidSettings((FieldError(loc=location, msg=message, type="too_many"),))

@@ -19,12 +19,11 @@ from app.assistants.requests import ChangeRequest, Outcome
 from app.assistants.reversals import PastChange, past_change, undo_command, with_secrets_kept
 from app.assistants.review import check_condition_given, raise_if_blocked, review
 from app.pages import Page, page_of
-from events import codec, pointers, store
+from events import codec, store
 from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause
 from events.commands import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, DomainError
-from events.secrets.references import mask
 from projections import current
 
 if TYPE_CHECKING:
@@ -35,17 +34,14 @@ if TYPE_CHECKING:
     from app.transactions.caller import Caller
     from app.transactions.unit_of_work import Proposed, UnitOfWork
     from events.bodies.patch import SettingsPatch
-    from events.changed import State
     from events.commands import Command
     from events.store import Decode
-    from projections.current import Selection
 
     # The command for one assistant of the set.
     CommandFor = Callable[[ChangeRequest, Cause], Command]
 
 MOST = 500  # assistants in a set
 MOST_BYTES = 32 * 1024 * 1024  # of their settings and the patches: others wait meanwhile
-MOST_COMPARED = 2000  # assistants whose settings are compared with a filter
 _READ_AT_ONCE = 32
 
 
@@ -96,20 +92,6 @@ class SetOutcome(Struct, frozen=True, kw_only=True):
     outcomes: tuple[Outcome, ...]
     skipped: tuple[int, ...] = ()  # the ids of assistants that were deleted since
     ignored: tuple[str, ...] = ()  # unknown members of the patch
-
-
-def choose(
-    unit: UnitOfWork,
-    organization_id: int,
-    selection: Selection,
-    settings: dict[str, Any] | None = None,
-) -> list[int]:
-    """The ids of the selected assistants that show these values, by path; oldest first."""
-    _, sizes = unit.read(current.select_stamps, organization_id, selection)
-    if not settings:
-        return sorted(sizes)
-    states = unit.read(current.load_each, organization_id, sizes)
-    return sorted(assistant_id for assistant_id, state in states if _shows(state, settings))
 
 
 def apply(
@@ -218,13 +200,6 @@ def _diff_of(connection: sa.Connection, event: AssistantSettingsChanged) -> Chan
     _, erased = current.names_and_erasures(connection, event.organization_id, [event.assistant_id])
     diff = comparing.entries_of(event, erased.get(event.assistant_id, 0))
     return ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=diff)
-
-
-def _shows(state: State, settings: dict[str, Any]) -> bool:
-    return all(
-        pointers.alike(mask(pointers.at(state.known, path), state.erased_version), value)
-        for path, value in settings.items()
-    )
 
 
 def _set_of(event: Any) -> int | None:

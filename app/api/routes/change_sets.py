@@ -18,6 +18,7 @@ from app.api.change_set_request import (
     check_pointers,
     check_size,
     choose,
+    compare,
     in_patch,
     patch_of,
 )
@@ -130,9 +131,11 @@ async def create_change_set(request: ApiRequest) -> Response[bytes]:
         condition=request.condition,
         dry_run=preferences.dry_run,
     )
+    async with request.while_connected():
+        compared = await compare(request.services.database, change.organization_id, body.filter)
 
     def work(unit: UnitOfWork) -> SetOutcome:
-        ids = choose(unit, change.caller.organization_id, body)
+        ids = choose(unit, change.organization_id, body, compared)
         try:
             return change_sets.apply(unit, change, ids, patch)
         except RefusedFor as error:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from app.assistants import matching
+from app.assistants.matching import Compared
 from tests.app import stored
 from tests.app.assistants.answers import MASK, errors, ok
 from tests.app.assistants.change_sets.sets import SETS, change, create, place, send, shown
@@ -259,15 +262,61 @@ def test_a_set_is_not_larger_than_can_be_written_while_others_wait(
     assert len(ok(editor.post(SETS, json=body), 201)["assistants"]) == 3
 
 
-def test_a_filter_compares_no_more_settings_than_can_be_read_while_others_wait(
+def _numbered(editor: httpx.Client, name: str) -> list[int]:
+    """Three assistants that a number tells apart."""
+    long = {"text": "x" * 20_000}
+    return [create(editor, name=name, custom_settings=long | {"number": n}) for n in range(3)]
+
+
+def _with_number(name: str) -> dict[str, Any]:
+    wanted = {"search": name, "settings": {"/custom_settings/number": 1}}
+    return {"filter": wanted, "patch": {"tts_limit": 9}}
+
+
+def test_a_filter_compares_more_settings_than_a_set_may_change(
     monkeypatch: pytest.MonkeyPatch, editor: httpx.Client
 ) -> None:
-    for number in range(3):
-        settings = {"text": "x" * 20_000, "number": number}
-        create(editor, name="Compared by bytes", custom_settings=settings)
-    wanted = {"search": "Compared by bytes", "settings": {"/custom_settings/number": 1}}
-    body = {"filter": wanted, "patch": {"tts_limit": 9}}
-    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 60_000)
-    assert errors(editor.post(SETS, json=body)) == [(["body", "filter"], "too_many")]
-    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 100_000)
+    _, one, _ = _numbered(editor, "Compared by bytes")
+    monkeypatch.setattr("app.api.change_set_request.MOST_BYTES", 30_000)
+    monkeypatch.setattr("app.assistants.matching._PORTION_SECONDS", 0.0)  # each is a portion
+    made = ok(editor.post(SETS, json=_with_number("Compared by bytes")), 201)
+    assert [changed["assistant_id"] for changed in made["assistants"]] == [one]
+
+
+def test_a_filter_that_takes_too_long_says_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch, editor: httpx.Client
+) -> None:
+    _numbered(editor, "Slowly compared")
+    body = _with_number("Slowly compared")
+    monkeypatch.setattr("app.assistants.matching._PORTION_SECONDS", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.assistants.matching.SECONDS", 0.0)
+        refused = editor.post(SETS, json=body)
+    assert errors(refused) == [(["body", "filter"], "too_many")]
+    assert "the settings of 1 of 3 assistants were compared" in refused.json()["detail"][0]["msg"]
     assert len(ok(editor.post(SETS, json=body), 201)["assistants"]) == 1
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_what_changes_after_it_was_compared_is_compared_again(
+    monkeypatch: pytest.MonkeyPatch, editor: httpx.Client, *, is_guarded: bool
+) -> None:
+    """Without that, the control, an assistant is changed that the filter does not choose."""
+    name = f"Raced {is_guarded}"
+    zero, one, two = _numbered(editor, name)
+    compare = matching.compare
+
+    async def then_change(*args: Any) -> Compared:
+        compared = await compare(*args)
+        for assistant, number in ((one, 5), (two, 1)):
+            change = {"custom_settings": {"number": number}}
+            await asyncio.to_thread(editor.patch, place(assistant), json=change)
+        await asyncio.to_thread(editor.delete, place(zero))
+        return compared
+
+    monkeypatch.setattr(matching, "compare", then_change)
+    if not is_guarded:
+        monkeypatch.setattr(Compared, "changed", lambda *_: [])
+    made = ok(editor.post(SETS, json=_with_number(name)), 201)
+    chosen = [changed["assistant_id"] for changed in made["assistants"]]
+    assert chosen == ([two] if is_guarded else [one])
