@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from app.storage.database import Database
+
 Kind = Literal["sqlite", "postgresql", "partitioned"]
 KINDS: tuple[Kind, ...] = ("sqlite", "postgresql", "partitioned")
 SERVER = "BACKSTORY_TEST_POSTGRES_URL"
@@ -92,6 +94,11 @@ def config_of(path: Path, **members: Any) -> Config:
     """The configuration of a process that serves the database."""
     url = text_of(path)
     return Config(database_url=url, **_keys(url) | _FREE | members)
+
+
+def is_of(database: Database, path: Path) -> bool:
+    """Whether it is the one of a path. The shared server's is in the same process, and works on."""
+    return database._engines.name == engines(url_of(path)).name  # noqa: SLF001  # the tests' own
 
 
 def variables(url: str) -> dict[str, str]:

@@ -17,8 +17,8 @@ from app.storage.database import Busy, Database
 from app.storage.turns import TooManyReads
 from app.transactions import idempotency
 from tests.app.api.test_unavailable import serving
-from tests.conftest import ASSISTANTS, Organization, make_organizations
-from tests.databases import query
+from tests.conftest import ASSISTANTS, Organization, Server, make_organizations
+from tests.databases import is_of, query
 
 SECRETS = "/api/v1/vault/secrets"
 COUNT = 5
@@ -37,8 +37,11 @@ def organization(database: Path) -> Organization:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """One element for each write transaction; the background tasks make none meanwhile."""
+def written(database: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One element for each write transaction of the test's own database.
+
+    Its background tasks make none meanwhile; those of the shared server, in this process, may.
+    """
     monkeypatch.setattr(
         "app.main._background_work",
         lambda *_: [Chore("idle", partial(asyncio.sleep, 0), 60.0)],
@@ -46,9 +49,10 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     transactions: list[Any] = []
     write = Database.write
 
-    async def counted(database: Database, work: Any) -> Any:
-        transactions.append(work)
-        return await write(database, work)
+    async def counted(writing: Database, work: Any) -> Any:
+        if is_of(writing, database):
+            transactions.append(work)
+        return await write(writing, work)
 
     monkeypatch.setattr(Database, "write", counted)
     return transactions
@@ -69,6 +73,21 @@ async def make_assistants(client: httpx.AsyncClient, organization: Organization)
 def sealed(database: Path) -> int:
     ((count,),) = query(database, "SELECT count(*) FROM sealed_secrets")
     return int(count)
+
+
+def test_only_the_transactions_of_the_database_are_counted(
+    database: Path, organization: Organization, written: list[Any], server: Server
+) -> None:
+    with server.client(server.organization().editor) as elsewhere:
+        assert elsewhere.post(ASSISTANTS, json={"name": "Elsewhere"}).status_code == 201
+    assert written == []
+
+    async def story() -> None:
+        async with serving(database) as (client, _):
+            await make_assistants(client, organization)
+
+    asyncio.run(story())
+    assert len(written) >= COUNT
 
 
 # -- erasure
