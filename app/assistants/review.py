@@ -20,6 +20,7 @@ from app.assistants.requests import (
     PreconditionFailed,
     PreconditionRequired,
 )
+from app.assistants.searching import Search
 from events import policy, store
 from events.changed import changes_of
 from events.decider import raise_conflicts
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from events.merging import Conflict
 
 MOST_SUMMARIES = 100  # changes or conflicts that an answer lists
+SUMMARY_SECONDS = 0.1  # of changes: large ones take long to read, and others wait meanwhile
 
 
 def checked_state(
@@ -149,7 +151,7 @@ def _came_between(
 ) -> tuple[ChangeSummary, ...]:
     if base is None or base == state.version:
         return ()
-    since = states.newest_first(unit, request.key, after=base)
+    since = Search(SUMMARY_SECONDS).through(states.newest_first(unit, request.key, after=base))
     return tuple(history.summary(event) for event in islice(since, MOST_SUMMARIES))
 
 

@@ -16,10 +16,10 @@ SECONDS = 2.0  # for a page, of the thread's own time: load on the machine must 
 
 
 class Search:
-    """A search that stops after ``SECONDS``, and knows at which version."""
+    """A search that stops after ``seconds``, and knows at which version."""
 
-    def __init__(self) -> None:
-        self._until = thread_time() + SECONDS
+    def __init__(self, seconds: float | None = None) -> None:
+        self._until = thread_time() + (SECONDS if seconds is None else seconds)
         self._stopped_at: int | None = None
 
     def through(self, events: Iterable[Event]) -> Iterator[Event]:

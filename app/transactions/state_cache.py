@@ -100,7 +100,9 @@ class StateCache:
         weight = len(head[1]) + _weight_of(policy) + _OVERHEAD
         self._organizations.put(organization_id, _Organization(head, policy), weight)
         for key, state in states:
-            if len(state.encoded) <= _LARGEST_DECODED:
+            if state.deleted:  # hardly any is changed again
+                self._states.drop(key)
+            elif len(state.encoded) <= _LARGEST_DECODED:
                 self._states.put(key, state, _weight_decoded(state.encoded))
             else:
                 self._states.put(key, _packed(state), len(state.encoded) + _OVERHEAD)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from app.assistants import changes, policy
 from app.assistants.requests import ChangeRequest, PreconditionRequired
@@ -197,6 +198,18 @@ def test_one_that_another_process_deleted_is_not_there(two: tuple[Process, Proce
     other.write(delete)
     with pytest.raises(AssistantNotFound):
         one.write(patch(tts_limit=7))
+
+
+def test_a_deleted_assistant_is_not_kept_in_memory(two: tuple[Process, Process]) -> None:
+    one, _ = two
+    one.write(create)
+    before = one.cache.size
+    one.write(create)
+    assert one.cache.size > before + 1000  # the control: another one is
+    one.write(lambda unit: changes.delete(unit, replace(WISH, assistant_id=2)))
+    assert one.cache.size - before < 100
+    with pytest.raises(AssistantNotFound):
+        one.write(lambda unit: changes.delete(unit, replace(WISH, assistant_id=2)))
 
 
 def test_a_policy_holds_from_the_next_command_on(two: tuple[Process, Process]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from app.assistants import review
 from tests.app import stored
 from tests.app.assistants.conditions.writes import (
     CHANGES,
@@ -338,3 +339,22 @@ def test_what_changes_no_settings_needs_no_condition(
     editor: httpx.Client, demanding: str, what: str
 ) -> None:
     assert OTHERS[what](editor, demanding).is_success
+
+
+@pytest.mark.parametrize(("seconds", "listed"), [(review.SUMMARY_SECONDS, [3, 2, 1]), (-1.0, [3])])
+def test_the_changes_that_a_refusal_lists_are_read_for_a_while_only(
+    editor: httpx.Client,
+    path: str,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    listed: list[int],
+) -> None:
+    """Others wait for the lock meanwhile, and large changes take long to read."""
+    first = version_of(editor.get(path))
+    for number in (1, 2, 3):
+        assert editor.patch(path, json={"tts_limit": number}).status_code == 200
+    monkeypatch.setattr(review, "SUMMARY_SECONDS", seconds)
+    stale = editor.patch(path, json={"tts_limit": 4}, headers=if_match(f'"{first}"'))
+    assert stale.status_code == 412
+    changes = stale.json()["changed_since"]
+    assert [change["version"] - first for change in changes] == listed
