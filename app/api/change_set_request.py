@@ -133,14 +133,15 @@ def choose(
     """The ids of the chosen assistants, in order; raises ``InvalidSettings`` for too many."""
     if isinstance(compared, DomainError):
         raise compared
+    patch = len(msgspec.json.encode(body.patch))
     if body.assistant_ids is not None:
         ids, location = sorted(set(body.assistant_ids)), ("body", "assistant_ids")
-    else:
-        ids, location = _matching(unit, organization_id, body.filter, compared), _FILTER
-    patches = len(ids) * len(msgspec.json.encode(body.patch))
-    _check_count(len(ids), MOST, location)
-    unit.read(check_size, organization_id, ids, location, patches)
-    return ids
+        unit.read(check_size, organization_id, ids, location, len(ids) * patch)
+        return ids
+    sizes = _matching(unit, organization_id, body.filter, compared)
+    _check_count(len(sizes), MOST, _FILTER)
+    _check_bytes(len(sizes) * patch + sum(sizes.values()), _FILTER)
+    return sorted(sizes)
 
 
 def check_size(
@@ -168,18 +169,22 @@ def _matching(
     organization_id: int,
     filters: ChangeSetFilter | None,
     compared: Compared | None,
-) -> list[int]:
-    """The ids of the assistants that match a filter; those that changed are compared again."""
+) -> dict[int, int]:
+    """The assistants that match a filter, with the bytes of their settings.
+
+    Those that changed since they were compared are compared again.
+    """
     selection = _selection(filters)
     count = unit.read(current.count, organization_id, selection)
     _check_count(count, MOST if compared is None else MOST_COMPARED, _FILTER)
     stamps, sizes = unit.read(current.select_stamps, organization_id, selection)
     if filters is None or compared is None:
-        return sorted(stamps)
+        return sizes
     changed = compared.changed(stamps)
     _check_bytes(sum(sizes[one] for one in changed), _FILTER)
     again = unit.read(matching.matching, organization_id, changed, filters.settings)
-    return sorted((compared.matching & stamps.keys()) - set(changed) | set(again))
+    found = (compared.matching & stamps.keys()) - set(changed) | set(again)
+    return {one: sizes[one] for one in found}
 
 
 def _check_count(count: int, most: int, location: Location) -> None:
