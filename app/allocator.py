@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import ctypes
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of ``mallopt``, in malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # parameters of ``mallopt``, in malloc.h
 _LARGE = 256 * 1024  # bytes: no block of usual requests is as large
+_ARENAS = 2  # heaps of all threads together: each keeps what its threads needed at most
 _KEPT = 4 * 1024 * 1024  # bytes at the end of a heap, which the next requests need
 
 
 def return_large_blocks() -> None:
-    """Fix the size from which a block is mapped by itself. Does nothing but on glibc."""
+    """Fix the size from which a block is mapped by itself, and the number of heaps.
+
+    Threads that begin later share these heaps. Does nothing but on glibc.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE)
         mallopt(_TRIM_THRESHOLD, _KEPT)
+        mallopt(_ARENA_MAX, _ARENAS)
