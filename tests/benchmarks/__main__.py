@@ -15,6 +15,7 @@ import structlog
 
 from tests.benchmarks import (
     asking,
+    export,
     flooding,
     folding,
     growing,
@@ -48,6 +49,7 @@ def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
         "writing": partial(writing.writing, rounds),
         "folding": partial(folding.folding, rounds, events),
         "fold-again": partial(folding.fold_again, rounds, events),
+        "export": partial(export.exports, seconds, rounds, events),
         "growth": partial(growing.growth, seconds, rounds, events),
         "layers": partial(layers.layers, rounds),
         "pages": pages.pages,

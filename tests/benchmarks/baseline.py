@@ -1,8 +1,8 @@
 """What one would write instead: FastAPI, SQLAlchemy's ORM, one row and an audit table.
 
-``python -m tests.benchmarks.baseline FILE`` serves a new database that starts with assistants of
-the settings in a file. No history, no undo, no sealed secrets, no proof: it is the same work on the
-wire, done in the usual way, on the same kind of database with the same durability.
+``python -m tests.benchmarks.baseline FILE DATABASE_URL`` makes assistants of the settings in a file
+in an empty database, and serves it. No history, no undo, no sealed secrets, no proof: it is the
+same work on the wire, done in the usual way, on the same kind of database, as durable.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import hashlib
 import json
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,12 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -32,7 +36,10 @@ COUNT = 100
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {dict[str, Any]: sa.JSON}  # noqa: RUF012  # SQLAlchemy's way
+    type_annotation_map = {  # noqa: RUF012  # SQLAlchemy's way
+        dict[str, Any]: sa.JSON,
+        datetime: sa.DateTime(timezone=True),
+    }
 
 
 class Key(Base):
@@ -105,8 +112,9 @@ async def show(assistant_id: int, session: Session, _user: User) -> Shown:
 async def change(assistant_id: int, patch: Patch, session: Session, user: User) -> Shown:
     # Lock before reading, as everybody must who does not want to lose changes.
     await session.rollback()
-    await session.execute(sa.text("BEGIN IMMEDIATE"))
-    found = await session.get(Assistant, assistant_id, populate_existing=True)
+    if session.get_bind().dialect.name == "sqlite":  # it has no FOR UPDATE
+        await session.execute(sa.text("BEGIN IMMEDIATE"))
+    found = await session.get(Assistant, assistant_id, populate_existing=True, with_for_update=True)
     if found is None:
         raise HTTPException(404)
     before = found.settings
@@ -127,21 +135,27 @@ async def change(assistant_id: int, patch: Patch, session: Session, user: User) 
     return Shown.model_validate(found)
 
 
-def create_app(path: Path) -> FastAPI:
+def create_app(url: str) -> FastAPI:
     """The application on a database that there is."""
-    engine = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)))
-
-    @sa.event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
     app = FastAPI()
-    app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
+    app.state.sessions = async_sessionmaker(_engine(url), expire_on_commit=False)
     app.include_router(routes)
     return app
+
+
+def _engine(url: str) -> AsyncEngine:
+    """As it comes; a file is made as durable as ours."""
+    engine = create_async_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine.sync_engine, "connect", _configure)
+    return engine
+
+
+def _configure(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def _digest(token: str) -> str:
@@ -155,8 +169,8 @@ def _merged(settings: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _fill(path: Path, settings: dict[str, Any]) -> None:
-    engine = create_async_engine(sa.URL.create("sqlite+aiosqlite", database=str(path)))
+async def _fill(url: str, settings: dict[str, Any]) -> None:
+    engine = _engine(url)
     async with engine.begin() as connection:
         await connection.run_sync(Base.metadata.create_all)
     async with async_sessionmaker(engine)() as session:
@@ -169,10 +183,9 @@ async def _fill(path: Path, settings: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="baseline-") as folder:
-        path = Path(folder, "baseline.db")
-        asyncio.run(_fill(path, json.loads(Path(sys.argv[1]).read_bytes())))
-        serve(create_app(path))  # type: ignore[arg-type]  # an ASGI application, too
+    _, file, url = sys.argv
+    asyncio.run(_fill(url, json.loads(Path(file).read_bytes())))
+    serve(create_app(url))  # type: ignore[arg-type]  # an ASGI application, too
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ A million events by default: allow it ten minutes. ``backstory serve`` runs as a
 own; what it sends is
 read and thrown away. Beside each export, the same rows are read with the ``sqlite3`` module in
 one loop, in a process of its own as well, alternating; the table shows medians and ratios.
+
+``python -m tests.benchmarks export`` has two rows of it: NDJSON, and what an export costs changes.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,8 +31,10 @@ from events import log_head, store
 from events.changed import Actor, AssistantSettingsChanged, Cause
 from events.pointers import Change
 from projections.exports.formats import find_format
+from tests.benchmarks import asking, load, loading, places
+from tests.benchmarks.load import Row, at_least, at_most
 from tests.conftest import Organization, make_organizations
-from tests.databases import config_of, reading_engine, writing_engine
+from tests.databases import config_of, on_sqlite, reading_engine, writing_engine
 from tests.end_to_end.processes import Process, serving
 
 RUNS = 5
@@ -39,6 +44,8 @@ _BATCH = 2_000
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _ACTOR = Actor(type="api_key", id=1, name="Ada Okafor", user_id=1)
 _FORMATS = ("ndjson", "json", "cloudevents", "csv", "ocsf", "parquet")
+_VERSIONS = 100  # of each assistant
+_CONNECTIONS = 32
 _LOOP = "SELECT sequence, body, hashes FROM events WHERE organization_id = 1 ORDER BY sequence"
 
 
@@ -138,6 +145,58 @@ def peak_memory(process: Process) -> float:
     status = Path(f"/proc/{process.pid}/status").read_text("ascii")
     (line,) = (line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) / 1000
+
+
+def exports(seconds: float, rounds: int, events: int) -> Iterator[Row]:
+    """NDJSON against the loop, and the slowest changes beside an export of everything."""
+    with places.fresh() as place:
+        loading.load(place, [_VERSIONS] * (events // _VERSIONS))
+        with load.serving(place.folder, place.url) as (url, _):
+            key = place.keys.admin
+            if on_sqlite():
+                yield _against_the_loop(place.path, url, key, rounds, events)
+            ask = asking.patch(asking.MANY, place)
+            alone: list[float] = []
+            beside: list[float] = []
+            for _ in range(rounds):
+                alone.append(load.load(url, ask, _CONNECTIONS, seconds).p99)
+                with _exporting(url, key):
+                    beside.append(load.load(url, ask, _CONNECTIONS, seconds).p99)
+    yield at_most(
+        f"PATCH p99 beside an export of {events:,} events / alone, {_CONNECTIONS} connections",
+        load.ratio(beside, alone),
+        1.5,
+        f"{statistics.median(beside):.1f} ms against {statistics.median(alone):.1f} ms",
+    )
+
+
+def _against_the_loop(path: Path, url: str, key: str, rounds: int, events: int) -> Row:
+    query = f"format=ndjson&until_sequence={events}"
+    pairs = [(loop(path), download(url, key, query)) for _ in range(rounds)]
+    loops, downloads = ([one.whole for one in taken] for taken in zip(*pairs, strict=True))
+    rates = " against ".join(
+        f"{events / statistics.median(taken):,.0f}/s" for taken in (downloads, loops)
+    )
+    what = f"export ndjson / sqlite3 loop, {events:,} events"
+    return at_least(what, load.ratio(loops, downloads), 0.6, rates)
+
+
+@contextmanager
+def _exporting(url: str, key: str) -> Iterator[None]:
+    """Exports of everything, one after the other, until the block has ended."""
+    ended = threading.Event()
+
+    def go_on() -> None:
+        while not ended.is_set():
+            download(url, key, "format=ndjson")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextmanager
