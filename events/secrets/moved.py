@@ -66,7 +66,7 @@ def moved_secrets(
 
 
 def _known_addresses(
-    past: Iterable[Tree], names: Iterable[str], changes: Changes, erased_version: int
+    past: Iterable[Tree], names: frozenset[str], changes: Changes, erased_version: int
 ) -> dict[str, list[Addresses]]:
     """The addresses of each secret that the changes may concern, by its id."""
     known: dict[str, list[Addresses]] = {}
@@ -79,10 +79,11 @@ def _known_addresses(
 
 
 def _secrets(
-    settings: Tree, names: Iterable[str], erased_version: int
+    settings: Tree, names: frozenset[str], erased_version: int
 ) -> Iterator[tuple[Path, str]]:
-    """The secrets of some settings that can still be opened: paths and ids."""
-    for place in places({n: settings[n] for n in names if holds_secret(settings[n])}):
+    """The secrets of some settings that can still be opened: paths and ids, in their order."""
+    chosen = {n: value for n, value in settings.items() if n in names and holds_secret(value)}
+    for place in places(chosen):
         if not is_erased(place.reference, erased_version):
             yield place.at, place.reference[MARK]["id"]
 

@@ -15,7 +15,7 @@ from events.pointers import MARK, Tree, split
 from events.secrets.addresses import origin
 from events.secrets.masks import MASK
 from events.secrets.references import places
-from events.settings import SECRET_RECORDS
+from events.settings import SECRET_RECORDS, SETTING_NAMES
 from tests.events.given import PATCH, Given, create, created, envelope, given, patch, secret
 
 GOOD, EVIL = "https://good.example", "https://evil.example"
@@ -255,6 +255,28 @@ def test_control_a_caller_who_may_reveal_it_sends_it_anywhere(name: str) -> None
     event = decide(patch(sent, itertools.count(50)), story.state, envelope(2), may_reveal=True)
     assert event is not None
     assert ids_of(story) & ids_of(Given((*story.events, event)))
+
+
+def test_a_refusal_names_the_secrets_in_the_order_of_the_settings() -> None:
+    """Whatever the process: the order of a set of texts is another one in each."""
+    stored: Tree = {
+        "llm_provider_config": {"api_key": "k", "base_url": GOOD},
+        "webhook_url": GOOD,
+        "webhook_headers": {"A": "t"},
+        "tts_settings": {"provider_config": {"api_key": "k", "base_url": GOOD}},
+        "stt_settings": {"provider_config": {"api_key": "k", "base_url": GOOD}},
+        "api_keys": {"openai": "k"},
+    }
+    sent: Tree = {
+        "llm_provider_config": {"base_url": EVIL},
+        "webhook_url": EVIL,
+        "tts_settings": {"provider_config": {"base_url": EVIL}},
+        "stt_settings": {"provider_config": {"base_url": EVIL}},
+    }
+    errors = given().after(create(stored)).when(patch(sent)).errors()
+    holders = [at[1] for at, _ in errors]
+    assert holders == [name for name in SETTING_NAMES if name in holders]
+    assert len(holders) == 5
 
 
 def test_a_refusal_names_the_addresses_and_what_to_do() -> None:
