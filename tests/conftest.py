@@ -21,6 +21,7 @@ import pytest
 import uvicorn
 from msgspec import Struct, field
 
+from app import main
 from app.accounts import api_keys, organizations, principals
 from app.audit import signing
 from app.main import create_app
@@ -48,6 +49,7 @@ from tests.no_tls import NO_TLS
 _WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
 _ORGANIZATIONS = 440  # for all tests
 _FEW = 40  # for a run of few tests, some of which need several
+_NEVER = 1e6  # seconds
 ASSISTANTS = "/api/v1/assistants"
 
 
@@ -231,8 +233,13 @@ def server(
     database = tmp_path_factory.mktemp("server") / "backstory.db"
     users = sum("server" in getattr(item, "fixturenames", ()) for item in request.session.items)
     count = min(_ORGANIZATIONS, _FEW + 2 * users)
-    with serving(database, _copied_organizations(tmp_path_factory, database, count)) as running:
-        yield running
+    waiting = _copied_organizations(tmp_path_factory, database, count)
+    with pytest.MonkeyPatch.context() as patch:
+        # It purges once, as it starts: a run takes longer than the pause between two purges, and
+        # some tests read every statement.
+        patch.setattr(main, "_PURGE_SECONDS", _NEVER)
+        with serving(database, waiting) as running:
+            yield running
 
 
 def _copied_organizations(
