@@ -83,6 +83,9 @@ class Config(Struct, frozen=True, kw_only=True):
     organization_rate_limit: str = "40000/s"
     failed_login_limit: str = "600/m"
     export_limit: Annotated[int, Meta(ge=1, le=1000)] = 4
+    stream_limit: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    organization_stream_limit: Annotated[int, Meta(ge=1, le=100_000)] = 200
+    stream_heartbeat: str = "15s"
     trusted_proxies: str = ""
     metrics_bind: str = ""
 
@@ -130,6 +133,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def drain_seconds(self) -> int:
         """How long requests may take that run when the server is told to stop."""
         return _seconds("DRAIN_TIME", self.drain_time)
+
+    @property
+    def heartbeat_seconds(self) -> int:
+        """How often a stream says that it is alive, and its key is checked again."""
+        return _seconds("STREAM_HEARTBEAT", self.stream_heartbeat)
 
     @property
     def least_free_space(self) -> int:
@@ -226,7 +234,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
-    _ = config.drain_seconds
+    _ = config.drain_seconds, config.heartbeat_seconds
     _ = config.least_free_space, config.cache_bytes
     if config.body_bytes < _LONGEST_BODY:
         raise ConfigError(f"{PREFIX}BODY_MEMORY: expected at least 1MiB, the size of one body")
@@ -364,6 +372,8 @@ def _explain(message: str) -> str:
         "PORT": "a number from 0 to 65535",
         "IDEMPOTENCY_KEYS": "a number from 1 to 2147483647",
         "EXPORT_LIMIT": "a number from 1 to 1000",
+        "STREAM_LIMIT": "a number from 1 to 100000",
+        "ORGANIZATION_STREAM_LIMIT": "a number from 1 to 100000",
     }
     expected = choices.get(name.removeprefix(PREFIX))
     return f"{name}: expected {expected}" if expected else f"{name}: {rule[0].lower()}{rule[1:]}"

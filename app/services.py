@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 
 from app.accounts.authenticator import Authenticator
-from app.accounts.export_limit import ExportLimit
+from app.accounts.concurrency import EXPORTS, ConcurrencyLimit, StreamLimits
 from app.accounts.failed_logins import FailedLogins
 from app.accounts.login_limit import LoginLimit
 from app.accounts.logins import Logins
@@ -21,6 +21,7 @@ from app.accounts.rate_limits import RateLimits
 from app.accounts.sessions import Sessions
 from app.assistants.view_cache import ViewCache
 from app.audit import signing
+from app.audit.following import Followers
 from app.audit.signing import Signer
 from app.config import Config
 from app.metrics import catalog
@@ -55,12 +56,15 @@ class Services(Struct, frozen=True):
     failed_logins: FailedLogins
     logins: Logins
     rate_limits: RateLimits
-    exports: ExportLimit
+    exports: ConcurrencyLimit[int]  # by organization
+    streams: StreamLimits
+    followers: Followers
     views: ViewCache
     states: StateCache
     signer: Signer
     sessions: Sessions
     clock: Callable[[], datetime]
+    heartbeat_seconds: int  # of streams
 
 
 def utc_now() -> datetime:
@@ -93,7 +97,9 @@ async def open_services(
             most_bytes_of_lists=_LISTS * sixteenth,
         )
         states = StateCache(_STATES * sixteenth)
-        writer = WriteQueue(database, vault, clock, views, Witness(monotonic), states)
+        followers = Followers(database)
+        witness = Witness(monotonic)
+        writer = WriteQueue(database, vault, clock, views, witness, states, followers)
         authenticator = Authenticator(
             database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
         )
@@ -115,14 +121,18 @@ async def open_services(
                 failed_logins,
                 logins,
                 RateLimits(config.key_rate, config.organization_rate, monotonic),
-                ExportLimit(config.export_limit),
+                ConcurrencyLimit(EXPORTS, config.export_limit),
+                StreamLimits(config.stream_limit, config.organization_stream_limit),
+                followers,
                 views,
                 states,
                 signer,
                 Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
+                config.heartbeat_seconds,
             )
         finally:
+            followers.close()
             await failed_logins.drain()
             await writer.drain()
             await database.close()

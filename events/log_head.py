@@ -23,6 +23,13 @@ END = Prepared(
     )
 )
 """Where an organization's log ends: its last sequence, and the frontier of its tree."""
+SEQUENCES = Prepared(
+    lambda _: sa.select(organizations.c.organization_id, organizations.c.sequence).where(
+        organizations.c.organization_id
+        == sa.any_(sa.bindparam("organization_ids", type_=sa.ARRAY(sa.Integer)))
+    )
+)
+"""The last sequences of several logs, in one statement. For PostgreSQL, which has arrays."""
 _LOCK = Prepared(lambda _: _ROW.with_for_update())
 _LOCK_IF_FREE = Prepared(lambda _: _ROW.with_for_update(skip_locked=True))
 _SAVE = prepared.update(

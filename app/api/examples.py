@@ -206,6 +206,27 @@ AUDIT_ENTRY: dict[str, Any] = {
     "error_message": None,
 }
 
+STREAMED_EVENT: dict[str, Any] = {
+    "sequence": 42,
+    "event_type": "assistant_settings_changed",
+    "occurred_at": "2026-03-02T10:30:00Z",
+    "actor": _ACTOR,
+    "reason": "Callers said that answers wander",
+    "request_id": "7e1091de884944c8bcb8b8f54a3f8a5a",
+    "assistant_id": 1,
+    "version": 4,
+    "cause": {"type": "patch"},
+    "paths": ["/llm_settings/temperature"],
+    "links": {"assistant": "/api/v1/assistants/1", "version": "/api/v1/assistants/1/versions/4"},
+}
+STREAM = f"""retry: 3000
+id: 42
+event: message
+data: {msgspec.json.encode(STREAMED_EVENT).decode()}
+
+: heartbeat
+"""
+
 _SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 _ORIGIN = "backstory/organizations/1/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 _LEAVES = [merkle.leaf_hash(b"1"), merkle.leaf_hash(b"2")]

@@ -16,6 +16,7 @@ from events import pointers
 from events.bodies.reasons import REASON
 from events.bodies.validation import describe
 from events.errors import AssistantNotFound, FieldError, InvalidSettings, Location, VersionNotFound
+from projections.event_types import EVENT_TYPES
 from projections.spreadsheets import Table
 
 if TYPE_CHECKING:
@@ -73,6 +74,14 @@ def moment(name: str, text: str | None, where: str = "query") -> datetime | None
         raise _invalid((where, name), rule, "value_error") from None
 
 
+def known_event_type(name: str | None) -> str | None:
+    """The name of a type of events; raises ``InvalidSettings`` for another name."""
+    known = [kind.event_type for kind in EVENT_TYPES]
+    if name is None or name in known:
+        return name
+    raise invalid_query("event_type", f"Input should be one of {', '.join(known)}")
+
+
 def query_text(request: Request[Any, Any, Any], name: str) -> str | None:
     """A query parameter whose name no argument can have, such as ``from``."""
     text: str | None = request.query_params.get(name)
@@ -102,6 +111,11 @@ def read_table(format_name: str, formulas: Formulas | None, *, bom: bool) -> Tab
 def invalid_query(name: str, message: str, kind: str = "value_error") -> InvalidSettings:
     """The error of a query parameter that breaks a rule."""
     return _invalid(("query", name), message, kind)
+
+
+def invalid_header(name: str, message: str, kind: str = "value_error") -> InvalidSettings:
+    """The error of a header that breaks a rule."""
+    return _invalid(("header", name), message, kind)
 
 
 def _invalid(loc: Location, message: str, kind: str) -> InvalidSettings:

@@ -9,6 +9,7 @@ from litestar.params import PathParameter, QueryParameter
 from events.limits import MAX_REASON
 from events.pointers import POINTER
 from events.setting_types import VERSION_NAME
+from projections.event_types import EVENT_TYPES
 
 # Read as text and without bounds: an id beyond them is not found, like any other missing id.
 Number = Annotated[
@@ -44,6 +45,10 @@ PATH = QueryParameter(
     description="A JSON Pointer: changes of this path, of paths below it, and of what contains it.",
     pattern=POINTER,
     max_length=1000,
+)
+EVENT_TYPE = QueryParameter(
+    description="As `/api/v1/audit/event-types` lists them.",
+    schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
 )
 INCLUDE_DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 DRY_RUN = QueryParameter(description="Answer with a plan, and change nothing.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from litestar import Response
 
-from app.accounts import export_limit, login_limit, rate_limits
+from app.accounts import concurrency, login_limit, rate_limits
 from app.accounts.api_keys import KeyNotFound
 from app.api.conditional import etag
 from app.api.errors import (
@@ -67,7 +67,9 @@ _LIMITED = {
     rate_limits.KEY: "Requests of an API key",
     rate_limits.ORGANIZATION: "Requests of all keys of an organization together",
     login_limit.POLICY: "Requests from one address with an unknown or revoked key",
-    export_limit.POLICY: "Exports of an organization",
+    concurrency.EXPORTS: "Exports of an organization",
+    concurrency.KEY_STREAMS: "Streams of an API key",
+    concurrency.ORGANIZATION_STREAMS: "Streams of all keys of an organization together",
 }
 _UNITS = {1: "a second", 60: "a minute", None: "at a time"}
 _LONGEST_NAME = 100

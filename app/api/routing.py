@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 from litestar import Router
 from litestar.enums import HttpMethod
 
+from projections import addresses
+
 if TYPE_CHECKING:
     from litestar import Request
     from litestar.types.internal_types import RouteHandlerMapItem
 
-API = "/api/v1"
-ASSISTANTS = f"{API}/assistants"
+API = addresses.API
+ASSISTANTS = addresses.ASSISTANTS
+EVENTS = f"{API}/events"
 ASSISTANT = f"{ASSISTANTS}/{{assistant_id:str}}"
 AUDIT = f"{API}/audit"
 

@@ -34,6 +34,7 @@ _GRACE = 1.0  # seconds that a server adds to the limit: it ends only what nobod
 # which answers everybody, waits for each of them.
 _LISTINGS = {"threads": 3, "share": 1}
 _EXPORTS = {"threads": 2, "share": 1}
+_FOLLOWED = {"threads": 2, "share": 1}  # who follows a log must not wait for an export of it
 
 
 class CommitFailed(Exception):
@@ -79,6 +80,7 @@ class Database:
         self._read_seconds = read_timeout.total_seconds()
         self._listings = self._pool("listings", **_LISTINGS, longest=self._read_seconds + _GRACE)
         self._exports = self._pool("exports", **_EXPORTS)
+        self._followed = self._pool("followed", **_FOLLOWED)
         self._glances = self._engines.glances()
         self._disk = DiskState()
         self._open = OpenSnapshots()
@@ -169,14 +171,20 @@ class Database:
         run = self._noted(organization_id, work)
         return await self._export(organization_id, run, goes_on=True)
 
+    async def followed(self, organization_id: int, work: Callable[[sa.Connection], T]) -> T:
+        """As ``export_portion``, by other threads, for those who follow a log."""
+        run = self._noted(organization_id, work)
+        return await self._export(organization_id, run, goes_on=True, pool=self._followed)
+
     async def _export(
         self,
         organization_id: int,
         run: Callable[[sa.Connection], T],
         *,
         goes_on: bool = False,
+        pool: ReadPool | None = None,
     ) -> T:
-        pool = self._exports
+        pool = pool or self._exports
         return await self._answered(
             self._with_retry(lambda: pool.read(organization_id, run, None, goes_on=goes_on))
         )
@@ -370,6 +378,7 @@ class Database:
         """Close the readers, then the writer: its close is SQLite's last checkpoint."""
         await self._listings.close()
         await self._exports.close()
+        await self._followed.close()
         await self._glances.close()
         await greenlet_spawn(self._readers.dispose)
         await self._in_writer(self._writer.dispose)

@@ -362,6 +362,15 @@ class UnitOfWork:
         self.log_head(organization_id).observed_at = self.clock()
         log_head.save_head(self._connection, self.log_head(organization_id))
 
+    @property
+    def grown(self) -> dict[int, int]:
+        """The last sequences of the logs that this work has added to, by organization."""
+        return {
+            organization_id: head.sequence
+            for organization_id, head in self._heads.items()
+            if head.sequence != self._locked_at[organization_id][0]
+        }
+
     def committed(self) -> None:
         """Cache the states that were committed, for the next unit of work."""
         if self._cache is None:

@@ -64,6 +64,13 @@ class CommitListener(Protocol):
         """Called in the event loop's thread, with the new states; none if the commit failed."""
 
 
+class GrowthListener(Protocol):
+    """Is told which logs have grown."""
+
+    def grew(self, sequences: Mapping[int, int]) -> None:
+        """Called in the event loop's thread after a commit: the last sequences, by organization."""
+
+
 class _Waiting(Generic[T]):
     """Work in the queue."""
 
@@ -118,7 +125,9 @@ class WriteQueue:
         listener: CommitListener,
         witness: Witness | None = None,
         cache: StateCache | None = None,
+        followers: GrowthListener | None = None,
     ) -> None:
+        self._followers = followers
         self._database = database
         self._vault = vault
         self._clock = clock
@@ -236,6 +245,8 @@ class WriteQueue:
             self._listener.after_commit(unit.changed)
             unit.committed()
             _count(unit, done, began)
+            if self._followers is not None:
+                self._followers.grew(unit.grown)
         except Exception:  # noqa: BLE001  # an error of a cache or a span must not undo a commit
             self._cache.invalidate()
             _log.exception("recall_failed")

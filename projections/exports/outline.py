@@ -31,6 +31,7 @@ class Outline(Struct, frozen=True, kw_only=True):
     reason: str | None
     request_id: str | None
     version: int | None = None
+    labelled_version: int | None = None
     key_id: int | None = None
     cause: Cause | None = None
     changes: dict[str, Sides] = field(default_factory=dict)
@@ -40,6 +41,11 @@ class Outline(Struct, frozen=True, kw_only=True):
     def time(self) -> str:
         """When the event occurred, as it is stored: RFC 3339 in UTC."""
         return bytes(self.occurred_at)[1:-1].decode()
+
+    @property
+    def at_version(self) -> int | None:
+        """The version that the event made or named."""
+        return self.version if self.labelled_version is None else self.labelled_version
 
     @property
     def touched(self) -> list[str]:

@@ -42,7 +42,9 @@ class Authentication:
         await self._app(scope, receive, send)
 
     async def _find(self, scope: Scope) -> None:
-        principal, seen = await log_in(self._logins(), scope, _token(scope), plainly_read(scope))
+        principal, seen = await log_in(
+            self._logins(), scope, bearer_token(scope), plainly_read(scope)
+        )
         scope["principal"] = principal  # type: ignore[typeddict-unknown-key]  # ours
         scope["seen"] = seen  # type: ignore[typeddict-unknown-key]  # ours
 
@@ -56,7 +58,7 @@ async def log_in(
     return await logins.check(token, client[0] if client else None, request_id, assistant_id)
 
 
-def _token(scope: Scope) -> str:
+def bearer_token(scope: Scope) -> str:
     """The bearer token; '' where there is none. Raises ``CredentialsRepeated``."""
     sent: bytes | None = None
     for name, value in scope["headers"]:

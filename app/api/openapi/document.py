@@ -121,6 +121,7 @@ def config(version: str) -> OpenAPIConfig:
                 name="Policy", description="What the organization requires of changes; for admins."
             ),
             Tag(name="Audit", description="The log, its exports, and proof; for admins."),
+            Tag(name="Events", description="The log as it grows, for those who follow it."),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service is alive and ready."),

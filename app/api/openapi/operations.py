@@ -55,7 +55,7 @@ _ERRORS = {
     422: "The request breaks rules; all that were found are listed",
     428: "The organization's policy requires `If-Match` or `base_version`",
     429: "Beyond a limit: of requests by the key or its organization, in a time or at once, of"
-    " unknown or revoked keys from an address, of exports, or of idempotency keys; with"
+    " unknown or revoked keys from an address, of exports, of streams, or of idempotency keys; with"
     " `Retry-After`, nothing was changed",
     503: "The database is unavailable, or a read took too long; with `Retry-After`, nothing was"
     " changed",
@@ -68,6 +68,7 @@ class Answer:
 
     schema: type[msgspec.Struct] | Schema
     or_else: tuple[type[msgspec.Struct], ...] = ()
+    mentions: tuple[type[msgspec.Struct], ...] = ()  # by the schema
     example: Any = None
     many: bool = False
     media_type: str = JSON
@@ -154,7 +155,11 @@ def _structs_of(
 ) -> Structs:
     """The Structs that an operation refers to."""
     all_answers = answers if pending is None else (*answers, pending)
-    schemas = [schema for answer in all_answers for schema in (answer.schema, *answer.or_else)]
+    schemas = [
+        schema
+        for answer in all_answers
+        for schema in (answer.schema, *answer.or_else, *answer.mentions)
+    ]
     schemas += [] if body is None else [body.schema, *(form.schema for form in body.others)]
     schemas += [] if plan is None else [plan]
     return tuple(schema for schema in schemas if not isinstance(schema, Schema))

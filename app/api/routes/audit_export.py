@@ -13,16 +13,15 @@ from litestar.types import ASGIApp
 
 from app.api import methods, routing
 from app.api.access import ADMIN
-from app.api.middleware.export_limit import ExportLimiting
+from app.api.middleware.concurrency import ExportLimiting
 from app.api.openapi.operations import Answer, operation
-from app.api.parameter_values import invalid_query, moment, read_table
-from app.api.parameters import BOM, FORMULAS, PATH
+from app.api.parameter_values import invalid_query, known_event_type, moment, read_table
+from app.api.parameters import BOM, EVENT_TYPE, FORMULAS, PATH
 from app.api.request import ApiRequest
 from app.api.streaming import TrailingStream, compressed, negotiate
 from app.api.vary import varying_lines
 from app.audit.exporting import ExportRequest, plan_export, record_export, stream_chunks
 from app.storage.tables import MAX_ID
-from projections.event_types import EVENT_TYPES
 from projections.exports.filter import ExportFilter
 from projections.exports.formats import FORMATS, FormatName, find_format
 from projections.exports.parquet import ParquetMissing
@@ -82,13 +81,7 @@ async def export_log(
             max_length=200, description="A key's name, or `type:id`, such as `api_key:3`."
         ),
     ] = None,
-    event_type: Annotated[
-        str | None,
-        QueryParameter(
-            description="As `/api/v1/audit/event-types` lists them.",
-            schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
-        ),
-    ] = None,
+    event_type: Annotated[str | None, EVENT_TYPE] = None,
     path: Annotated[str | None, PATH] = None,
     formulas: Annotated[Formulas | None, FORMULAS] = None,
     bom: Annotated[bool, BOM] = False,  # noqa: FBT002  # the wire's
@@ -103,7 +96,7 @@ async def export_log(
         filter=ExportFilter(
             assistant_id=assistant_id,
             actor=actor,
-            event_type=_known(event_type),
+            event_type=known_event_type(event_type),
             path=path or None,
         ),
     )
@@ -132,13 +125,6 @@ async def export_log(
         headers=headers,
         trailers={"x-last-sequence": str(export.until)},
     )
-
-
-def _known(event_type: str | None) -> str | None:
-    known = [kind.event_type for kind in EVENT_TYPES]
-    if event_type is None or event_type in known:
-        return event_type
-    raise invalid_query("event_type", f"Input should be one of {', '.join(known)}")
 
 
 ROUTER = routing.ApiRouter(path=routing.AUDIT, route_handlers=[export_log], tags=["Audit"])

@@ -14,7 +14,7 @@ from litestar.params import QueryParameter
 from app.api import routing
 from app.api.access import VIEWER
 from app.api.media_types import JSON
-from app.api.middleware.export_limit import ExportLimiting
+from app.api.middleware.concurrency import ExportLimiting
 from app.api.openapi.operations import Answer, operation
 from app.api.parameter_values import invalid_query, read_table
 from app.api.parameters import BOM, FORMULAS, SEARCH

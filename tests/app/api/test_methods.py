@@ -89,7 +89,7 @@ def test_a_head_has_the_status_and_the_headers_of_the_whole_answer_and_no_body(
         held = if_none_match(whole.headers["etag"])
         assert_alike(boss.head(path, headers=held), boss.get(path, headers=held))
     wrong = operation.path.format(**(ids | dict.fromkeys(OWNED, "x")))  # 422
-    bad = {"limit": "x", "version": "x", "format": "x"}
+    bad = {"limit": "x", "version": "x", "format": "x", "after": "x"}
     assert_alike(boss.head(wrong, params=bad), boss.get(wrong, params=bad))
     for token in (None, tenant.viewer):  # 401 and 403
         with server.client(token) as other:
