@@ -9,17 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from app.api.streaming import EXTENSION
-from app.cli.protocol.joined import JoinedCycle
+from app.cli.protocol.endless import EndlessCycle
 from app.cli.protocol.upgrades import SameProtocol
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGISendEvent
-    from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 _ENDLESS = 2**62  # bytes; stands for a body of unknown length
 
 
-class _Cycle(JoinedCycle):
+class _Cycle(EndlessCycle):
     """A request and its response, which may end with trailers."""
 
     has_trailers = False
@@ -41,7 +40,7 @@ class _Cycle(JoinedCycle):
         await super().send(message)
 
 
-class _OldCycle(JoinedCycle):
+class _OldCycle(EndlessCycle):
     """For HTTP/1.0, which has no chunks: the body ends with the connection."""
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -60,7 +59,7 @@ class TrailersProtocol(SameProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unfinished: list[RequestResponseCycle] = []
+        self._unfinished: list[EndlessCycle] = []
 
     def on_headers_complete(self) -> None:
         """Begin a response that may end with trailers."""
@@ -74,7 +73,13 @@ class TrailersProtocol(SameProtocol):
                 self.cycle.__class__ = _Cycle
                 self.scope["extensions"] = {EXTENSION: {}}
             waiting = [cycle for cycle in self._unfinished if not cycle.response_complete]
-            self._unfinished = [*waiting, self.cycle]
+            self._unfinished = [*waiting, self.cycle]  # type: ignore[list-item]  # by its class
+
+    def shutdown(self) -> None:
+        """Begin to stop: a response without an end is ended, the others end in their time."""
+        for cycle in self._unfinished:
+            cycle.end()
+        super().shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Mark every response of the connection as disconnected, also one that others wait for."""
