@@ -12,12 +12,13 @@ Marks (``msgspec.Meta.extra``) say what a type cannot:
 - ``group``        the group in which a page shows a setting; without one, the last
 - ``label``        what people call a setting; ``about`` gives it, with a description
 - ``unit``         the unit of a number, such as "ms"
+- ``effect``       when a call that is running can follow a change: see ``Effect``
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -48,6 +49,14 @@ Amount = Annotated[int, Meta(ge=0)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Slots = Annotated[int, Meta(ge=1, le=1000)]
 Reason = Annotated[str, Meta(max_length=MAX_REASON)]
+
+
+# When a change takes effect in a call that is running, the soonest first: at once, with what the
+# assistant says next, or not at all, but in the next call. A setting without a mark has that of the
+# object around it. At the top the default is the last: no runtime promises more than it must.
+Effect = Literal["live", "next_turn", "next_call"]
+EFFECTS: tuple[Effect, ...] = get_args(Effect)
+LIVE, NEXT_TURN, NEXT_CALL = (Meta(extra={"effect": effect}) for effect in EFFECTS)
 
 
 class SecretRecord(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,9 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from events.setting_types import (
+    LIVE,
+    NEXT_CALL,
+    NEXT_TURN,
     NOT_BLANK,
     Amount,
     FreeForm,
@@ -73,6 +76,7 @@ class LLMSettings(Struct, frozen=True, kw_only=True):
     welcome_message: (
         Annotated[
             str,
+            NEXT_CALL,
             about(
                 "Welcome message", "First sentence of a call; empty lets the caller speak first."
             ),
@@ -414,24 +418,35 @@ class Settings(Struct, frozen=True, kw_only=True):
             extra={"null": "ignored", "reads": "trimmed"},
             extra_json_schema=NOT_BLANK,
         ),
+        LIVE,
         about("Name", "Name of the assistant, here and in reports."),
     ]
     description: (
-        Annotated[str, about("Description", "What the assistant is for, in your own words.")] | None
+        Annotated[str, LIVE, about("Description", "What the assistant is for, in your own words.")]
+        | None
     ) = None
     llm_provider: (
-        Annotated[str, _ignored, _model, about("Model provider", "Service that runs the model.")]
+        Annotated[
+            str,
+            _ignored,
+            _model,
+            NEXT_TURN,
+            about("Model provider", "Service that runs the model."),
+        ]
         | None
     ) = "openai"
     llm_provider_config: Annotated[
-        LLMProviderConfig, _defaults, _model, about("Model provider")
+        LLMProviderConfig, _defaults, _model, NEXT_TURN, about("Model provider")
     ] = field(default_factory=LLMProviderConfig)
-    llm_settings: Annotated[LLMSettings, _defaults, _model, about("Model")] = field(
+    llm_settings: Annotated[LLMSettings, _defaults, _model, NEXT_TURN, about("Model")] = field(
         default_factory=LLMSettings
     )
     webhook_url: (
         Annotated[
-            str, _after, about("Webhook address", "Address that receives an event after each call.")
+            str,
+            _after,
+            LIVE,
+            about("Webhook address", "Address that receives an event after each call."),
         ]
         | None
     ) = None
@@ -439,6 +454,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             _after,
+            LIVE,
             about("Text message webhook", "Address that receives incoming text messages."),
         ]
         | None
@@ -447,6 +463,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             _after,
+            LIVE,
             about("Messaging service ID", "Twilio messaging service that sends text messages."),
         ]
         | None
@@ -455,6 +472,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             dict[str, Secret],
             _after,
+            LIVE,
             about(
                 "Webhook headers",
                 "Headers that are sent with every webhook; their values are secret.",
@@ -463,21 +481,22 @@ class Settings(Struct, frozen=True, kw_only=True):
         | None
     ) = None
     interruption_settings: Annotated[
-        InterruptionSettings, _defaults, _calling, about("Interruptions")
+        InterruptionSettings, _defaults, _calling, NEXT_TURN, about("Interruptions")
     ] = field(default_factory=InterruptionSettings)
-    tts_settings: Annotated[TTSSettings, _defaults, _voice, about("Speech")] = field(
+    tts_settings: Annotated[TTSSettings, _defaults, _voice, NEXT_TURN, about("Speech")] = field(
         default_factory=TTSSettings
     )
-    stt_settings: Annotated[STTSettings, _defaults, _hearing, about("Transcription")] = field(
-        default_factory=STTSettings
+    stt_settings: Annotated[STTSettings, _defaults, _hearing, NEXT_CALL, about("Transcription")] = (
+        field(default_factory=STTSettings)
     )
     end_call_message: (
-        Annotated[str, _calling, about("Goodbye", "Last sentence before a call ends.")] | None
+        Annotated[str, _calling, LIVE, about("Goodbye", "Last sentence before a call ends.")] | None
     ) = None
     transfer_call_message: (
         Annotated[
             str,
             _calling,
+            LIVE,
             about("Transfer announcement", "What callers hear before they are transferred."),
         ]
         | None
@@ -486,6 +505,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             _calling,
+            LIVE,
             about("Silence message", "What the assistant says when the caller is silent."),
         ]
         | None
@@ -494,6 +514,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             Amount,
             _calling,
+            LIVE,
             about("Silence messages per call", "How often it asks before it ends the call."),
         ]
         | None
@@ -502,6 +523,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             Amount,
             _calling,
+            LIVE,
             about(
                 "Silence timeout",
                 "How long a caller is silent before the assistant asks.",
@@ -515,6 +537,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             int,
             Meta(ge=1),
             _calling,
+            LIVE,
             about("Longest call", "Time after which a call is ended.", "seconds"),
         ]
         | None
@@ -524,26 +547,28 @@ class Settings(Struct, frozen=True, kw_only=True):
             bool,
             _ignored,
             _calling,
+            NEXT_CALL,
             about(
                 "Remember earlier calls", "Continues the conversation when a caller calls again."
             ),
         ]
         | None
     ) = True
-    tools_settings: Annotated[ToolsSettings, _defaults, _tools, about("Tools")] = field(
+    tools_settings: Annotated[ToolsSettings, _defaults, _tools, NEXT_TURN, about("Tools")] = field(
         default_factory=ToolsSettings
     )
-    rag_settings: Annotated[RAGSettings, _defaults, _knowledge, about("Knowledge")] = field(
-        default_factory=RAGSettings
+    rag_settings: Annotated[RAGSettings, _defaults, _knowledge, NEXT_TURN, about("Knowledge")] = (
+        field(default_factory=RAGSettings)
     )
-    llm_fallback_providers: Annotated[LLMFallbackSettings, _defaults, _model, about("Fallback")] = (
-        field(default_factory=LLMFallbackSettings)
-    )
+    llm_fallback_providers: Annotated[
+        LLMFallbackSettings, _defaults, _model, NEXT_TURN, about("Fallback")
+    ] = field(default_factory=LLMFallbackSettings)
     bypass_numbers: (
         Annotated[
             list[PhoneNumber],
             Meta(extra={"reads": "phone_numbers"}),
             _calling,
+            NEXT_CALL,
             about("Bypass numbers", "Phone numbers whose calls go past the assistant."),
         ]
         | None
@@ -552,21 +577,25 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             dict[str, Any],
             Meta(extra={"free_form": True, "replace": True, "reads": "schema"}),
+            NEXT_CALL,
             about("Custom settings", "Anything else that your own systems read."),
         ]
         | None
     ) = None
     is_active: (
-        Annotated[bool, _ignored, about("Active", "Whether the assistant takes calls.")] | None
+        Annotated[bool, _ignored, NEXT_CALL, about("Active", "Whether the assistant takes calls.")]
+        | None
     ) = True
     backchannel_settings: (
-        Annotated[BackchannelGenerationSettings, _voice, about("Acknowledgements")] | None
+        Annotated[BackchannelGenerationSettings, _voice, NEXT_TURN, about("Acknowledgements")]
+        | None
     ) = None
     recording_settings: (
         Annotated[
             RecordingSettings,
             Meta(extra={"null": "defaults", "open": True}),
             _safety,
+            NEXT_CALL,
             about("Recording"),
         ]
         | None
@@ -575,13 +604,17 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             dict[str, Secret | None],
             _safety,
+            NEXT_CALL,
             about("Provider API keys", "Keys for providers, by the name of the provider."),
         ]
         | None
     ) = None
     tts_limit: (
         Annotated[
-            Slots, _voice, about("Speech slots", "Most calls that may speak at one time.", "calls")
+            Slots,
+            _voice,
+            NEXT_CALL,
+            about("Speech slots", "Most calls that may speak at one time.", "calls"),
         ]
         | None
     ) = None
@@ -589,6 +622,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         Annotated[
             Slots,
             _hearing,
+            NEXT_CALL,
             about(
                 "Transcription slots", "Most calls that may be transcribed at one time.", "calls"
             ),

@@ -83,6 +83,7 @@ class Member(Struct, frozen=True, kw_only=True):
     label: str = ""  # what people call it; '' if its name says it
     description: str = ""  # one sentence about it
     unit: str = ""  # of its number
+    effect: str = ""  # when a running call follows a change; '' for as the object around it
 
 
 def holds_records(shape: Shape | None) -> bool:
@@ -149,6 +150,7 @@ def _member(field: inspect.Field) -> Member:
         label=marks.get("label", ""),
         description=marks.get("description", ""),
         unit=marks.get("unit", ""),
+        effect=marks.get("effect", ""),
     )
 
 
@@ -175,9 +177,8 @@ def _root() -> Record:
 SETTINGS = _root()
 
 
-_SHOWN_WITH = frozenset(
-    ("group", "label", "description", "unit")
-)  # the state does not depend on these
+# The state does not depend on these.
+_SHOWN_WITH = frozenset(("group", "label", "description", "unit", "effect"))
 
 
 def _described(part: Any) -> Any:

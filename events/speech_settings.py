@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from events.setting_types import FreeForm, about
+from events.setting_types import NEXT_CALL, NEXT_TURN, FreeForm, about
 
 
 class BackgroundSoundSettings(Struct, frozen=True, kw_only=True):
@@ -56,8 +56,8 @@ class TTSSettings(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = field(default_factory=dict)
-    background_sound: Annotated[BackgroundSoundSettings, about("Background sound")] = field(
-        default_factory=BackgroundSoundSettings
+    background_sound: Annotated[BackgroundSoundSettings, NEXT_CALL, about("Background sound")] = (
+        field(default_factory=BackgroundSoundSettings)
     )
 
 
@@ -361,6 +361,7 @@ class STTSettings(Struct, frozen=True, kw_only=True):
     ] = 1000
     vad_turnoff: Annotated[
         int,
+        NEXT_TURN,
         about("Voice detection turnoff", "Silence after which voice detection turns off.", "ms"),
     ] = 500
     smart_format: Annotated[
@@ -383,18 +384,23 @@ class STTSettings(Struct, frozen=True, kw_only=True):
     elevenlabs_config: Annotated[ElevenLabsSTTConfig, about("ElevenLabs")] | None = None
     speechmatics_config: Annotated[SpeechmaticsSTTConfig, about("Speechmatics")] | None = None
     soniox_config: Annotated[SonioxSTTConfig, about("Soniox")] | None = None
-    speculative_config: Annotated[SpeculativeConfig, about("Early answers")] | None = None
+    speculative_config: Annotated[SpeculativeConfig, NEXT_TURN, about("Early answers")] | None = (
+        None
+    )
     utterance_timeout_seconds: (
         Annotated[
             float,
             Meta(ge=0.3, le=5.0),
+            NEXT_TURN,
             about("Utterance timeout", "Silence after which an utterance has ended.", "seconds"),
         ]
         | None
     ) = None
     incomplete_utterance_detection: (
         Annotated[
-            bool, about("Detect unfinished sentences", "Waits when a sentence seems unfinished.")
+            bool,
+            NEXT_TURN,
+            about("Detect unfinished sentences", "Waits when a sentence seems unfinished."),
         ]
         | None
     ) = False

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from events.changed import Actor, Cause, Event, VersionLabelled
+from events.changed import Actor, AssistantSettingsChanged, Cause, Event, VersionLabelled
 from events.codec import tags_of
+from events.effects import latest
 from events.pointers import overlaps
 from events.secrets.references import mask
-from events.setting_types import Moment
+from events.setting_types import Effect, Moment
 from projections import addresses
 from projections.event_types import event_type
 from projections.exports.outline import Outline, Sides, outline
@@ -28,6 +29,7 @@ _MOST_PATHS = 1000
 _MOST_VALUES = 256 * 1024  # bytes of the values in one message
 # The events that every key may read, in the history and the list of versions.
 OPEN_TAGS = tuple(tag for kind in (*get_args(Event), VersionLabelled) for tag in tags_of(kind))
+_CHANGED = event_type(tags_of(AssistantSettingsChanged)[-1])
 _OPEN = frozenset(map(event_type, OPEN_TAGS))
 
 
@@ -53,6 +55,7 @@ class StreamedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int | UnsetType = UNSET
     key_id: int | UnsetType = UNSET
     cause: Cause | UnsetType = UNSET
+    takes_effect: Effect | UnsetType = UNSET  # of changed settings, in a call that is running
     paths: list[str] = []
     more_paths: int = 0  # the number of paths left out
     links: dict[str, str] = {}
@@ -151,6 +154,7 @@ def _streamed(described: Described) -> StreamedEvent:
         version=_unless_none(event.at_version),
         key_id=_unless_none(event.key_id),
         cause=_unless_none(event.cause),
+        takes_effect=_unless_none(latest(event.changes)) if described.type == _CHANGED else UNSET,
         paths=touched[:_MOST_PATHS],
         more_paths=max(len(touched) - _MOST_PATHS, 0),
         links=_links(event),

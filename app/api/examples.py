@@ -124,6 +124,7 @@ PLAN: dict[str, Any] = {
     "etag": '"5-73300871f44c168e7c949de2c750e60c"',
     "applicable": True,
     "changes": [{"path": "/llm_settings/temperature", "before": 0.2, "after": 0.5}],
+    "takes_effect": "next_turn",
     "warnings": [],
     "lost": [_SUMMARY],
     "came_between": [],
@@ -216,6 +217,7 @@ STREAMED_EVENT: dict[str, Any] = {
     "assistant_id": 1,
     "version": 4,
     "cause": {"type": "patch"},
+    "takes_effect": "next_turn",
     "paths": ["/llm_settings/temperature"],
     "links": {"assistant": "/api/v1/assistants/1", "version": "/api/v1/assistants/1/versions/4"},
 }

@@ -10,9 +10,11 @@ from app.api.conditional import etag
 from app.assistants import representation
 from app.assistants.policy import rule_of
 from app.assistants.requests import Clash, Outcome
-from events.changed import changes_of
+from events import effects
+from events.changed import AssistantSettingsChanged, Event, changes_of
 from events.policy import Warned
 from events.secrets.references import mask
+from events.setting_types import Effect
 from projections.history import ChangedPath, ChangeSummary, changed_paths
 
 
@@ -44,6 +46,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     etag: str
     applicable: bool
     changes: list[ChangedPath]
+    takes_effect: Effect | None  # in a call that is running; None without a change
     warnings: list[Warned]
     lost: list[ChangeSummary]
     came_between: list[ChangeSummary]
@@ -52,6 +55,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     secrets_kept: list[str]
     refused: list[RefusedRule]
     ignored: list[str]
+
+
+def takes_effect(event: Event | None) -> Effect | None:
+    """When the change of an event has taken effect wholly; None where no settings changed."""
+    return effects.latest(event.changes) if isinstance(event, AssistantSettingsChanged) else None
 
 
 def plan(outcome: Outcome) -> Plan:
@@ -65,6 +73,7 @@ def plan(outcome: Outcome) -> Plan:
         etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.before).tag),
         applicable=outcome.applicable,
         changes=changed_paths(changes, erased_version),
+        takes_effect=takes_effect(outcome.event),
         warnings=list(outcome.warnings),
         lost=list(outcome.lost),
         came_between=list(outcome.came_between),

@@ -16,7 +16,7 @@ from app.api.header_lists import header_list
 from app.api.media_types import JSON
 from app.api.merges import Merge
 from app.api.openapi.operations import Answer
-from app.api.plans import Plan, plan
+from app.api.plans import Plan, plan, takes_effect
 from app.api.reply import Reply
 from app.assistants import current as reading
 from app.assistants import representation
@@ -61,6 +61,8 @@ ETAG = (
 )
 _HEADERS = {
     "ETag": ETAG,
+    "X-Takes-Effect": "When the change has taken effect wholly in a call that is running: `live`,"
+    " `next_turn` or `next_call`; absent without a change.",
     "X-Ignored-Fields": "JSON Pointers of what was left out: unknown members, secrets not copied.",
 }
 ONE = Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})
@@ -126,6 +128,8 @@ def _changed(
     more_headers: dict[str, str],
 ) -> Response[bytes]:
     headers = {"etag": etag(now.tag)} | preferences.applied | more_headers
+    if (effect := takes_effect(outcome.event)) is not None:
+        headers["x-takes-effect"] = effect
     if ignored := header_list(outcome.ignored):
         headers["x-ignored-fields"] = ignored
     if preferences.dry_run:

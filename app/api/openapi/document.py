@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -18,8 +18,13 @@ from app.api import access
 from app.api.middleware.published import Published
 from app.api.openapi.operations import BEARER, REFERENCE, STRUCTS, Structs
 from app.api.problems import Problem
+from events import effects
 from events.bodies.parsing import MAX_DEPTH, MAX_SAFE_INTEGER
 from events.limits import MOST_VALUES
+from events.shape import SETTINGS, Record
+
+if TYPE_CHECKING:
+    from events.setting_types import Effect
 
 
 class _Complete(OpenAPIRenderPlugin):
@@ -29,6 +34,9 @@ class _Complete(OpenAPIRenderPlugin):
         """The description with the schemas that it refers to."""
         _, made = msgspec.json.schema_components(_structs(app), ref_template=REFERENCE)
         schemas = {name: _as_ruled(schema) for name, schema in made.items()}
+        for schema in schemas.values():
+            if SETTINGS.members.keys() <= schema.get("properties", {}).keys():
+                _add_effects(schemas, schema, SETTINGS, effects.DEFAULT)
         components = openapi_schema["components"] | {"schemas": schemas}
         return openapi_schema | {"components": components}
 
@@ -62,6 +70,18 @@ def _as_ruled(schema: Any) -> Any:
         ruled["description"] = "`{}` by default."
         del ruled["default"]
     return ruled
+
+
+def _add_effects(schemas: Any, schema: Any, record: Record, around: Effect) -> None:
+    """Say of each setting, at any depth, when a change of it takes effect."""
+    for name, member in record.members.items():
+        described = schema["properties"][name]
+        described["x-takes-effect"] = effect = effects.effect_within(member, around)
+        if isinstance(member.shape, Record):
+            (reference,) = [
+                part["$ref"] for part in (described, *described.get("anyOf", ())) if "$ref" in part
+            ]
+            _add_effects(schemas, schemas[reference.rpartition("/")[2]], member.shape, effect)
 
 
 class Document(_Complete):

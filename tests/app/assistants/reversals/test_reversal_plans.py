@@ -67,6 +67,7 @@ def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
             {"path": "/llm_settings/temperature", "before": 0.3, "after": 0.2},
             {"path": "/tts_settings/voice_id", "before": "anna", "after": "rachel"},
         ],
+        "takes_effect": "next_turn",
         "warnings": [],
         "came_between": [],
         "conflicts": [],
