@@ -221,13 +221,11 @@ STREAMED_EVENT: dict[str, Any] = {
     "paths": ["/llm_settings/temperature"],
     "links": {"assistant": "/api/v1/assistants/1", "version": "/api/v1/assistants/1/versions/4"},
 }
-STREAM = f"""retry: 3000
-id: 42
-event: message
-data: {msgspec.json.encode(STREAMED_EVENT).decode()}
-
-: heartbeat
-"""
+STREAM: dict[str, Any] = {
+    "id": "42",
+    "event": "message",
+    "data": msgspec.json.encode(STREAMED_EVENT).decode(),
+}
 
 _SIGNER = Signer(Ed25519PrivateKey.from_private_bytes(bytes(32)))
 _ORIGIN = "backstory/organizations/1/0f1e2d3c4b5a69788796a5b4c3d2e1f0"

@@ -26,7 +26,7 @@ CHANGE_SETS = "/api/v1/change-sets"
 KEYS = "/api/v1/users/me/api-keys"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STREAM = "/api/v1/events/stream"
-_ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
+ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
 _QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "1"}  # a text is a version
 # What a tenant owns, by the name of its path parameter: another tenant must not reach it.
 OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id"))
@@ -123,7 +123,7 @@ def _operation(route: HTTPRoute, verb: str, described: dict[str, Any]) -> Operat
         verb=verb,
         path=route.path_format,
         parameters=tuple(route.path_parameters),
-        query=_ENDING.get(route.path_format, {})
+        query=ENDING.get(route.path_format, {})
         | {
             parameter["name"]: _QUERY_VALUES[parameter["schema"]["type"]]
             for parameter in described.get("parameters", ())

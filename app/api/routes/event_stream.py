@@ -16,7 +16,7 @@ from app.api import routing
 from app.api.access import VIEWER
 from app.api.event_stream import EventStream
 from app.api.examples import STREAM
-from app.api.media_types import EVENT_STREAM
+from app.api.media_types import EVENT_STREAM, JSON
 from app.api.middleware.authentication import bearer_token
 from app.api.middleware.concurrency import StreamLimiting
 from app.api.openapi.operations import REFERENCE, Answer, operation
@@ -37,11 +37,21 @@ _RESUMING = Parameter(
     schema=Schema(type=OpenAPIType.STRING, pattern=f"^{_SEQUENCE.pattern}$"),
     description="The `id` of the last event that was received; it takes precedence over `after`.",
 )
-_TEXT = Schema(
-    type=OpenAPIType.STRING,
-    description="Events as in the example. `id` is the event's `sequence`, and `data` is a"
-    " `StreamedEvent`, as JSON on one line.",
-    content_schema=Reference(ref=REFERENCE.format(name=StreamedEvent.__name__)),
+_STRING = Schema(type=OpenAPIType.STRING)
+# As OpenAPI 3.2 has it: the schema is that of one event, by the fields of its block.
+_EVENT = Schema(
+    type=OpenAPIType.OBJECT,
+    description="One event: `id` is its sequence, and `data` is a `StreamedEvent` as JSON.",
+    properties={
+        "id": _STRING,
+        "event": Schema(type=OpenAPIType.STRING, enum=["message"]),
+        "data": Schema(
+            type=OpenAPIType.STRING,
+            content_media_type=JSON,
+            content_schema=Reference(ref=REFERENCE.format(name=StreamedEvent.__name__)),
+        ),
+        "retry": Schema(type=OpenAPIType.INTEGER),
+    },
 )
 _HEADERS = {
     "X-After-Sequence": "The sequence after which the stream starts. Until the first event, give"
@@ -57,7 +67,7 @@ _HEADERS = {
     summary="Follow the log",
     operation_class=operation(
         Answer(
-            _TEXT,
+            _EVENT,
             mentions=(StreamedEvent,),
             example=STREAM,
             media_type=EVENT_STREAM,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from litestar import Litestar, get
@@ -19,7 +20,14 @@ from app.console.cookies import COOKIE
 from app.main import create_app
 from events.assistant_key import AssistantKey
 from tests.app import stored
-from tests.app.route_table import APPLICATION, OPERATIONS, PAGES, Operation, routes_of
+from tests.app.route_table import (
+    APPLICATION,
+    ENDING,
+    OPERATIONS,
+    PAGES,
+    Operation,
+    routes_of,
+)
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of
 
@@ -72,14 +80,20 @@ async def ask(app: Any, verb: str, path: str, sent: Sent, who: Headers = ()) -> 
     """Send one request, and count how often the application asks for its body."""
     reads = 0
     got: list[Any] = []
+    is_answered = asyncio.Event()
 
     async def receive() -> dict[str, Any]:
         nonlocal reads
         reads += 1
-        return {"type": "http.request", "body": sent.body, "more_body": False}
+        if reads == 1:
+            return {"type": "http.request", "body": sent.body, "more_body": False}
+        await is_answered.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         got.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            is_answered.set()
 
     filled = _FILLED.sub(sent.filled, path)
     headers = [(b"host", b"here"), *who, *sent.headers]
@@ -88,8 +102,8 @@ async def ask(app: Any, verb: str, path: str, sent: Sent, who: Headers = ()) -> 
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": verb,
         "scheme": "http", "path": filled, "raw_path": filled.encode(), "root_path": "",
-        "query_string": sent.query, "headers": headers, "client": ("127.0.0.1", 1),
-        "server": ("here", 80), "state": {},
+        "query_string": sent.query or urlencode(ENDING.get(path, {})).encode(),
+        "headers": headers, "client": ("127.0.0.1", 1), "server": ("here", 80), "state": {},
     }  # fmt: skip
     await app(scope, receive, send)
     started, *rest = got
