@@ -89,7 +89,7 @@ def answers_to(
 ) -> Iterator[httpx.Response]:
     """Every kind of answer that an operation has."""
     ids = make_ids(boss)
-    bad = {"limit": "x", "version": "x", "as_of": "x", "format": "x", "active_only": "x"}
+    bad = dict.fromkeys(("limit", "version", "as_of", "format", "active_only", "after"), "x")
     with server.client(None) as nobody:
         yield operation.send(nobody, ids)  # 401, where a key is needed
     yield operation.send(boss, ids, headers={"authorization": f"Bearer {tenant.viewer}"})  # 403
@@ -99,7 +99,7 @@ def answers_to(
     yield boss.request(operation.verb, path, params=bad, content=b"{", headers={"prefer": "x"})
     yield boss.request("HEAD", path)
     yield boss.request("TRACE", path)  # 405
-    yield boss.request(operation.verb, f"{path}/")  # 404
+    yield boss.request(operation.verb, f"{path}/", params=operation.query)  # 404
     operation.prepare(boss, ids)
     once = {"idempotency-key": f"{operation}"}
     for _ in range(2):  # the second time it is a replay
