@@ -16,6 +16,7 @@ import structlog
 from tests.benchmarks import (
     asking,
     export,
+    fan_out,
     flooding,
     folding,
     growing,
@@ -52,6 +53,7 @@ def _chosen(seconds: float, rounds: int, events: int) -> dict[str, Measured]:
         "export": partial(export.exports, seconds, rounds, events),
         "growth": partial(growing.growth, seconds, rounds, events),
         "layers": partial(layers.layers, rounds),
+        "fan-out": fan_out.fan_out,
         "pages": pages.pages,
         "flooding": partial(flooding.flooding, seconds, rounds),
     }
