@@ -34,13 +34,16 @@ class Actor(Struct, frozen=True, kw_only=True):
     user_id: int
 
 
+CauseType = Literal[
+    "create", "duplicate", "patch", "put", "status", "change_set", "rollback", "undo", "delete",
+    "restore", "erase", "purge",
+]  # fmt: skip
+
+
 class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The kind of request that caused a change, and what it referred to."""
 
-    type: Literal[
-        "create", "duplicate", "patch", "put", "status", "change_set", "rollback", "undo", "delete",
-        "restore", "erase", "purge",
-    ]  # fmt: skip
+    type: CauseType
     to_version: int | UnsetType = UNSET  # rollback: restores the state after this version
     paths: list[str] | UnsetType = UNSET  # rollback: only what lies at or below these
     undoes: int | UnsetType = UNSET  # undo, restore: takes back the change of this version

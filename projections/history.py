@@ -7,6 +7,7 @@ from the newest state backwards, in which each event is reverted once.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -113,23 +114,28 @@ class Links(Struct, frozen=True):
 NO_LINKS = Links([], [])
 
 
-class Filter(Struct, frozen=True, kw_only=True):
+class Filter(Struct, frozen=True, kw_only=True, dict=True):
     """Which entries to show: those that match every member that is set.
 
-    ``path`` is a JSON Pointer or the beginning of one, ``actor`` a name or ``type:id``; ``since``
-    and ``until`` are inclusive.
+    ``paths`` are JSON Pointers, of which a change touches one; ``actor`` is a name or ``type:id``;
+    ``causes`` are kinds of requests; ``since`` and ``until`` are inclusive.
     """
 
-    path: str | None = None
+    paths: tuple[str, ...] = ()
     actor: str | None = None
+    causes: frozenset[str] = frozenset()
     since: datetime | None = None
     until: datetime | None = None
     before_version: int | None = None
 
+    @cached_property
+    def _chosen(self) -> pointers.Paths:
+        return pointers.Paths(self.paths)
+
     @property
     def searches(self) -> bool:
         """Whether it leaves out events between others."""
-        return not (self.path is None and self.actor is None and self.until is None)
+        return bool(self.paths or self.actor is not None or self.causes or self.until is not None)
 
     def matches(self, event: Event) -> bool:
         """Whether the history shows an event."""
@@ -138,7 +144,8 @@ class Filter(Struct, frozen=True, kw_only=True):
             and (self.since is None or event.occurred_at >= self.since)
             and (self.until is None or event.occurred_at <= self.until)
             and (self.actor is None or is_by(event.actor, self.actor))
-            and (self.path is None or _touches(event, self.path))
+            and (not self.causes or event.cause.type in self.causes)
+            and (not self.paths or any(map(self._chosen.overlap, changes_of(event))))
         )
 
 
@@ -266,8 +273,3 @@ def _changed_by(event: Event, emails: Mapping[int, str | None]) -> ChangedBy:
 def is_by(actor: Actor, name: str) -> bool:
     """Whether a name, or ``type:id``, is that of an actor; case does not matter."""
     return casefolded(name) in (casefolded(actor.name), f"{actor.type}:{actor.id}")
-
-
-def _touches(event: Event, path: str) -> bool:
-    changes = changes_of(event)
-    return any(pointers.overlaps(path, changed) for changed in changes)

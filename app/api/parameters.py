@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from litestar.params import PathParameter, QueryParameter
+from msgspec import Meta
 
 from events.limits import MAX_REASON
 from events.pointers import POINTER
@@ -49,6 +50,12 @@ PATH = QueryParameter(
 EVENT_TYPE = QueryParameter(
     description="As `/api/v1/audit/event-types` lists them.",
     schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
+)
+Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
+PATHS = QueryParameter(
+    description="JSON Pointers: changes of one of these paths, of paths below it, and of what"
+    " contains it.",
+    max_length=200,
 )
 INCLUDE_DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 DRY_RUN = QueryParameter(description="Answer with a plan, and change nothing.")

@@ -67,7 +67,7 @@ class Outcome(Assistant, frozen=True, kw_only=True):
     base_version: int | None = None  # of a merge: the version that the caller had read
     came_between: tuple[ChangeSummary, ...] = ()  # changes after the base version
     conflicts: tuple[Clash, ...] = ()
-    lost: tuple[ChangeSummary, ...] = ()  # later changes that a rollback overwrites
+    lost: tuple[ChangeSummary, ...] = ()  # later changes that going back overwrites
     not_accepted: tuple[NotAccepted, ...] = ()  # values that today's rules refuse
     secrets_kept: tuple[str, ...] = ()
     violation: DomainError | None = None  # of the organization's policy

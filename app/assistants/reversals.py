@@ -31,6 +31,8 @@ from projections import history, keyframes
 from projections.event_types import event_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import sqlalchemy as sa
 
     from app.assistants.references import Reference
@@ -79,7 +81,8 @@ def roll_back(
     )
     outcome = carry_out(unit, request, command)
     kept = _within(paths, changed_secrets(then.settings, outcome.state.settings))
-    lost = _lost(unit, request, version, outcome) if request.dry_run else ()
+    changed = changes_of(outcome.event)
+    lost = _lost(unit, request, version, changed) if request.dry_run else ()
     return msgspec.structs.replace(outcome, secrets_kept=kept, lost=lost)
 
 
@@ -102,7 +105,12 @@ def undo(
     )
     _check_paths(paths, command.before, command.after)
     command = msgspec.structs.replace(command, paths=paths)
-    return with_secrets_kept(command, carry_out(unit, request, command, version))
+    outcome = with_secrets_kept(command, carry_out(unit, request, command, version))
+    if not request.dry_run or on_conflict != "force":
+        return outcome
+    overwritten = [conflict.path for conflict in outcome.conflicts]
+    lost = _lost(unit, request, version, overwritten)
+    return msgspec.structs.replace(outcome, lost=lost)
 
 
 def past_change(connection: sa.Connection, key: AssistantKey, version: int) -> PastChange:
@@ -194,10 +202,10 @@ def _restorable(unit: UnitOfWork, request: ChangeRequest) -> frozenset[str]:
 
 
 def _lost(
-    unit: UnitOfWork, request: ChangeRequest, version: int, outcome: Outcome
+    unit: UnitOfWork, request: ChangeRequest, version: int, paths: Iterable[str]
 ) -> tuple[ChangeSummary, ...]:
-    """The later changes of the paths that a rollback changes."""
-    changed = pointers.Paths(changes_of(outcome.event))
+    """The changes of some paths after a version, which are overwritten."""
+    changed = pointers.Paths(paths)
     later = states.newest_first(unit, request.key, after=version)
     overwritten = (
         history.summary(event)

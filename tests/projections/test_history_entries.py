@@ -289,7 +289,7 @@ STORY = (
     ],
 )
 def test_entries_are_found_by_path(path: str, found: list[int]) -> None:
-    assert versions(STORY, path=path) == found
+    assert versions(STORY, paths=(path,)) == found
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def test_entries_are_found_below_a_version() -> None:
 
 
 def test_what_is_left_out_still_counts_for_the_snapshots() -> None:
-    (entry,) = shown(STORY, Filter(path="/llm_settings/temperature"))
+    (entry,) = shown(STORY, Filter(paths=("/llm_settings/temperature",)))
     assert entry.settings_snapshot == given(created()).state.settings
 
 
@@ -357,15 +357,22 @@ def is_expected(event: Event, event_filter: Filter) -> bool:
         and event_filter.actor != f"{event.actor.type}:{event.actor.id}"
     ):
         return False
-    if event_filter.path is None:
+    if event_filter.causes and event.cause.type not in event_filter.causes:
+        return False
+    if not event_filter.paths:
         return True
-    paths = event.changes if isinstance(event, AssistantSettingsChanged) else {}
-    return any(covers(event_filter.path, path) or covers(path, event_filter.path) for path in paths)
+    changed = event.changes if isinstance(event, AssistantSettingsChanged) else {}
+    return any(
+        covers(path, one) or covers(one, path) for path in event_filter.paths for one in changed
+    )
 
 
 FILTERS = st.builds(
     Filter,
-    path=st.none() | st.sampled_from(["/llm_settings", "/name", "/stt_settings/flux_config/tag"]),
+    paths=st.lists(
+        st.sampled_from(["/llm_settings", "/name", "/stt_settings/flux_config/tag"]), max_size=2
+    ).map(tuple),
+    causes=st.frozensets(st.sampled_from(["patch", "rollback", "delete"]), max_size=2),
     actor=st.none() | st.sampled_from(["api_key:7", "user:9"]),
     since=st.none() | st.integers(0, 9).map(at),
     until=st.none() | st.integers(0, 9).map(at),

@@ -16,11 +16,15 @@ from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
 from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameter_values import known_version, moment
-from app.api.parameters import CURSOR, INCLUDE_DELETED, PATH, Number
+from app.api.parameters import CURSOR, INCLUDE_DELETED, PATHS, Number, Pointer
 from app.api.request import ApiRequest
 from app.assistants import history
+from events.changed import CauseType
 from projections.history import Entry, Filter
 
+_CAUSE = QueryParameter(
+    description="Kinds of changes, such as `rollback`: a change is of one of these.", max_length=20
+)
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 
 
@@ -43,10 +47,11 @@ async def list_history(
     assistant_id: Number,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, CURSOR] = None,
-    path: Annotated[str | None, PATH] = None,
+    path: Annotated[list[Pointer] | None, PATHS] = None,
     actor: Annotated[
         str | None, QueryParameter(description="A key's name, or `type:id`, such as `api_key:3`.")
     ] = None,
+    cause: Annotated[list[CauseType] | None, _CAUSE] = None,
     since: Annotated[str | None, _MOMENT] = None,
     until: Annotated[str | None, _MOMENT] = None,
     *,
@@ -56,8 +61,9 @@ async def list_history(
     if include_deleted:
         request.require(Role.admin)
     filters = Filter(
-        path=path,
+        paths=tuple(path or ()),
         actor=actor,
+        causes=frozenset(cause or ()),
         since=moment("since", since),
         until=moment("until", until),
         before_version=read_cursor(cursor),

@@ -42,7 +42,7 @@ BOUND = 12 * SIZE
 READS: dict[str, Read] = {
     "versions": lambda c: history.versions(c, KEY, None, 200),
     "history": lambda c: history.entries(c, KEY, Filter(), 200),
-    "search": lambda c: history.entries(c, KEY, Filter(path="/name"), 200),
+    "search": lambda c: history.entries(c, KEY, Filter(paths=("/name",)), 200),
     "changes of a path": lambda c: comparing.changes_of_path(
         c, KEY, "/llm_settings", read_reference("latest", ("query", "version")), None, 200
     ),

@@ -158,3 +158,12 @@ def test_an_undo_that_cannot_be_read_is_refused_by_its_place(
     given_still: Given, body: dict[str, Any], loc: list[str]
 ) -> None:
     assert [place for place, _ in given_still.when_undone(**body).errors()] == [loc]
+
+
+def test_the_plan_of_an_undo_that_forces_names_the_later_changes_it_overwrites(
+    given: Given,
+) -> None:
+    forced = given.when_undone(version=2, on_conflict="force", dry_run=True).planned()
+    assert [change["version"] for change in forced["lost"]] == [5, 3]
+    skipped = given.when_undone(version=2, on_conflict="skip", dry_run=True).planned()
+    assert skipped["lost"] == []  # the control: it overwrites nothing
