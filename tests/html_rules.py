@@ -44,16 +44,17 @@ _ATTRIBUTES = {
         "br": "", "ins": "", "del": "", "details": "open",
         "summary": "", "legend": "", "caption": "",
         "table": "", "thead": "", "tbody": "", "tr": "", "td": "colspan", "th": "scope",
+        "figure": "", "figcaption": "",
         "datalist": "", "dialog": "", "template": "", "fieldset": "disabled", "label": "for",
         "time": "datetime", "output": "for", "progress": "max value", "a": "href rel",
         "meta": "charset name content http-equiv", "link": "rel href", "script": "src defer type",
-        "form": "method action", "button": "type name value formaction",
+        "form": "method action", "button": "type name value formaction formnovalidate",
         "select": "name required disabled",
         "option": "value selected",
         "textarea": "name rows required disabled maxlength placeholder spellcheck",
         "input": "name type value required disabled autocomplete spellcheck list checked size"
-        " inputmode placeholder maxlength min max step",
-        "svg": "viewBox width height", "rect": "x y width height",
+        " inputmode placeholder maxlength min max step form",
+        "svg": "viewBox width height preserveAspectRatio", "rect": "x y width height",
     }.items()
 }  # fmt: skip
 _LINE = frozenset(("text", "search", "tel", "url", "email", "password"))

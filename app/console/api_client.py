@@ -84,7 +84,7 @@ class ApiClient:
         self.principal = principal
 
     async def get(self, path: str, /, **query: Any) -> Answer:
-        """Read; query parameters that are None or empty are left out."""
+        """Read; query parameters that are None or empty are left out, a tuple repeats one."""
         return await self.send("GET", path, query=query)
 
     async def send(
@@ -170,7 +170,7 @@ class ApiClient:
         self, method: str, path: str, query: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Any:
         """The ASGI scope of a request that is authenticated already."""
-        parameters = {name: value for name, value in query.items() if value not in (None, "")}
+        parameters = {name: value for name, value in query.items() if value not in (None, "", ())}
         outer: Any = self._request.scope
         return {
             "type": "http",
@@ -180,7 +180,7 @@ class ApiClient:
             "scheme": outer["scheme"],
             "path": f"{API}{unquote(path)}",
             "raw_path": f"{API}{path}".encode(),
-            "query_string": urlencode(parameters).encode(),
+            "query_string": urlencode(parameters, doseq=True).encode(),
             "root_path": "",
             "headers": [(name.encode(), _header(name, value)) for name, value in headers.items()],
             "client": outer["client"],

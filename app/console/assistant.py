@@ -60,8 +60,12 @@ async def assistant_page(
     shown: Filter = _ALL,
     is_older: bool = False,
     saved: int = 0,
+    note: str = "",
 ) -> Template:
-    """The page of an assistant; ``typed`` replaces what its fields hold, ``errors`` are by path."""
+    """The page of an assistant; ``typed`` replaces what its fields hold, ``errors`` are by path.
+
+    ``note`` is said above the form.
+    """
     policy = await read_policy(visitor)
     blame = await read_blame(visitor, assistant["id"], assistant["version"])
     reader = Reader(
@@ -76,6 +80,7 @@ async def assistant_page(
         shown=shown,
         is_older=is_older,
         saved=saved if saved == assistant["version"] else 0,
+        note=note,
         typed=typed or {},
         errors=errors or {},
         needs_reason=policy.require_reason,

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import msgspec
 from markupsafe import Markup
 
+from app.console import periods
 from app.console.texts import Assistant, Values
 from app.escaping import printable, printable_lines
 from events.pointers import same, split
@@ -25,7 +26,7 @@ _CAPITALS = {
     "sms": "SMS", "id": "ID", "vad": "VAD", "ms": "(ms)", "ai": "AI", "dtmf": "DTMF", "eot": "EOT",
     "sid": "SID", "mip": "MIP",
 }  # fmt: skip
-_BELOW = " \u203a "
+_BELOW = Values.below
 _SHORT = 120
 _NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _REWRITTEN = re.compile(r"[%\r\n]")
@@ -89,6 +90,10 @@ text = printable_lines
 """A text with its line ends, and its invisible characters escaped."""
 
 
+is_date = periods.is_date
+"""Whether a text is a date alone."""
+
+
 def moment(text: str) -> str:
     """A moment of the API as HTML takes it: in milliseconds."""
     return f"{msgspec.convert(text, datetime).isoformat(timespec='milliseconds')[:23]}Z"
@@ -122,6 +127,11 @@ def short(value: Any) -> str:
     """A value as text, cut after 120 characters."""
     text = plain(value)
     return text if len(text) <= _SHORT else f"{text[:_SHORT]}…"
+
+
+def brief(value: Any) -> str:
+    """A value as text on one line, cut after 120 characters."""
+    return short(" ".join(plain(value).split()))
 
 
 def plain(value: Any) -> str:

@@ -1,133 +1,79 @@
-"""The history of an assistant: a timeline, one change, and a comparison of any two versions."""
+"""The history of an assistant: its changes with their values, found by filters."""
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any
+import asyncio
+from itertools import groupby
+from typing import Any
 from urllib.parse import urlencode
 
 from litestar import Router, get
-from litestar.params import FromPath, QueryParameter
+from litestar.params import FromPath
 from litestar.response import Template
-from msgspec import Struct
 
 from app.api.access import VIEWER
-from app.console.api_client import segment
-from app.console.blame import read_blame
-from app.console.fields import all_fields
+from app.console import history_filters, version_line
+from app.console.api_client import Answer, segment
+from app.console.history_filters import Filters
 from app.console.rendering import page
+from app.console.settings_index import PLACES
+from app.console.versions import read_versions
 from app.console.visitor import PageRequest, Visitor
+from projections import words
 
 _PAGE_SIZE = 25
-_FILTERS = ("path", "actor", "since", "until")
-_TO_THE_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d")
-_Filter = Annotated[str, QueryParameter(max_length=1000)]
-_VIEW = "view"
-_SIDE = "side"
-_PATHS = tuple(field.path for field in all_fields({}))  # that the filter offers
-
-
-class View(Struct, frozen=True, kw_only=True):
-    """How changes are shown, inline or side by side, and the page's address with either."""
-
-    is_side: bool
-    inline: str
-    side: str
-
-    @property
-    def query(self) -> str:
-        """The end of an address of another page that is shown in the same way."""
-        return f"?{_VIEW}={_SIDE}" if self.is_side else ""
-
-
-def _view(request: PageRequest) -> View:
-    query = request.query_params
-    others = [(name, value) for name, value in query.items() if name != _VIEW]
-    return View(
-        is_side=query.get(_VIEW) == _SIDE,
-        inline=f"?{urlencode(others)}",
-        side=f"?{urlencode([*others, (_VIEW, _SIDE)])}",
-    )
+_MOST_SHOWN = 8  # values of one change in the list; its page has them all
 
 
 @get("/history", opt=VIEWER)
-async def show_history(
-    request: PageRequest,
-    assistant_id: FromPath[str],
-    path: _Filter = "",
-    actor: _Filter = "",
-    since: _Filter = "",
-    until: _Filter = "",
-    cursor: _Filter = "",
-) -> Template:
+async def show_history(request: PageRequest, assistant_id: FromPath[str]) -> Template:
     """The changes by the filters: who, what, when and why, newest first."""
-    visitor = request.visitor
+    visitor, query = request.visitor, request.query_params
     at = f"/assistants/{segment(assistant_id)}"
     assistant = (await visitor.get(at)).or_raise()
-    filters = dict(zip(_FILTERS, (path, actor, since, until), strict=True))
-    given = {name: value for name, value in filters.items() if value}
-    query = filters | {"since": to_the_second(since), "until": to_the_second(until)}
-    answer = await visitor.get(f"{at}/settings-history", **query, cursor=cursor, limit=_PAGE_SIZE)
+    versions = await read_versions(visitor, at)
+    filters = history_filters.read(query, visitor.now())
+    answer = await _find(visitor, at, filters, query.get("cursor", ""))
+    entries = [] if answer is None else answer.or_raise()
+    await asyncio.to_thread(_add_words, entries)  # slow for a long prompt
     return page(
         "history",
         visitor,
         assistant=assistant,
         filters=filters,
-        is_filtered=bool(given),
-        is_first=not cursor,
-        newest=f"{at}/history?{urlencode(given)}",
-        entries=answer.or_raise(),
-        paths=_PATHS,
-        older=answer.next_page(f"{at}/history", given),
+        is_first="cursor" not in query,
+        days=[(day, list(of)) for day, of in groupby(entries, lambda one: one["created_at"][:10])],
+        labels={one["version"]: one["label"] for one in versions if one["label"]},
+        people=_people(versions, filters),
+        settings=PLACES,
+        line=version_line.draw(versions, visitor.now(), filters.since, filters.until),
+        older=answer and answer.next_page(f"{at}/history", filters.address),
+        back=f"{at}/history?{urlencode(filters.address)}",
+        most_shown=_MOST_SHOWN,
     )
 
 
-def to_the_second(text: str) -> str:
-    """A date and time with seconds, which browsers leave out and the API needs."""
-    return f"{text}:00" if _TO_THE_MINUTE.fullmatch(text) else text
+async def _find(visitor: Visitor, at: str, filters: Filters, cursor: str) -> Answer | None:
+    """The entries that match; None where a filter can match none."""
+    if filters.finds_nothing:
+        return None
+    query = filters.query | {"cursor": cursor, "limit": _PAGE_SIZE}
+    return await visitor.get(f"{at}/settings-history", **query)
 
 
-@get("/versions/{version:str}", opt=VIEWER)
-async def show_change(
-    request: PageRequest, assistant_id: FromPath[str], version: FromPath[str]
-) -> Template:
-    """One change: who made it, when and why, and what it changed."""
-    visitor = request.visitor
-    at = f"/assistants/{segment(assistant_id)}"
-    assistant = (await visitor.get(at)).or_raise()
-    entry = (await visitor.get(f"{at}/versions/{segment(version)}")).or_raise()
-    number = entry["version"]
-    changes = await _diff(visitor, at, number - 1, number) if number > 1 else []
-    view = _view(request)
-    return page("change", visitor, assistant=assistant, entry=entry, changes=changes, view=view)
+def _people(versions: list[dict[str, Any]], filters: Filters) -> list[str]:
+    """Who changed something, in order; and who is looked for."""
+    names = {one["changed_by"]["name"] for one in versions} | {filters.typed["actor"]}
+    return sorted(names - {""}, key=str.casefold)
 
 
-@get("/compare", opt=VIEWER)
-async def compare(request: PageRequest, assistant_id: FromPath[str]) -> Template:
-    """The differences between two versions, by number or name; at first the last change."""
-    visitor = request.visitor
-    at = f"/assistants/{segment(assistant_id)}"
-    assistant = (await visitor.get(at)).or_raise()
-    before = request.query_params.get("from") or max(assistant["version"] - 1, 1)
-    after = request.query_params.get("to") or assistant["version"]
-    changes = await _diff(visitor, at, before, after, changed_by="false")
-    return page(
-        "compare",
-        visitor,
-        assistant=assistant,
-        before=before,
-        after=after,
-        changes=changes,
-        blame=await read_blame(visitor, assistant["id"], after),
-        view=_view(request),
-    )
+def _add_words(entries: list[dict[str, Any]]) -> None:
+    """Add to changes of texts the word-by-word difference, as the API's diffs have it."""
+    for entry in entries:
+        for change in entry["changes"][:_MOST_SHOWN]:
+            hunks = words.between(change.get("before"), change.get("after"))
+            if hunks is not None:
+                change["words"] = hunks
 
 
-async def _diff(visitor: Visitor, at: str, before: object, after: object, **more: str) -> Any:
-    query = {"from": before, "to": after, "words": "true", **more}
-    return (await visitor.get(f"{at}/diff", **query)).or_raise()
-
-
-ROUTER = Router(
-    "/assistants/{assistant_id:str}", route_handlers=[show_history, show_change, compare]
-)
+ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[show_history])

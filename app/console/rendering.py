@@ -12,7 +12,7 @@ from litestar.template.config import TemplateConfig
 from markupsafe import Markup, escape
 
 from app.accounts.principals import Role
-from app.console import formatting
+from app.console import differences, formatting
 from app.console.assets import asset
 from app.console.texts import Layout, T
 
@@ -64,7 +64,13 @@ templates = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-templates.globals |= {"asset": asset, "places": _PLACES, "show": formatting, "t": T} | _IN_TEXTS
+templates.globals |= {
+    "asset": asset,
+    "places": _PLACES,
+    "show": formatting,
+    "differ": differences,
+    "t": T,
+} | _IN_TEXTS
 templates.filters["fill"] = fill
 TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates))
 

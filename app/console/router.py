@@ -11,6 +11,7 @@ from app.console import (
     assistants,
     audit,
     change_banner,
+    comparing,
     headers,
     history,
     policy,
@@ -19,6 +20,7 @@ from app.console import (
     saving,
     sign_in,
     time_travel,
+    versions,
     visitor,
 )
 
@@ -34,6 +36,8 @@ ROUTER = Router(
         assistant.ROUTER,
         saving.ROUTER,
         history.ROUTER,
+        comparing.ROUTER,
+        versions.ROUTER,
         reversals.ROUTER,
         audit.ROUTER,
         api_keys.ROUTER,

@@ -75,6 +75,9 @@ class Diff:
     before = "Before"
     after = "After"
     left_out = " […] "
+    unfold = "{count} unchanged"
+    item = "item {number}"
+    moved = "moved from place {before} to {after}"
     set_by = "{who}, version {version}"
     view = "View"
     inline = "Inline"
@@ -234,12 +237,56 @@ class History:
     title = "History of {name}"
     filters = "Filter the history"
     setting = "Setting"
+    any_setting = "Name or path of a setting"
     person = "Changed by"
+    anybody = "Anybody"
+    kind = "Kind"
+    kinds: ClassVar = {
+        "edit": "Edited",
+        "status": "Switched on or off",
+        "back": "Undone or restored",
+        "set": "In a change set",
+        "life": "Deleted or restored",
+        "secrets": "Secrets erased",
+    }
+    any_kind = "All changes"
+    period = "Period"
+    periods: ClassVar = {"today": "Today", "week": "Since Monday", "month": "Last 30 days"}
+    any_time = "Any time"
     since = "From"
     until = "To"
-    utc = "Times are in UTC"
+    in_utc = "Days and times are in UTC."
+    filter_names: ClassVar = {
+        "path": "Setting",
+        "actor": "Changed by",
+        "kind": "Kind",
+        "period": "Period",
+        "since": "From",
+        "until": "To",
+    }
+    chip = "{title}: {words}"
+    remove = "Remove filter {title}"
+    clear = "Clear filters"
+    no_setting = "No setting is called {text}."
+    not_a_choice = "{text} is not one of the choices. It was left out."
+    not_a_date = "{text} is not a date such as 2026-10-20. It was left out."
+    line = "{versions} over time, {back}, {labels}"
+    drag = "Drag over the line to choose a period."
+    legend_change = "Change"
+    legend_back = "Undo or restore"
+    legend_label = "Label"
     to_newest = "Back to newest"
+    no_reason = "No reason given"
+    choose = "Choose version {version} to compare"
+    compare = "Compare"
+    compare_hint = "Choose one version to compare it with the current one, or two."
+    more_changes = "{count} more changed"
     reverted_by = "undone by version {version}"
+    menu = "Actions for version {version}"
+    label = "Label"
+    set_label = "Save label"
+    remove_label = "Remove label"
+    undo = "Undo"
     none_match = "No changes match these filters."
     none_yet = "No changes since the assistant was created."
     older = "Older changes"
@@ -262,16 +309,22 @@ class Change:
     undo = "Undo this change"
     restore = "Restore this version"
     created = "{how} with {count}."
+    saved = "Saved as version {version}"
 
 
 class Compare:
     """Two versions of one assistant."""
 
     title = "Compare versions of {name}"
-    before = "From version"
-    after = "To version"
+    before = "From"
+    after = "To"
     compare = "Compare"
-    hint = "A number, {latest}, {previous} (the one before the latest) or {label}"
+    swap = "Swap"
+    choice = "Version {version}, {day}, {who}"
+    choice_because = "{choice}: {reason}"
+    choice_label = "{label}: {choice}"
+    same = "{count} unchanged"
+    not_one = "No version is called {name}. Another one is shown."
 
 
 class PastSettings:
@@ -281,14 +334,21 @@ class PastSettings:
     version = "Version"
     of_versions = "{version} of {last}"
     show = "Show"
-    moment = "Date and time"
+    day = "Date"
+    on_day = "At the end of {day} ({zone})"
+    changed_that_day = "Changed {count} that day"
+    before_first = "The assistant did not exist on {day}. This is its first version."
+    not_a_date = "{text} is not a date such as 2026-10-20. The current version is shown."
     heading = "Version {version}"
     heading_current = "Version {version} (current)"
-    differing = "{count} from the current version."
+    differing = "{count} from the current version"
     none_differ = "No setting differs from the current version."
     differ_here = "{count} differing"
+    then = "Then"
+    current_title = "Current"
     current = "Current: {value}"
     current_hidden = "another value (hidden)"
+    all = "All settings of this version"
 
 
 class Plan:
@@ -300,21 +360,24 @@ class Plan:
     up_to_date = "{error}. The plan below is up to date."
     nothing_yet = "Nothing has changed yet."
     keeps_later = "Later changes are kept."
+    keeps_unselected = "Later changes are kept, except those of settings that you select below."
     as_version = "The old settings become a new version, which can be undone."
     refused = "Your policy does not allow this ({rule})"
     not_valid = "{setting}: the old value is no longer valid. {error}"
     secrets_kept = "Secrets keep their current values: {settings}"
-    changed_since = "Changed again since then"
-    is_now = "{setting} is now {value}"
-    keep_current = "Keep the current values"
-    overwrite = "Overwrite these as well"
+    changed_since = "Changed again since then. Select it to undo these changes as well:"
+    stays = "{setting} was changed again since then, and keeps its current value"
     lost = "Later changes that will also be undone"
     version = "Version {version}"
     by = "by {who}, {when}"
     all_together = "There are too many settings to choose from: all of them change together."
     will_change = "{count} will change"
+    can_change = "{count} can change"
     not_changed = "not changed"
     nothing = "Nothing to change: the assistant already has these values."
+    choose_some = "Nothing is selected. Select the settings to change."
+    edit = "Edit before saving"
+    edit_hint = "The planned values are in the form. Nothing is saved yet."
     not_a_version = "Input should be a version's number"
 
 
@@ -483,6 +546,7 @@ class Values:
     hidden = "set (hidden)"
     none = "none"
     everything = "All settings"
+    below = " \u203a "
     causes: ClassVar = {
         "create": "created",
         "duplicate": "copied",
@@ -519,6 +583,7 @@ class Script:
     export_done = "Done: {size}, up to event {event}"
     export_at = "{size}, event {event} of {last}"
     older_loaded = "{count} older changes loaded"
+    changes_found = "{count} changes shown"
     of_versions = "{version} of {last}"
     one_unsaved = "1 unsaved change"
     unsaved = "{count} unsaved changes"

@@ -131,6 +131,66 @@ def test_older_changes_load_while_scrolling_the_history(page: Page, editor: http
     assert numbers == [f"version {number}" for number in range(61, 1, -1)]
 
 
+def test_the_history_is_filtered_as_one_types_and_by_a_drag_on_its_line(
+    page: Page, editor: httpx.Client
+) -> None:
+    change(editor, {"idle_timeout": 7}, "Calm")
+    change(editor, {"tts_settings": {"speed": 1.3}}, "Faster")
+    page.goto(f"{AT}/history")
+    entries = page.locator("[data-endless] > li")
+    expect(entries).to_have_count(2)
+    page.get_by_label("Setting").press_sequentially("silence time")
+    expect(entries).to_have_count(1)
+    expect(entries).to_contain_text("Calm")
+    expect(page).to_have_url(re.compile(r"path=silence\+time"))
+    page.get_by_role("link", name="Setting: silence time").click()
+    expect(entries).to_have_count(2)
+    expect(page.get_by_label("Setting")).to_be_focused()
+    page.get_by_label("Setting").press_sequentially("nothing like it")
+    expect(page.get_by_text("No changes match these filters.")).to_be_visible()
+    page.locator("[data-clear]").click()
+    expect(entries).to_have_count(2)
+    drawing = page.locator("[data-line] svg")
+    box = drawing.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 1, box["y"] + 9)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 9)
+    page.mouse.up()
+    expect(page.get_by_label("From", exact=True)).to_have_value(re.compile(r"^\d{4}-\d\d-\d\d$"))
+    expect(page).to_have_url(re.compile(r"since=\d{4}-\d\d-\d\d&until="))
+    expect(entries).to_have_count(2)
+    for version in (3, 2):
+        page.get_by_label(f"Choose version {version} to compare").check()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.get_by_label("From", exact=True)).to_have_value("2")
+    expect(page.get_by_role("heading", name="1 difference", exact=True)).to_be_visible()
+
+
+def test_what_it_said_on_a_day_is_asked_by_a_date_alone(page: Page, editor: httpx.Client) -> None:
+    change(editor, {"idle_timeout": 7}, "Calm")
+    page.goto(f"{AT}/life")
+    expect(page.get_by_label("Date")).to_be_focused()
+    page.keyboard.type("01012020")
+    expect(page.locator("[data-life-shown] h2").first).to_have_text("Version 1")
+    expect(page.locator("[data-life-shown]")).to_contain_text("did not exist on 2020-01-01")
+    page.keyboard.press("h")
+    page.wait_for_url(re.compile(f"{AT}/history$"))
+
+
+def test_an_undo_can_be_taken_back_for_ten_seconds(page: Page, editor: httpx.Client) -> None:
+    change(editor, {"idle_timeout": 7}, "Calm")
+    page.clock.install()
+    page.goto(f"{AT}/undo/2")
+    page.get_by_role("button", name="Undo version 2").click()
+    expect(page.locator("[data-toast]")).to_contain_text("Saved as version 3")
+    page.locator("[data-toast]").get_by_role("button", name="Undo").click()
+    expect(page.locator("[data-toast]")).to_contain_text("Saved as version 4")
+    page.clock.fast_forward(11_000)
+    expect(page.locator("[data-toast]").get_by_role("button", name="Undo")).to_be_hidden()
+    assert editor.get(ONE).json()["idle_timeout"] == 7
+
+
 def test_the_slider_shows_each_version_as_it_is_moved(page: Page, editor: httpx.Client) -> None:
     change(editor, {"idle_timeout": 7}, "Calm")
     change(editor, {"idle_timeout": 8})

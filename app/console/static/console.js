@@ -59,3 +59,13 @@ function closeMenus(except) {
     if (!menu.contains(except)) menu.open = false;
   }
 }
+
+// A message offers to undo for ten seconds, and for longer while one is at it.
+const UNDO = 10_000; // milliseconds
+const toast = document.querySelector("[data-toast]");
+if (toast) setTimeout(hideUndo, UNDO);
+
+function hideUndo() {
+  if (toast.matches(":hover, :focus-within")) setTimeout(hideUndo, UNDO);
+  else toast.querySelector("[data-undo]")?.remove();
+}

@@ -2,16 +2,13 @@
 
 const DRAFTS = "backstory.draft.";
 const LOOKS_SECRET = /\b(sk|pk|bks|xox[a-z]|gh[a-z]|key|token|eyJ)[-_.][\w-]{6,}|BEGIN [A-Z ]*PRIVATE KEY|\bBearer\s/i;
-const UNDO = 10_000; // milliseconds for which a message offers to undo
 const form = document.querySelector("[data-draft]");
-const toast = document.querySelector("[data-toast]");
 let isLeaving = false;
 
 document.querySelector("[data-sign-out]").addEventListener("submit", () => {
   isLeaving = true;
   Object.keys(localStorage).filter((key) => key.startsWith(DRAFTS)).forEach((key) => localStorage.removeItem(key));
 });
-if (toast) setTimeout(hideToast, UNDO);
 if (form) start();
 
 function start() {
@@ -49,7 +46,7 @@ function isFirstByDefault(select) {
 }
 
 function edited() {
-  return controls().filter(isEdited);
+  return controls().filter((one) => isEdited(one) || one.closest("[data-typed]"));
 }
 
 function changed() {
@@ -179,9 +176,4 @@ async function submit(event) {
     form.action = event.submitter.formAction; // that page says what is wrong
     form.submit();
   }
-}
-
-function hideToast() {
-  if (toast.matches(":hover, :focus-within")) setTimeout(hideToast, UNDO);
-  else toast.querySelector("[data-undo]")?.remove();
 }

@@ -33,7 +33,7 @@ function press(event) {
   }
   if (!choice.checked || event.defaultPrevented || event.isComposing || dialog.open) return;
   if (["Alt", "AltGraph", "Control", "Meta"].some((name) => event.getModifierState(name))) return;
-  if (event.key === "Shift" || event.target.closest("input, select, textarea, [contenteditable]")) return;
+  if (event.key === "Shift" || event.target.closest("input:not([type=date]), select, textarea, [contenteditable]")) return;
   const isSecond = last.key === "g" && event.timeStamp - last.at < PAUSE;
   const key = isSecond ? `g ${event.key}` : event.key;
   last = { key, at: event.timeStamp };

@@ -1,4 +1,5 @@
-// The slider shows each version while it moves, without loading another page.
+// The slider shows each version while it moves, and a day what it said then, without loading
+// another page.
 
 const form = document.querySelector("[data-life]");
 const slider = form.elements.version;
@@ -6,7 +7,24 @@ const REST = 150; // milliseconds without a move, before a version is loaded
 let request;
 let timer;
 
+const day = document.querySelector("[data-life-day]");
 form.querySelector("button").hidden = true;
+day.querySelector("button").hidden = true;
+day.elements.zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone;
+day.removeAttribute("title"); // days are the reader's here
+day.addEventListener("submit", (event) => {
+  event.preventDefault();
+  showDay();
+});
+day.addEventListener("input", () => {
+  clearTimeout(timer);
+  if (new Date(day.elements.as_of.value).getFullYear() > 1999) timer = setTimeout(showDay, REST);
+});
+if (!location.search) day.elements.as_of.focus(); // a page without a version is asked for a day
+
+function showDay() {
+  return show(`${location.pathname}?${new URLSearchParams(new FormData(day))}`);
+}
 
 slider.addEventListener("input", () => {
   const version = slider.value;
@@ -46,7 +64,8 @@ function replace(page) {
   slider.max = page.querySelector("[data-life] [name=version]").max;
   slider.value = page.querySelector("[data-life] [name=version]").value;
   form.querySelector("output").textContent = page.querySelector("[data-life] output").textContent;
-  document.querySelector("[name=as_of]").value = page.querySelector("[name=as_of]").value;
+  const asked = page.querySelector("[name=as_of]").value;
+  if (day.elements.as_of.value !== asked) day.elements.as_of.value = asked;
   document.title = page.title;
   if (step) (shown.querySelector(`[data-life-step=${step}]`) ?? slider).focus();
 }

@@ -73,13 +73,12 @@ def doors(server: Server, tenant: Organization, boss: httpx.Client) -> Iterator[
                 json=[{"op": "test", "path": p, "value": 1}],
                 headers={"content-type": "application/json-patch+json"},
             ),
-            "console": lambda p: console.get("/assistants/1/history", params={"path": p}),
         }
 
 
 _DOORS = (
     "history", "blame", "export", "undo", "rollback", "change set", "secrets", "policy",
-    "JSON Patch", "console",
+    "JSON Patch",
 )  # fmt: skip
 
 

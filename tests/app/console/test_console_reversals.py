@@ -16,8 +16,10 @@ pytestmark = pytest.mark.usefixtures("past")
 
 def plan_form(page: str) -> dict[str, Any]:
     """The form of a plan, as it is sent where nothing was left out."""
-    names = ("etag", "once", "on_conflict", "planned")
-    boxes = [html.unescape(path) for path in re.findall(r'name="path" value="([^"]*)"', page)]
+    names = ("etag", "once", "planned")
+    boxes = [
+        html.unescape(path) for path in re.findall(r'name="path" value="([^"]*)" checked', page)
+    ]
     return {name: field(page, name) for name in names} | {"path": boxes}
 
 
@@ -32,7 +34,7 @@ def test_undo_shows_its_plan_and_then_reverts_one_change_alone(
     answers = [
         operator.submit(f"{at}/undo/3", form | {"change_description": "Too fast"}) for _ in range(2)
     ]
-    assert [one.headers["location"] for one in answers] == [f"{at}/versions/8"] * 2
+    assert [one.headers["location"] for one in answers] == [f"{at}/versions/8?saved=8"] * 2
     found = viewer.get(f"/api/v1{at}").json()
     assert found["tts_settings"]["speed"] == 1.0
     assert found["llm_settings"] == before["llm_settings"]
@@ -49,21 +51,68 @@ def test_an_undo_reverts_the_chosen_settings_alone(
     none = operator.submit(f"{at}/undo/8", form | {"path": []})
     assert none.status_code == 422
     answer = operator.submit(f"{at}/undo/8", form | {"path": ["/llm_settings/temperature"]})
-    assert answer.headers["location"] == f"{at}/versions/9"
+    assert answer.headers["location"] == f"{at}/versions/9?saved=9"
     found = editor.get(f"/api/v1{at}").json()
     assert (found["idle_timeout"], found["llm_settings"]["temperature"]) == (9, 0.2)
 
 
-def test_an_undo_of_a_setting_that_was_changed_again_asks_for_a_choice(
+def test_an_undo_names_the_later_changes_that_it_would_overwrite_and_keeps_them_unless_told(
+    operator: Browser, viewer: httpx.Client, editor: httpx.Client, at: str
+) -> None:
+    editor.patch(f"/api/v1{at}", json={"tts_settings": {"speed": 1.2}, "idle_timeout": 9})
+    body = {"tts_settings": {"speed": 0.8}, "change_description": "Much slower"}
+    editor.patch(f"/api/v1{at}", json=body)
+    planned = operator.get(f"{at}/undo/8")
+    assert "Later changes are kept, except" in planned.text
+    assert f'<a href="{at}/versions/9">Version 9</a>' in planned.text
+    assert "Much slower" in planned.text
+    assert "<del>0.8</del> → <ins>1.5</ins>" in plain(planned)
+    assert "already has these values" not in planned.text
+    form = plan_form(planned.text)
+    assert form["path"] == ["/idle_timeout"]
+    assert operator.submit(f"{at}/undo/8", form).status_code == 303
+    found = viewer.get(f"/api/v1{at}").json()
+    assert (found["idle_timeout"], found["tts_settings"]["speed"]) == (None, 0.8)
+
+
+def test_a_later_change_that_was_selected_is_undone_as_well(
     operator: Browser, viewer: httpx.Client, at: str
 ) -> None:
-    asked = operator.get(f"{at}/undo/4")
-    assert "Changed again since" in asked.text
-    assert "admin key" in asked.text
-    forced = operator.get(f"{at}/undo/4", params={"on_conflict": "force"})
-    form = plan_form(forced.text)
-    assert operator.submit(f"{at}/undo/4", form).status_code == 303
+    planned = operator.get(f"{at}/undo/4")
+    form = plan_form(planned.text)
+    assert form["path"] == []
+    assert "already has these values" not in planned.text
+    nothing = operator.submit(f"{at}/undo/4", form)
+    assert nothing.status_code == 422
+    assert "Nothing is selected" in nothing.text
+    chosen = form | {"path": ["/llm_settings/system_prompt"]}
+    assert operator.submit(f"{at}/undo/4", chosen).status_code == 303
     assert "helpful" in viewer.get(f"/api/v1{at}").json()["llm_settings"]["system_prompt"]
+
+
+def test_a_plan_without_later_changes_keeps_them_all_and_says_so(
+    operator: Browser, at: str
+) -> None:
+    planned = operator.get(f"{at}/undo/3").text
+    assert "Later changes are kept.</p>" in planned
+    assert "Changed again since" not in planned
+
+
+def test_the_result_of_a_plan_is_edited_in_the_form_before_it_is_saved(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    before = viewer.get(f"/api/v1{at}").json()
+    form = plan_form(operator.get(f"{at}/rollback/1").text)
+    form["path"] = ["/tts_settings/speed"]
+    edited = operator.submit(f"{at}/rollback/1/edit", form | {"change_description": "Slower"})
+    assert viewer.get(f"/api/v1{at}").json() == before  # nothing is saved
+    assert "Nothing is saved yet" in edited.text
+    assert field(edited.text, "/tts_settings/speed") == "1.0"
+    assert field(edited.text, "change_description") == "Slower"
+    assert edited.text.count(" data-typed>") == 1
+    assert "sk-" not in edited.text
+    outdated = operator.submit(f"{at}/rollback/1/edit", form | {"etag": '"6"'})
+    assert outdated.status_code == 412
 
 
 def test_a_plan_compares_texts_by_words(operator: Browser, at: str) -> None:
@@ -82,7 +131,7 @@ def test_a_rollback_names_the_changes_it_reverts_and_reverts_the_chosen_settings
         assert said in words
     form: dict[str, Any] = {name: field(planned.text, name) for name in ("etag", "planned")}
     answer = operator.submit(f"{at}/rollback/1", form | {"path": ["/llm_settings/temperature"]})
-    assert answer.headers["location"] == f"{at}/versions/8"
+    assert answer.headers["location"] == f"{at}/versions/8?saved=8"
     found = viewer.get(f"/api/v1{at}").json()
     assert found["llm_settings"]["temperature"] == 0.5
     assert found["tts_settings"]["speed"] == 1.5
@@ -95,7 +144,9 @@ def test_settings_that_only_admins_change_cannot_be_chosen_in_a_rollback(
     admin.put("/api/v1/policy", json={"admin_paths": ["/tts_settings"]})
     form = plan_form(operator.get(f"{at}/rollback/1").text)
     assert "/tts_settings/speed" not in form["path"]
-    assert operator.submit(f"{at}/rollback/1", form).headers["location"] == f"{at}/versions/8"
+    assert (
+        operator.submit(f"{at}/rollback/1", form).headers["location"] == f"{at}/versions/8?saved=8"
+    )
     found = admin.get(f"/api/v1{at}").json()
     assert (found["tts_settings"]["speed"], found["llm_settings"]["temperature"]) == (1.5, 0.5)
     # The control: nothing is left to choose.

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.console import fields, formatting
-from tests.console import Browser, change
+from tests.console import Browser, change, plain
 
 _SHOWN = re.compile(r'<output id="f([^"]*)" class="text">(.*?)</output>', re.DOTALL)
 _DIFFERS = re.compile(r'data-differs="([^"]*)"')
@@ -70,7 +70,7 @@ def test_the_current_value_is_shown_beside_the_old_one(operator: Browser, at: st
     answer = operator.get(f"{at}/life", params={"version": 1})
     assert "&lt;b&gt;Hello&lt;/b&gt;" in answer.text
     assert "<b>Hello" not in answer.text
-    (beside,) = re.findall(r'"/llm_settings/temperature">(.*?)</p>', answer.text, re.DOTALL)
+    (beside,) = re.findall(r'differs="/llm_settings/temperature">(.*?)</p>', answer.text, re.DOTALL)
     assert "Current" in beside
     assert ">0.2<" in beside
 
@@ -83,7 +83,7 @@ def test_a_version_is_shown_with_its_author_time_reason_and_neighbours(
     for said in (
         f'datetime="{entry["created_at"][:19]}', "<bdi>admin key</bdi>", "<bdi>Greeting</bdi>",
         f'href="{at}/life?version=2"', f'href="{at}/life?version=4"',
-        f'href="{at}/compare?from=3"', f'href="{at}/versions/3"',
+        f'href="{at}/compare?from=3&amp;to=5"', f'href="{at}/versions/3"',
     ):  # fmt: skip
         assert said in answer.text
     assert "version=0" not in operator.get(f"{at}/life", params={"version": 1}).text
@@ -105,10 +105,37 @@ def test_a_moment_selects_the_version_of_that_time(
         assert version_of(operator.get(f"{at}/life", params=both)) == str(version)
     later = operator.get(f"{at}/life", params={"as_of": "2999-01-01T00:00"})  # as a browser sends
     assert version_of(later) == "5"
-    assert operator.get(f"{at}/life", params={"as_of": "2020-01-01T00:00"}).status_code == 404
+    early = operator.get(f"{at}/life", params={"as_of": "2020-01-01T00:00"})
+    assert version_of(early) == "1"
+    assert "did not exist on 2020-01-01T00:00" in early.text
     refused = operator.get(f"{at}/life", params={"as_of": "yesterday"})
-    assert refused.status_code == 422
-    assert "RFC 3339" in refused.text
+    assert version_of(refused) == "5"
+    assert "yesterday is not a date such as" in refused.text
+
+
+def test_a_date_alone_shows_the_end_of_that_day_in_the_zone_of_the_reader(
+    operator: Browser, viewer: httpx.Client, at: str
+) -> None:
+    last = viewer.get(f"/api/v1{at}/versions/5").json()["created_at"]
+    answer = operator.get(f"{at}/life", params={"as_of": last[:10]})
+    assert version_of(answer) == "5"
+    assert f"At the end of {last[:10]} (UTC). Changed" in plain(answer)
+    before = operator.get(
+        f"{at}/life", params={"as_of": "2020-02-29", "zone": "Pacific/Kiritimati"}
+    )
+    assert version_of(before) == "1"
+    ahead = operator.get(f"{at}/life", params={"as_of": "2999-01-01", "zone": "Pacific/Kiritimati"})
+    assert "(Pacific/Kiritimati)" in ahead.text
+
+
+def test_what_differs_stands_before_all_settings(operator: Browser, at: str) -> None:
+    text = operator.get(f"{at}/life", params={"version": 1}).text
+    assert text.index("3 settings differ") < text.index("All settings of this version")
+    first, _, rest = text.partition("All settings of this version")
+    assert "Temperature" in first
+    assert "<ins>0.2</ins>" in first
+    assert rest.count("<details") > 5
+    assert "data-side" not in operator.get(f"{at}/life").text  # the control
 
 
 @pytest.mark.parametrize(("name", "version"), [("-1", 4), ("latest", 5), ("label:calm", 2)])
