@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -41,7 +42,7 @@ class View(Struct, frozen=True, kw_only=True):
 
 def _view(request: PageRequest) -> View:
     query = request.query_params
-    others = [(name, value) for name, value in query.multi_items() if name not in (_VIEW, "saved")]
+    others = [(name, value) for name, value in query.items() if name not in (_VIEW, "saved")]
     return View(
         is_side=query.get(_VIEW) == _SIDE,
         inline=f"?{urlencode(others)}",
@@ -60,8 +61,20 @@ async def show_change(
 
     ``saved`` is the version that a form has just made.
     """
+    return await change_page(request, f"/assistants/{segment(assistant_id)}", version, saved=saved)
+
+
+async def change_page(
+    request: PageRequest,
+    at: str,
+    version: str,
+    *,
+    saved: int = 0,
+    errors: list[str] | None = None,
+    status: int = HTTPStatus.OK,
+) -> Template:
+    """The page of one change of the assistant at ``at``; ``errors`` are those of its form."""
     visitor = request.visitor
-    at = f"/assistants/{segment(assistant_id)}"
     assistant = (await visitor.get(at)).or_raise()
     entry = (await visitor.get(f"{at}/versions/{segment(version)}")).or_raise()
     number = entry["version"]
@@ -69,6 +82,8 @@ async def show_change(
     return page(
         "change",
         visitor,
+        status,
+        errors=errors or [],
         assistant=assistant,
         entry=entry,
         changes=changes,

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from app.console import texts
-from app.escaping import printable
 from events.pointers import same
 from projections import words
 from projections.words import Hunk
@@ -38,7 +37,7 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Detail(Struct, frozen=True, kw_only=True):
-    """One difference inside a JSON value, and where: names and the numbers of elements."""
+    """One difference inside a JSON value, and where: names, numbers of elements."""
 
     op: Op
     place: str
@@ -104,7 +103,7 @@ def _details(before: Any, after: Any, at: tuple[str, ...]) -> Iterator[Detail]:
 
 def _of_objects(before: Any, after: Any, at: tuple[str, ...]) -> Iterator[Detail]:
     for name in before | after:
-        here = (*at, printable(name))
+        here = (*at, name)
         if name not in after:
             yield _detail("removed", here, before[name], UNSET)
         elif name not in before:
@@ -140,7 +139,7 @@ def _detail(op: Op, at: tuple[str, ...], before: Any, after: Any) -> Detail:
 def _element(value: Any, at: int) -> str:
     """How an element of a list is called: by its name, else by its number."""
     name = _identity(value)
-    return printable(str(name)) if name is not None else texts.Diff.item.format(number=at + 1)
+    return str(name) if name is not None else texts.Diff.item.format(number=at + 1)
 
 
 def _identity(value: Any) -> Any:

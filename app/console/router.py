@@ -14,13 +14,13 @@ from app.console import (
     comparing,
     headers,
     history,
+    labels,
     policy,
     problems,
     reversals,
     saving,
     sign_in,
     time_travel,
-    versions,
     visitor,
 )
 
@@ -37,7 +37,7 @@ ROUTER = Router(
         saving.ROUTER,
         history.ROUTER,
         comparing.ROUTER,
-        versions.ROUTER,
+        labels.ROUTER,
         reversals.ROUTER,
         audit.ROUTER,
         api_keys.ROUTER,

@@ -255,7 +255,7 @@ class History:
     any_time = "Any time"
     since = "From"
     until = "To"
-    in_utc = "Days and times are in UTC."
+    utc = "Days and times are in UTC."
     filter_names: ClassVar = {
         "path": "Setting",
         "actor": "Changed by",

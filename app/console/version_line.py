@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDTH = 1000
+_MANY = 300  # versions, from which marks stand at whole numbers
 _BACK = ("undo", "rollback")
 
 
@@ -49,13 +50,18 @@ def draw(
 
     def x(moment: datetime) -> float:
         share = (moment - first).total_seconds() / length
-        return round(min(max(share, 0.0), 1.0) * WIDTH, 1)
+        return round(min(max(share, 0.0), 1.0) * WIDTH, 1 if len(versions) < _MANY else None)
 
     chosen = (x(since or first), x(until or now)) if since or until else None
     return Line(
         since=first.isoformat(),
         until=now.isoformat(),
-        marks=[Mark(x=x(_moment(one["created_at"])), kind=_kind(one)) for one in versions],
+        # Of a long past, many marks would lie on each other: one stands for all of them.
+        marks=list(
+            dict.fromkeys(
+                Mark(x=x(_moment(one["created_at"])), kind=_kind(one)) for one in versions
+            )
+        ),
         chosen=chosen,
         words=_words(versions),
     )

@@ -5,7 +5,7 @@ const PARTS = /\{\{\s*[\w.]+\s*\}\}/g; // template variables such as {{name}}
 document.querySelectorAll("textarea[data-editor]").forEach(edit);
 
 function edit(area) {
-  const behind = element("div", "behind");
+  const behind = element("div", "behind text");
   behind.setAttribute("aria-hidden", "true");
   const editor = element("div", "editor");
   area.replaceWith(editor);

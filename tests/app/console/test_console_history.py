@@ -119,6 +119,16 @@ def test_a_label_is_set_and_removed_in_the_page(
     assert viewer.get(f"/api/v1{at}/versions/3").json()["label"] is None
 
 
+def test_a_label_that_is_taken_is_refused_on_the_page_of_the_change(
+    operator: Browser, editor: httpx.Client, at: str
+) -> None:
+    editor.put(f"/api/v1{at}/versions/2/label", json={"label": "calm"})
+    answer = operator.submit(f"{at}/versions/3/label", {"label": "calm"})
+    assert answer.status_code == 409
+    assert '<p class="message bad" role="alert">' in answer.text
+    assert "<h2>Version 3</h2>" in answer.text
+
+
 def test_the_line_over_time_marks_labels_and_what_was_taken_back(
     reader: Browser, editor: httpx.Client, at: str
 ) -> None:
