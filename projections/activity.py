@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from projections.current import Selection
 
 Order = Literal["changed", "created", "name"]
+_MOST_INITIALS = 100
 _DAY = 24 * 60 * 60 * 1_000_000  # microseconds
 _EPOCH = date(1970, 1, 1)
 _ORDERS: dict[Order, sa.ColumnElement[object]] = {
@@ -67,6 +68,28 @@ def select(
     days = _days(connection, organization_id, [row.assistant_id for row in rows], since)
     for row in rows:
         yield _active(connection, row, days.get(row.assistant_id, []))
+
+
+class Initial(Struct, frozen=True, kw_only=True):
+    """A first letter of names, folded, and how many assistants come before it by name."""
+
+    initial: str
+    skip: int
+
+
+def initials(
+    connection: sa.Connection, organization_id: int, selection: Selection
+) -> list[Initial]:
+    """The first letters of the selected assistants' names, in order; many are cut after 100."""
+    letter = sa.func.substr(assistants.c.folded_name, 1, 1).label("letter")
+    query = rows_of(assistants, organization_id, letter, sa.func.count().label("number"))
+    query = query.where(*conditions(selection)).group_by(letter).order_by(letter)
+    found: list[Initial] = []
+    skip = 0
+    for row in connection.execute(query):
+        found.append(Initial(initial=row.letter, skip=skip))
+        skip += row.number
+    return found[:_MOST_INITIALS]
 
 
 def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[Any]:

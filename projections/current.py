@@ -23,7 +23,7 @@ from projections import keyframes
 from projections.casefolding import casefolded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from events.pointers import Tree
 
@@ -168,10 +168,14 @@ class ShortAssistant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def select_short(
-    connection: sa.Connection, organization_id: int, selection: Selection
+    connection: sa.Connection,
+    organization_id: int,
+    selection: Selection,
+    *,
+    limit: int | None = None,
 ) -> list[ShortAssistant]:
     """The selected assistants in short, newest first. No settings are read."""
-    rows = connection.execute(_selected(organization_id, selection, *SHORT)).all()
+    rows = connection.execute(_selected(organization_id, selection, *SHORT).limit(limit)).all()
     return [
         ShortAssistant(
             id=row.assistant_id,
@@ -250,6 +254,23 @@ def load_each(
         portion = rows_of(assistants, organization_id).where(column.assistant_id.in_(ids))
         for row in connection.execute(portion.order_by(newest_first)).all():
             yield row.assistant_id, _state(connection, row)
+
+
+def holding(
+    connection: sa.Connection, organization_id: int, may_hold: Callable[[bytes], bool]
+) -> Iterator[tuple[int, str, State | None]]:
+    """Each existing assistant with its masked name, and its state where its settings may hold it.
+
+    Newest first. Few are read at once, and a large one alone.
+    """
+    _, sizes = select_stamps(connection, organization_id, Selection())
+    column = assistants.c
+    for ids in _portions(sizes):
+        portion = rows_of(assistants, organization_id).where(column.assistant_id.in_(ids))
+        for row in connection.execute(portion.order_by(column.assistant_id.desc())).all():
+            # Settings that another release wrote may lack what today's have.
+            is_found = row.settings_digest != DIGEST or may_hold(row.settings)
+            yield row.assistant_id, row.name, _state(connection, row) if is_found else None
 
 
 def _portions(sizes: Mapping[int, int]) -> Iterator[list[int]]:

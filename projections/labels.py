@@ -76,6 +76,13 @@ def version_of(
     return version
 
 
+def all_labels(connection: sa.Connection, organization_id: int) -> Iterable[sa.Row[Any]]:
+    """The labels of an organization, newest assistants and versions first."""
+    column = labels.c
+    query = rows_of(labels, organization_id, column.assistant_id, column.version, column.label)
+    return connection.execute(query.order_by(column.assistant_id.desc(), column.version.desc()))
+
+
 def load(
     connection: sa.Connection, organization_id: int, assistant_id: int, versions: Iterable[int]
 ) -> dict[int, str]:

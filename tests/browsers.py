@@ -127,13 +127,54 @@ def _made(page: Page) -> None:
     page.get_by_role("status").get_by_text("was created").wait_for()
 
 
+def _change_set(page: Page) -> None:
+    """The newest change set."""
+    page.goto("/change-sets")
+    page.locator(".timeline a").first.click()
+    page.get_by_role("heading", name="Change set").wait_for()
+
+
+def _change_set_plan(page: Page) -> None:
+    """What taking the newest change set back would change."""
+    _change_set(page)
+    page.get_by_role("link", name="Take back").click()
+    page.get_by_role("heading", name="Take back").first.wait_for()
+
+
+def _many(page: Page) -> None:
+    """Two assistants are selected, and two settings picked."""
+    page.goto("/assistants?sort=name")
+    for box in page.locator("[name=assistant]").all():
+        box.check()
+    page.get_by_role("button", name="Change settings").click()
+    for name in ("Speech › Speed", "Tools › Transfer call › Transfer numbers"):  # noqa: RUF001
+        page.locator("#setting").fill(name)
+        page.get_by_role("button", name="Add setting").click()
+        page.get_by_role("heading", name=name).wait_for()
+
+
+def _many_plan(page: Page) -> None:
+    """The plan of a change of two assistants."""
+    _many(page)
+    page.locator('[name="/tts_settings/speed"]').fill("1.1")
+    page.get_by_role("button", name="Preview changes").click()
+    page.get_by_role("heading", name="will change").wait_for()
+
+
 Steps = Callable[[Page], None]
 # The name of each page, with its address or the steps that lead to it.
 PAGES: dict[str, str | Steps] = {
     "sign in": "/sign-in",
-    "assistants": "/",
-    "assistants, none found": "/?search=no-such-name&status=active&sort=name",
-    "assistants, deleted": "/?status=deleted",
+    "assistants": "/assistants",
+    "assistants, none found": "/assistants?search=no-such-name&status=active&sort=name",
+    "assistants, deleted": "/assistants?status=deleted",
+    "change sets": "/change-sets",
+    "change set": _change_set,
+    "take back a change set": _change_set_plan,
+    "many assistants": _many,
+    "plan for many assistants": _many_plan,
+    "two assistants": "/assistants/compare?left=1&right=3",
+    "copying": "/assistants/copy?source=1&setting=/tts_settings/speed",
     "new assistant": "/assistants/new",
     "assistant": "/assistants/1",
     "history": "/assistants/1/history",
@@ -219,6 +260,12 @@ def _fill(client: httpx.Client, text: str) -> None:
         ("PATCH", at, {"max_idle_messages": 3, "is_active": False}),
         ("POST", f"{at}/undo", {"version": 5}),
         ("POST", ASSISTANTS, {"name": text[:100], "description": text[:500]}),
+        ("POST", ASSISTANTS, {"name": "Third", "description": text[:500]}),
+        (
+            "POST",
+            "/api/v1/change-sets",
+            {"assistant_ids": [3], "patch": {"idle_timeout": 9}},
+        ),
     )
     for verb, path, body in steps:
         answer = client.request(verb, path, json=body | reason)

@@ -48,12 +48,12 @@ _ATTRIBUTES = {
         "datalist": "", "dialog": "", "template": "", "fieldset": "disabled", "label": "for",
         "time": "datetime", "output": "for", "progress": "max value", "a": "href rel",
         "meta": "charset name content http-equiv", "link": "rel href", "script": "src defer type",
-        "form": "method action", "button": "type name value formaction formnovalidate",
+        "form": "method action", "button": "type name value form formaction formnovalidate",
         "select": "name required disabled",
         "option": "value selected",
         "textarea": "name rows required disabled maxlength placeholder spellcheck",
-        "input": "name type value required disabled autocomplete spellcheck list checked size"
-        " inputmode placeholder maxlength min max step form",
+        "input": "name type value form required disabled autocomplete spellcheck list checked size"
+        " inputmode placeholder maxlength min max step",
         "svg": "viewBox width height preserveAspectRatio", "rect": "x y width height",
     }.items()
 }  # fmt: skip

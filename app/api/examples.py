@@ -90,6 +90,7 @@ ACTIVITY: dict[str, Any] = {
             "days": [{"day": "2026-03-01", "changes": 1}, {"day": "2026-03-02", "changes": 3}],
         }
     ],
+    "initials": [{"initial": "f", "skip": 0}],
 }
 
 VERSION_ENTRY: dict[str, Any] = {
@@ -120,6 +121,7 @@ BLAME_ENTRY: dict[str, Any] = {
 PLAN: dict[str, Any] = {
     "dry_run": True,
     "assistant_id": 1,
+    "assistant_name": "Front desk",
     "version": 5,
     "etag": '"5-73300871f44c168e7c949de2c750e60c"',
     "applicable": True,
@@ -163,11 +165,42 @@ CHANGE_SET: dict[str, Any] = {
     "actor": _ACTOR,
     "change_description": "Calmer everywhere",
     "assistants": [
-        {"assistant_id": 1, "version": 4, "changed_paths": ["/llm_settings/temperature"]}
+        {
+            "assistant_id": 1, "assistant_name": "Front desk", "version": 4,
+            "changed_paths": ["/llm_settings/temperature"],
+        }
     ],
-}
+}  # fmt: skip
 
-CHANGE_SET_DIFF: dict[str, Any] = {"assistant_id": 1, "version": 4, "diff": [DIFF_ENTRY]}
+_FOUND_CHANGE: dict[str, Any] = {
+    "assistant_id": 1,
+    "assistant_name": "Front desk",
+    "version": 4,
+    "created_at": "2026-03-02T10:30:00Z",
+    "actor": _ACTOR,
+    "change_description": "Acme became Globex",
+}
+FOUND: dict[str, Any] = {
+    "q": "acme",
+    "assistants": [],
+    "settings": [
+        {
+            "assistant_id": 1, "assistant_name": "Front desk",
+            "path": "/llm_settings/system_prompt", "excerpt": "You answer for Acme Dental.",
+        }
+    ],
+    "changes": [_FOUND_CHANGE],
+    "people": [],
+    "labels": [],
+    "stopped": [],
+}  # fmt: skip
+
+CHANGE_SET_DIFF: dict[str, Any] = {
+    "assistant_id": 1,
+    "assistant_name": "Front desk",
+    "version": 4,
+    "diff": [DIFF_ENTRY],
+}
 
 KEY: dict[str, Any] = {
     "id": 2,

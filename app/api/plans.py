@@ -42,6 +42,7 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     dry_run: bool
     assistant_id: int
+    assistant_name: str
     version: int
     etag: str
     applicable: bool
@@ -69,6 +70,7 @@ def plan(outcome: Outcome) -> Plan:
     return Plan(
         dry_run=True,
         assistant_id=outcome.id,
+        assistant_name=mask(outcome.state.settings["name"], erased_version),
         version=outcome.before.version,
         etag=etag(representation.of(outcome.organization_id, outcome.id, outcome.before).tag),
         applicable=outcome.applicable,

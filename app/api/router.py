@@ -18,6 +18,7 @@ from app.api.routes import (
     listing_export,
     policy,
     reversals,
+    search,
     secrets,
     versions,
 )
@@ -33,6 +34,7 @@ ROUTERS = (
     comparisons.ROUTER,
     reversals.ROUTER,
     change_sets.ROUTER,
+    search.ROUTER,
     policy.ROUTER,
     audit.ROUTER,
     audit_export.ROUTER,

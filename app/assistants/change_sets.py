@@ -6,7 +6,8 @@ of the first as their ``change_set_id``.
 
 from __future__ import annotations
 
-from itertools import takewhile
+from contextlib import closing
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,12 +19,14 @@ from app.assistants.preconditions import NONE, Condition, StaleTag, tag_of
 from app.assistants.requests import ChangeRequest, Outcome
 from app.assistants.reversals import PastChange, past_change, undo_command, with_secrets_kept
 from app.assistants.review import check_condition_given, raise_if_blocked, review
+from app.assistants.searching import Budget
 from app.pages import Page, page_of
-from events import codec, store
+from events import codec, log_search, store
 from events.assistant_key import AssistantKey
 from events.changed import AssistantSettingsChanged, Cause
 from events.commands import ChangeSettings, OnConflict, UndoChange
 from events.errors import AssistantNotFound, DomainError
+from events.log_search import EventFilter
 from projections import current
 
 if TYPE_CHECKING:
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 MOST = 500  # assistants in a set
 MOST_BYTES = 32 * 1024 * 1024  # of their settings and the patches: others wait meanwhile
 _READ_AT_ONCE = 32
+_MARK = b'"change_set_id"'  # in the bytes of every event of a set
 
 
 class ChangeSetNotFound(DomainError):
@@ -66,6 +70,7 @@ class ChangeSetDiff(Struct, frozen=True, kw_only=True):
     """What a change set changed of one assistant."""
 
     assistant_id: int
+    assistant_name: str
     version: int
     diff: list[DiffEntry]
 
@@ -147,6 +152,47 @@ def read(
     return events
 
 
+class Recent:
+    """The change sets before one, newest first; the search stops in time, and knows where."""
+
+    def __init__(self, before: int | None) -> None:
+        self._before = before
+        self._budget = Budget()
+        self.stopped_at: int | None = None
+
+    def read(
+        self, connection: sa.Connection, organization_id: int
+    ) -> Iterator[list[AssistantSettingsChanged]]:
+        """Outlines of the events of each set, in order."""
+        some: list[AssistantSettingsChanged] = []
+        for sequence, event in self._outlines(connection, organization_id):
+            if some and (event is None or _set_of(event) != _set_of(some[0])):
+                yield some[::-1]
+                some = []
+            if event is not None:
+                some.append(event)
+            elif self._budget.is_spent:
+                self.stopped_at = sequence
+                return
+        if some:
+            yield some[::-1]
+
+    def _outlines(
+        self, connection: sa.Connection, organization_id: int
+    ) -> Iterator[tuple[int, AssistantSettingsChanged | None]]:
+        """Each change with its sequence, newest first; None for those of no set."""
+        matching = EventFilter(
+            until=None if self._before is None else self._before - 1,
+            tags=codec.tags_of(AssistantSettingsChanged),
+        )
+        batches = log_search.read_stored(connection, organization_id, matching, newest_first=True)
+        with closing(batches):
+            for sequence, body, _ in chain.from_iterable(batches):
+                event = codec.outline(body, codec.tag_in(body)) if _MARK in body else None
+                is_of_set = isinstance(event, AssistantSettingsChanged) and _set_of(event)
+                yield sequence, event if is_of_set else None  # type: ignore[misc]  # by its tags
+
+
 def past_changes(
     connection: sa.Connection, events: Iterable[AssistantSettingsChanged]
 ) -> dict[int, PastChange]:
@@ -197,9 +243,12 @@ def _events(
 
 
 def _diff_of(connection: sa.Connection, event: AssistantSettingsChanged) -> ChangeSetDiff:
-    _, erased = current.names_and_erasures(connection, event.organization_id, [event.assistant_id])
-    diff = comparing.entries_of(event, erased.get(event.assistant_id, 0))
-    return ChangeSetDiff(assistant_id=event.assistant_id, version=event.version, diff=diff)
+    one = event.assistant_id
+    names, erased = current.names_and_erasures(connection, event.organization_id, [one])
+    diff = comparing.entries_of(event, erased.get(one, 0))
+    return ChangeSetDiff(
+        assistant_id=one, assistant_name=names[one], version=event.version, diff=diff
+    )
 
 
 def _set_of(event: Any) -> int | None:

@@ -65,8 +65,8 @@ def activity(
     days: int,
     skip: int,
     limit: int,
-) -> tuple[date, int, Page]:
-    """The first of the days, how many assistants are selected, and a page of them.
+) -> tuple[date, int, Page, list[activities.Initial]]:
+    """The first of the days, how many assistants are selected, a page of them, and their letters.
 
     The position of an assistant is how many are before it, and itself.
     """
@@ -78,7 +78,9 @@ def activity(
     page = page_of(enumerate(active, skip + 1), limit)
     if page.end is None and skip + len(page.rows) < total:
         page = Page(page.rows, skip + len(page.rows))
-    return since, total, page
+    by_name = order == "name"
+    letters = activities.initials(connection, organization_id, selection) if by_name else []
+    return since, total, page, letters
 
 
 def at(

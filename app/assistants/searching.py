@@ -15,18 +15,30 @@ if TYPE_CHECKING:
 SECONDS = 2.0  # for a page, of the thread's own time: load on the machine must not count
 
 
+class Budget:
+    """The time of a search: so many seconds of the thread's own time, by default ``SECONDS``."""
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self._until = thread_time() + (SECONDS if seconds is None else seconds)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the time is over."""
+        return thread_time() > self._until
+
+
 class Search:
     """A search that stops after ``seconds``, and knows at which version."""
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._until = thread_time() + (SECONDS if seconds is None else seconds)
+        self._budget = Budget(seconds)
         self._stopped_at: int | None = None
 
     def through(self, events: Iterable[Event]) -> Iterator[Event]:
         """The events, while there is time; one at least."""
         for event in events:
             yield event
-            if thread_time() > self._until:
+            if self._budget.is_spent:
                 self._stopped_at = event.version
                 return
 

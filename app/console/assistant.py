@@ -119,7 +119,7 @@ async def delete(request: PageRequest, assistant_id: FromPath[str]) -> Template 
     if answer.status == HTTPStatus.PRECONDITION_FAILED:
         return await _show_changed(visitor, at, answer)
     answer.or_raise()
-    return redirect("/")
+    return redirect("/assistants")
 
 
 @post("/restore", opt=EDITOR, status_code=HTTPStatus.OK)

@@ -20,19 +20,25 @@ from app.storage.tables import MAX_ID
 from events.secrets.values import Plain, read_text
 
 _PAGE_SIZE = 50
+_MOST_PAGES = MAX_ID // _PAGE_SIZE
 
 
-@get("/", opt=VIEWER)
+@get(["/", "/assistants"], opt=VIEWER)
 async def list_assistants(
     request: PageRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",
     status: Annotated[str, QueryParameter()] = "all",
     sort: Annotated[str, QueryParameter()] = "changed",
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
+    number: Annotated[int, QueryParameter(name="page", ge=0, le=_MOST_PAGES)] = 0,
 ) -> Template:
-    """Assistants by the filters, each with its last change and its changes of 90 days."""
+    """Assistants by the filters, each with its last change and its changes of 90 days.
+
+    ``skip`` or the number of a page says where the page starts.
+    """
     visitor = request.visitor
     filters = {"search": search, "status": status, "sort": sort}
+    skip = (number - 1) * _PAGE_SIZE if number else skip
     answer = await visitor.get("/assistants/activity", **filters, skip=skip, limit=_PAGE_SIZE)
     activity = answer.or_raise()
     for assistant in activity["assistants"]:
@@ -47,13 +53,20 @@ async def list_assistants(
         needs_reason=policy["require_reason"],
         total=activity["total"],
         first=skip + 1,
+        number=skip // _PAGE_SIZE + 1,
+        pages=max(-(-activity["total"] // _PAGE_SIZE), 1),
+        letters=[
+            (one["initial"].upper(), _address(filters, one["skip"]))
+            for one in activity["initials"]
+            if activity["total"] > _PAGE_SIZE
+        ],
         previous=_address(filters, max(skip - _PAGE_SIZE, 0)) if skip else None,
-        next=answer.next_page("/", filters, "skip"),
+        next=answer.next_page("/assistants", filters, "skip"),
     )
 
 
 def _address(filters: dict[str, str], skip: int) -> str:
-    return f"/?{urlencode(filters | {'skip': skip})}"
+    return f"/assistants?{urlencode(filters | {'skip': skip})}"
 
 
 @get("/assistants/new", opt=EDITOR)

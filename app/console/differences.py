@@ -77,6 +77,14 @@ def _fold(text: str, head: int, tail: int) -> Iterator[Part]:
             yield Part(op=op, text=run)
 
 
+def add_words(changes: list[dict[str, Any]]) -> None:
+    """Add to each change of a long text its difference word by word; slow for long prompts."""
+    for change in changes:
+        hunks = words.between(change.get("before"), change.get("after"))
+        if hunks is not None:
+            change["words"] = hunks
+
+
 def details(before: Any, after: Any) -> list[Detail]:
     """What differs between two lists or two objects; none where they are better shown whole."""
     if not _is_nested(before, after):

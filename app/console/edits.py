@@ -45,7 +45,7 @@ def edit(fields: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edi
         try:
             value = edited_value(field, form)
         except MalformedJSON as error:
-            errors[field.path] = _json_error(error, form[field.path][-1])
+            errors[field.path] = json_error(error, form[field.path][-1])
             continue
         if value is not UNSET:
             paths.append(field.path)
@@ -53,7 +53,7 @@ def edit(fields: list[Field], form: Mapping[str, list[str]], shown: Tree) -> Edi
     return Edit(edited=edited, paths=paths, errors=errors)
 
 
-def _json_error(error: MalformedJSON, text: str) -> str:
+def json_error(error: MalformedJSON, text: str) -> str:
     """What is wrong with a JSON text, and where."""
     if not error.rule.startswith(_SYNTAX):  # only these tell their place
         return texts.Assistant.not_json_because.format(reason=error)

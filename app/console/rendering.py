@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 # The navigation: the words of each link, its address, and the role that it needs.
 _PLACES = (
-    (Layout.assistants, "/", Role.viewer),
+    (Layout.assistants, "/assistants", Role.viewer),
+    (Layout.change_sets, "/change-sets", Role.viewer),
     (Layout.audit_log, "/audit", Role.admin),
     (Layout.policy, "/policy", Role.viewer),
     (Layout.api_keys, "/keys", Role.admin),
@@ -71,7 +72,7 @@ templates.globals |= {
     "differ": differences,
     "t": T,
 } | _IN_TEXTS
-templates.filters["fill"] = fill
+templates.filters |= {"fill": fill, "place_of": formatting.place}
 TEMPLATES = TemplateConfig(instance=JinjaTemplateEngine.from_environment(templates))
 
 

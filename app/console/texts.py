@@ -22,6 +22,7 @@ class Layout:
     skip = "Skip to content"
     navigation = "Main"
     assistants = "Assistants"
+    change_sets = "Change sets"
     audit_log = "Audit log"
     api_keys = "API keys"
     policy = "Policy"
@@ -119,6 +120,16 @@ class Assistants:
     last_change = "Last change"
     activity = "Changes in 90 days"
     restore = "Restore {name}"
+    select = "Select {name}"
+    select_all = "Select all on this page"
+    select_matching = "Select all {count} that match"
+    change_selected = "Change settings"
+    compare_selected = "Compare two"
+    selected = "Selected assistants"
+    page = "Page"
+    of_pages = "of {last}"
+    go = "Go"
+    by_letter = "By first letter"
     changed = "{when} by {who}"
     deleted = "Deleted {when} by {who}"
     created = "Created"
@@ -128,6 +139,93 @@ class Assistants:
     description = "Description"
     defaults = "All other settings start with their defaults."
     create = "Create assistant"
+
+
+class Many:
+    """One change of several assistants, and its plan."""
+
+    title = "Change {count}"
+    none_selected = "No assistant is selected. Go back to the list and select some"
+    too_many = "{count} or more assistants are selected; it may be at most {most} at once"
+    two_for_comparison = "Select two assistants to compare them"
+    setting = "Setting"
+    pick = "Choose a setting by its name"
+    add = "Add setting"
+    remove = "Remove {setting}"
+    set_to = "The new value for all selected assistants"
+    unknown = "There is no setting “{setting}” that you can change. Choose one from the list"
+    nothing_picked = "Choose a setting first"
+    secret_missing = "Type the secret. It is not kept in forms"
+    preview = "Preview changes"
+    nothing_yet = "Nothing has changed yet. All of them change together, or none."
+    will_change = "{count} will change"
+    same = "{count} already as wanted: {names}"
+    refused = "Your policy does not allow this for {name} ({rule})"
+    not_valid = "{name}, {setting}: {error}"
+    warning = "{name}, {setting}: {message}"
+    apply = "Change {count}"
+    edit = "Edit values"
+    nothing = "Nothing to change: all of them have these values."
+
+
+class ChangeSets:
+    """Changes of several assistants at once."""
+
+    title = "Change sets"
+    intro = "One change of several assistants, applied and taken back as a whole."
+    none_yet = "No change sets yet. Select assistants in the list, and choose Change settings."
+    to_assistants = "Go to assistants"
+    heading = "Change set {number}"
+    untitled = "No reason given"
+    who_when = "{who}, {when}"
+    older = "Older change sets"
+    newest = "Back to newest"
+    saved = "{count} changed"
+    take_back = "Take back"
+    take_back_title = "Take back change set {number}"
+    take_back_count = "Take back {count}"
+    what = "{kind} of {count}"
+    kinds: ClassVar = {"change_set": "Change", "undo": "Undo"}
+    version = "version {version}"
+    more = "More assistants"
+    keeps_later = "Nothing has changed yet. Later changes of other settings are kept."
+    conflict = "{name}: {setting} was changed again since, and is now {value}"
+    skip = "Keep the later values"
+    force = "Overwrite the later values as well"
+    skipped = "{count} deleted since: not changed"
+    nothing = "Nothing to take back: all of these settings have other values now, or are back."
+
+
+class CompareTwo:
+    """Two assistants beside each other."""
+
+    title = "Compare {left} and {right}"
+    heading = "Compare two assistants"
+    swap = "Swap sides"
+    differences = "{count} differ"
+    identical = "All settings have the same values. Hidden secrets are not compared."
+    hidden = "Secrets are hidden and not compared: {settings}"
+    same = "{count} are equal"
+    setting = "Setting"
+    copy_hint = "To copy settings from one to the other, check them and choose a direction."
+    select = "Copy {setting}"
+    copy_to = "Copy from {source} to {target}"
+
+
+class Copying:
+    """Settings of one assistant, copied to others."""
+
+    title = "Copy settings of {name}"
+    settings = "These settings are copied from version {version}:"
+    secrets_left_out = "Secrets are not copied, and stay as they are: {settings}"
+    nothing_left = "Only secrets were chosen. Secrets are not copied"
+    targets = "Copy to"
+    find = "Name or description"
+    filter = "Filter"
+    first_shown = "The first {count} of {total} are shown. Filter to see others."
+    all_matching = "All {count} that match"
+    preview = "Preview changes"
+    no_target = "There is no other assistant."
 
 
 class Assistant:
@@ -168,6 +266,7 @@ class Assistant:
     menu_history = "History of this setting"
     menu_reset = "Reset to default"
     menu_copy = "Copy path"
+    menu_copy_to = "Copy to other assistants"
     find_in_text = "Find in this text"
     unsaved = "No unsaved changes"
     out_of_bounds = "A closed group holds a value that is out of bounds."
@@ -601,6 +700,8 @@ class Script:
     item = "{setting}, item {number}"
     lines_counted = "{characters} characters, about {tokens} tokens"
     found = "{number} of {count}"
+    selected = "{count} selected"
+    none_selected = "Select assistants to change or compare them"
     one_setting = "{count} setting shown"
     settings_shown = "{count} settings shown"
 
@@ -610,7 +711,8 @@ def _snake(name: str) -> str:
 
 
 PAGES = (
-    Layout, Parts, Diff, SignIn, Assistants, Assistant, Review, Conflict, Warnings, History, Change,
-    Compare, PastSettings, Plan, Live, Audit, Keys, Policy, Problem, Values, Script,
+    Layout, Parts, Diff, SignIn, Assistants, Many, ChangeSets, CompareTwo, Copying, Assistant,
+    Review, Conflict, Warnings, History, Change, Compare,
+    PastSettings, Plan, Live, Audit, Keys, Policy, Problem, Values, Script,
 )  # fmt: skip
 T = SimpleNamespace(**{_snake(page.__name__): page for page in PAGES})

@@ -21,19 +21,24 @@ from app.api.parameters import SEARCH
 from app.api.request import ApiRequest
 from app.assistants import current
 from app.storage.tables import MAX_ID
-from projections.activity import ActiveAssistant
+from projections.activity import ActiveAssistant, Initial
 from projections.current import Selection
 
 _ACTIVE = {"active": True, "inactive": False}
 
 
 class Activity(Struct, frozen=True, kw_only=True):
-    """A page of the chosen assistants, of ``total``, and the days (UTC) that are counted."""
+    """A page of the chosen assistants, of ``total``, and the days (UTC) that are counted.
+
+    ``initials`` are the first letters of all names, where they are sorted by name: a page that
+    starts at ``skip`` begins with the letter.
+    """
 
     since: date
     until: date
     total: int
     assistants: list[ActiveAssistant]
+    initials: list[Initial]
 
 
 @get(
@@ -60,7 +65,7 @@ async def list_activity(
         raise invalid_query("search", "No name holds NUL")
     selection = Selection(deleted=status == "deleted", active=_ACTIVE.get(status), search=search)
     until = request.services.clock().date()
-    since, total, page = await request.snapshot(
+    since, total, page, initials = await request.snapshot(
         current.activity,
         principal.organization_id,
         selection,
@@ -72,7 +77,13 @@ async def list_activity(
     )
     headers = None if page.end is None else {"link": link_to(request, skip=str(page.end))}
     assistants = msgspec.Raw(page.body)
-    answer = {"since": since, "until": until, "total": total, "assistants": assistants}
+    answer = {
+        "since": since,
+        "until": until,
+        "total": total,
+        "assistants": assistants,
+        "initials": initials,
+    }
     return Response(msgspec.json.encode(answer), media_type=JSON, headers=headers)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 from litestar import Response, get, post
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from app.accounts.principals import Role
@@ -41,10 +42,12 @@ from app.assistants.change_sets import (
     SetChangeRequest,
     SetOutcome,
 )
+from app.pages import Page, page_of
 from events.bodies.reasons import clean_reason
 from events.changed import Actor
 from events.errors import DomainError, FieldError, InvalidSettings
 from events.setting_types import Moment, Reason
+from projections import current
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -70,6 +73,7 @@ class ChangeSetMember(Struct, frozen=True, kw_only=True):
     """One assistant of a change set, with the version that the set made."""
 
     assistant_id: int
+    assistant_name: str
     version: int
     changed_paths: list[str]
 
@@ -158,6 +162,32 @@ def _preferences(request: ApiRequest, *, dry_run: bool) -> Preferences:
 
 
 @get(
+    "/",
+    opt=VIEWER,
+    summary="List change sets",
+    operation_class=operation(
+        Answer(ChangeSet, example=[CHANGE_SET], many=True, headers=LINK), errors=(422,)
+    ),
+)
+async def list_change_sets(
+    request: ApiRequest,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, CURSOR] = None,
+) -> Response[bytes]:
+    """Newest first, with those that revert others. A page may end early; follow the link."""
+    organization_id = request.principal.organization_id
+    page = await request.snapshot(_list, organization_id, read_cursor(cursor), limit)
+    return respond_with(request, page)
+
+
+def _list(connection: sa.Connection, organization_id: int, before: int | None, limit: int) -> Page:
+    recent = change_sets.Recent(before)
+    found = (_change_set(connection, some) for some in recent.read(connection, organization_id))
+    page = page_of(((one.change_set_id, one) for one in found), limit)
+    return page if page.end is not None else Page(page.rows, recent.stopped_at)
+
+
+@get(
     "/{change_set_id:str}",
     opt=VIEWER,
     summary="Read a change set",
@@ -165,23 +195,38 @@ def _preferences(request: ApiRequest, *, dry_run: bool) -> Preferences:
 )
 async def get_change_set(request: ApiRequest, change_set_id: Number) -> Response[bytes]:
     """Its author, time and reason, and the version that it made of each assistant."""
-    events = await _events(request, change_set_id)
-    change_set = ChangeSet(
-        change_set_id=_known(change_set_id),
-        type=events[0].cause.type,
-        created_at=events[0].occurred_at,
-        actor=events[0].actor,
-        change_description=events[0].reason,
+    principal = request.principal
+    known = _known(change_set_id)
+    change_set = await request.snapshot(_read, principal.organization_id, known)
+    return Response(msgspec.json.encode(change_set), media_type=JSON)
+
+
+def _read(connection: sa.Connection, organization_id: int, change_set_id: int) -> ChangeSet:
+    events = change_sets.read(connection, organization_id, change_set_id)
+    return _change_set(connection, events)
+
+
+def _change_set(connection: sa.Connection, events: list[AssistantSettingsChanged]) -> ChangeSet:
+    """A change set, from outlines of its events."""
+    first = events[0]
+    ids = [event.assistant_id for event in events]
+    names, _ = current.names_and_erasures(connection, first.organization_id, ids)
+    return ChangeSet(
+        change_set_id=first.sequence,
+        type=first.cause.type,
+        created_at=first.occurred_at,
+        actor=first.actor,
+        change_description=first.reason,
         assistants=[
             ChangeSetMember(
                 assistant_id=event.assistant_id,
+                assistant_name=names[event.assistant_id],
                 version=event.version,
                 changed_paths=list(event.changes),
             )
             for event in events
         ],
     )
-    return Response(msgspec.json.encode(change_set), media_type=JSON)
 
 
 @get(
@@ -268,12 +313,6 @@ def _read_past(
     return change_sets.past_changes(connection, events)
 
 
-async def _events(request: ApiRequest, change_set_id: str) -> list[AssistantSettingsChanged]:
-    principal = request.principal
-    known = _known(change_set_id)
-    return await request.snapshot(change_sets.read, principal.organization_id, known)
-
-
 def _known(text: str) -> int:
     change_set_id = number(text, "change_set_id")
     if not 0 < change_set_id < _MAX_ID:
@@ -283,6 +322,12 @@ def _known(text: str) -> int:
 
 ROUTER = routing.ApiRouter(
     path=f"{routing.API}/change-sets",
-    route_handlers=[create_change_set, get_change_set, diff_change_set, revert_change_set],
+    route_handlers=[
+        create_change_set,
+        list_change_sets,
+        get_change_set,
+        diff_change_set,
+        revert_change_set,
+    ],
     tags=["Change sets"],
 )

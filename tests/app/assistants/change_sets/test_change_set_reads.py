@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import httpx
+import pytest
 
+from app.assistants import searching
 from tests.app.assistants.answers import MASK, errors, ok
 from tests.app.assistants.change_sets.sets import SETS, change, place
 
@@ -30,13 +32,14 @@ def test_a_set_is_read_with_who_made_it_when_why_and_what_it_reached(
         "assistants": [
             {
                 "assistant_id": one,
+                "assistant_name": name,
                 "version": version,
                 "changed_paths": paths,
             }
-            for one, version, paths in [
-                (trio[0], 3, ["/description", "/llm_settings/temperature"]),
-                (trio[1], 2, ["/llm_settings/temperature"]),
-                (trio[2], 2, ["/description", "/llm_settings/temperature"]),
+            for one, name, version, paths in [
+                (trio[0], "Trio 0", 3, ["/description", "/llm_settings/temperature"]),
+                (trio[1], "Trio 1", 2, ["/llm_settings/temperature"]),
+                (trio[2], "Trio 2", 2, ["/description", "/llm_settings/temperature"]),
             ]
         ],
     }
@@ -60,7 +63,9 @@ def test_the_difference_of_a_set_is_that_of_each_assistant(
         {"path": "/api_keys/own", "op": "replace", "before": MASK, "after": MASK} | by_3,
         described | by_3,
     ]
-    assert second == {"assistant_id": trio[1], "version": 2, "diff": [added | by_2]}
+    assert second == {
+        "assistant_id": trio[1], "assistant_name": "Trio 1", "version": 2, "diff": [added | by_2],
+    }  # fmt: skip
     assert third["diff"] in ([described | by_2, added | by_2], [added | by_2, described | by_2])
     assert "sk-" not in answer.text
 
@@ -106,3 +111,30 @@ def test_the_log_shows_each_event_of_a_set(admin: httpx.Client, trio: list[int])
     logs = ok(admin.get("/api/v1/audit/logs?limit=3"))["logs"]
     assert [one["id"] for one in logs] == [made + 2, made + 1, made]
     assert {one["details"]["cause"]["change_set_id"] for one in logs} == {made}
+
+
+def test_the_sets_are_listed_newest_first_page_by_page(
+    editor: httpx.Client, viewer: httpx.Client, trio: list[int]
+) -> None:
+    made = [
+        change(editor, trio, {"tts_settings": {"speed": speed}})["change_set_id"]
+        for speed in (1.1, 1.2, 1.3)
+    ]
+    editor.patch(place(trio[0]), json={"idle_message": "Alone"})
+    newest = viewer.get(SETS, params={"limit": 2})
+    assert [one["change_set_id"] for one in ok(newest)] == made[:0:-1]
+    assert [len(one["assistants"]) for one in ok(newest)] == [3, 3]
+    rest = viewer.get(newest.links["next"]["url"])
+    assert [one["change_set_id"] for one in ok(rest)][:1] == made[:1]
+    assert ok(rest)[0] == ok(viewer.get(f"{SETS}/{made[0]}"))
+
+
+def test_a_listing_that_takes_too_long_goes_on_at_the_next_page(
+    editor: httpx.Client, viewer: httpx.Client, trio: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = change(editor, trio, {"tts_settings": {"speed": 1.1}})["change_set_id"]
+    editor.patch(place(trio[0]), json={"idle_message": "Alone"})
+    monkeypatch.setattr(searching, "SECONDS", 0)
+    page = viewer.get(SETS)
+    assert ok(page) == []
+    assert ok(viewer.get(page.links["next"]["url"]))[0]["change_set_id"] == made
