@@ -12,13 +12,12 @@ from msgspec import Struct
 from events import codec, log_head, log_search, store
 from events.setting_types import Moment
 from events.tables import events, from_micros, rows_of, unless_large
-from projections.current import SHORT, assistants, conditions, description_of
+from projections.current import SHORT, Selection, assistants, conditions, description_of
 from projections.history import ChangeSummary, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from projections.current import Selection
 
 Order = Literal["changed", "created", "name"]
 _MOST_INITIALS = 100
@@ -61,11 +60,12 @@ def select(
     limit: int,
 ) -> Iterator[ActiveAssistant]:
     """A page of the selected assistants; ``days`` begin with ``since``."""
-    query = _with_last_event(organization_id, selection).order_by(
-        _ORDERS[order], assistants.c.assistant_id.desc()
-    )
-    rows = connection.execute(query.offset(skip).limit(limit)).all()
-    days = _days(connection, organization_id, [row.assistant_id for row in rows], since)
+    ids = _ids(connection, organization_id, selection, order, skip, limit)
+    query = _with_last_event(organization_id, Selection(deleted=selection.deleted))
+    found = connection.execute(query.where(assistants.c.assistant_id.in_(ids))).all()
+    by_id = {row.assistant_id: row for row in found}
+    rows = [by_id[one] for one in ids]
+    days = _days(connection, organization_id, ids, since)
     for row in rows:
         yield _active(connection, row, days.get(row.assistant_id, []))
 
@@ -90,6 +90,21 @@ def initials(
         found.append(Initial(initial=row.letter, skip=skip))
         skip += row.number
     return found[:_MOST_INITIALS]
+
+
+def _ids(
+    connection: sa.Connection,
+    organization_id: int,
+    selection: Selection,
+    order: Order,
+    skip: int,
+    limit: int,
+) -> list[int]:
+    """The ids of a page: what is sorted are the ids alone, without their events."""
+    column = assistants.c.assistant_id
+    query = rows_of(assistants, organization_id, column).where(*conditions(selection))
+    query = query.order_by(_ORDERS[order], column.desc()).offset(skip).limit(limit)
+    return list(connection.scalars(query))
 
 
 def _with_last_event(organization_id: int, selection: Selection) -> sa.Select[Any]:

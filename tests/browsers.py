@@ -165,6 +165,10 @@ Steps = Callable[[Page], None]
 # The name of each page, with its address or the steps that lead to it.
 PAGES: dict[str, str | Steps] = {
     "sign in": "/sign-in",
+    "home": "/",
+    "search": "/search?q=Front",
+    "search, one kind": "/search?q=a&kind=settings",
+    "search, nothing found": "/search?q=no-such-text",
     "assistants": "/assistants",
     "assistants, none found": "/assistants?search=no-such-name&status=active&sort=name",
     "assistants, deleted": "/assistants?status=deleted",

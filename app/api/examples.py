@@ -172,6 +172,21 @@ CHANGE_SET: dict[str, Any] = {
     ],
 }  # fmt: skip
 
+RECENT_CHANGE: dict[str, Any] = {
+    "sequence": 57,
+    "assistant_id": 1,
+    "assistant_name": "Front desk",
+    "version": 4,
+    "event": "AssistantSettingsChanged",
+    "created_at": "2026-03-02T10:30:00Z",
+    "actor": _ACTOR,
+    "change_description": "Callers said that answers wander",
+    "cause": {"type": "patch"},
+    "changed_paths": ["/llm_settings/temperature"],
+    "more_paths": 0,
+    "changes": _CHANGES,
+    "warnings": [],
+}
 _FOUND_CHANGE: dict[str, Any] = {
     "assistant_id": 1,
     "assistant_name": "Front desk",

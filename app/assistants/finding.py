@@ -7,6 +7,7 @@ hidden as a secret is not searched.
 from __future__ import annotations
 
 from contextlib import closing
+from functools import cached_property
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["assistants", "settings", "changes", "people", "labels"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+_STEPS = 16  # assistants or changes between two looks at the clock
 _AROUND = 80  # characters of a value on each side of what was found
 _BY_NAME = ("/name", "/description")  # an assistant is found by these as a whole
 _TAGS = tuple(tag for kind in get_args(Event) for tag in codec.tags_of(kind))
@@ -86,7 +88,7 @@ class Found(Struct, frozen=True, kw_only=True):
     stopped: list[Kind]
 
 
-class Query(Struct, frozen=True, kw_only=True):
+class Query(Struct, frozen=True, kw_only=True, dict=True):
     """What to find: a text, among which kinds, in settings at or below a path, and how many."""
 
     text: str
@@ -100,10 +102,15 @@ class Query(Struct, frozen=True, kw_only=True):
 
     def may_be_in(self, body: bytes) -> bool:
         """Whether JSON may hold it in one of its texts; fast, for most do not."""
-        escaped = msgspec.json.encode(self.text)[1:-1].decode()
-        if body.isascii() and escaped.isascii():
-            return escaped.lower().encode() in body.lower()
-        return casefolded(escaped) in casefolded(body.decode())
+        escaped = self._escaped
+        if escaped.isascii():
+            # Composing letters, which takes long, makes no ASCII text: ``is_in`` looks closely.
+            return escaped in body.decode().casefold()
+        return escaped in casefolded(body.decode())
+
+    @cached_property
+    def _escaped(self) -> str:
+        return casefolded(msgspec.json.encode(self.text)[1:-1].decode())
 
 
 class Search:
@@ -144,7 +151,7 @@ class Search:
         )
 
     def _settings(self) -> Iterator[FoundSetting]:
-        budget = Budget()
+        budget = Budget(steps=_STEPS)
         states = current.holding(self._connection, self._organization_id, self._query.may_be_in)
         for assistant_id, name, state in states:
             if state is not None:
@@ -194,7 +201,7 @@ class Search:
 
     def _matching_events(self) -> Iterator[Event]:
         """The newest events that may match, while there is time."""
-        budget = Budget()
+        budget = Budget(steps=_STEPS)
         stored = log_search.read_stored(
             self._connection, self._organization_id, EventFilter(tags=_TAGS), newest_first=True
         )

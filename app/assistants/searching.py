@@ -16,15 +16,22 @@ SECONDS = 2.0  # for a page, of the thread's own time: load on the machine must 
 
 
 class Budget:
-    """The time of a search: so many seconds of the thread's own time, by default ``SECONDS``."""
+    """The time of a search: so many seconds of the thread's own time, by default ``SECONDS``.
 
-    def __init__(self, seconds: float | None = None) -> None:
+    To look at the clock takes as long as a short step of a search: it is done once in ``steps``.
+    """
+
+    def __init__(self, seconds: float | None = None, *, steps: int = 1) -> None:
         self._until = thread_time() + (SECONDS if seconds is None else seconds)
+        self._steps = steps
+        self._taken = 0
 
     @property
     def is_spent(self) -> bool:
-        """Whether the time is over."""
-        return thread_time() > self._until
+        """Whether the time was over at the last look."""
+        is_looking = self._taken % self._steps == 0
+        self._taken += 1
+        return is_looking and thread_time() > self._until
 
 
 class Search:

@@ -23,7 +23,7 @@ _PAGE_SIZE = 50
 _MOST_PAGES = MAX_ID // _PAGE_SIZE
 
 
-@get(["/", "/assistants"], opt=VIEWER)
+@get("/assistants", opt=VIEWER)
 async def list_assistants(
     request: PageRequest,
     search: Annotated[str, QueryParameter(max_length=200)] = "",

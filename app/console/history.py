@@ -14,12 +14,12 @@ from litestar.response import Template
 from app.api.access import VIEWER
 from app.console import history_filters, version_line
 from app.console.api_client import Answer, segment
+from app.console.differences import add_words
 from app.console.history_filters import Filters
 from app.console.rendering import page
 from app.console.settings_index import PLACES
 from app.console.versions import read_versions
 from app.console.visitor import PageRequest, Visitor
-from projections import words
 
 _PAGE_SIZE = 25
 _MOST_SHOWN = 8  # values of one change in the list; its page has them all
@@ -68,12 +68,8 @@ def _people(versions: list[dict[str, Any]], filters: Filters) -> list[str]:
 
 
 def _add_words(entries: list[dict[str, Any]]) -> None:
-    """Add to changes of texts the word-by-word difference, as the API's diffs have it."""
     for entry in entries:
-        for change in entry["changes"][:_MOST_SHOWN]:
-            hunks = words.between(change.get("before"), change.get("after"))
-            if hunks is not None:
-                change["words"] = hunks
+        add_words(entry["changes"][:_MOST_SHOWN])
 
 
 ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[show_history])

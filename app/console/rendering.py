@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 # The navigation: the words of each link, its address, and the role that it needs.
 _PLACES = (
+    (Layout.home, "/", Role.viewer),
     (Layout.assistants, "/assistants", Role.viewer),
     (Layout.change_sets, "/change-sets", Role.viewer),
     (Layout.audit_log, "/audit", Role.admin),

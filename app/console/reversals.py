@@ -17,6 +17,7 @@ from app.api.routing import path_of
 from app.console import texts
 from app.console.api_client import Answer, segment
 from app.console.assistant import assistant_page
+from app.console.differences import add_words
 from app.console.fields import all_fields
 from app.console.formatting import decode_path
 from app.console.forms import MAX_FIELDS, Form, first, idempotency, submitted
@@ -26,7 +27,6 @@ from app.console.visitor import PageRequest, Visitor
 from events import pointers
 from events.bodies.reasons import REASON
 from events.errors import FieldError, InvalidSettings
-from projections import words
 
 _KINDS = ("undo", "rollback")
 _PLANS = [f"/{kind}/{{version:str}}" for kind in _KINDS]
@@ -193,7 +193,7 @@ async def _plan(
     is_whole = len(plan["changes"]) > _MAX_BOXES
     if is_whole and plan["conflicts"]:  # without boxes nobody could leave out a later change
         plan = await _dry_run(visitor, reversal, overwrites=False)
-    await asyncio.to_thread(_add_words, plan["changes"])  # slow for a long prompt
+    await asyncio.to_thread(add_words, plan["changes"])  # slow for a long prompt
     later = _later(plan)
     blocked = _blocked_paths(plan)
     paths = [change["path"] for change in plan["changes"]]
@@ -268,14 +268,6 @@ async def _needs_reason(visitor: Visitor, plan: dict[str, Any]) -> bool:
     with_reason = pointers.Paths(policy["require_reason_for"])
     is_touched = any(with_reason.overlap(change["path"]) for change in plan["changes"])
     return bool(policy["require_reason"]) or is_touched
-
-
-def _add_words(changes: list[dict[str, Any]]) -> None:
-    """Add to changes of texts the word-by-word difference, as the API's diffs have it."""
-    for change in changes:
-        hunks = words.between(change.get("before"), change.get("after"))
-        if hunks is not None:
-            change["words"] = hunks
 
 
 ROUTER = Router("/assistants/{assistant_id:str}", route_handlers=[show_plan, apply_plan, edit_plan])

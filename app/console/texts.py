@@ -26,8 +26,9 @@ class Layout:
     audit_log = "Audit log"
     api_keys = "API keys"
     policy = "Policy"
-    search = "Search assistants"
-    search_hint = "Search assistants ( / )"
+    home = "Home"
+    search = "Search"
+    search_hint = "Search everything ( / )"
     account = "Account"
     signed_in = "{key}, {role}"
     organization = "Organization: {organization}"
@@ -162,10 +163,55 @@ class Many:
     same = "{count} already as wanted: {names}"
     refused = "Your policy does not allow this for {name} ({rule})"
     not_valid = "{name}, {setting}: {error}"
-    warning = "{name}, {setting}: {message}"
     apply = "Change {count}"
     edit = "Edit values"
     nothing = "Nothing to change: all of them have these values."
+
+
+class Home:
+    """What happened lately, and what is unusual."""
+
+    title = "Recent changes"
+    none_yet = "Nothing has happened yet. Changes of assistants are shown here, day by day."
+    create_one = "Create an assistant"
+    newest = "Back to newest"
+    older = "Older changes"
+    set_of = "Change set of {count}"
+    unusual = "Unusual"
+    nothing_unusual = "Nothing unusual lately."
+    rules = (
+        "In the last {days} days: warnings of the policy, an assistant that was taken back"
+        " {times} times or more, and {many} or more changes of one assistant in a day."
+    )
+    taken_back = "Taken back {count} times in {days} days."
+    many_changes = "{count} changes on {day}."
+
+
+class Search:
+    """One search over everything."""
+
+    title = "Search"
+    label = "Search for"
+    among = "Among"
+    everything = "Everything"
+    go = "Search"
+    kinds: ClassVar = {
+        "assistants": "Assistants",
+        "settings": "Settings",
+        "changes": "Reasons",
+        "people": "People",
+        "labels": "Labels",
+    }
+    hint = "Type a part of a name, a value, a reason, a person or a label. Secrets are not found."
+    none = "Nothing matches. Secrets are never found."
+    within = "Only in {setting}."
+    in_all = "Search all settings"
+    by = "{name}, {who}, {when}"
+    last = "last changed {name}, {when}"
+    labelled = "{name}, version {version}"
+    stopped = "There may be more."
+    more = "Show more"
+    change = "Change settings of {count}"
 
 
 class ChangeSets:
@@ -183,7 +229,7 @@ class ChangeSets:
     saved = "{count} changed"
     take_back = "Take back"
     take_back_title = "Take back change set {number}"
-    take_back_count = "Take back {count}"
+    take_back_count = "Take back for {count}"
     what = "{kind} of {count}"
     kinds: ClassVar = {"change_set": "Change", "undo": "Undo"}
     version = "version {version}"
@@ -700,6 +746,7 @@ class Script:
     item = "{setting}, item {number}"
     lines_counted = "{characters} characters, about {tokens} tokens"
     found = "{number} of {count}"
+    results = "{count} results"
     selected = "{count} selected"
     none_selected = "Select assistants to change or compare them"
     one_setting = "{count} setting shown"
@@ -711,8 +758,8 @@ def _snake(name: str) -> str:
 
 
 PAGES = (
-    Layout, Parts, Diff, SignIn, Assistants, Many, ChangeSets, CompareTwo, Copying, Assistant,
-    Review, Conflict, Warnings, History, Change, Compare,
-    PastSettings, Plan, Live, Audit, Keys, Policy, Problem, Values, Script,
+    Layout, Parts, Diff, SignIn, Home, Search, Assistants, Many, ChangeSets, CompareTwo, Copying,
+    Assistant, Review, Conflict, Warnings, History, Change, Compare, PastSettings, Plan, Live,
+    Audit, Keys, Policy, Problem, Values, Script,
 )  # fmt: skip
 T = SimpleNamespace(**{_snake(page.__name__): page for page in PAGES})

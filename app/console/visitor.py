@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from app.transactions.unit_of_work import UnitOfWork
 
-_IDS = frozenset(("assistant_id", "key_id"))  # path parameters; a version may be a name
+# Path parameters; a version may be a name.
+_IDS = frozenset(("assistant_id", "key_id", "change_set_id"))
 _ID = re.compile(r"[0-9]+")
 
 

@@ -222,7 +222,7 @@ def test_a_rollback_reverts_the_chosen_settings_alone(
 def test_an_assistant_is_created_copied_switched_off_and_deleted(
     page: Page, server: Server, viewer: httpx.Client
 ) -> None:
-    page.goto("/")
+    page.goto("/assistants")
     page.get_by_role("link", name="New assistant").click()
     page.get_by_label("Name").fill("Night desk")
     page.get_by_role("button", name="Create").click()
@@ -234,7 +234,7 @@ def test_an_assistant_is_created_copied_switched_off_and_deleted(
     expect(page.locator(".title")).to_contain_text("Off")
     page.get_by_text("Delete", exact=True).click()
     page.get_by_role("button", name="Delete").click()
-    expect(page).to_have_url(f"{server.url}/")
+    expect(page).to_have_url(f"{server.url}/assistants")
     expect(page.get_by_role("table")).to_contain_text("1 to 2 of 2 assistants")
     assert viewer.get(f"{ASSISTANTS}/3").status_code == 404
 
@@ -246,13 +246,13 @@ def test_a_viewer_sees_no_control_that_needs_another_role(
     change(admin, {"idle_timeout": 30})
     with visiting(chromium, server.url, getattr(organization, role)) as page:
         seen = set()
-        for address in ("/", AT, f"{AT}/history", f"{AT}/versions/1", f"{AT}/versions/2"):
+        for address in ("/assistants", AT, f"{AT}/history", f"{AT}/versions/1", f"{AT}/versions/2"):
             page.goto(address)
             seen |= set(page.get_by_role("main").get_by_role("button").all_inner_texts())
             seen |= set(page.locator("main a.button").all_inner_texts())
     writing = {"New assistant", "Save as version 3", "Switch off", "Duplicate", "Undo this change"}
     if role == "viewer":
-        assert seen == {"Apply", "Compare"}
+        assert seen == {"Apply", "Compare", "Compare two"}
     else:  # the control: who may, sees them
         assert seen >= writing
 
@@ -310,6 +310,7 @@ def test_everything_works_without_script(
         page.goto("/")
         page.get_by_label("API key").fill(organization.editor)
         page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("link", name="Assistants", exact=True).click()
         page.get_by_role("link", name="Front desk").click()
         control(page, TEMPERATURE).fill("0.2")
         save(page, TEMPERATURE, "Calmer")

@@ -24,8 +24,9 @@ _TEXT = (
 )
 # Beside the table: each place of an address that is shown again.
 _ADDRESSES = (
-    "/?search={}",
-    "/?status={}",
+    "/assistants?search={}",
+    "/search?q={}",
+    "/assistants?status={}",
     "/sign-in?back={}",
     "/assistants/{}",
     "/assistants/1/history?path=/{}",
@@ -123,7 +124,7 @@ def test_a_text_is_shown_as_it_is(chromium: Browser, server: Server) -> None:
         page.goto("/assistants/1")
         assert page.locator("h1").text_content() == printable(_TEXT[:100])
         assert control(page, "/llm_settings/system_prompt").input_value() == _TEXT
-        for address, place in (("/", "th"), ("/assistants/1/versions/2", "ins")):
+        for address, place in (("/assistants", "th"), ("/assistants/1/versions/2", "ins")):
             page.goto(address)
             texts = page.locator(place).all_text_contents()
             assert any(printable(_TEXT) in text for text in texts)

@@ -99,7 +99,7 @@ def test_the_demos_link_opens_the_console_once(demo: Demo) -> None:
     (link,) = re.findall(r"Open the console.*: (\S+)", demo.printed)
     with httpx.Client(base_url=demo.url) as browser:
         assert browser.get(link).status_code == 200
-        assert "Front desk" in browser.get("/").text
+        assert "Front desk" in browser.get("/assistants").text
     assert httpx.get(link).status_code == 401
 
 

@@ -63,7 +63,15 @@ _WHOLE = (
     f"{ASSISTANTS}/me/organization", "/api/v1/policy", "/api/v1/audit/logs",
     "/api/v1/users/me/api-keys", "/api/v1/change-sets/20",
 )  # fmt: skip
-_PAGES = ("/", "/assistants/1", "/assistants/1/history", "/assistants/1/live", "/policy", "/audit")
+_PAGES = (
+    "/",
+    "/assistants",
+    "/assistants/1",
+    "/assistants/1/history",
+    "/assistants/1/live",
+    "/policy",
+    "/audit",
+)
 _API = (*_WHOLE, *(f"{ASSISTANTS}/{n}{one}" for n in range(1, COUNT + 1) for one in _BELOW))
 
 pytestmark = [

@@ -153,7 +153,7 @@ def test_the_owners_lists_do_show_them(owning: httpx.Client, ids: dict[str, Any]
     showing = [str(o) for o in _LISTS if MARK in o.send(owning, {}).text]
     audit = ["GET /api/v1/audit/logs", "GET /api/v1/audit/export"]
     lists = [f"GET {ASSISTANTS}", f"GET {ASSISTANTS}/export", f"GET {ASSISTANTS}/activity"]
-    sets = [f"GET {CHANGE_SETS}", "GET /api/v1/search"]
+    sets = [f"GET {CHANGE_SETS}", "GET /api/v1/changes", "GET /api/v1/search"]
     assert showing == [*lists, *sets, *audit, f"GET {KEYS}"]
 
 

@@ -49,7 +49,7 @@ def test_an_address_with_an_invalid_id_is_not_found(
     before = stored.rows(server.database, organization.id)
     token = field(administrator.get("/").text, "form_token")
     for text in _NO_ID:
-        address = re.sub(r"\{(assistant|key)_id\}", text, path).format(version=1)
+        address = re.sub(r"\{(assistant|key|change_set)_id\}", text, path).format(version=1)
         if verb == "GET":
             answer = administrator.get(address)
         else:

@@ -27,7 +27,7 @@ def test_the_list_shows_each_last_change_with_its_author_time_and_reason(
         f"{ASSISTANTS}/{made['id']}",
         json={"llm_settings": {"temperature": 0.2}, "change_description": "Answers wander"},
     ).json()
-    text = reader.get("/").text
+    text = reader.get("/assistants").text
     for said in ("editor key", "Answers wander", "Model › Temperature"):  # noqa: RUF001
         assert said in text
     assert f'<time datetime="{changed["updated_at"][:19]}' in text
@@ -40,16 +40,16 @@ def test_the_list_is_searched_filtered_sorted_and_paged(
     for number in range(52):
         body = {"name": f"Desk {number:02}", "is_active": number != 7}
         assert editor.post(ASSISTANTS, json=body).is_success
-    first = reader.get("/", params={"sort": "name"})
+    first = reader.get("/assistants", params={"sort": "name"})
     assert names(first) == [f"Desk {number:02}" for number in range(50)]
     (link,) = re.findall(r'href="([^"]+)" rel="next">', first.text)
     second = reader.get(html.unescape(link))
     assert names(second) == ["Desk 50", "Desk 51"]
     assert 'rel="prev"' in second.text
     assert "51 to 52 of 52 assistants" in second.text
-    assert names(reader.get("/", params={"status": "inactive"})) == ["Desk 07"]
-    assert names(reader.get("/", params={"search": "sk 11"})) == ["Desk 11"]
-    assert "No assistant matches" in reader.get("/", params={"search": "none"}).text
+    assert names(reader.get("/assistants", params={"status": "inactive"})) == ["Desk 07"]
+    assert names(reader.get("/assistants", params={"search": "sk 11"})) == ["Desk 11"]
+    assert "No assistant matches" in reader.get("/assistants", params={"search": "none"}).text
 
 
 def test_pages_that_bytes_end_lead_to_the_rest(
@@ -58,10 +58,13 @@ def test_pages_that_bytes_end_lead_to_the_rest(
     for number in range(4):
         assert editor.post(ASSISTANTS, json={"name": f"Desk {number}"}).is_success
     one = f"/assistants/{editor.get(ASSISTANTS).json()[0]['id']}"
-    whole, blamed = names(reader.get("/?sort=name")), reader.get(one).text.count("version 1")
+    whole, blamed = (
+        names(reader.get("/assistants?sort=name")),
+        reader.get(one).text.count("version 1"),
+    )
     monkeypatch.setattr(pages, "MOST_BYTES", 900)
     listed: list[str] = []
-    links = ["/?sort=name"]
+    links = ["/assistants?sort=name"]
     while links:
         page = reader.get(html.unescape(links[0]))
         listed += names(page)
@@ -77,7 +80,7 @@ def test_pages_that_bytes_end_lead_to_the_rest(
 def test_an_invalid_query_of_the_list_shows_an_error(
     reader: Browser, query: dict[str, str]
 ) -> None:
-    answer = reader.get("/", params=query)
+    answer = reader.get("/assistants", params=query)
     assert answer.status_code == 422
     assert re.search(r"class=\"message bad\">\w+: \w+ should ", answer.text)
 
@@ -91,7 +94,7 @@ def test_a_double_click_creates_one_assistant(operator: Browser) -> None:
     answers = [operator.post("/assistants/new", fields) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [303, 303]
     assert answers[0].headers["location"] == answers[1].headers["location"]
-    assert names(operator.get("/")) == ["Recall"]
+    assert names(operator.get("/assistants")) == ["Recall"]
 
 
 def test_a_name_that_is_too_long_shows_an_error_and_keeps_the_form(operator: Browser) -> None:
@@ -104,12 +107,12 @@ def test_a_name_that_is_too_long_shows_an_error_and_keeps_the_form(operator: Bro
 def test_a_viewer_is_offered_no_new_assistant_and_cannot_create_one(
     reader: Browser, operator: Browser
 ) -> None:
-    assert "/assistants/new" not in reader.get("/").text
+    assert "/assistants/new" not in reader.get("/assistants").text
     assert reader.get("/assistants/new").status_code == 403
     assert reader.submit("/assistants/new", {"name": "Mine"}).status_code == 403
     # The control: an editor sees it, and may.
-    assert "/assistants/new" in operator.get("/").text
-    assert names(operator.get("/")) == []
+    assert "/assistants/new" in operator.get("/assistants").text
+    assert names(operator.get("/assistants")) == []
     assert operator.submit("/assistants/new", {"name": "Mine"}).status_code == 303
 
 
@@ -120,11 +123,11 @@ def test_a_deleted_assistant_is_listed_as_deleted_and_can_be_restored(
     at = f"/assistants/{made['id']}"
     gone = {"change_description": "Moved", "etag": '"1"'}
     assert operator.submit(f"{at}/delete", gone).status_code == 303
-    assert "Front desk" not in operator.get("/").text
-    deleted = operator.get("/", params={"status": "deleted"}).text
+    assert "Front desk" not in operator.get("/assistants").text
+    deleted = operator.get("/assistants", params={"status": "deleted"}).text
     for said in ("Front desk", "editor key", "Moved", f'action="{at}/restore"'):
         assert said in deleted
-    assert "/restore" not in reader.get("/", params={"status": "deleted"}).text
+    assert "/restore" not in reader.get("/assistants", params={"status": "deleted"}).text
     assert reader.submit(f"{at}/restore", {}).status_code == 403
     back = operator.submit(f"{at}/restore", {"change_description": "Not moved"})
     assert (back.status_code, back.headers["location"]) == (303, at)
@@ -140,7 +143,7 @@ def test_markup_in_a_name_is_shown_as_text_in_the_list(
 ) -> None:
     script = "<script>alert(1)</script>"
     editor.post(ASSISTANTS, json={"name": script, "description": f'"{script}'})
-    answer = reader.get("/")
+    answer = reader.get("/assistants")
     assert names(answer) == [script]
     assert script not in answer.text
 

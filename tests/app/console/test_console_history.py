@@ -161,7 +161,7 @@ def test_names_and_reasons_cannot_turn_the_text_around_them(
         assert f"<h1><bdi>{shown}</bdi></h1>" in text
         assert re.search(rf"<bdi[^>]*>{re.escape(shown)}</bdi>", text.partition("</h1>")[2])
         assert "<bdi>editor key</bdi>" in text
-    assert f"<bdi>{shown}</bdi></a>" in reader.get("/").text
+    assert f"<bdi>{shown}</bdi></a>" in reader.get("/assistants").text
 
 
 def test_older_changes_are_on_the_next_page_without_script(

@@ -51,7 +51,7 @@ def test_one_number_is_set_for_twelve_assistants_and_taken_back_as_a_whole(
     assert "Desk 00 version 2" in shown
     assert "One line for all" in operator.get("/change-sets").text
     back = operator.get(f"{at}/revert")
-    assert "Take back 12 assistants" in plain(back)
+    assert "Take back for 12 assistants" in plain(back)
     done = operator.submit(f"{at}/revert", {"etag": field(back.text, "etag"), "once": "b"})
     assert done.status_code == 303
     assert numbers(editor, twelve) == [[]] * 12

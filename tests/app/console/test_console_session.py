@@ -40,15 +40,15 @@ _AT = datetime(2026, 3, 1, 9, tzinfo=UTC)
 def test_a_valid_key_signs_in_and_leads_on_to_the_requested_page(
     browser: Browser, organization: Organization
 ) -> None:
-    asked = browser.get("/?search=front")
+    asked = browser.get("/assistants?search=front")
     assert (asked.status_code, asked.headers["location"]) == (
-        303, "/sign-in?back=/%3Fsearch%3Dfront",
+        303, "/sign-in?back=/assistants%3Fsearch%3Dfront",
     )  # fmt: skip
     form = browser.get(asked.headers["location"])
     answer = browser.post(
         "/sign-in", {"key": organization.viewer, "back": field(form.text, "back")}
     )
-    assert (answer.status_code, answer.headers["location"]) == (303, "/?search=front")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/assistants?search=front")
     assert "viewer key" in browser.get("/").text
 
 
@@ -137,11 +137,11 @@ def test_a_link_on_another_site_keeps_the_session(
     cookies = dict(browser.client.cookies)
     browser.client.cookies.clear()  # as SameSite=Strict has it
     headers = {"sec-fetch-site": "cross-site"}
-    answer = browser.get("/?search=%22front%22&sort=name", headers=headers)
+    answer = browser.get("/assistants?search=%22front%22&sort=name", headers=headers)
     assert answer.status_code == 200
     assert "set-cookie" not in answer.headers
     (address,) = re.findall(r'content="0; url=([^"]*)"', answer.text)
-    assert html.unescape(address) == "/?search=%22front%22&sort=name"
+    assert html.unescape(address) == "/assistants?search=%22front%22&sort=name"
     browser.client.cookies.update(cookies)
     assert browser.get(html.unescape(address)).status_code == 200
     # The controls: there is no loop, and a cookie that has ended is removed.
@@ -259,7 +259,7 @@ def test_a_session_of_another_installation_is_not_accepted(
 )  # fmt: skip
 def test_signing_in_never_leads_to_another_site(address: str) -> None:
     assert local(address) == "/"
-    assert local("/?search=front") == "/?search=front"
+    assert local("/assistants?search=front") == "/assistants?search=front"
 
 
 def test_a_code_signs_in_once(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def visitor(admin: httpx.Client, administrator: Browser) -> Browser:
 def test_no_page_shows_invisible_characters(visitor: Browser) -> None:
     found = {page: unseen_on(visitor.get(page)) for page in PAGES}
     assert {page: shown for page, shown in found.items() if shown} == {}
-    shown = html.unescape(visitor.get("/").text)
+    shown = html.unescape(visitor.get("/assistants").text)
     assert r"Front\u202e\u200b\u3164\ufe0f\xad\u2066desk\x7f\x1b[2J\u2028Deleted by ada" in shown
 
 
