@@ -19,7 +19,7 @@ function start() {
   form.addEventListener("click", reset);
   form.addEventListener("submit", submit);
   addEventListener("beforeunload", (event) => {
-    if (!isLeaving && edited().length) event.preventDefault();
+    if (!isLeaving && controls().some(isEdited)) event.preventDefault();
   });
   addEventListener("pageshow", changed); // the browser may have restored what was typed
   form.querySelector("[data-bar]").prepend(discarding());
