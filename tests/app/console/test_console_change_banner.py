@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -76,7 +77,18 @@ def test_markup_in_a_reason_is_text_in_the_banner(
     # The control: as the template would have it, were nothing escaped.
     last = admin.get(f"/api/v1{at}/versions/3").json()
     raw = templates.overlay(autoescape=False).get_template("live.html")
-    assert "<script>alert(1)" in raw.render(assistant={"id": 1}, last=last, since=0)
+    reader = SimpleNamespace(may_edit=False)
+    shown = raw.render(assistant={"id": 1}, last=last, since=0, visitor=reader)
+    assert "<script>alert(1)" in shown
+
+
+def test_the_banner_leads_an_editor_to_the_undo_of_the_change_and_no_viewer(
+    operator: Browser, reader: Browser, admin: httpx.Client, at: str
+) -> None:
+    pages = [(visitor, visitor.get(at).text) for visitor in (operator, reader)]
+    change(admin, at, {"idle_timeout": 9}, "Silent")
+    texts = [ask(visitor, page).text for visitor, page in pages]
+    assert [f'href="{at}/undo/3"' in text for text in texts] == [True, False]
 
 
 def test_an_undo_by_another_is_reported_as_an_undo(
