@@ -78,7 +78,8 @@ async def revert(request: PageRequest, change_set_id: FromPath[str]) -> Template
     visitor, form = await submitted(request)
     how, reason = _how(first(form, "on_conflict")), first(form, REASON)
     body = {"on_conflict": how, REASON: reason or None}
-    headers = idempotency(form) | {"if-match": first(form, "etag")}
+    etag = first(form, "etag")  # none right after the set was made: what came between conflicts
+    headers = idempotency(form) | ({"if-match": etag} if etag else {})
     path = f"/change-sets/{segment(change_set_id)}/revert"
     answer = await visitor.send("POST", path, body=body, headers=headers)
     if answer.status in _PLAN_AGAIN:

@@ -748,7 +748,7 @@ class Script:
     found = "{number} of {count}"
     results = "{count} results"
     selected = "{count} selected"
-    none_selected = "Select assistants to change or compare them"
+    none_selected = "No assistants selected"
     one_setting = "{count} setting shown"
     settings_shown = "{count} settings shown"
 

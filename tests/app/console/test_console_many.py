@@ -128,6 +128,23 @@ def test_a_plan_over_which_somebody_saved_is_shown_anew(
     assert field(answer.text, "etag") != etag
 
 
+def test_a_set_can_be_undone_at_once_and_not_over_what_came_between(
+    operator: Browser, editor: httpx.Client, twelve: list[int]
+) -> None:
+    wanted = form(twelve[:2], setting="/tts_settings/speed") | {"/tts_settings/speed": "1.2"}
+    etag = field(operator.submit("/assistants/change/plan", wanted).text, "etag")
+    made = operator.submit("/assistants/change/apply", wanted | {"etag": etag}).headers["location"]
+    at = made.partition("?")[0]
+    assert "data-undo" in operator.get(made).text
+    editor.patch(f"{ASSISTANTS}/{twelve[0]}", json={"tts_settings": {"speed": 1.4}})
+    refused = operator.submit(f"{at}/revert", {})
+    assert refused.status_code == 409
+    assert "is now 1.4" in html.unescape(refused.text).replace('<span class="text">', "")
+    editor.patch(f"{ASSISTANTS}/{twelve[0]}", json={"tts_settings": {"speed": 1.2}})
+    editor.post(f"{ASSISTANTS}/{twelve[0]}/undo", json={"version": 3})
+    assert operator.submit(f"{at}/revert", {"on_conflict": "force"}).status_code == 303
+
+
 def test_taking_back_a_set_that_was_changed_since_asks_what_to_keep(
     operator: Browser, editor: httpx.Client, twelve: list[int]
 ) -> None:
