@@ -75,11 +75,15 @@ def overflow(page: Page, width: int) -> list[str]:
     return found
 
 
+# Steps of ``PAGES`` lead to these: their numbers are not known beforehand.
+_BY_STEPS = {"/change-sets/{change_set_id}", "/change-sets/{change_set_id}/revert"}
+
+
 def test_every_served_page_is_tested() -> None:
     served = {path for verb, path in route_table.PAGES if verb == "GET"}
     addresses = [way.partition("?")[0] for way in PAGES.values() if isinstance(way, str)]
     looked_at = {path_of(address, served) for address in addresses}
-    assert served - looked_at == _NO_PAGES
+    assert served - looked_at - _BY_STEPS == _NO_PAGES
 
 
 def path_of(address: str, served: set[str]) -> str:
