@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from msgspec import Struct
 
 from app.naming import clean_email, clean_name, spellings
 from app.storage.tables import users
@@ -15,6 +16,22 @@ from projections import foldings
 
 if TYPE_CHECKING:
     from app.vault.keys import Vault
+
+
+class User(Struct, frozen=True, kw_only=True):
+    """A person or a program that owns API keys; names are unique in an organization."""
+
+    id: int
+    name: str
+    email: str | None
+
+
+def list_users(connection: sa.Connection, organization_id: int) -> list[User]:
+    """The users of an organization, oldest first."""
+    query = rows_of(users, organization_id).order_by(users.c.user_id)
+    return [
+        User(id=row.user_id, name=row.name, email=row.email) for row in connection.execute(query)
+    ]
 
 
 def emails(connection: sa.Connection, organization_id: int) -> dict[int, str | None]:

@@ -171,12 +171,12 @@ def _principal(row: KeyRow) -> Principal:
         key_name=row.name,
         user_id=row.user_id,
         user_email=row.user_email,
-        role=_effective(Role[row.role], permissions),
+        role=effective(Role[row.role], permissions),
         permissions=permissions,
     )
 
 
-def _effective(role: Role, permissions: dict[str, Any]) -> Role:
+def effective(role: Role, permissions: dict[str, Any]) -> Role:
     """Permissions narrow a role, they never widen it."""
     if permissions.get("write") is False:
         return Role.viewer

@@ -232,6 +232,8 @@ KEY: dict[str, Any] = {
     "updated_at": "2026-03-01T09:00:00Z",
 }
 
+USER: dict[str, Any] = {"id": 1, "name": "Ada Okafor", "email": "ada@example.com"}
+
 AUDIT_ENTRY: dict[str, Any] = {
     "id": 42,
     "event_type": "assistant_settings_changed",

@@ -21,6 +21,7 @@ from app.api.routes import (
     reversals,
     search,
     secrets,
+    users,
     versions,
 )
 
@@ -43,5 +44,6 @@ ROUTERS = (
     event_stream.ROUTER,
     secrets.ROUTER,
     api_keys.ROUTER,
+    users.ROUTER,
     health.ROUTER,
 )

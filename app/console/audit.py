@@ -2,59 +2,70 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import msgspec
 from litestar import Response, Router, get
-from litestar.params import QueryParameter
 from litestar.response import Template
 from litestar.types import ASGIApp
 
 from app.api.access import ADMIN
 from app.api.vary import varying_lines
+from app.console import audit_filters
+from app.console.audit_filters import NoSuchName
 from app.console.headers import UNCOMPRESSED
+from app.console.problems import sentences
 from app.console.rendering import page
-from app.console.visitor import PageRequest
+from app.console.visitor import PageRequest, Visitor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _PAGE_SIZE = 50
-_FILTERS = ("event_type", "resource_type", "resource_id", "user_id", "start_date", "end_date")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_OFFERED = 200  # assistants; others are found by name
+_AT = "/audit"
 _KEY_FILE = "audit-key.json"
 _CHECKPOINT_FILE = "checkpoint.txt"
-_Filter = Annotated[str, QueryParameter(max_length=200)]
+_LONGEST = 200  # characters of a filter
+_NOTHING: dict[str, Any] = {"logs": [], "total": 0}
 
 
 @get("/", opt=ADMIN)
-async def show_log(
-    request: PageRequest,
-    event_type: _Filter = "",
-    resource_type: _Filter = "",
-    resource_id: _Filter = "",
-    user_id: _Filter = "",
-    start_date: _Filter = "",
-    end_date: _Filter = "",
-    cursor: _Filter = "",
-) -> Template:
-    """The events by the filters, newest first."""
+async def show_log(request: PageRequest) -> Template:
+    """The events by the filters, newest first; with a wrong filter, the error and all filters."""
     visitor = request.visitor
-    values = (event_type, resource_type, resource_id, user_id, start_date, end_date)
-    filters = dict(zip(_FILTERS, values, strict=True))
-    query = {name: value for name, value in filters.items() if value}
-    answer = await visitor.get("/audit/logs", **query, cursor=cursor, limit=_PAGE_SIZE)
-    export_query, not_exported = _as_export_query(query)
-    event_types = (await visitor.get("/audit/event-types")).or_raise()["event_types"]
+    given = {name: text[:_LONGEST] for name, text in request.query_params.items()}
+    query = audit_filters.read(given)
+    users = (await visitor.get("/users")).or_raise()
+    assistants = await _assistants(visitor, limit=_OFFERED)
+    ids, errors = await _ids(visitor, query, users, assistants)
+    log, older = _NOTHING, None
+    if not errors:
+        sent = audit_filters.as_log_query(query, ids)
+        cursor = given.get("cursor", "")
+        answer = await visitor.get("/audit/logs", **sent, cursor=cursor, limit=_PAGE_SIZE)
+        if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+            errors = sentences(answer.data)
+        else:
+            log, older = answer.or_raise(), answer.next_page(_AT, query)
+    export_query, not_exported = audit_filters.as_export_query(query, ids)
     return page(
         "audit",
         visitor,
-        filters=filters,
-        log=answer.or_raise(),
-        event_types=event_types,
-        resource_types=sorted({kind["resource_type"] for kind in event_types}),
-        older=answer.next_page("/audit", query),
-        newest=f"/audit?{urlencode(query)}" if cursor else None,
-        events_of=lambda user: f"/audit?{urlencode(query | {'user_id': user})}",
+        HTTPStatus.UNPROCESSABLE_ENTITY if errors else HTTPStatus.OK,
+        errors=errors,
+        filters=dict.fromkeys(audit_filters.NAMES, "") | query,
+        chips_of_filters=audit_filters.chips(query, _AT),
+        periods=audit_filters.periods(query, _AT, visitor.now().date()),
+        log=log,
+        event_types=(await visitor.get("/audit/event-types")).or_raise()["event_types"],
+        users=users,
+        assistants=audit_filters.options(assistants),
+        key_names=await key_names(visitor),
+        older=older,
+        newest=f"{_AT}?{urlencode(query)}" if given.get("cursor") else None,
         export_query=export_query,
         not_exported=not_exported,
         checkpoint=(await visitor.get("/audit/checkpoint")).or_raise(),
@@ -64,30 +75,43 @@ async def show_log(
     )
 
 
-def _as_export_query(filters: dict[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The page's filters as an export takes them, and the names of those that it lacks."""
-    query: dict[str, str] = {}
-    lacking: list[str] = []
-    for name, value in filters.items():
-        match name:
-            case "event_type":
-                query[name] = value
-            case "resource_id" if filters.get("resource_type") == "assistant":
-                query["assistant_id"] = value
-            case "resource_type" if value == "assistant" and "resource_id" in filters:
-                pass
-            case "start_date":
-                query["since"] = _at_time(value, "00:00:00")
-            case "end_date":
-                query["until"] = _at_time(value, "23:59:59.999999")
-            case _:
-                lacking.append(name)
-    return query, lacking
+async def _assistants(visitor: Visitor, **query: Any) -> list[dict[str, Any]]:
+    """Assistants with their IDs and names, by the parameters of the API's list."""
+    found = (await visitor.get("/assistants/activity", days=1, **query)).or_raise()
+    assistants: list[dict[str, Any]] = found["assistants"]
+    return assistants
 
 
-def _at_time(text: str, time: str) -> str:
-    """A date at a time of day (UTC); a date with a time stays as it is."""
-    return f"{text}T{time}Z" if _DATE.fullmatch(text) else text
+async def _ids(
+    visitor: Visitor,
+    query: Mapping[str, str],
+    users: list[dict[str, Any]],
+    assistants: list[dict[str, Any]],
+) -> tuple[dict[str, str], list[str]]:
+    """The IDs of the person and the assistant that are asked for, and what is wrong with them."""
+    ids: dict[str, str] = {}
+    errors = []
+    if person := query.get("user_id"):
+        try:
+            ids["user_id"] = audit_filters.user_id_of(person, users)
+        except NoSuchName as error:
+            errors.append(str(error))
+    if assistant := query.get("assistant"):
+        found = assistants
+        if not assistant.isdigit():
+            for status in ("all", "deleted"):
+                found = found + await _assistants(visitor, search=assistant, status=status)
+        try:
+            ids["assistant"] = audit_filters.assistant_id_of(assistant, found)
+        except NoSuchName as error:
+            errors.append(str(error))
+    return ids, errors
+
+
+async def key_names(visitor: Visitor) -> dict[str, str]:
+    """The names of the keys by their IDs, as events name them."""
+    keys = (await visitor.get("/users/me/api-keys")).or_raise()
+    return {str(key["id"]): key["name"] for key in keys}
 
 
 @get("/export", opt=ADMIN | {UNCOMPRESSED: True})

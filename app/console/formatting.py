@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -29,6 +29,7 @@ _CAPITALS = {
 _BELOW = Values.below
 _SHORT = 120
 _NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _REWRITTEN = re.compile(r"[%\r\n]")
 
 
@@ -116,6 +117,14 @@ def bounds(field: Any) -> str:
     if high is None:
         return Assistant.at_least.format(low=plain(low))
     return Assistant.bounds.format(low=plain(low), high=plain(high))
+
+
+def is_date(text: str) -> bool:
+    """Whether a text is a date in HTML: an input for dates shows nothing else."""
+    try:
+        return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def is_number(text: str) -> bool:

@@ -543,23 +543,83 @@ class Audit:
     title = "Audit log"
     filters = "Filter the log"
     kind = "Event"
-    all = "All"
-    resource_type = "Type"
-    resource_id = "ID"
-    user_id = "User"
+    any = "Any"
+    kinds: ClassVar = {
+        "assistant_created": "Assistant created",
+        "assistant_settings_changed": "Settings changed",
+        "assistant_deleted": "Assistant deleted",
+        "assistant_restored": "Assistant restored",
+        "version_labelled": "Version labeled",
+        "policy_changed": "Policy changed",
+        "secrets_erased": "Secrets erased",
+        "secrets_revealed": "Secrets read",
+        "api_key_created": "API key created",
+        "api_key_changed": "API key changed",
+        "api_key_revoked": "API key revoked",
+        "login_refused": "Key refused",
+        "secret_keys_rotated": "Encryption keys rotated",
+        "audit_exported": "Log exported",
+        "checkpoint_recorded": "Checkpoint signed",
+    }
+    sentences: ClassVar = {
+        "assistant_created": "{who} created {what}",
+        "assistant_settings_changed": "{who} changed {what}",
+        "assistant_deleted": "{who} deleted {what}",
+        "assistant_restored": "{who} restored {what}",
+        "version_labelled": "{who} labeled a version of {what}",
+        "policy_changed": "{who} changed the policy",
+        "secrets_erased": "{who} erased secrets of {what}",
+        "secrets_revealed": "{who} read secrets of {what}",
+        "api_key_created": "{who} created {what}",
+        "api_key_changed": "{who} changed {what}",
+        "api_key_revoked": "{who} revoked {what}",
+        "login_refused": "A request with {what} was refused: the key is unknown or revoked",
+        "secret_keys_rotated": "{who} rotated the encryption keys",
+        "audit_exported": "{who} exported the audit log",
+        "checkpoint_recorded": "{who} signed a checkpoint of the log",
+    }
+    resources: ClassVar = {
+        "assistant": "Assistants",
+        "api_key": "API keys",
+        "policy": "Policy",
+        "secret_keys": "Encryption keys",
+        "audit_log": "Audit log",
+    }
+    resource_type = "About"
+    assistant = "Assistant"
+    person = "Person"
+    pick_hint = "Name or ID"
     start = "From"
     end = "To"
+    filter_names: ClassVar = {
+        "event_type": "Event",
+        "user_id": "Person",
+        "assistant": "Assistant",
+        "resource_type": "About",
+        "resource_id": "ID",
+        "start_date": "From",
+        "end_date": "To",
+    }
+    period = "Period:"
+    periods: ClassVar = {"today": "Today", "week": "Last 7 days", "month": "Last 30 days"}
+    remove_filter = "Remove filter"
+    clear = "Clear all filters"
+    no_person = "No person is called {name}. Pick a person from the list."
+    no_assistant = "No assistant is called {name}. Pick an assistant from the list."
+    several_assistants = "Several assistants are called {name}. Enter one of these IDs: {ids}."
     to_newest = "Back to newest"
     shown = "{count}, newest first"
-    number = "Number"
     time = "Time"
-    who = "Who"
     event = "Event"
-    user = "user {id}"
-    assistant = "assistant {id}"
+    an_assistant = "assistant {id}"
+    a_key = "API key {name}"
+    unknown_key = "an unknown API key"
     refused = "refused"
     at_version = "{name}, version {version}"
-    details = "Details"
+    set_to = "{setting}: {value}"
+    was_changed = "{setting}: {before} → {after}"
+    from_address = "from {address}"
+    raw = "Event {number} as JSON"
     none_match = "No events match these filters."
     older = "Older events"
     export = "Export"
@@ -576,7 +636,7 @@ class Audit:
     export_filtered = "Export filtered events"
     progress = "Export progress"
     limits = (
-        "An export can be limited by event type, by one assistant and by dates."
+        "An export can be limited by event, by one assistant and by dates."
         " It ignores these filters:"
     )
     same_bytes = "The same range always gives the same bytes. Each export is recorded in the log."
@@ -600,26 +660,53 @@ class Keys:
     """API keys."""
 
     title = "API keys"
-    created = (
-        "The key {name} was created. Copy it now: it is not shown again, because only its hash is"
-        " stored."
-    )
+    title_of = "API key {name}"
+    created = "Key {name} created. Copy it now: it is not shown again."
+    stored = "Only its hash is stored."
+    use_curl = "Try it with curl:"
+    use_sdk = "Or with the Burki SDK for Python (pip install burki):"
     shown = "{count}, including revoked ones"
     name = "Name"
+    name_hint = "Who or what uses it"
     role = "Role"
+    role_choice = "Role: what this key may do"
+    roles: ClassVar = {
+        "viewer": "may read settings, history and the policy; may not change anything",
+        "editor": "may also create, change and delete assistants",
+        "admin": "may also manage API keys and the policy, read the audit log and erase secrets",
+    }
+    may: ClassVar = {
+        "viewer": "Read settings, history and the policy",
+        "editor": "Create, change, delete and restore assistants",
+        "admin": "Manage API keys and the policy, read the audit log, erase secrets",
+        "reveal": "Read secrets in plain text; each reading is recorded",
+    }
+    may_title = "What it may do"
+    yes = "Yes"
+    no = "No"
     state = "State"
     last_used = "Last used"
-    edit = "Edit"
     this_session = "this session"
     created_at = "{prefix}… created {when}"
+    created_by = "Created {when} by {who}"
+    created_when = "Created {when}"
+    owner = "Owner: {name}"
+    used = "Last used {when}, {count} in all"
+    never_used = "Never used"
     reveals = "can read secrets"
     without = "without {name}"
+    narrowed = "Limited to the rights of role {role}"
     active = "Active"
     revoked = "Revoked"
     never = "never"
+    activity = "Latest events"
+    no_events = "No recent events. Reading settings records none."
+    events_about = "All events about this key"
+    events_of_owner = "All events of {name}"
+    change = "Change this key"
     rename = "Rename"
-    revoke = "Revoke"
-    activate = "Activate"
+    revoke = "Revoke key"
+    activate = "Activate key"
     revoke_own = (
         "You are signed in with this key. If you revoke it, you are signed out, and its other"
         " users lose access too."
@@ -630,7 +717,8 @@ class Keys:
         " server's command line."
     )
     new = "New key"
-    can_reveal = "Can read secrets (for a voice runtime)"
+    can_reveal = "Can read secrets"
+    can_reveal_hint = "in plain text, for a voice runtime; cannot be added later"
     create = "Create key"
 
 

@@ -56,7 +56,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def is_for_admins(self) -> bool:
         erases = self.verb == "DELETE" and self.path.endswith("/secrets")
-        places = (KEYS, "/api/v1/vault", "/api/v1/audit")
+        places = ("/api/v1/users", "/api/v1/vault", "/api/v1/audit")
         demands = self.verb == "PUT" and self.path == "/api/v1/policy"
         return erases or demands or self.path.startswith(places)
 

@@ -6,11 +6,14 @@ import gzip
 import html
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 import zstandard
 
+from app.console import texts
+from projections.event_types import EVENT_TYPES
 from tests.conftest import ASSISTANTS
 from tests.console import Browser, field
 from tests.end_to_end.processes import run
@@ -67,8 +70,8 @@ def test_the_log_shows_each_event_with_its_author_and_reason(
     assert events(answer) == logged(admin)
     text = answer.text
     for said in (
-        "<bdi>editor key</bdi>", "New &lt;key&gt;", "Assistant settings changed",
-        f'href="/assistants/{assistant["id"]}/versions/2"', "Model provider",
+        "<bdi>editor key</bdi></b> changed", "New &lt;key&gt;", "Model provider",
+        f'href="/assistants/{assistant["id"]}/versions/2"', "set (hidden)",
     ):  # fmt: skip
         assert said in text
     assert "sk-secret" not in text
@@ -93,14 +96,64 @@ def test_the_log_is_filtered_by_the_address_and_paged(
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("start_date", "yesterday"), ("user_id", "Ada"), ("cursor", "x"), ("resource_id", "x" * 201)],
+    [("start_date", "yesterday"), ("user_id", "Nobody"), ("assistant", "Nobody"), ("cursor", "x")],
 )
-def test_an_invalid_filter_of_the_log_shows_an_error(
+def test_an_invalid_filter_of_the_log_shows_an_error_and_keeps_the_others(
     administrator: Browser, name: str, value: str
 ) -> None:
-    answer = administrator.get("/audit", params={name: value})
+    others = {"event_type": "policy_changed", "end_date": "2100-01-01"}
+    answer = administrator.get("/audit", params={name: value} | others)
     assert answer.status_code == 422
     assert 'class="message bad"' in answer.text
+    assert 'value="policy_changed" selected' in answer.text
+    assert field(answer.text, "end_date") == "2100-01-01"
+    if name != "cursor":
+        assert field(answer.text, name) == value
+    assert administrator.get("/audit", params=others).status_code == 200  # the control
+
+
+def test_the_log_is_filtered_by_names_and_by_ids_alike(
+    administrator: Browser, editor: httpx.Client, admin: httpx.Client, assistant: dict[str, Any]
+) -> None:
+    editor.patch(f"{ASSISTANTS}/{assistant['id']}", json={"idle_timeout": 7})
+    for user in admin.get("/api/v1/users").json():
+        of_user = logged(admin, user_id=user["id"])
+        for text in (user["name"], user["name"].upper(), str(user["id"])):
+            assert events(administrator.get("/audit", params={"user_id": text})) == of_user
+    about = logged(admin, resource_type="assistant", resource_id=assistant["id"])
+    assert len(about) == 2
+    for text in (assistant["name"], str(assistant["id"]), f"{assistant['name']} (1)"):
+        assert events(administrator.get("/audit", params={"assistant": text})) == about
+
+
+@pytest.mark.usefixtures("assistant")
+def test_a_name_that_two_assistants_have_is_no_filter_and_a_deleted_one_is(
+    administrator: Browser, admin: httpx.Client
+) -> None:
+    twins = [admin.post(ASSISTANTS, json={"name": "Twin"}).json()["id"] for _ in range(2)]
+    both = administrator.get("/audit", params={"assistant": "Twin"})
+    assert both.status_code == 422
+    assert f"Enter one of these IDs: {twins[0]}, {twins[1]}." in both.text
+    assert all(f'<option value="Twin ({each})">' in both.text for each in twins)
+    lone = admin.post(ASSISTANTS, json={"name": "Lone"}).json()["id"]
+    admin.delete(f"{ASSISTANTS}/{lone}")
+    assert len(events(administrator.get("/audit", params={"assistant": "lone"}))) == 2
+
+
+def test_each_filter_can_be_removed_alone(administrator: Browser) -> None:
+    filters = {"event_type": "policy_changed", "user_id": "1", "start_date": "2020-01-01"}
+    page = administrator.get("/audit", params=filters).text
+    links = {html.unescape(link) for link in re.findall(r'class="chip" href="([^"]+)"', page)}
+    assert links == {
+        f"/audit?{urlencode({name: filters[name] for name in filters if name != left_out})}"
+        for left_out in filters
+    }
+
+
+def test_every_type_of_event_is_told_in_words() -> None:
+    types = {one.event_type for one in EVENT_TYPES}
+    assert set(texts.Audit.kinds) == set(texts.Audit.sentences) == types
+    assert set(texts.Audit.resources) == {one.resource_type for one in EVENT_TYPES}
 
 
 def test_the_page_exports_the_same_bytes_as_the_api(
@@ -162,8 +215,8 @@ def test_the_downloads_of_the_page_verify_offline(administrator: Browser, tmp_pa
 
 @pytest.mark.parametrize(
     ("query", "said"),
-    [({"resource_type": "api_key"}, "Resource type"), ({"resource_id": "1"}, "Resource ID"),
-     ({"user_id": "1"}, "User ID")],
+    [({"resource_type": "api_key"}, "About"), ({"resource_id": "1"}, "ID"),
+     ({"user_id": "1"}, "Person")],
 )  # fmt: skip
 def test_the_page_names_the_filters_that_an_export_ignores(
     administrator: Browser, query: dict[str, str], said: str
