@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,14 @@ from app.accounts import api_keys, organizations, principals
 from app.accounts.principals import Role
 from app.assistants import changes
 from app.assistants.requests import ChangeRequest
-from app.services import open_services
+from app.services import open_services, utc_now
 from app.transactions.caller import Caller, system
 from events.bodies.patch import read_create, read_patch
 from events.changed import Cause
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.assistants.requests import Outcome
     from app.config import Config
     from app.transactions.unit_of_work import UnitOfWork
@@ -119,9 +121,9 @@ _CHANGES: dict[str, list[Change]] = {
 }  # fmt: skip
 
 
-def seed(config: Config) -> str:
-    """Fill an empty database; returns Ada's key, which is an admin's."""
-    return asyncio.run(_seed(config))
+def seed(config: Config, clock: Callable[[], datetime] = utc_now) -> str:
+    """Fill an empty database with a past up to now; returns Ada's key, which is an admin's."""
+    return asyncio.run(_seed(config, clock()))
 
 
 def introduction(url: str, token: str, code: str) -> str:
@@ -151,8 +153,8 @@ def introduction(url: str, token: str, code: str) -> str:
     )
 
 
-async def _seed(config: Config) -> str:
-    clock = _Clock(datetime.now(UTC) - timedelta(days=_DAYS))
+async def _seed(config: Config, now: datetime) -> str:
+    clock = _Clock(now)
     async with open_services(config, clock, "backstory demo") as services:
         callers, token = await services.writer.write(None, _people)
         ids = {}
@@ -213,9 +215,10 @@ def _people(unit: UnitOfWork) -> tuple[dict[str, Caller], str]:
 class _Clock:
     """A clock that moves on at each call, so that the history spans weeks."""
 
-    def __init__(self, start: datetime) -> None:
-        self._now = start
+    def __init__(self, end: datetime) -> None:
+        self._end = end
+        self._now = end - timedelta(days=_DAYS)
 
     def __call__(self) -> datetime:
         self._now += timedelta(days=_DAYS) / 60
-        return min(self._now, datetime.now(UTC))
+        return min(self._now, self._end)
