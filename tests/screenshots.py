@@ -36,6 +36,11 @@ _LOOKS: dict[str, dict[str, Any]] = {
 }
 _KEYS = "/api/v1/users/me/api-keys"
 _ASSISTANT = "/api/v1/assistants/1"
+_POLICY = {
+    "require_reason_for": ["/recording_settings"],
+    "admin_paths": ["/llm_provider_config/base_url", "/tools_settings/transfer_call"],
+    "secret_paths": ["/custom_settings/token"],
+}
 # Keys, signatures and hashes are drawn at random.
 _SAME_EACH_TIME = """() => {
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
@@ -58,13 +63,14 @@ class Demo(Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def running_demo() -> Iterator[Demo]:
-    """The demo at a moment that stands still; its admin has warned changes and a viewer's key."""
+    """The demo at a moment that stands still, with a policy and a viewer's key."""
     quiet = structlog.make_filtering_bound_logger(50)
     structlog.configure(wrapper_class=quiet)
     with tempfile.TemporaryDirectory(prefix="backstory-pictures-") as folder:
         database = Path(folder, "backstory.db")
         admin = demo.seed(config_of(database), clock)
         with serving(database, [], clock) as server, server.client(admin) as api:
+            api.put("/api/v1/policy", json=_POLICY).raise_for_status()
             made = api.post(_KEYS, json={"name": "Auditor", "role": "viewer"}).json()
             yield Demo(url=server.url, admin=admin, viewer=made["key"])
 

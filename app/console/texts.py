@@ -576,7 +576,7 @@ class Audit:
         "login_refused": "A request with {what} was refused: the key is unknown or revoked",
         "secret_keys_rotated": "{who} rotated the encryption keys",
         "audit_exported": "{who} exported the audit log",
-        "checkpoint_recorded": "{who} signed a checkpoint of the log",
+        "checkpoint_recorded": "A checkpoint of the log was signed",
     }
     resources: ClassVar = {
         "assistant": "Assistants",
@@ -726,16 +726,18 @@ class Policy:
     """The change policy."""
 
     title = "Policy"
-    intro = "Rules for every change of an assistant, in this console and through the API."
-    admins = "Only admins can change them."
-    now = "Current value: {value}"
-    paths = "{hint} One path per line, such as {path} or {inner}."
-    require_reason = "Require a reason for every change"
-    require_reason_hint = "The history then always says why."
+    intro = "What every change of an assistant must keep to, in this console and through the API."
+    admins = "Only admins can change these rules."
+    saved = "Policy saved. It applies from the next change on."
+    now = "Saved by others meanwhile: {value}"
+    every_change = "Rules for every change"
+    some_settings = "Rules for some settings"
+    require_reason = "Require a reason"
+    require_reason_hint = "Nobody saves a change without saying why."
     require_condition = "Require the version being changed"
     require_condition_hint = (
-        "Every change must name the version that it is based on, so no client overwrites changes"
-        " that it has not read. This console always names it."
+        "Each change must name the version that it is based on, so that no program overwrites"
+        " changes that it has not read. This console always names it."
     )
     require_reason_for = "Settings that require a reason"
     require_reason_for_hint = "No effect while every change requires one."
@@ -743,14 +745,21 @@ class Policy:
     admin_paths_hint = "Changes by editors are refused."
     secret_paths = "Secret settings"
     secret_paths_hint = (
-        "New values are encrypted. * matches any member or element. Replace the current values"
-        " too: old values stay readable in the history."
+        "New values are encrypted and never shown. Replace the current values too: the history"
+        " keeps old ones readable."
     )
     plain_paths = "Settings that are not secret, despite their names"
     plain_paths_hint = (
-        "New values stay readable. * matches any member or element. Values that are already"
-        " encrypted, or that look like credentials, stay secret."
+        "New values stay readable. Values that are encrypted already, or that look like"
+        " credentials, stay secret."
     )
+    none = "No settings."
+    all_of = "{setting} (all settings)"
+    covers = "Covers {count}: {settings}"
+    add = "Add a setting"
+    add_hint = "Type to search, or enter a path"
+    any_hint = "In a path, * matches any member or element."
+    uncheck_hint = "Clear a checkbox to remove the setting from the rule."
     save = "Save policy"
 
 
