@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 
 ONLY = ("differing", "recent", "mine")  # the filters, as addresses name them
 _WEEK = timedelta(days=7)
-_VOICE_PROVIDERS = ("elevenlabs", "openai", "cartesia", "deepgram", "azure", "google")
-_LISTENERS = ("deepgram", "elevenlabs", "speechmatics", "soniox")
-_MODELS = tuple(dict.fromkeys(name for one in PROVIDERS.values() for name in one["models"]))
-# What is often typed into a field of free text. Any other text is accepted, too.
-_SUGGESTIONS: Mapping[str, tuple[str, ...]] = {
-    "/llm_provider": tuple(PROVIDERS),
-    "/llm_provider_config/model": _MODELS,
-    "/tts_settings/provider": _VOICE_PROVIDERS,
-    "/stt_settings/provider": _LISTENERS,
-    "/stt_settings/language": ("en-US", "en-GB", "de-DE", "es-ES", "fr-FR", "it-IT", "pt-BR"),
-    "/recording_settings/format": ("mp3", "wav"),
-}
+_MODELS = {name: tuple(one["models"]) for name, one in PROVIDERS.items()}
+_EVERY_MODEL = tuple(dict.fromkeys(model for models in _MODELS.values() for model in models))
+# Those that the settings know: the default one, and those with settings of their own.
+LISTENERS = ("deepgram", "elevenlabs", "speechmatics", "soniox")
+
+
+def suggestions(path: str, settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the service knows for a field of free text; any other text is accepted, too."""
+    match path:
+        case "/llm_provider":
+            return tuple(PROVIDERS)
+        case "/llm_provider_config/model":
+            return _MODELS.get(settings.get("llm_provider") or "") or _EVERY_MODEL
+        case "/stt_settings/provider":
+            return LISTENERS
+        case _:
+            return ()
 
 
 class Filter(Struct, frozen=True, kw_only=True):
@@ -89,14 +94,17 @@ def sections(settings: Mapping[str, Any], blame: Blame, reader: Reader) -> list[
     return [
         Section(
             group=group,
-            rows=[_row(field, blame(field.path), reader) for field in group.fields],
+            rows=[
+                _row(field, blame(field.path), reader, suggestions(field.path, settings))
+                for field in group.fields
+            ],
             is_essential=number == 0,
         )
         for number, group in enumerate(groups(settings))
     ]
 
 
-def _row(field: Field, change: Any, reader: Reader) -> Row:
+def _row(field: Field, change: Any, reader: Reader, suggested: tuple[str, ...]) -> Row:
     # The creation set every setting: only what it did not leave as it is by default counts.
     is_touched = change is not None and (change["version"] > 1 or field.differs)
     return Row(
@@ -105,7 +113,7 @@ def _row(field: Field, change: Any, reader: Reader) -> Row:
         differing=field.differs,
         recent=is_touched and reader.now - convert(change["created_at"], datetime) < _WEEK,
         mine=is_touched and change["actor"]["user_id"] == reader.principal.user_id,
-        suggestions=_SUGGESTIONS.get(field.path, ()),
+        suggestions=suggested,
         keeps_draft=_keeps_draft(field, reader),
     )
 

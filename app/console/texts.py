@@ -90,14 +90,14 @@ class SignIn:
     """Signing in."""
 
     title = "Sign in"
-    hint = "Use an API key of your organization. You can do here what the key may do."
+    hint = "Use an API key of your organization. Its role decides what you can do here."
     insecure = (
         "This page was loaded over plain HTTP, where browsers keep no session."
         " If you come back here after signing in, open the page over HTTPS."
     )
     key = "API key"
     bad_key = "This key is unknown or revoked."
-    bad_link = "This link was used already, or it is too old. Sign in with an API key."
+    bad_link = "This link was used already or has expired. Sign in with an API key."
     signed_in = "Signed in"
     one_moment = "One moment"
     go_on = "Continue"
@@ -315,25 +315,25 @@ class Assistant:
     menu_copy_to = "Copy to other assistants"
     find_in_text = "Find in this text"
     unsaved = "No unsaved changes"
-    out_of_bounds = "A closed group holds a value that is out of bounds."
+    out_of_bounds = "A value in a closed group is out of bounds. Open the group marked in red."
     review = "Review changes"
     save = "Save as version {version}"
     saved = "Saved as version {version}"
-    older = "You are editing version {version}. Saving keeps what others changed since."
+    older = "You are editing version {version}. Saving keeps later changes by others."
     switch_on = "Switch on"
     switch_off = "Switch off"
     duplicate = "Duplicate"
     delete = "Delete"
     delete_hint = (
         "The assistant stops answering at once. Its history is kept."
-        " To restore it, list the assistants with the state Deleted."
+        " You can restore it: filter the assistants by the state Deleted."
     )
     delete_name = "Delete {name}"
-    no_longer = "This setting no longer exists. Open the page again"
+    no_longer = "This setting no longer exists. Reload the page"
     not_json = "This is not valid JSON: line {line}, column {column}"
     not_json_because = "This is not valid JSON: {reason}"
     locked = "Only admins can change this"
-    type_again = "A secret is never kept in a form: type it again"
+    type_again = "Enter the secret again: forms never keep secrets"
 
 
 class Review:
@@ -342,7 +342,7 @@ class Review:
     title = "Review changes"
     changes = "{count} in {name}"
     secret = "A new secret (hidden)"
-    none = "You changed nothing."
+    none = "No changes to save."
     back = "Back to settings"
 
 
@@ -360,18 +360,18 @@ class Conflict:
     original = "Original"
     original_hint = "from when you opened the page"
     secret_again = (
-        "{setting}: secrets are not kept in forms. Type it again, or leave this field as it is"
+        "{setting}: enter the secret again, or leave this field as it is. Forms never keep secrets"
     )
-    save = "Save"
-    secret_gone = "The secret that was here cannot be shown. Choose theirs, or type it again"
-    yours_again = "You chose yours: type it again"
+    save = "Save these values"
+    secret_gone = "The original secret cannot be shown. Choose theirs, or enter the secret again"
+    yours_again = "You chose yours: enter the secret again"
 
 
 class Warnings:
     """A change that was saved, and that the policy warns of."""
 
     title = "Saved as version {version}"
-    check = "{name} was saved. Please check these warnings:"
+    check = "{name} was saved. Check these warnings:"
     warning = "{setting}: {message}"
     back = "Back to settings"
 
@@ -515,15 +515,15 @@ class Plan:
     lost = "Later changes that will also be undone"
     version = "Version {version}"
     by = "by {who}, {when}"
-    all_together = "There are too many settings to choose from: all of them change together."
+    all_together = "Too many settings to choose from: all change together."
     will_change = "{count} will change"
     can_change = "{count} can change"
     not_changed = "not changed"
-    nothing = "Nothing to change: the assistant already has these values."
+    nothing = "Nothing to change. The assistant already has these values."
     choose_some = "Nothing is selected. Select the settings to change."
     edit = "Edit before saving"
     edit_hint = "The planned values are in the form. Nothing is saved yet."
-    not_a_version = "Input should be a version's number"
+    not_a_version = "Enter the number of a version"
 
 
 class Live:

@@ -86,7 +86,7 @@ def test_the_original_of_a_secret_is_neither_offered_nor_accepted(
     over = form | {"over_version": 3}
     refused = operator.submit(at, over | {f"choice:{path}": "base"})
     assert refused.status_code == 422
-    assert "The secret that was here cannot be shown" in refused.text
+    assert "The original secret cannot be shown" in refused.text
     assert now(admin, at)["version"] == 3
     # The control: the other two are taken.
     assert operator.submit(at, over | {f"choice:{path}": "theirs"}).status_code == 303
@@ -133,5 +133,5 @@ def test_choosing_your_secret_requires_typing_it_again(
     form = {"base_version": 1, "over_version": 2, f"choice:{path}": "yours"}
     refused = operator.submit(at, form | {path: ""})
     assert refused.status_code == 422
-    assert "type it again" in refused.text
+    assert "enter the secret again" in refused.text
     assert operator.submit(at, form | {path: "sk-mine"}).status_code == 303  # the control

@@ -41,7 +41,7 @@ def test_a_typed_secret_is_in_no_page_that_asks_again(
     assert (refused.status_code, clashed.status_code) == (422, 409)
     for page in (refused.text, clashed.text):
         assert "sk-typed" not in page
-        assert "type it again" in page.lower()
+        assert "enter the secret again" in page.lower()
     over = {"over_version": 2, "choice:/llm_settings/max_tokens": "yours"}
     assert operator.submit(at, form | over).status_code == 303
     revealed = runtime.post(f"/api/v1{at}/secrets/reveal", json={"paths": [path]})
@@ -79,7 +79,7 @@ def test_a_secret_typed_into_an_ordinary_field_is_in_no_page_that_asks_again(
     assert clashed.status_code in (409, 422)
     for page in (refused.text, clashed.text):
         assert "sk-typed" not in page
-        assert "type it again" in page.lower()
+        assert "enter the secret again" in page.lower()
 
 
 @pytest.mark.parametrize("text", ['{"account": "4711"}', '{"account": "4711",}'])
@@ -103,12 +103,12 @@ def test_a_json_error_does_not_hide_text_beside_a_name_that_was_shown(
     slip = one.text.replace('"size": 1', '"size": 2,')
     answer = operator.submit(at, {"base_version": 2, one.path: slip})
     assert answer.status_code == 422
-    assert "type it again" not in answer.text
+    assert "enter the secret again" not in answer.text.lower()
     assert html.escape('"size": 2,').replace("&quot;", "&#34;") in answer.text
     # The control: what is typed anew under such a name is in no page.
     slip = one.text.replace('"blue"', '"hunter2",')
     answer = operator.submit(at, {"base_version": 2, one.path: slip})
-    assert "type it again" in answer.text
+    assert "enter the secret again" in answer.text.lower()
     assert "hunter2" not in answer.text
 
 
