@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -117,14 +117,6 @@ def bounds(field: Any) -> str:
     if high is None:
         return Assistant.at_least.format(low=plain(low))
     return Assistant.bounds.format(low=plain(low), high=plain(high))
-
-
-def is_date(text: str) -> bool:
-    """Whether a text is a date in HTML: an input for dates shows nothing else."""
-    try:
-        return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
-    except ValueError:
-        return False
 
 
 def is_number(text: str) -> bool:

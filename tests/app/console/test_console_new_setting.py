@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 
 import app
+from app.api.providers import PROVIDERS
+from app.console import rows
+from events import shape
 
 _AFTER = "\n\nSETTING_NAMES = "
 _NEW = """\
@@ -86,3 +89,16 @@ def test_a_new_setting_stands_in_its_group_or_in_the_last_one(tree: Path) -> Non
         {"op": "replace", "path": "/small_talk", "value": True},
         {"op": "replace", "path": "/pause_lengths", "value": [0.5, 1.0]},
     ]
+
+
+def test_only_providers_and_models_that_the_service_knows_are_suggested() -> None:
+    stt = shape.SETTINGS.members["stt_settings"]
+    assert isinstance(stt.shape, shape.Record)
+    known = {stt.default["provider"]} | {
+        name.removesuffix("_config") for name in stt.shape.members if name.endswith("_config")
+    }
+    assert set(rows.LISTENERS) <= known
+    chosen = {"llm_provider": "anthropic"}
+    models = rows.suggestions("/llm_provider_config/model", chosen)
+    assert models == tuple(PROVIDERS["anthropic"]["models"])
+    assert rows.suggestions("/tts_settings/provider", chosen) == ()
