@@ -154,12 +154,47 @@ def _new_key(page: Page) -> None:
     page.get_by_text("Copy it now").wait_for()
 
 
+def _many(page: Page) -> None:
+    """Assistants that are selected, and the choice of settings to change."""
+    page.goto("/assistants")
+    for box in page.locator("[name=assistant]").all()[:3]:
+        box.check()
+    page.get_by_role("button", name="Change settings").click()
+    page.locator("#setting").wait_for()
+
+
+def _planned(page: Page) -> None:
+    """The plan of a change of many assistants."""
+    _many(page)
+    page.keyboard.type("Tools \u203a Transfer call \u203a Transfer numbers")
+    page.get_by_role("heading", name="Transfer numbers").wait_for()
+    page.keyboard.type("+14155550107")
+    page.get_by_role("button", name="Preview changes").click()
+    page.get_by_role("heading", name="will change").first.wait_for()
+
+
+def _set_saved(page: Page) -> None:
+    """A change of many assistants that was just saved."""
+    _planned(page)
+    page.get_by_label("Reason").first.fill("New line of the practice")
+    page.get_by_role("button", name="Change 3 assistants").click()
+    page.get_by_role("button", name="Undo").first.wait_for()
+
+
 Way = str | Callable[..., None]  # an address, or the steps to a state
 # The name of each picture, with the page's address or the steps that lead to it.
 _PAGES: dict[str, Way] = {
-    "assistants": "/",
-    "assistants-none-found": "/?search=no-such-name",
-    "assistants-deleted": "/?status=deleted",
+    "home": "/",
+    "search": "/search?q=dental",
+    "search-none-found": "/search?q=no-such-name",
+    "assistants": "/assistants",
+    "assistants-none-found": "/assistants?search=no-such-name",
+    "assistants-deleted": "/assistants?status=deleted",
+    "compare-two": "/assistants/compare?left=1&right=2",
+    "copy": "/assistants/copy?source=1&setting=/tts_settings/speed",
+    "change-many": _many,
+    "change-many-planned": _planned,
+    "change-sets-none": "/change-sets",
     "new": "/assistants/new",
     "assistant": "/assistants/1",
     "assistant-group": _group,
@@ -198,6 +233,8 @@ _CHANGING: dict[str, Way] = {
     "new-key": _new_key,
     "saved": _saved,
     "saved-with-warnings": _warned,
+    "change-set": _set_saved,
+    "change-sets": "/change-sets",
     "conflict": _conflict,
     "changed-meanwhile": _meanwhile,
 }

@@ -382,7 +382,7 @@ class History:
     title = "History of {name}"
     filters = "Filter the history"
     setting = "Setting"
-    any_setting = "Name or path of a setting"
+    any_setting = "Name or path"
     person = "Changed by"
     anybody = "Anybody"
     kind = "Kind"

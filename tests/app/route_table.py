@@ -104,7 +104,8 @@ def _routes(app: Litestar, *, of_pages: bool) -> Iterator[HTTPRoute]:
 
 
 def _pages(app: Litestar) -> list[tuple[str, str]]:
-    routes = _routes(app, of_pages=True)
+    # A handler of several paths has them in a set, whose order differs between processes.
+    routes = sorted(_routes(app, of_pages=True), key=lambda route: route.path_format)
     return [(verb, r.path_format) for r in routes for verb in _VERBS if verb in r.methods]
 
 
