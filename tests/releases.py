@@ -5,26 +5,28 @@ Its processes are started as this release's are, with ``PYTHONPATH`` before ever
 
 from __future__ import annotations
 
+import ast
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_SETTINGS = ROOT / "events" / "settings.py"
 _ROOMS = ("app", "events", "projections")
 _NO_UPCASTER = "UPCASTERS: tuple[Upcaster, ...] = ()\n"
 Edits = Iterable[tuple[str, str]]  # what stands there, and what shall; one after another
 # What stands in ``events/settings.py``, and what stands there in the newer release.
 NEWER = {
-    "    llm_provider: Annotated[str, _ignored, _model]": (
+    "    llm_provider: (\n": (
         '    voicemail_message: str | None = "Please call again."\n'
         "    voicemail_key: Secret | None = None\n"
         "    consent_settings: Annotated[ConsentSettings, _defaults] = field(\n"
         "        default_factory=ConsentSettings\n"
         "    )\n"
-        "    llm_provider: Annotated[str, _ignored, _model]"
+        "    llm_provider: (\n"
     ),
-    "    stop_sequences: list[str]": (
-        "    seed: Annotated[int, Meta(ge=0)] = 7\n    stop_sequences: list[str]"
+    "    stop_sequences: Annotated[": (
+        "    seed: Annotated[int, Meta(ge=0)] = 7\n    stop_sequences: Annotated["
     ),
     "\n\n\nclass LLMFallbackSettings": (
         "\n    timeout: float = 30.0\n\n\nclass LLMFallbackSettings"
@@ -38,6 +40,19 @@ NEWER = {
         "class Settings(Struct"
     ),
 }
+
+
+def setting(struct: str, name: str) -> str:
+    """The definition of a setting, with its marks, as it stands in ``events/settings.py``."""
+    text = _SETTINGS.read_text("utf-8")
+    (found,) = (
+        line
+        for one in ast.parse(text).body
+        if isinstance(one, ast.ClassDef) and one.name == struct
+        for line in one.body
+        if isinstance(line, ast.AnnAssign) and ast.unparse(line.target) == name
+    )
+    return "".join(text.splitlines(keepends=True)[found.lineno - 1 : found.end_lineno])
 
 
 def make(folder: Path, edits: Edits, upcasters: Iterable[str] = ()) -> Path:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
+from litestar.openapi.spec import Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta
 
@@ -52,10 +54,20 @@ EVENT_TYPE = QueryParameter(
     schema_extra={"enum": [kind.event_type for kind in EVENT_TYPES]},
 )
 Pointer = Annotated[str, Meta(pattern=POINTER, max_length=1000)]
-PATHS = QueryParameter(
-    description="JSON Pointers: changes of one of these paths, of paths below it, and of what"
-    " contains it.",
-    max_length=200,
+
+
+def repeated(description: str, most: int, **item: Any) -> QueryParameter:
+    """A parameter that may be repeated; the framework's description leaves out what an item is."""
+    items = Schema(type=OpenAPIType.STRING, **item)
+    schema = {"oneOf": None, "type": "array", "maxLength": None, "maxItems": most, "items": items}
+    return QueryParameter(description=description, max_length=most, schema_extra=schema)
+
+
+PATHS = repeated(
+    "JSON Pointers: changes of one of these paths, of paths below it, and of what contains it.",
+    200,
+    pattern=POINTER,
+    max_length=1000,
 )
 INCLUDE_DELETED = QueryParameter(description="Also of a deleted assistant (admins).")
 DRY_RUN = QueryParameter(description="Answer with a plan, and change nothing.")

@@ -157,7 +157,7 @@ class Recent:
 
     def __init__(self, before: int | None) -> None:
         self._before = before
-        self._budget = Budget(_READ_AT_ONCE)
+        self._budget = Budget(steps=_READ_AT_ONCE)
         self.stopped_at: int | None = None
 
     def read(

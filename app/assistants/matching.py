@@ -116,7 +116,7 @@ def _portion(
 
 def _shows(state: State, settings: Mapping[str, Any]) -> bool:
     """Whether a state shows these values. Only the members that they are in are looked at."""
-    names = {pointers.split(path)[0] for path in settings}
+    names = {name for path in settings for name in pointers.split(path)[:1]}
     chosen = {name: state.settings[name] for name in names & state.settings.keys()}
     known = msgspec.structs.replace(state, settings=chosen).known
     return all(

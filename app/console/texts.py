@@ -500,6 +500,11 @@ class Plan:
     """What an undo or a restored version would change."""
 
     undo = "Undo version {version}"
+    effects: ClassVar[dict[str, str]] = {
+        "live": "Running calls follow this at once.",
+        "next_turn": "Running calls follow this from what the assistant says next.",
+        "next_call": "Running calls keep what they have; the next call follows this.",
+    }
     restore = "Restore version {version}"
     title = "{action} of {name}"
     up_to_date = "{error}. The plan below is up to date."

@@ -69,7 +69,7 @@ _CREDENTIALS = "Bearer 9f8e7d6c5b4a39281706", "sk-0123456789abcdef0123456789abcd
 def test_the_line_of_a_request_is_what_the_pipeline_makes_of_it(**members: Any) -> None:
     written: list[str] = []
     line = RequestLine(status=200, **members)
-    expected = drop_secrets(None, "", msgspec.to_builtins(line))
+    expected = json.loads(json.dumps(drop_secrets(None, "", msgspec.to_builtins(line))))
     write_request(written.append, line)
     (text,) = written
     assert text.isascii()

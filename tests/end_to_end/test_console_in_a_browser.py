@@ -71,7 +71,7 @@ def test_a_field_that_was_edited_is_in_the_history_with_its_reason(
     entry = page.get_by_role("listitem").filter(has_text="version 2")
     expect(entry).to_contain_text("editor key")
     expect(entry).to_contain_text("Callers asked for it")
-    entry.get_by_role("link", name="version 2").click()
+    entry.get_by_role("link", name="version 2", exact=True).click()
     expect(page.locator("del")).to_have_text("0.5")
     expect(page.locator("ins")).to_have_text("0.25")
     assert now(viewer)["llm_settings"]["temperature"] == 0.25

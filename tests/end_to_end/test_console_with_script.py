@@ -221,7 +221,7 @@ def test_single_keys_do_what_their_list_says_and_nothing_while_typing(page: Page
     page.keyboard.press("Escape")
     page.keyboard.press("h")
     page.wait_for_url(re.compile(f"{AT}/history$"))  # and its scripts, which hear the next key
-    for key, address in (("l", "/audit"), ("k", "/keys"), ("p", "/policy"), ("a", "/")):
+    for key, address in (("l", "/audit"), ("k", "/keys"), ("p", "/policy"), ("a", "/assistants")):
         page.keyboard.press("g")
         page.keyboard.press(key)
         page.wait_for_url(re.compile(f"\\d{address}$"))

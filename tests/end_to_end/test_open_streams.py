@@ -24,12 +24,10 @@ STREAMS = 64
 _AT_MOST = 2.0  # seconds
 _LONG = 200_000  # characters of a prompt
 _CHANGES = 40  # so that all of them are more than the systems between two processes hold
-# The control: streams end only when the server's patience does.
+# The control: streams end only when the drain time does.
 UNENDED = """
-from app.cli import server
 from app.cli.protocol.endless import EndlessCycle
 EndlessCycle.end = lambda self: None
-server._DRAIN_SECONDS = 4
 """
 
 

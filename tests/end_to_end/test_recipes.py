@@ -21,7 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from tests import releases
-from tests.releases import ROOT
+from tests.releases import ROOT, setting
 
 STEPS = ROOT / "tests" / "end_to_end" / "recipe_steps.py"
 pytestmark = pytest.mark.sqlite
@@ -35,7 +35,11 @@ NEW_OBJECT = """class Greeting(Struct, frozen=True, kw_only=True):
 
 
 class Settings("""
-LAST = "    stt_limit: Annotated[Slots, _hearing] | None = None\n"
+LAST = setting("Settings", "stt_limit")
+TOP_P = setting("LLMSettings", "top_p")
+PROVIDER = setting("LLMFallbackProvider", "provider") + setting("LLMFallbackProvider", "enabled")
+DISCLOSURE = setting("RecordingSettings", "disclosure_mode")
+FREQUENCY = setting("BackchannelGenerationSettings", "frequency")
 
 
 class Recipe(Struct, frozen=True, kw_only=True):
@@ -84,7 +88,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "add a nested setting": Recipe(
         edits={
-            "    top_p: float = 1.0\n": "    top_p: float = 1.0\n    min_p: float = 0.25\n",
+            TOP_P: TOP_P + "    min_p: float = 0.25\n",
         },
         now={"1": {"/llm_settings/min_p": 0.25, "/llm_settings/top_p": 0.9}},
         then={"1": {"/llm_settings/min_p": 0.25}, "64": {"/llm_settings/min_p": 0.25}},
@@ -93,18 +97,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     "add a setting to a list's element": Recipe(
         edits={
-            "    provider: str\n    enabled: bool = True\n": (
-                "    provider: str\n    enabled: bool = True\n    timeout_ms: int = 900\n"
-            ),
+            PROVIDER: PROVIDER + "    timeout_ms: int = 900\n",
         },
         now={"1": {"/llm_fallback_providers/fallbacks/0/timeout_ms": 900}},
         then={"1": {"/llm_fallback_providers/fallbacks/0/timeout_ms": 900}},
     ),
     "add a setting to an object that takes any member": Recipe(
         edits={
-            '    disclosure_mode: str | None = "every_call"\n': (
-                '    disclosure_mode: str | None = "every_call"\n    studio: str = "main"\n'
-            ),
+            DISCLOSURE: DISCLOSURE + '    studio: str = "main"\n',
         },
         now={
             "1": {"/recording_settings/studio": "north"},
@@ -126,7 +126,7 @@ RECIPES: dict[str, Recipe] = {
         patched={"/greeting": {"language": "en", "pause_ms": 0}},
     ),
     "change a default": Recipe(
-        edits={"    temperature: float = 0.5\n": "    temperature: float = 0.7\n"},
+        edits={setting("LLMSettings", "temperature"): "    temperature: float = 0.7\n"},
         # Every event of a creation says what it was: nobody's setting changes by itself.
         now={
             "1": {"/llm_settings/temperature": 0.5},
@@ -145,7 +145,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "narrow bounds": Recipe(
         edits={
-            "    search_limit: int = 3\n": (
+            setting("RAGSettings", "search_limit"): (
                 "    search_limit: Annotated[int, Meta(ge=1, le=5)] = 3\n"
             ),
         },
@@ -156,13 +156,13 @@ RECIPES: dict[str, Recipe] = {
         patched={"/rag_settings/chunk_size": 800, "/rag_settings/search_limit": 9},
     ),
     "widen bounds": Recipe(
-        edits={"frequency: Annotated[int, Meta(ge=1, le=5)] = 3": "frequency: Amount = 3"},
+        edits={FREQUENCY: "    frequency: Amount = 3\n"},
         now={"1": {"/backchannel_settings/frequency": 5}},
         patch={"backchannel_settings": {"frequency": 50}},
         patched={"/backchannel_settings/frequency": 50},
     ),
     "add a choice": Recipe(
-        edits={'Literal["cold", "warm"] = "cold"': 'Literal["cold", "warm", "silent"] = "cold"'},
+        edits={'Literal["cold", "warm"]': 'Literal["cold", "warm", "silent"]'},
         now={"1": {"/tools_settings/transfer_call/transfer_type": "cold"}},
         patch={"tools_settings": {"transfer_call": {"transfer_type": "silent"}}},
         patched={"/tools_settings/transfer_call/transfer_type": "silent"},
@@ -178,7 +178,7 @@ RECIPES: dict[str, Recipe] = {
         patched={"/goodbye_message": "Ciao"},
     ),
     "rename in an object that came and went": Recipe(
-        edits={"    frequency: Annotated[int, Meta(ge=1, le=5)] = 3": "    each: int = 3"},
+        edits={FREQUENCY: "    each: int = 3\n"},
         upcaster=(
             'Upcaster(moved={"/backchannel_settings/frequency": "/backchannel_settings/each"})'
         ),
@@ -190,9 +190,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "rename in a list's element": Recipe(
         edits={
-            "    model: str | None = None\n    config: FreeForm": (
-                "    engine: str | None = None\n    config: FreeForm"
-            ),
+            setting("LLMFallbackProvider", "model"): "    engine: str | None = None\n",
             '("provider", "model")': '("provider", "engine")',
         },
         upcaster=(
@@ -204,7 +202,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "split": Recipe(
         edits={
-            "    transfer_call_message: Annotated[str, _calling] | None = None\n": (
+            setting("Settings", "transfer_call_message"): (
                 "    transfer_greeting: str | None = None\n"
                 "    transfer_request: str | None = None\n"
             ),
@@ -226,8 +224,8 @@ RECIPES: dict[str, Recipe] = {
     ),
     "move": Recipe(
         edits={
-            "    top_p: float = 1.0\n": "",
-            LAST: "    top_p: float = 1.0\n" + LAST,
+            TOP_P: "",
+            LAST: TOP_P + LAST,
         },
         upcaster='Upcaster(moved={"/llm_settings/top_p": "/top_p"})',
         now={"1": {"/top_p": 0.9}, "3": {"/top_p": 1.0}},
@@ -238,7 +236,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "move a secret": Recipe(
         edits={
-            "    webhook_headers: Annotated[dict[str, Secret], _after] | None = None\n": (
+            setting("Settings", "webhook_headers"): (
                 "    headers: dict[str, Secret] | None = None\n"
             ),
             '"/webhook_headers"': '"/headers"',
@@ -251,9 +249,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "change a type": Recipe(
         edits={
-            "    idle_timeout: Annotated[Amount, _calling] | None = None\n": (
-                "    idle_timeout: str | None = None\n"
-            ),
+            setting("Settings", "idle_timeout"): ("    idle_timeout: str | None = None\n"),
         },
         upcaster="""Upcaster(
         replaced={
@@ -268,7 +264,7 @@ RECIPES: dict[str, Recipe] = {
         patched={"/idle_timeout": "1 min"},
     ),
     "retire a setting": Recipe(
-        edits={'    chunking_strategy: str = "recursive"\n': ""},
+        edits={setting("RAGSettings", "chunking_strategy"): ""},
         upcaster='Upcaster(retired=("/rag_settings/chunking_strategy",))',
         now={"1": {"/rag_settings/search_limit": 9}},
         gone=("/rag_settings/chunking_strategy",),
@@ -276,7 +272,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "make secret what was plain": Recipe(
         edits={
-            "    messaging_service_sid: Annotated[str, _after] | None = None\n": (
+            setting("Settings", "messaging_service_sid"): (
                 "    messaging_service_sid: Secret | None = None\n"
             ),
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 from litestar import Response, get
@@ -16,14 +16,16 @@ from app.api.media_types import JSON
 from app.api.openapi.operations import Answer, operation
 from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameter_values import known_version, moment
-from app.api.parameters import CURSOR, INCLUDE_DELETED, PATHS, Number, Pointer
+from app.api.parameters import CURSOR, INCLUDE_DELETED, PATHS, Number, Pointer, repeated
 from app.api.request import ApiRequest
 from app.assistants import history
 from events.changed import CauseType
 from projections.history import Entry, Filter
 
-_CAUSE = QueryParameter(
-    description="Kinds of changes, such as `rollback`: a change is of one of these.", max_length=20
+_CAUSE = repeated(
+    "Kinds of changes, such as `rollback`: a change is of one of these.",
+    20,
+    enum=list(get_args(CauseType)),
 )
 _MOMENT = QueryParameter(description="RFC 3339, inclusive.", schema_extra={"format": "date-time"})
 

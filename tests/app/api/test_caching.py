@@ -141,7 +141,7 @@ def test_without_the_guard_no_answer_of_any_route_is_its_callers_alone(
 
 def test_every_page_is_its_visitors_alone(server: Server, tenant: Organization) -> None:
     ids: dict[str, Any] = dict.fromkeys(
-        ("assistant_id", "version", "version_id", "key_id", "kind"), 1
+        ("assistant_id", "version", "version_id", "key_id", "kind", "change_set_id"), 1
     ) | {"name": "x"}
     with Browser(server.url) as visitor, Browser(server.url) as outsider:
         assert not faults(visitor.sign_in(tenant.admin))

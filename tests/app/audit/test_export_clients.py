@@ -117,9 +117,7 @@ def test_a_client_that_stands_still_does_not_hold_a_shutdown(tmp_path: Path) -> 
     waiting = make_organizations(database, 1)
     write(database, write_heavy(waiting[0].id, 1000))
     with (tmp_path / "stderr").open("w") as stderr:
-        # Ten seconds, where nobody says otherwise.
-        sooner = "import app.cli.server; app.cli.server._DRAIN_SECONDS = 2"
-        with serving_process(database, waiting, preamble=sooner, stderr=stderr) as server:
+        with serving_process(database, waiting, stderr=stderr, BACKSTORY_DRAIN_TIME="2s") as server:
             wire = Wire(server.url, waiting[0].admin)
             wire.ask(EXPORT)
             assert wire.status() == 200

@@ -60,6 +60,7 @@ def test_a_plan_of_a_rollback_tells_what_would_change_and_what_would_be_lost(
     assert plan == {
         "dry_run": True,
         "assistant_id": int(still.rpartition("/")[2]),
+        "assistant_name": "Front desk",
         "version": 5,
         "applicable": True,
         "changes": [
