@@ -131,7 +131,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def drain_seconds(self) -> int:
-        """How long requests may take that run when the server is told to stop."""
+        """How long running requests may still take once the server stops."""
         return _seconds("DRAIN_TIME", self.drain_time)
 
     @property

@@ -97,7 +97,7 @@ class Query(Struct, frozen=True, kw_only=True, dict=True):
     limit: int = 20
 
     def is_in(self, text: str) -> bool:
-        """Whether a text holds what is sought, caselessly."""
+        """Whether a text contains the search term, ignoring case."""
         return casefolded(self.text) in casefolded(text)
 
     def may_be_in(self, body: bytes) -> bool:
@@ -265,9 +265,9 @@ def _texts(value: Any) -> Iterable[str]:
             return (str(value),)
 
 
-def _excerpt(text: str, sought: str) -> str:
+def _excerpt(text: str, term: str) -> str:
     """A text around what was found in it."""
-    at = max(casefolded(text).find(casefolded(sought)), 0)
-    start, end = max(at - _AROUND, 0), at + len(sought) + _AROUND
+    at = max(casefolded(text).find(casefolded(term)), 0)
+    start, end = max(at - _AROUND, 0), at + len(term) + _AROUND
     before, after = "\u2026" if start else "", "\u2026" if end < len(text) else ""
     return f"{before}{text[start:end]}{after}"

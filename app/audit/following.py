@@ -3,10 +3,10 @@
 A sequence has no gaps, and an event with a smaller one is never seen later. So a follower that goes
 on after the last sequence that it saw misses none, and gets none twice.
 
-Each process keeps the end of each log that somebody follows, once for all its followers, within a
-bound. Who is further behind reads the log itself, in small portions, as fast as they are taken. A
-commit of this process wakes the reader of a log; other processes commit, too, so that the counters
-of the logs are polled besides.
+Each process keeps the end of each followed log, within a bound, once for all its followers. A
+follower that is further behind reads the log itself, in small portions, as fast as it takes them. A
+commit of this process wakes the reader of a log. Other processes commit, too, so the counters of
+the logs are also polled.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _messages(
 
 
 class _End:
-    """The end of a log that somebody follows: its last messages, within a bound."""
+    """The end of a followed log: its last messages, within a bound."""
 
     def __init__(self, organization_id: int, reached: int) -> None:
         self.organization_id = organization_id
@@ -156,7 +156,7 @@ class _End:
 
 
 class Followers:
-    """The logs that somebody follows in this process."""
+    """The logs that are followed in this process."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET
 
 from app.console.conflict import kept
+from app.console.differences import add_words
 from app.console.fields import all_fields
 from app.console.policy import read_policy
 from app.console.rendering import page
@@ -15,7 +16,6 @@ from app.console.typed_secrets import typed_secrets
 from events import pointers
 from events.bodies.reasons import REASON
 from events.pointers import Paths
-from projections import words
 
 if TYPE_CHECKING:
     from litestar.response import Template
@@ -48,15 +48,15 @@ async def show(visitor: Visitor, shown: dict[str, Any], form: Form, edit: Edit) 
 def _changes(shown: dict[str, Any], edit: Edit, secrets: list[Field]) -> list[dict[str, Any]]:
     """What the edits change, without typed secrets, as the API's diffs show it."""
     hidden = Paths(field.path for field in secrets)
-    return [
+    changes = [
         _change(path, change)
         for path, change in pointers.diff(shown, edit.edited).items()
         if not hidden.overlap(path)
     ]
+    add_words(changes)
+    return changes
 
 
 def _change(path: str, change: pointers.Change) -> dict[str, Any]:
     sides = {"before": change.before, "after": change.after}
-    found: dict[str, Any] = {name: value for name, value in sides.items() if value is not UNSET}
-    hunks = words.between(found.get("before"), found.get("after"))
-    return {"path": path, **found} | ({} if hunks is None else {"words": hunks})
+    return {"path": path} | {side: value for side, value in sides.items() if value is not UNSET}
