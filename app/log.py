@@ -53,7 +53,8 @@ class Revealed:
         return isinstance(value, str | int | float) and self._digest(value) in self._digests
 
     def _digest(self, value: Any) -> bytes:
-        return hashlib.blake2b(str(value).encode(), key=self._key, digest_size=16).digest()
+        text = str(value).encode(errors="surrogatepass")
+        return hashlib.blake2b(text, key=self._key, digest_size=16).digest()
 
 
 REVEALED = Revealed()

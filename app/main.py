@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import multiprocessing
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -152,6 +155,7 @@ def create_app(
 def create_configured_app() -> ASGIApp:
     """The application of one of several worker processes, which reads its own configuration."""
     gc.disable()  # until ``spare_the_collector``
+    threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
     allocator.return_large_blocks()
     hooks.start(os.environ)
     config = read_config(os.environ)
@@ -160,6 +164,16 @@ def create_configured_app() -> ASGIApp:
     spare_the_collector()
     favour_the_loop()
     return app
+
+
+def _end_with_the_supervisor() -> None:
+    """Drain and end once the supervisor is gone, however it ended.
+
+    A worker on its own would keep the port, and nobody would restart or stop it.
+    """
+    if supervisor := multiprocessing.parent_process():
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def spare_the_collector() -> None:

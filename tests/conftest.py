@@ -47,7 +47,7 @@ from tests.no_tls import NO_TLS
 
 # Fixtures of the tests that have one.
 _WITH_A_DATABASE = frozenset(("log", "server", "tmp_path", "tmp_path_factory"))
-_ORGANIZATIONS = 440  # for all tests
+_ORGANIZATIONS = 900  # more than the tests of one worker take, in a run of all
 _FEW = 40  # for a run of few tests, some of which need several
 _NEVER = 1e6  # seconds
 ASSISTANTS = "/api/v1/assistants"
@@ -77,6 +77,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     chosen = set(items) if config.getoption("--cases") == "all" else first_cases(items)
     kept = [item for item in items if item in chosen and _belongs(item)]
+    for item in kept:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.timeout(0))  # it takes the time that it takes
     config.hook.pytest_deselected(items=[*set(items).difference(kept)])
     items[:] = kept
 
@@ -156,6 +159,7 @@ class Server(Struct, frozen=True, kw_only=True):
 
     def organization(self) -> Organization:
         """An organization that no other test has."""
+        assert self.waiting, "the tests took every organization: make more"
         return self.waiting.pop()
 
     def client(self, token: str | None) -> httpx.Client:

@@ -397,6 +397,39 @@ def is_ready(url: str) -> bool:
         return False
 
 
+# A worker that does not know of its supervisor.
+_ON_ITS_OWN = """
+import multiprocessing
+multiprocessing.parent_process = lambda: None
+"""
+
+
+def test_workers_end_with_a_supervisor_that_is_killed(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    with working(database) as (supervisor, url, _):
+        wait_until(lambda: is_ready(url))
+        workers = servers_of(supervisor.pid)
+        supervisor.kill()
+        gone, alive = psutil.wait_procs(workers, timeout=30)
+        assert (len(gone), alive) == (2, [])
+
+
+def test_control_workers_that_do_not_know_of_it_stay(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    with working(database, _ON_ITS_OWN) as (supervisor, url, _):
+        wait_until(lambda: is_ready(url))
+        workers = servers_of(supervisor.pid)
+        supervisor.kill()
+        supervisor.wait(30)
+        assert is_ready(url)
+        for worker in workers:
+            worker.kill()
+
+
 def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
     database: Path, organization: Organization
 ) -> None:

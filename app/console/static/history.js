@@ -56,6 +56,7 @@ function followFilter(event) {
   const link = event.target.closest(".chosen-filters a, [data-results] .empty a");
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
+  clearTimeout(timer); // what was typed before no longer counts
   const left = new URL(link.href).searchParams;
   for (const one of form.elements) {
     if (one.name && one.name !== "zone") one.value = left.get(one.name) ?? "";
