@@ -25,6 +25,7 @@ from app.audit.following import Followers
 from app.audit.signing import Signer
 from app.config import Config
 from app.metrics import catalog
+from app.storage import citus
 from app.storage.database import Database
 from app.storage.engines import engines
 from app.storage.schema import prepare
@@ -99,7 +100,16 @@ async def open_services(
         states = StateCache(_STATES * sixteenth)
         followers = Followers(database)
         witness = Witness(monotonic)
-        writer = WriteQueue(database, vault, clock, views, witness, states, followers)
+        writer = WriteQueue(
+            database,
+            vault,
+            clock,
+            views,
+            witness,
+            states,
+            followers,
+            is_distributed=await database.read(citus.is_installed),
+        )
         authenticator = Authenticator(
             database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
         )

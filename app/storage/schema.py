@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
+from app.storage import citus
 from app.storage.engines import engines
 from events import log_head, store
 from events.codec import NewerEvent
@@ -97,6 +98,9 @@ def migrate(url: sa.URL, progress: Callable[[int], None] = lambda _: None) -> No
             connection.rollback()  # alembic begins its own transaction
             alembic.attributes["connection"] = connection
             command.upgrade(alembic, "head")
+            connection.rollback()
+            with connection.begin():
+                citus.distribute(connection)
             if _is_superseded(connection):
                 raise NewerSettings(engines(url).name)
             ids = log_head.organization_ids(connection)

@@ -14,7 +14,7 @@ from msgspec import Struct
 from events.errors import DomainError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 
 class Work(Protocol):
@@ -57,9 +57,13 @@ class TooManyWaiting(DomainError):
 
 
 class WaitingWork(Generic[W]):
-    """The lanes of all organizations. The first lane is the next to be served."""
+    """The lanes of all organizations. The first lane is the next to be served.
 
-    def __init__(self) -> None:
+    A batch has work of as many organizations as wait, or of ``most_lanes``.
+    """
+
+    def __init__(self, most_lanes: int | None = None) -> None:
+        self._most_lanes = most_lanes
         self._lanes: OrderedDict[int | None, deque[W]] = OrderedDict()
         self._sizes: dict[int | None, int] = {}  # the bytes of each lane
         self._count = 0
@@ -99,12 +103,14 @@ class WaitingWork(Generic[W]):
         """
         first = next(iter(self._lanes))
         was_alone, is_alone = self._was_alone, self._lanes[first][0].is_alone
-        self._was_alone = is_alone and not (was_alone and self._ready())
+        ready = self._ready(self._lanes)[: self._most_lanes]
+        self._was_alone = is_alone and not (was_alone and ready)
         if self._was_alone:
             return [self._pop(first)]
         batch: list[W] = []
-        while len(batch) < most and (ready := self._ready()):
+        while ready and len(batch) < most:
             batch += map(self._pop, ready[: most - len(batch)])
+            ready = self._ready(ready)
         return batch
 
     def remove(self, work: W) -> None:
@@ -130,8 +136,10 @@ class WaitingWork(Generic[W]):
         self._sizes[organization_id] = self._sizes.get(organization_id, 0) + work.size
         return self._lanes.setdefault(organization_id, deque())
 
-    def _ready(self) -> list[int | None]:
-        return [id_ for id_, lane in self._lanes.items() if not lane[0].is_alone]
+    def _ready(self, ids: Iterable[int | None]) -> list[int | None]:
+        """Those of some lanes whose next work can share a batch."""
+        lanes = self._lanes
+        return [id_ for id_ in ids if id_ in lanes and not lanes[id_][0].is_alone]
 
     def _pop(self, organization_id: int | None) -> W:
         work = self._lanes[organization_id].popleft()

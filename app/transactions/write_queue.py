@@ -115,7 +115,12 @@ class _Waiting(Generic[T]):
 
 
 class WriteQueue:
-    """Commits waiting work in batches, an organization's in the order in which it came."""
+    """Commits waiting work in batches, an organization's in the order in which it came.
+
+    Where the database ``is_distributed``, a batch is of one organization: over several nodes it
+    would commit in two phases, and until the second no reader would see it. Nor does it wait for
+    a lock, since the nodes know nothing of the session's ``lock_timeout``.
+    """
 
     def __init__(
         self,
@@ -126,6 +131,8 @@ class WriteQueue:
         witness: Witness | None = None,
         cache: StateCache | None = None,
         followers: GrowthListener | None = None,
+        *,
+        is_distributed: bool = False,
     ) -> None:
         self._followers = followers
         self._database = database
@@ -134,7 +141,8 @@ class WriteQueue:
         self._listener = listener
         self._witness = witness
         self._cache = cache or StateCache()
-        self._waiting: WaitingWork[_Waiting[Any]] = WaitingWork()
+        self._is_distributed = is_distributed
+        self._waiting: WaitingWork[_Waiting[Any]] = WaitingWork(1 if is_distributed else None)
         self._has_news = asyncio.Event()  # work came, or the drain began
         self._is_draining = False
         self._task: asyncio.Task[None] | None = None
@@ -232,7 +240,9 @@ class WriteQueue:
     async def _write(self, batch: list[_Waiting[Any]]) -> tuple[list[_Waiting[Any]], set[int]]:
         """Run and commit a batch: the work that was done, and the organizations that are locked."""
         # Wait for a lock only where nothing else could be done meanwhile.
-        waits = self._waiting.is_only_of({waiting.organization_id for waiting in batch})
+        waits = not self._is_distributed and self._waiting.is_only_of(
+            {waiting.organization_id for waiting in batch}
+        )
         began = time.monotonic()
         try:
             unit, done, held = await self._database.write(

@@ -77,6 +77,7 @@ def _of_contents(
     if not engines(config.url).is_embedded:
         yield from found("server", server.version, connection)
         yield from found("durability", server.durability, connection)
+        yield from found("nodes", server.nodes, connection)
     yield from found("views", looks.views, connection)
     yield from found("master key", keys.master_keys, config, connection)
     yield from found("audit key", keys.audit_key, config, connection, logs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from app.cli.doctor.finding import Finding, ok, warn, wrong
+from app.storage import citus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,21 @@ def durability(connection: sa.Connection) -> Iterator[Finding]:
         )
     elif not off:
         yield ok("durability", f"{', '.join(_NEEDED)} are on, synchronous_commit = {commit}")
+
+
+def nodes(connection: sa.Connection) -> Iterator[Finding]:
+    """Whether what was answered outlives a power cut of a node; nothing without Citus.
+
+    What a session sets on the coordinator does not reach the nodes.
+    """
+    if not citus.is_installed(connection):
+        return
+    for name, bad in (("synchronous_commit", ("off", "local")), ("fsync", ("off",))):
+        for node, value in citus.settings_of_nodes(connection, name).items():
+            if value in bad:
+                yield wrong("nodes", f"{name} = {value} on {node}: set it on")
+                continue
+            yield ok("nodes", f"{name} = {value} on {node}")
 
 
 def _read(connection: sa.Connection, name: str) -> str:

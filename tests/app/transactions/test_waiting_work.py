@@ -47,6 +47,22 @@ def test_organizations_without_a_turn_in_a_full_batch_are_the_next() -> None:
     assert waiting.take(MOST)[:3] == [Piece(MOST + late, 1) for late in range(3)]
 
 
+def test_a_batch_of_one_lane_has_one_organization_and_each_gets_its_turn() -> None:
+    waiting: WaitingWork[Piece] = WaitingWork(1)
+    for number in range(3):
+        waiting.put(Piece(FLOOD, number))
+    waiting.put(Piece(OTHER, 0))
+    waiting.put(Piece(FLOOD, 3, is_alone=True))
+    batches = [waiting.take(2) for _ in range(4)]
+    assert [[(w.organization_id, w.number) for w in batch] for batch in batches] == [
+        [(FLOOD, 0), (FLOOD, 1)],
+        [(OTHER, 0)],
+        [(FLOOD, 2)],
+        [(FLOOD, 3)],
+    ]
+    assert len(waiting) == 0
+
+
 def test_work_with_a_batch_of_its_own_shares_none_and_starves_nobody() -> None:
     waiting: WaitingWork[Piece] = WaitingWork()
     for number in range(2):

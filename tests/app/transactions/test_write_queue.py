@@ -48,12 +48,15 @@ def on_postgresql(database: Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def writer_of(path: Path, kind: type[WriteQueue] = WriteQueue) -> AsyncIterator[WriteQueue]:
+async def writer_of(
+    path: Path, kind: type[WriteQueue] = WriteQueue, *, is_distributed: bool = False
+) -> AsyncIterator[WriteQueue]:
     """A writer that does not serve its queue before it is started."""
     database = Database(url_of(path))
     views = ViewCache(database, is_alone=database.is_embedded)
     try:
-        yield kind(database, open_vault(config_of(path)), utc_now, views)
+        vault = open_vault(config_of(path))
+        yield kind(database, vault, utc_now, views, is_distributed=is_distributed)
     finally:
         await database.close()
 
@@ -118,6 +121,53 @@ def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
     in_time(story())
     assert stored.rows(database, 1) == before
     assert len(stored.events(database, 2)) == 1
+
+
+# -- a database that is distributed over several nodes
+
+
+@pytest.mark.parametrize("is_distributed", [True, False])
+def test_on_several_nodes_a_transaction_is_of_one_organization(
+    on_postgresql: Path, *, is_distributed: bool
+) -> None:
+    """The control: on one server a transaction takes both."""
+
+    async def story() -> None:
+        async with writer_of(on_postgresql, is_distributed=is_distributed) as writing:
+            tasks = await queued(writing, 1, 2, 1, 2)
+            writing.start()
+            await asyncio.gather(*tasks)
+            await writing.drain()
+
+    in_time(story())
+    written = query(
+        on_postgresql, "SELECT xmin::text, count(DISTINCT organization_id) FROM events GROUP BY 1"
+    )
+    assert {count for _, count in written} == ({1} if is_distributed else {2})
+
+
+@pytest.mark.parametrize("is_distributed", [True, False])
+def test_on_several_nodes_no_transaction_waits_for_a_lock(
+    on_postgresql: Path, monkeypatch: pytest.MonkeyPatch, *, is_distributed: bool
+) -> None:
+    """The control: on one server it waits where nothing else is to be done."""
+    waited: list[bool] = []
+    lock = UnitOfWork.lock
+
+    def noted(unit: UnitOfWork, ids: Iterable[int], *, waits: bool = True) -> set[int]:
+        waited.append(waits)
+        return lock(unit, ids, waits=waits)
+
+    async def story() -> None:
+        async with writer_of(on_postgresql, is_distributed=is_distributed) as writing:
+            (task,) = await queued(writing, 1)
+            writing.start()
+            await task
+            await writing.drain()
+
+    monkeypatch.setattr(UnitOfWork, "lock", noted)
+    in_time(story())
+    assert waited == [not is_distributed]
 
 
 # -- another transaction has locked an organization
