@@ -159,6 +159,7 @@ class Load:
     async def wait_for(self, count: int) -> None:
         """Return once so many changes were acknowledged."""
         self._wanted = count
+        self._enough.clear()
         await self._enough.wait()
 
     async def _insist(
