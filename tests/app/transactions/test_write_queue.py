@@ -128,9 +128,10 @@ def test_work_that_is_refused_after_it_recorded_is_a_defect_and_leaves_nothing(
 
 @pytest.mark.parametrize("is_distributed", [True, False])
 def test_on_several_nodes_a_transaction_is_of_one_organization(
-    on_postgresql: Path, *, is_distributed: bool
+    on_postgresql: Path, monkeypatch: pytest.MonkeyPatch, *, is_distributed: bool
 ) -> None:
     """The control: on one server a transaction takes both."""
+    monkeypatch.setattr(write_queue, "_BATCH_SECONDS", _SECONDS)
 
     async def story() -> None:
         async with writer_of(on_postgresql, is_distributed=is_distributed) as writing:
