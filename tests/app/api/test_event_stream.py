@@ -429,6 +429,7 @@ def test_a_key_that_was_narrowed_gets_no_more_than_its_role_may_read(hasty: Serv
             assert event.data["event_type"] == "assistant_created"
 
 
+@pytest.mark.sqlite
 def test_a_heartbeat_needs_no_statement_on_a_file(hasty: Server) -> None:
     organization = hasty.organization()
     with hasty.client(organization.viewer) as viewer, open_stream(viewer) as (_, lines):
