@@ -32,22 +32,24 @@ def read_new(text: str, loc: Location) -> str:
 
     It must also be written as its country's numbers are: without a trunk prefix such as 0.
     """
+    number = read(text, loc)
+    if (rule := _broken_rule(number)) is not None:
+        raise InvalidSettings((FieldError(loc=loc, msg=rule, type="phone_number_of_no_country"),))
+    return number
+
+
+def _broken_rule(number: str) -> str | None:
+    """What is wrong with a number of its country; None for nothing."""
     import phonenumbers  # noqa: PLC0415  # its metadata is large, and numbers are rarely added
 
-    number = read(text, loc)
     try:
         parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException:
-        rule = "No country has this calling code"
-        raise InvalidSettings((FieldError(loc=loc, msg=rule, type="phone_number"),)) from None
+        return "No country has this calling code"
     if not phonenumbers.is_possible_number(parsed):
-        rule = "This country's numbers have another length"
-        raise InvalidSettings((FieldError(loc=loc, msg=rule, type="phone_number"),))
+        return "This country's numbers have another length"
     usual = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
-    if usual != number:
-        rule = f"Input should be {usual}: that is its E.164 form"
-        raise InvalidSettings((FieldError(loc=loc, msg=rule, type="phone_number"),))
-    return number
+    return None if usual == number else f"Input should be {usual}: that is its E.164 form"
 
 
 def changes(number: str, member: str, change: Change) -> Changes:

@@ -46,6 +46,7 @@ phone_number_events = sa.Table(
     sa.Column("occurred_at", sa.BigInteger, nullable=False),
     sa.Column("assistant_id", sa.Integer),  # the one that had the number after the event
 )
+_MAX_ID = 2**31 - 1  # what the column holds: PostgreSQL refuses the question for a larger one
 _OF_NUMBER = phone_numbers.c.phone_number == sa.bindparam("phone_number", type_=sa.Text)
 ASSISTANT_OF = Prepared(
     lambda _: rows_of(phone_numbers, OF_ORGANIZATION, phone_numbers.c.assistant_id).where(
@@ -181,6 +182,8 @@ def load(
     connection: sa.Connection, organization_id: int, phone_number_id: int
 ) -> PhoneNumber | None:
     """The organization's number with an id; None where it has none."""
+    if not 0 < phone_number_id <= _MAX_ID:
+        return None
     return _one(connection, organization_id, phone_numbers.c.phone_number_id == phone_number_id)
 
 

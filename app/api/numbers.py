@@ -51,14 +51,14 @@ class ShownNumber(Struct, frozen=True, kw_only=True):
     id: int
     organization_id: int
     phone_number: str
-    friendly_name: str | None
+    friendly_name: str | None = None
     twilio_sid: str | None = None
     is_active: bool = True
     capabilities: dict[str, bool] | None = None
-    assistant_id: int | None
-    assistant_name: str | None
-    assistant: NumberHolder | None
-    assigned_at: Moment | None
+    assistant_id: int | None = None
+    assistant_name: str | None = None
+    assistant: NumberHolder | None = None
+    assigned_at: Moment | None = None
     created_at: Moment
     updated_at: Moment
 

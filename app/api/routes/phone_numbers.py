@@ -37,6 +37,7 @@ from app.api.responses import ONE, APIResponse
 from app.api.writes import carry_out
 from app.assistants import current, phone_numbers
 from app.assistants.phone_numbers import Assignment, PhoneNumberHeld, PhoneNumberNotAssigned
+from app.storage.tables import MAX_ID
 from events.assistant_key import AssistantKey
 from events.bodies.reasons import clean_reason
 from events.bodies.validation import read_list
@@ -82,7 +83,10 @@ _UNASSIGNED = Answer(
     },
 )
 _IDS = Schema(
-    type=OpenAPIType.ARRAY, items=Schema(type=OpenAPIType.INTEGER), max_items=_MOST_AT_ONCE
+    type=OpenAPIType.ARRAY,
+    items=Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=MAX_ID),
+    min_items=1,
+    max_items=_MOST_AT_ONCE,
 )
 _WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
 

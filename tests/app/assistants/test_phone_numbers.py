@@ -207,7 +207,7 @@ def test_several_numbers_are_assigned_each_by_itself(editor: httpx.Client) -> No
     free, held = added(editor), added(editor)
     assign(editor, other, held["phone_number"])
     path = f"{ASSISTANTS}/{desk}/phone-numbers/bulk-assign"
-    ids = [free["id"], held["id"], 99_999]
+    ids = [free["id"], held["id"], 99_999, 2**53, -1]
     strict = editor.post(path, json=ids[:2], headers={"prefer": "handling=strict"})
     assert strict.status_code == 409
     assert answering(editor, free["phone_number"]) is None
