@@ -143,6 +143,40 @@ class ApiKeyRevoked(Recorded, frozen=True, kw_only=True, tag="api_key_revoked.v1
     changes: Changes
 
 
+class PhoneNumberAdded(Recorded, frozen=True, kw_only=True, tag="phone_number_added.v1"):
+    """The organization got a phone number. Its paths are below ``/phone_numbers/NUMBER``."""
+
+    phone_number_id: int
+    phone_number: str  # E.164
+    changes: Changes
+
+
+class PhoneNumberRenamed(Recorded, frozen=True, kw_only=True, tag="phone_number_renamed.v1"):
+    """The friendly name of a phone number was changed."""
+
+    phone_number_id: int
+    phone_number: str
+    changes: Changes
+
+
+class PhoneNumberAssigned(Recorded, frozen=True, kw_only=True, tag="phone_number_assigned.v1"):
+    """From now on this assistant answers the phone number."""
+
+    assistant_id: int
+    phone_number_id: int
+    phone_number: str
+    changes: Changes
+
+
+class PhoneNumberUnassigned(Recorded, frozen=True, kw_only=True, tag="phone_number_unassigned.v1"):
+    """From now on this assistant does not answer the phone number, and no other does."""
+
+    assistant_id: int
+    phone_number_id: int
+    phone_number: str
+    changes: Changes
+
+
 class LoginRefused(Recorded, frozen=True, kw_only=True, tag="login_refused.v1"):
     """A request came with a key of this organization that is unknown or revoked.
 
@@ -184,12 +218,16 @@ Event = (  # of an assistant's stream
     | SecretsErased
 )
 KeyEvent = ApiKeyCreated | ApiKeyChanged | ApiKeyRevoked
+PhoneNumberEvent = (
+    PhoneNumberAdded | PhoneNumberRenamed | PhoneNumberAssigned | PhoneNumberUnassigned
+)
 LogEvent = (  # what an organization's log holds
     Event
     | SecretsRevealed
     | VersionLabelled
     | PolicyChanged
     | KeyEvent
+    | PhoneNumberEvent
     | LoginRefused
     | SecretKeysRotated
     | AuditExported

@@ -60,6 +60,7 @@ class EventFilter(Struct, frozen=True, kw_only=True):
     key_id: int | None = None
     about: int | None = None  # the id of an assistant or of a key
     user_id: int | None = None  # the actor's
+    among: sa.Select[tuple[int]] | None = None  # a query of the organization's sequences
 
     def conditions(self) -> Iterator[sa.ColumnElement[bool]]:
         """The filter in SQL."""
@@ -77,6 +78,8 @@ class EventFilter(Struct, frozen=True, kw_only=True):
             yield sa.or_(column.assistant_id == self.about, column.key_id == self.about)
         if self.user_id is not None:
             yield column.user_id == self.user_id
+        if self.among is not None:
+            yield column.sequence.in_(self.among)
 
 
 def read_stored(

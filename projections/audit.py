@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import UNSET, Struct
 
-from events.changed import Cause, LogEvent, LoginRefused, SecretsRevealed
+from events.changed import Cause, LogEvent, LoginRefused, PhoneNumberEvent, SecretsRevealed
 from events.codec import tag_of
 from events.secrets.references import mask
 from events.setting_types import Moment
@@ -79,7 +79,7 @@ def entry(
         api_key_id=actor.id if actor.type == "api_key" else getattr(event, "key_id", None),
         resource_type=kind.resource_type,
         resource_id=_resource_id(event),
-        resource_name=None if event.assistant_id is None else names.get(event.assistant_id),
+        resource_name=_resource_name(event, names),
         action=kind.action,
         status="failure" if refused else "success",
         error_message="The API key is unknown or revoked" if refused else None,
@@ -87,7 +87,15 @@ def entry(
     )
 
 
+def _resource_name(event: LogEvent, names: Mapping[int, str]) -> str | None:
+    if isinstance(event, PhoneNumberEvent):
+        return event.phone_number
+    return None if event.assistant_id is None else names.get(event.assistant_id)
+
+
 def _resource_id(event: LogEvent) -> str | None:
+    if isinstance(event, PhoneNumberEvent):
+        return str(event.phone_number_id)
     resource_id = event.assistant_id or getattr(event, "key_id", None)
     return None if resource_id is None else str(resource_id)
 
@@ -106,6 +114,8 @@ def _values(event: LogEvent, erased_version: int) -> dict[str, Any]:
         for name in event.__struct_fields__
         if name not in _SHOWN_ELSEWHERE and (value := getattr(event, name)) not in (None, UNSET)
     }
+    if isinstance(event, PhoneNumberEvent) and event.assistant_id is not None:
+        details["assistant_id"] = event.assistant_id
     if isinstance(event, SecretsRevealed):
         details |= _first(event.paths)
     cause: Cause | None = getattr(event, "cause", None)

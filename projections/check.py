@@ -83,7 +83,7 @@ def _compare(
         if stored.get(column) != folded.get(column):
             yield Difference(
                 organization_id=key[0],
-                assistant_id=key[1] if len(key) > 1 else 0,
+                assistant_id=key[1] if "assistant_id" in table.primary_key.columns else 0,
                 column=prefix + column,
                 stored=stored.get(column),
                 folded=folded.get(column),

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any, get_args
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from events.changed import Actor, AssistantSettingsChanged, Cause, Event, VersionLabelled
+from events.changed import (
+    Actor,
+    AssistantSettingsChanged,
+    Cause,
+    Event,
+    PhoneNumberEvent,
+    VersionLabelled,
+)
 from events.codec import tags_of
 from events.effects import latest
 from events.pointers import overlaps
@@ -27,8 +34,9 @@ if TYPE_CHECKING:
 
 _MOST_PATHS = 1000
 _MOST_VALUES = 256 * 1024  # bytes of the values in one message
-# The events that every key may read, in the history and the list of versions.
-OPEN_TAGS = tuple(tag for kind in (*get_args(Event), VersionLabelled) for tag in tags_of(kind))
+# The events that every key may read, in the histories and the list of versions.
+_OPEN_KINDS = (*get_args(Event), VersionLabelled, *get_args(PhoneNumberEvent))
+OPEN_TAGS = tuple(tag for kind in _OPEN_KINDS for tag in tags_of(kind))
 _CHANGED = event_type(tags_of(AssistantSettingsChanged)[-1])
 _OPEN = frozenset(map(event_type, OPEN_TAGS))
 
@@ -54,6 +62,7 @@ class StreamedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     assistant_id: int | UnsetType = UNSET
     version: int | UnsetType = UNSET
     key_id: int | UnsetType = UNSET
+    phone_number: str | UnsetType = UNSET
     cause: Cause | UnsetType = UNSET
     takes_effect: Effect | UnsetType = UNSET  # of changed settings, in a call that is running
     paths: list[str] = []
@@ -153,6 +162,7 @@ def _streamed(described: Described) -> StreamedEvent:
         assistant_id=_unless_none(event.assistant_id),
         version=_unless_none(event.at_version),
         key_id=_unless_none(event.key_id),
+        phone_number=_unless_none(event.phone_number),
         cause=_unless_none(event.cause),
         takes_effect=_unless_none(latest(event.changes)) if described.type == _CHANGED else UNSET,
         paths=touched[:_MOST_PATHS],

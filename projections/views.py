@@ -7,15 +7,22 @@ gives the same rows again, byte for byte.
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import sqlalchemy as sa
 
 from events import changed, log_head, store
 from events.assistant_key import AssistantKey
-from events.changed import NOTHING, Event, PolicyChanged, VersionLabelled, changes_of
+from events.changed import (
+    NOTHING,
+    Event,
+    PhoneNumberEvent,
+    PolicyChanged,
+    VersionLabelled,
+    changes_of,
+)
 from events.codec import tags_of
-from projections import blame, current, keyframes, labels, policies, reversals
+from projections import blame, current, keyframes, labels, phone_numbers, policies, reversals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +34,8 @@ TABLES = (
     current.assistants,
     keyframes.keyframes,
     labels.labels,
+    phone_numbers.phone_number_events,
+    phone_numbers.phone_numbers,
     policies.policies,
     reversals.reversals,
 )
@@ -52,6 +61,8 @@ def project(
             labels.project(connection, event)
         elif isinstance(event, PolicyChanged):
             policies.project(connection, event)
+        elif isinstance(event, PhoneNumberEvent):
+            phone_numbers.project(connection, event)
     keyframes.project(connection, frames)
     current.project(connection, states)
 
@@ -68,6 +79,7 @@ def fold(
         yield from fold_assistant(AssistantKey(organization_id, assistant_id), events, progress)
     for row in labels.fold(_events_of(connection, organization_id, VersionLabelled)):
         yield labels.labels, row
+    yield from phone_numbers.fold(_phone_number_events(connection, organization_id))
     yield from fold_policy(connection, organization_id)
 
 
@@ -100,6 +112,15 @@ def fold_policy(connection: sa.Connection, organization_id: int) -> Iterator[Row
 def _events_of(connection: sa.Connection, organization_id: int, kind: type[_E]) -> Iterator[_E]:
     for event in store.read_log(connection, organization_id, tags=tags_of(kind)):
         if isinstance(event, kind):
+            yield event
+
+
+def _phone_number_events(
+    connection: sa.Connection, organization_id: int
+) -> Iterator[PhoneNumberEvent]:
+    tags = tuple(tag for kind in get_args(PhoneNumberEvent) for tag in tags_of(kind))
+    for event in store.read_log(connection, organization_id, tags=tags):
+        if isinstance(event, PhoneNumberEvent):
             yield event
 
 

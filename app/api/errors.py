@@ -48,9 +48,5 @@ class HeaderUnreadable(DomainError):
         self.rule = rule
 
 
-class PhoneNumberNotAssigned(DomainError):
-    """No assistant of the organization has this phone number."""
-
-    def __init__(self, number: str) -> None:
-        super().__init__(number)
-        self.number = number
+class NoNumbers(DomainError):
+    """No phone number was named."""

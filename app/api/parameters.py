@@ -25,6 +25,9 @@ FORMULAS = QueryParameter(
 BOM = QueryParameter(description="CSV only: begin with a byte order mark, which Excel needs.")
 
 # ``schema_extra`` describes what is checked elsewhere.
+AS_OF = QueryParameter(
+    description="RFC 3339: the state at this moment.", schema_extra={"format": "date-time"}
+)
 VERSION = QueryParameter(
     description="`7`, `latest`, `-1` (the one before), or `label:NAME`.",
     schema_extra={"pattern": VERSION_NAME},

@@ -20,13 +20,21 @@ from app.api.errors import (
     CredentialsRepeated,
     Forbidden,
     HeaderUnreadable,
-    PhoneNumberNotAssigned,
+    NoNumbers,
     ScopeMissing,
     Unauthorized,
     UnsupportedMediaType,
 )
 from app.api.media_types import JSON, PROBLEM
 from app.assistants.change_sets import ChangeSetNotFound, RefusedFor
+from app.assistants.phone_numbers import (
+    MOST_NUMBERS,
+    PhoneNumberHeld,
+    PhoneNumberNotAssigned,
+    PhoneNumberNotFound,
+    PhoneNumberNotHeld,
+    TooManyPhoneNumbers,
+)
 from app.assistants.preconditions import StaleTag
 from app.assistants.requests import (
     ChangesConflict,
@@ -296,6 +304,38 @@ def _(error: KeyNotFound) -> Response[bytes]:
 def _(error: PhoneNumberNotAssigned) -> Response[bytes]:
     text = f"Assistant assigned to phone number {error.number} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "phone-number-not-assigned", text)
+
+
+@answer_error.register
+def _(error: PhoneNumberNotFound) -> Response[bytes]:
+    number = f"with ID {error.number}" if isinstance(error.number, int) else error.number
+    text = f"Phone number {number} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "phone-number-not-found", text)
+
+
+@answer_error.register
+def _(error: PhoneNumberHeld) -> Response[bytes]:
+    text = f"Phone number {error.number} is already assigned to {error.holder}"
+    return problem(HTTPStatus.CONFLICT, "phone-number-held", text)
+
+
+@answer_error.register
+def _(error: PhoneNumberNotHeld) -> Response[bytes]:
+    whom = "this assistant" if error.is_assigned else "any assistant"
+    text = f"Phone number {error.number} is not assigned to {whom}"
+    return problem(HTTPStatus.BAD_REQUEST, "phone-number-not-held", text)
+
+
+@answer_error.register
+def _(_: NoNumbers) -> Response[bytes]:
+    text = "No phone number IDs provided"
+    return problem(HTTPStatus.BAD_REQUEST, "no-phone-numbers", text)
+
+
+@answer_error.register
+def _(_: TooManyPhoneNumbers) -> Response[bytes]:
+    text = f"The organization has {MOST_NUMBERS} phone numbers, and may have no more"
+    return problem(HTTPStatus.CONFLICT, "too-many-phone-numbers", text)
 
 
 @answer_error.register

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from app.assistants import states
+from app.assistants import phone_numbers, states
 from app.assistants.requests import ChangeRequest, LabelTaken, Outcome
 from app.assistants.review import check_condition, checked_state, raise_if_blocked, review
 from events import pointers
@@ -101,9 +101,12 @@ def change(
 
 
 def delete(unit: UnitOfWork, request: ChangeRequest) -> Outcome:
-    """Delete an assistant. Its history stays."""
+    """Delete an assistant. Its history stays; its phone numbers are free."""
     checked_state(unit, request)
-    return carry_out(unit, request, DeleteAssistant())
+    outcome = carry_out(unit, request, DeleteAssistant())
+    if not request.dry_run:
+        phone_numbers.free(unit, request)
+    return outcome
 
 
 def set_label(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
@@ -14,7 +14,7 @@ from app.audit.moments import following
 from app.pages import Page, page_of
 from events import codec, log_head, log_search
 from events.log_search import EventFilter, Stored
-from projections import current
+from projections import current, phone_numbers
 from projections.audit import AuditLogEntry, entry
 from projections.event_types import tags
 
@@ -85,8 +85,15 @@ def _filter(
         until=until,
         tags=tags(search.event_type, search.resource_type),
         user_id=search.user_id,
-        **{_ID_FILTERS.get(search.resource_type or "", "about"): resource_id},
+        **_about(organization_id, search.resource_type or "", resource_id),
     )
+
+
+def _about(organization_id: int, resource_type: str, resource_id: int | None) -> dict[str, Any]:
+    """The members of the filter for events about a resource."""
+    if resource_type == "phone_number" and resource_id is not None:
+        return {"among": phone_numbers.sequences_of(organization_id, resource_id)}
+    return {_ID_FILTERS.get(resource_type, "about"): resource_id}
 
 
 def _number(resource_id: str | None) -> int | None:

@@ -561,6 +561,10 @@ class Audit:
         "api_key_created": "API key created",
         "api_key_changed": "API key changed",
         "api_key_revoked": "API key revoked",
+        "phone_number_added": "Phone number added",
+        "phone_number_renamed": "Phone number renamed",
+        "phone_number_assigned": "Phone number assigned",
+        "phone_number_unassigned": "Phone number unassigned",
         "login_refused": "Key refused",
         "secret_keys_rotated": "Encryption keys rotated",
         "audit_exported": "Log exported",
@@ -578,6 +582,10 @@ class Audit:
         "api_key_created": "{who} created {what}",
         "api_key_changed": "{who} changed {what}",
         "api_key_revoked": "{who} revoked {what}",
+        "phone_number_added": "{who} added {what}",
+        "phone_number_renamed": "{who} renamed {what}",
+        "phone_number_assigned": "{who} assigned {what}",
+        "phone_number_unassigned": "{who} unassigned {what}",
         "login_refused": "A request with {what} was refused: the key is unknown or revoked",
         "secret_keys_rotated": "{who} rotated the encryption keys",
         "audit_exported": "{who} exported the audit log",
@@ -586,6 +594,7 @@ class Audit:
     resources: ClassVar = {
         "assistant": "Assistants",
         "api_key": "API keys",
+        "phone_number": "Phone numbers",
         "policy": "Policy",
         "secret_keys": "Encryption keys",
         "audit_log": "Audit log",
@@ -618,6 +627,8 @@ class Audit:
     event = "Event"
     an_assistant = "assistant {id}"
     a_key = "API key {name}"
+    a_number = "phone number {number}"
+    a_number_of = "phone number {number}, {assistant}"
     unknown_key = "an unknown API key"
     refused = "refused"
     at_version = "{name}, version {version}"

@@ -45,6 +45,26 @@ def read_struct(kind: type[T], body: Any, *, strict: bool = False) -> T:
         raise InvalidSettings(tuple(errors) or (_error_of(error, ("body",), kind),)) from None
 
 
+def read_list(body: Any, kind: Any, most: int) -> list[Any]:
+    """A body that is a list of at most so many values; raises ``InvalidSettings`` for each."""
+    if not isinstance(body, list):
+        error = FieldError(loc=("body",), msg="Input should be a valid list", type="list_type")
+        raise InvalidSettings((error,))
+    if len(body) > most:
+        message = f"List should have at most {most} items"
+        raise InvalidSettings((FieldError(loc=("body",), msg=message, type="too_long"),))
+    read: list[Any] = []
+    errors: list[FieldError] = []
+    for position, value in enumerate(body):
+        try:
+            read.append(msgspec.convert(value, kind, strict=False))
+        except msgspec.ValidationError as error:
+            errors.append(_error_of(error, ("body", position), kind))
+    if errors:
+        raise InvalidSettings(tuple(errors[:MOST_ERRORS]))
+    return read
+
+
 def _unknown_members(kind: type[Struct], body: Tree) -> Iterator[FieldError]:
     """An error for each member that a Struct forbids because it is unknown."""
     if kind.__struct_config__.forbid_unknown_fields:

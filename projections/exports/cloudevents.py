@@ -53,6 +53,8 @@ def _cloudevent(stored: Stored, source: bytes) -> bytes:
 
 
 def _subject(event: Outline) -> str | None:
+    if event.phone_number is not None:
+        return f"phone-numbers/{event.phone_number}"
     if event.assistant_id is not None:
         return f"assistants/{event.assistant_id}"
     return None if event.key_id is None else f"api-keys/{event.key_id}"

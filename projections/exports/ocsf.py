@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct
 
 from events import codec
-from events.changed import LoginRefused
+from events.changed import LoginRefused, PhoneNumberEvent
 from projections.event_types import KINDS, OTHER, Activity
 from projections.exports.format import Coverage, Format, LineEncoder
 from projections.exports.resuming import Resumption, resume_lines
@@ -128,7 +128,9 @@ def _entity(event: LogEvent, activity: Activity) -> dict[str, Any]:
 
 
 def _identity(event: LogEvent) -> dict[str, str]:
-    """An assistant, with the version that it has then; an API key; or the organization."""
+    """An assistant, with the version that it has then; an API key; a number; the organization."""
+    if isinstance(event, PhoneNumberEvent):
+        return {"uid": event.phone_number, "name": event.phone_number}
     if hasattr(event, "version"):
         return {"uid": str(event.assistant_id), "version": str(event.version)}
     if event.assistant_id is not None:

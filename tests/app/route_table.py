@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 ASSISTANTS = "/api/v1/assistants"
 CHANGE_SETS = "/api/v1/change-sets"
 KEYS = "/api/v1/users/me/api-keys"
+NUMBERS = f"{ASSISTANTS}/organization/phone-numbers"
+NUMBER = "+14155551234"  # the first number of an organization, with the id 1
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STREAM = "/api/v1/events/stream"
 ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
 _QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "1"}  # a text is a version
 # What a tenant owns, by the name of its path parameter: another tenant must not reach it.
-OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id"))
+OWNED = frozenset(
+    ("assistant_id", "version_id", "version", "change_set_id", "key_id", "phone_number_id")
+)
 FILLABLE = OWNED | {"phone_number", "path"}
 
 
@@ -72,6 +76,20 @@ class Operation(Struct, frozen=True, kw_only=True):
         elif self.path.endswith("/label") and self.verb == "DELETE":
             label = f"{assistant}/versions/{ids['version']}/label"
             assert client.put(label, json={"label": "for now"}).is_success
+        elif "phone" in self.path:
+            self._prepare_number(client, assistant)
+
+    def _prepare_number(self, client: httpx.Client, assistant: str) -> None:
+        """A number that nobody answers, or that this assistant does."""
+        if self.verb == "POST" and self.path.endswith("organization/phone-numbers"):
+            return
+        number = client.post(NUMBERS, json={"phone_number": NUMBER, "friendly_name": "x"}).json()
+        if number["assistant_id"] is not None:
+            held = f"{ASSISTANTS}/{number['assistant_id']}/phone-numbers/{number['id']}"
+            assert client.post(f"{held}/unassign").is_success
+        if self.verb == "GET" or "/unassign" in self.path:
+            path = f"{assistant}/phone-numbers/{number['id']}/assign"
+            assert client.post(path).json()["success"]
 
     def send(self, client: httpx.Client, ids: dict[str, Any], **options: Any) -> httpx.Response:
         """Send the request; ``ids`` fill the path."""

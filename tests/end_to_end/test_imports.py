@@ -27,6 +27,7 @@ _RARE = {
     "email_validator",
     "litestar.plugins.attrs",
     "litestar.plugins.pydantic",
+    "phonenumbers",
     "psycopg",
     "pyarrow",
     "pygments",

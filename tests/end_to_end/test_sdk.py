@@ -32,12 +32,14 @@ from burki.models.assistant import (
     ToolsSettings,
     TTSSettings,
 )
+from burki.models.phone_number import PhoneNumber
 from pydantic import BaseModel
 
 from tests.conftest import Organization, Server, make_organizations, serving_process
 
 ORGANIZATIONS = 120
 PROMPT = "You answer calls for Acme Dental."
+_NUMBERS = "/api/v1/assistants/organization/phone-numbers"
 UNKNOWN_KEY = "bks_" + "0" * 36
 
 
@@ -345,6 +347,23 @@ def test_get_by_phone_says_that_no_assistant_has_the_number(sdk: Sdk) -> None:
     assert refused.value.message == (
         "Assistant assigned to phone number +14155551234 not found in your organization"
     )
+
+
+def test_get_by_phone_gives_the_assistant_that_answers_the_number(
+    sdk: Sdk, assistant: Assistant
+) -> None:
+    number = {"phone_number": "+14155551234"}
+    added = sdk.http("post", _NUMBERS, json=number)
+    by_number = f"/api/v1/assistants/{assistant.id}/phone-numbers"
+    said = sdk.http("post", f"{by_number}/assign-by-number", json=number)
+    assert (said["success"], said["data"]["phone_number_id"]) == (True, added["id"])
+    assert sdk("get_by_phone", "+14155551234").id == assistant.id
+    (listed,) = sdk.http("get", by_number)
+    assert PhoneNumber.model_validate(listed).assistant_name == assistant.name
+    assert PhoneNumber.model_validate(listed).phone_number == "+14155551234"
+    sdk("delete", assistant.id)
+    with pytest.raises(NotFoundError):
+        sdk("get_by_phone", "+14155551234")
 
 
 def test_the_providers_need_no_good_key(connect: Connect) -> None:

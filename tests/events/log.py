@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
-from app.assistants import changes, policy, reversals
+from app.assistants import changes, phone_numbers, policy, reversals
 from app.assistants.references import Reference
 from app.assistants.requests import ChangeRequest
 from app.transactions.caller import Caller
@@ -150,6 +150,28 @@ class Desk:
         """Change the organization's policy."""
         policy.change(self._unit, _caller(organization_id), members, None)
 
+    def add_number(self, organization_id: int, number: int) -> None:
+        """Add one of some phone numbers."""
+        digits = _DIGITS[number % len(_DIGITS)]
+        phone_numbers.add(self._unit, _caller(organization_id), digits, None, None)
+
+    def name_number(self, organization_id: int, number: int, name: str | None) -> None:
+        """Rename one of some phone numbers."""
+        caller = _caller(organization_id)
+        known = phone_numbers.by_digits(self._unit, caller, _DIGITS[number % len(_DIGITS)])
+        phone_numbers.rename(self._unit, caller, known, name, None)
+
+    def assign(self, organization_id: int, assistant_id: int, number: int) -> None:
+        """Assign one of some phone numbers, or take it from the assistant that has it."""
+        request = self._request(organization_id, assistant_id)
+        state = phone_numbers.checked(self._unit, request)
+        digits = _DIGITS[number % len(_DIGITS)]
+        known = phone_numbers.by_digits(self._unit, request.caller, digits)
+        if known.assistant_id == assistant_id:
+            phone_numbers.unassign(self._unit, request, state, known)
+        else:
+            phone_numbers.assign(self._unit, request, state, known)
+
     def _version(self, request: ChangeRequest, number: int, first: int = 1) -> Reference:
         state = self._unit.state(request.caller.assistant_key(request.assistant_id))
         version = number % max(state.version - first + 1, 1) + first
@@ -174,6 +196,7 @@ class Desk:
         return self._unit.handle(_caller(organization_id), assistant_id, command)
 
 
+_DIGITS = ("+14155550001", "+14155550002")
 _ON_CONFLICT: tuple[OnConflict, ...] = ("skip", "force", "fail")
 
 
@@ -186,6 +209,7 @@ _REQUESTS: dict[str, Callable[..., Any]] = {
     "undo": Desk.undo,
     "roll back": Desk.roll_back,
     "label": Desk.label,
+    "assign": Desk.assign,
 }
 
 
@@ -210,6 +234,9 @@ def play(desk: Desk, steps: list[tuple[int, Any]]) -> None:
                     desk.rest()
                 case "demand", members:
                     desk.demand(organization_id, members)
+                case "add number", name:
+                    desk.add_number(organization_id, number)
+                    desk.name_number(organization_id, number, name)
                 case str(request), *said:
                     _REQUESTS[request](desk, organization_id, assistant_id, *said)
                 case int():

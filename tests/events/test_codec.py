@@ -28,6 +28,10 @@ from events.changed import (
     Event,
     LogEvent,
     LoginRefused,
+    PhoneNumberAdded,
+    PhoneNumberAssigned,
+    PhoneNumberRenamed,
+    PhoneNumberUnassigned,
     PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
@@ -51,6 +55,7 @@ SAID: dict[str, Any] = {
     "request_id": "01J9Z3K8Q4",
 }
 ABOUT_NO_ASSISTANT = SAID | {"assistant_id": None}
+NUMBER: dict[str, Any] = {"phone_number_id": 4, "phone_number": "+14155551234"}
 KEY = "/llm_provider_config/api_key"
 # References as events held them until their values could no longer be compared.
 OLD_SECRET = {"$secret": {"id": "0f1e", "fingerprint": "9a8b"}}
@@ -200,6 +205,38 @@ STORED: dict[str, LogEvent] = {
         reason="Counsel asked for it",
         changes={"/admin_paths": Change(before=[], after=["/recording_settings"])},
         **ABOUT_NO_ASSISTANT,
+    ),
+    "phone_number_added.v1": PhoneNumberAdded(
+        sequence=56,
+        occurred_at=datetime(2026, 1, 2, 4, 4, tzinfo=UTC),
+        reason=None,
+        changes={"/phone_numbers/+14155551234/friendly_name": Change(after="Büro")},
+        **NUMBER,
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "phone_number_renamed.v1": PhoneNumberRenamed(
+        sequence=57,
+        occurred_at=datetime(2026, 1, 2, 4, 5, tzinfo=UTC),
+        reason=None,
+        changes={"/phone_numbers/+14155551234/friendly_name": Change(before="Büro", after=None)},
+        **NUMBER,
+        **ABOUT_NO_ASSISTANT,
+    ),
+    "phone_number_assigned.v1": PhoneNumberAssigned(
+        sequence=58,
+        occurred_at=datetime(2026, 1, 2, 4, 6, tzinfo=UTC),
+        reason="The campaign begins",
+        changes={"/phone_numbers/+14155551234/assistant_id": Change(before=None, after=12)},
+        **NUMBER,
+        **SAID,
+    ),
+    "phone_number_unassigned.v1": PhoneNumberUnassigned(
+        sequence=59,
+        occurred_at=datetime(2026, 1, 2, 4, 7, tzinfo=UTC),
+        reason=None,
+        changes={"/phone_numbers/+14155551234/assistant_id": Change(before=12, after=None)},
+        **NUMBER,
+        **SAID,
     ),
 }
 

@@ -38,6 +38,8 @@ CHANGES = st.one_of(
             ]
         ),
     ),
+    st.tuples(st.just("add number"), st.sampled_from(["Line", None])),
+    st.tuples(st.just("assign"), st.integers(0, 1)),
     st.just(("end or revive",)),
     st.just("rest"),
 )

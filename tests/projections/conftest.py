@@ -17,7 +17,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Log]:
 
 @pytest.fixture
 def viewed(log: Log) -> Iterator[sa.Connection]:
-    """Views of an organization with a long stream, and with labels, reversals and a policy."""
+    """Views of an organization with a long stream, labels, reversals, numbers and a policy."""
     with log.undone() as connection:
         desk = Desk(log, connection)
         desk.create(1, {})
@@ -29,6 +29,8 @@ def viewed(log: Log) -> Iterator[sa.Connection]:
         desk.label(1, 1, 1, "second")
         desk.delete(1, 1)
         desk.revive(1, 1)
+        desk.add_number(1, 0)
+        desk.assign(1, 1, 0)
         desk.demand(1, {"require_reason": True})
         desk.rest()
         yield connection

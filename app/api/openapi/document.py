@@ -140,6 +140,9 @@ def config(version: str) -> OpenAPIConfig:
             Tag(
                 name="Policy", description="What the organization requires of changes; for admins."
             ),
+            Tag(
+                name="Phone numbers", description="Which assistant answers a number, now and then."
+            ),
             Tag(name="Audit", description="The log, its exports, and proof; for admins."),
             Tag(name="Events", description="The log as it grows, for those who follow it."),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),

@@ -87,9 +87,9 @@ class Form:
 
 @dataclass(frozen=True)
 class Body:
-    """The body of an operation."""
+    """The body of an operation. ``schema`` is a Struct or a schema."""
 
-    schema: type[msgspec.Struct]
+    schema: type[msgspec.Struct] | Schema
     example: Any
     required: bool = True
     others: tuple[Form, ...] = ()
@@ -155,7 +155,7 @@ def _structs_of(
 ) -> Structs:
     """The Structs that an operation refers to."""
     all_answers = answers if pending is None else (*answers, pending)
-    schemas = [
+    schemas: list[type[msgspec.Struct] | Schema] = [
         schema
         for answer in all_answers
         for schema in (answer.schema, *answer.or_else, *answer.mentions)
@@ -208,7 +208,9 @@ def _content(answer: Answer) -> OpenAPIMediaType:
 
 
 def _request_body(body: Body) -> RequestBody:
-    schema: Schema | Reference = _reference(body.schema)
+    schema: Schema | Reference = (
+        body.schema if isinstance(body.schema, Schema) else _reference(body.schema)
+    )
     if not body.required:
         schema = Schema(any_of=[schema, Schema(type=OpenAPIType.NULL)])
     content = {JSON: _example_of(schema, body.example)}

@@ -25,7 +25,7 @@ from app.api.openapi.headers import (
 )
 from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameter_values import IN_QUERY, invalid_query, known_id, moment
-from app.api.parameters import DESCRIPTION, VERSION, Number
+from app.api.parameters import AS_OF, DESCRIPTION, VERSION, Number
 from app.api.plans import Plan
 from app.api.request import ApiRequest
 from app.api.responses import CHANGED, ETAG, WRITE_ERRORS, APIResponse, done
@@ -44,11 +44,6 @@ from projections.current import Selection, count
 
 if TYPE_CHECKING:
     from app.transactions.unit_of_work import UnitOfWork
-
-
-_AS_OF = QueryParameter(
-    description="RFC 3339: the state at this moment.", schema_extra={"format": "date-time"}
-)
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +104,7 @@ async def list_assistants(
     request: ApiRequest,
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=1000)] = 100,
-    as_of: Annotated[str | None, _AS_OF] = None,
+    as_of: Annotated[str | None, AS_OF] = None,
     *,
     active_only: FromQuery[bool] = False,
     my_assistants_only: FromQuery[bool] = False,
@@ -212,7 +207,7 @@ async def get_assistant(
     request: ApiRequest,
     assistant_id: Number,
     version: Annotated[str | None, VERSION] = None,
-    as_of: Annotated[str | None, _AS_OF] = None,
+    as_of: Annotated[str | None, AS_OF] = None,
 ) -> Response[bytes]:
     """The settings as they are, or were; secrets are masked as ``********``."""
     key, condition = request.assistant_key(assistant_id), request.condition

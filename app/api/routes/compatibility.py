@@ -1,19 +1,17 @@
-"""Endpoints that the contract has and this service has no data for: voices, phone numbers."""
+"""Endpoints that the contract has and this service has no data for: voices."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, get
-from litestar.params import FromPath, QueryParameter
+from litestar import get
+from litestar.params import QueryParameter
 
 from app.api import routing
 from app.api.access import PUBLIC, VIEWER
-from app.api.errors import PhoneNumberNotAssigned
 from app.api.openapi.operations import Answer, operation
 from app.api.providers import PROVIDERS
-from app.api.responses import ONE
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,19 +64,8 @@ async def list_providers() -> Providers:
     return Providers(providers={key: Provider(**value) for key, value in PROVIDERS.items()})
 
 
-@get(
-    "/by-phone/{phone_number:str}",
-    opt=VIEWER,
-    summary="Find an assistant by its phone number",
-    operation_class=operation(ONE, errors=(404,)),
-)
-async def find_by_phone(phone_number: FromPath[str]) -> Response[bytes]:
-    """Always 404: this service has no phone numbers."""
-    raise PhoneNumberNotAssigned(phone_number)
-
-
 ROUTER = routing.ApiRouter(
     path=routing.ASSISTANTS,
-    route_handlers=[list_cloned_voices, list_providers, find_by_phone],
+    route_handlers=[list_cloned_voices, list_providers],
     tags=["Assistants"],
 )

@@ -27,7 +27,8 @@ KEYS = "/api/v1/users/me/api-keys"
 SECRET = "sk-never-shown-4f7a"  # noqa: S105  # of the test
 _OPEN = {
     "assistant_created", "assistant_settings_changed", "assistant_deleted", "assistant_restored",
-    "secrets_erased", "version_labelled",
+    "secrets_erased", "version_labelled", "phone_number_added", "phone_number_renamed",
+    "phone_number_assigned", "phone_number_unassigned",
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ _NOT_BY_ITS_FORM = {
     "not_undoable": "what is stored",
     "not_accepted": "what is stored",
     "secret_moved": "where a secret would go",
+    "phone_number_of_no_country": "which numbers there are",
     "one_of": "members that exclude each other",
     "extra_forbidden": "Prefer: handling=strict",
     "too_many": "how many are stored",

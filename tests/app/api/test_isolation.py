@@ -7,7 +7,15 @@ import pytest
 
 from app.storage.tables import MAX_ID
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, FILLABLE, KEYS, OPERATIONS, OWNED, Operation
+from tests.app.route_table import (
+    CHANGE_SETS,
+    FILLABLE,
+    KEYS,
+    NUMBER,
+    OPERATIONS,
+    OWNED,
+    Operation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +70,8 @@ def ids(server: Server, owner: Organization) -> dict[str, Any]:
         "version_id": 2,
         "version": 2,
         "change_set_id": counters["sequence"] + 4,
+        "phone_number": NUMBER,
+        "phone_number_id": 1,
     }
 
 

@@ -38,6 +38,8 @@ from tests.app.audit.log_reader import (
     try_key,
 )
 
+NUMBERS = f"{ASSISTANTS}/organization/phone-numbers"
+
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Organization]]:
@@ -80,6 +82,10 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
         editor.post(f"{path}/restore", json={"change_description": "Deleted by mistake"})
         label = {"label": "calm", "change_description": "It was calmer"}
         editor.put(f"{path}/versions/2/label", json=label)
+        number = editor.post(NUMBERS, json={"phone_number": "+14155551234"}).json()["id"]
+        editor.patch(f"{NUMBERS}/{number}", json={"friendly_name": "Support line"})
+        for what in ("assign", "unassign"):
+            editor.post(f"{path}/phone-numbers/{number}/{what}")
         admin.put(POLICY, json={"require_reason": True, "change_description": "For audits"})
         yield server, organization
 

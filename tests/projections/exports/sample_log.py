@@ -29,6 +29,10 @@ from events.changed import (
     CheckpointRecorded,
     LogEvent,
     LoginRefused,
+    PhoneNumberAdded,
+    PhoneNumberAssigned,
+    PhoneNumberRenamed,
+    PhoneNumberUnassigned,
     PolicyChanged,
     SecretKeysRotated,
     SecretsErased,
@@ -61,6 +65,9 @@ def common(sequence: int, **members: Any) -> dict[str, Any]:
     } | members
 
 
+NUMBER: dict[str, Any] = {"phone_number_id": 4, "phone_number": "+14155551234"}
+NAME_OF_NUMBER = "/phone_numbers/+14155551234/friendly_name"
+HOLDER = "/phone_numbers/+14155551234/assistant_id"
 SOMEONE = Actor(type="user", id=3, name="Émile", user_id=3)
 NOBODY = Actor(type="system", id=0, name="Backstory", user_id=0)
 EXAMPLES: list[LogEvent] = [
@@ -123,6 +130,22 @@ EXAMPLES: list[LogEvent] = [
         changes={"/require_reason": Change(before=False, after=True)},
         **common(15, assistant_id=None, actor=SOMEONE),
     ),
+    PhoneNumberAdded(
+        changes={NAME_OF_NUMBER: Change(after=None)}, **NUMBER, **common(16, assistant_id=None)
+    ),
+    PhoneNumberRenamed(
+        changes={NAME_OF_NUMBER: Change(before=None, after="=Büro")},
+        **NUMBER,
+        **common(17, assistant_id=None, actor=SOMEONE),
+    ),
+    PhoneNumberAssigned(
+        changes={HOLDER: Change(before=None, after=ASSISTANT)},
+        **NUMBER,
+        **common(18, reason="The campaign begins"),
+    ),
+    PhoneNumberUnassigned(
+        changes={HOLDER: Change(before=ASSISTANT, after=None)}, **NUMBER, **common(19)
+    ),
 ]
 
 
@@ -157,6 +180,10 @@ _COMMON: dict[str, SearchStrategy[Any]] = {
     "request_id": st.none() | TEXTS,
 }
 _KEY = {"assistant_id": st.none(), "key_id": st.integers(1, 2**31 - 1)}
+_NUMBER = {
+    "phone_number_id": st.integers(1, 2**31 - 1),
+    "phone_number": st.integers(1_000_000, 10**14).map("+{}".format),
+}
 _CHANGES = st.dictionaries(TEXTS.map(lambda name: pointers.join((name,))), st.builds(Change))
 LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
     EVENTS,
@@ -179,6 +206,14 @@ LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
     st.builds(ApiKeyCreated, changes=_CHANGES, **_COMMON, **_KEY),
     st.builds(ApiKeyChanged, changes=_CHANGES, **_COMMON, **_KEY),
     st.builds(ApiKeyRevoked, changes=_CHANGES, **_COMMON, **_KEY),
+    *(
+        st.builds(kind, assistant_id=st.none(), changes=_CHANGES, **_COMMON, **_NUMBER)
+        for kind in (PhoneNumberAdded, PhoneNumberRenamed)
+    ),
+    *(
+        st.builds(kind, assistant_id=st.integers(1, 9), changes=_CHANGES, **_COMMON, **_NUMBER)
+        for kind in (PhoneNumberAssigned, PhoneNumberUnassigned)
+    ),
     st.builds(
         LoginRefused,
         assistant_id=st.none(),

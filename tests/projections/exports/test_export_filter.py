@@ -18,12 +18,12 @@ def test_without_a_filter_every_event_is_kept() -> None:
 
 
 def test_events_match_by_assistant() -> None:
-    assert kept(assistant_id=ASSISTANT) == [1, 2, 3, 4, 5, 13, 14]
+    assert kept(assistant_id=ASSISTANT) == [1, 2, 3, 4, 5, 13, 14, 18, 19]
     assert kept(assistant_id=ASSISTANT + 1) == []
 
 
 def test_events_match_by_actor() -> None:
-    assert kept(actor="user:3") == kept(actor="USER:3") == kept(actor="éMILE") == [3, 11, 15]
+    assert kept(actor="user:3") == kept(actor="USER:3") == kept(actor="éMILE") == [3, 11, 15, 17]
     assert kept(actor="system:0") == [9, 10, 12]
     assert kept(actor="3") == []
 
@@ -38,7 +38,8 @@ def test_events_match_by_path() -> None:
     assert kept(path="/llm_settings/temperature") == kept(path="/llm_settings/temperature/a")
     assert kept(path="/llm_settings/temp") == []
     assert kept(path="/api_keys/a~1b") == [3]
-    assert kept(path="") == [1, 2, 3, 6, 7, 8, 15]
+    assert kept(path="/phone_numbers/+14155551234/assistant_id") == [18, 19]
+    assert kept(path="") == [1, 2, 3, 6, 7, 8, 15, 16, 17, 18, 19]
 
 
 def test_an_event_must_match_every_member() -> None:

@@ -114,6 +114,10 @@ def test_a_record_says_what_was_done_to_what() -> None:
         ("Restore", "assistant", "Front office restored assistant 4"),
         ("Update", "assistant", "Front office labelled a version of assistant 4"),
         ("Update", "Policy", "Émile changed the policy of organization 1"),
+        ("Create", "phone_number", "Front office added phone number +14155551234"),
+        ("Update", "phone_number", "Émile renamed phone number +14155551234"),
+        ("Update", "phone_number", "Front office assigned phone number +14155551234"),
+        ("Update", "phone_number", "Front office unassigned phone number +14155551234"),
     ]
 
 

@@ -48,6 +48,7 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
         "change_set_id": admin.post(CHANGE_SETS, json=change_request).json()["change_set_id"],
         "key_id": 1,
         "phone_number": "+1",
+        "phone_number_id": 1,
         "path": "x",
     }
 
