@@ -198,6 +198,7 @@ _FOUND_CHANGE: dict[str, Any] = {
 FOUND: dict[str, Any] = {
     "q": "acme",
     "assistants": [],
+    "definitions": [],
     "settings": [
         {
             "assistant_id": 1, "assistant_name": "Front desk",

@@ -1,4 +1,4 @@
-"""One search over an organization: assistants, values of settings, reasons, people and labels.
+"""One search over an organization: assistants, settings, values, reasons, people and labels.
 
 Each kind is bounded: by the number of results, and by the time of ``searching.SECONDS``. What is
 hidden as a secret is not searched.
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 from msgspec import Struct
 
+from app.assistants import setting_labels
 from app.assistants.searching import Budget
 from events import codec, log_search, pointers
 from events.changed import Actor, Event
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from app.assistants.setting_labels import SettingLabel
     from events.changed import State
 
-Kind = Literal["assistants", "settings", "changes", "people", "labels"]
+Kind = Literal["assistants", "definitions", "settings", "changes", "people", "labels"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _STEPS = 16  # assistants or changes between two looks at the clock
 _AROUND = 80  # characters of a value on each side of what was found
@@ -81,6 +83,7 @@ class Found(Struct, frozen=True, kw_only=True):
 
     q: str
     assistants: list[ShortAssistant]
+    definitions: list[SettingLabel]
     settings: list[FoundSetting]
     changes: list[FoundChange]
     people: list[FoundPerson]
@@ -127,6 +130,7 @@ class Search:
         changes, people = self._log()
         found = {
             "assistants": self._first("assistants", self._assistants()),
+            "definitions": self._first("definitions", self._definitions()),
             "settings": self._first("settings", self._settings()),
             "changes": changes,
             "people": people,
@@ -149,6 +153,12 @@ class Search:
         yield from current.select_short(
             self._connection, self._organization_id, selection, limit=self._query.limit + 1
         )
+
+    def _definitions(self) -> Iterator[SettingLabel]:
+        """The settings that are called so, whatever their values."""
+        for one in setting_labels.called(self._query.text):
+            if pointers.covers(self._query.path, one.path):
+                yield one
 
     def _settings(self) -> Iterator[FoundSetting]:
         budget = Budget(steps=_STEPS)

@@ -13,6 +13,7 @@ from litestar.response import Redirect, Template
 from app.api.access import EDITOR, VIEWER
 from app.console import sparkline
 from app.console.forms import first, idempotency, submitted
+from app.console.many import FIELDS
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
@@ -29,15 +30,17 @@ async def list_assistants(
     search: Annotated[str, QueryParameter(max_length=200)] = "",
     status: Annotated[str, QueryParameter()] = "all",
     sort: Annotated[str, QueryParameter()] = "changed",
+    setting: Annotated[str, QueryParameter(max_length=1000)] = "",
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     number: Annotated[int, QueryParameter(name="page", ge=0, le=_MOST_PAGES)] = 0,
 ) -> Template:
     """Assistants by the filters, each with its last change and its changes of 90 days.
 
-    ``skip`` or the number of a page says where the page starts.
+    ``skip`` or the number of a page says where the page starts; each link shows ``setting``.
     """
     visitor = request.visitor
     filters = {"search": search, "status": status, "sort": sort}
+    setting = setting if setting in FIELDS else ""
     skip = (number - 1) * _PAGE_SIZE if number else skip
     answer = await visitor.get("/assistants/activity", **filters, skip=skip, limit=_PAGE_SIZE)
     activity = answer.or_raise()
@@ -49,6 +52,8 @@ async def list_assistants(
         "assistants",
         visitor,
         filters=filters,
+        carried=_carried(filters, setting),
+        setting=setting,
         assistants=activity["assistants"],
         needs_reason=policy["require_reason"],
         total=activity["total"],
@@ -56,13 +61,18 @@ async def list_assistants(
         number=skip // _PAGE_SIZE + 1,
         pages=max(-(-activity["total"] // _PAGE_SIZE), 1),
         letters=[
-            (one["initial"].upper(), _address(filters, one["skip"]))
+            (one["initial"].upper(), _address(_carried(filters, setting), one["skip"]))
             for one in activity["initials"]
             if activity["total"] > _PAGE_SIZE
         ],
-        previous=_address(filters, max(skip - _PAGE_SIZE, 0)) if skip else None,
-        next=answer.next_page("/assistants", filters, "skip"),
+        previous=_address(_carried(filters, setting), max(skip - _PAGE_SIZE, 0)) if skip else None,
+        next=answer.next_page("/assistants", _carried(filters, setting), "skip"),
     )
+
+
+def _carried(filters: dict[str, str], setting: str) -> dict[str, str]:
+    """What every link and form of the list carries on."""
+    return filters | ({"setting": setting} if setting else {})
 
 
 def _address(filters: dict[str, str], skip: int) -> str:

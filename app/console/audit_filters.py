@@ -10,7 +10,8 @@ from urllib.parse import urlencode
 
 from msgspec import Struct
 
-from app.console.formatting import name, words
+from app.assistants.setting_labels import words
+from app.console.formatting import name
 from app.console.texts import Audit
 
 if TYPE_CHECKING:

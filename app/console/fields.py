@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 from msgspec import UNSET, Meta, Struct
 from msgspec.structs import replace
 
+from app.assistants.setting_labels import labels
 from app.console import texts
 from app.console.field import Field, Kind, text_of
-from app.console.formatting import labels
 from app.console.line_ends import as_typed
 from events import shape
 from events.derived import COMPUTED

@@ -5,38 +5,25 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 from markupsafe import Markup
 
+from app.assistants.setting_labels import labels, words
 from app.console import periods
 from app.console.texts import Assistant, Values
 from app.escaping import printable, printable_lines
 from events.pointers import same, split
 from events.secrets.masks import MASK
-from events.shape import SETTINGS, Listing, Mapping, Record, Shape
+from events.shape import SETTINGS
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_CAPITALS = {
-    "llm": "LLM", "stt": "STT", "tts": "TTS", "rag": "RAG", "url": "URL", "api": "API",
-    "sms": "SMS", "id": "ID", "vad": "VAD", "ms": "(ms)", "ai": "AI", "dtmf": "DTMF", "eot": "EOT",
-    "sid": "SID", "mip": "MIP",
-}  # fmt: skip
 _BELOW = Values.below
 _SHORT = 120
 _NUMBER = re.compile(r"-?(\d+(\.\d+)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _REWRITTEN = re.compile(r"[%\r\n]")
-
-
-def words(member: str) -> str:
-    """The name of a member in words: ``llm_settings`` is "LLM settings"."""
-    text = " ".join(_CAPITALS.get(word, word) for word in printable(member).split("_"))
-    return text[:1].upper() + text[1:]
 
 
 def place(path: str) -> str:
@@ -45,22 +32,6 @@ def place(path: str) -> str:
     if not tokens:
         return Values.everything
     return _BELOW.join(labels(tokens) if tokens[0] in SETTINGS.members else map(words, tokens))
-
-
-def labels(tokens: tuple[str, ...]) -> Iterator[str]:
-    """The label of each step of a path in the settings."""
-    shape: Shape | None = SETTINGS
-    for token in tokens:
-        match shape:
-            case Record(members=members) if token in members:
-                shape = members[token].shape
-                yield members[token].label or words(token)
-            case Listing(item=inner) | Mapping(value=inner):
-                shape = inner
-                yield printable(token)
-            case _:
-                shape = None
-                yield printable(token)
 
 
 def is_same(left: Any, right: Any) -> bool:

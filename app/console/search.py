@@ -1,4 +1,4 @@
-"""One search over assistants, values of settings, reasons, people and labels."""
+"""One search over assistants, settings, values of settings, reasons, people and labels."""
 
 from __future__ import annotations
 

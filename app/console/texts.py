@@ -133,6 +133,8 @@ class Assistants:
     by_letter = "By first letter"
     changed = "{when} by {who}"
     deleted = "Deleted {when} by {who}"
+    for_setting = "Choose an assistant to see its setting {setting}, or select some to change it."
+    any_setting = "All settings"
     created = "Created"
     no_changes = "No changes"
     busiest = "{changes}, most on {day}: {most}"
@@ -197,12 +199,16 @@ class Search:
     go = "Search"
     kinds: ClassVar = {
         "assistants": "Assistants",
-        "settings": "Settings",
+        "definitions": "Settings",
+        "settings": "Values",
         "changes": "Reasons",
         "people": "People",
         "labels": "Labels",
     }
-    hint = "Type a part of a name, a value, a reason, a person or a label. Secrets are not found."
+    hint = (
+        "Type a part of a name, a setting, a value, a reason, a person or a label."
+        " Secrets are not found."
+    )
     none = "Nothing matches. Secrets are never found."
     within = "Only in {setting}."
     in_all = "Search all settings"

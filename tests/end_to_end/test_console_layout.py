@@ -64,3 +64,36 @@ def test_an_opened_group_shows_thirteen_settings_in_a_laptops_window(
         assert opened(page).evaluate(_SHOWN) >= _FEWEST_SETTINGS
         page.evaluate(_LOOSE)  # the control
         assert page.evaluate(_SHOWN) < _FEWEST_SETTINGS
+
+
+_STUCK = (  # a field in what stays in view: its selector, and the page
+    ("[data-bar] [name=change_description]", "/assistants/1"),
+    (".bar [name=change_description]", "/assistants/1/undo/3"),
+)
+_ALWAYS_PADDED = "document.documentElement.style.scrollPadding = '5rem 0'"
+
+
+@pytest.mark.parametrize(("field", "address"), _STUCK)
+def test_typing_in_a_field_that_stays_in_view_scrolls_nothing(
+    chromium: Browser, server: Server, field: str, address: str
+) -> None:
+    key = organization_full_of(server, "Hello").admin
+    with visiting(chromium, server.url, key, viewport={"width": 1280, "height": 500}) as page:
+        page.goto(address, wait_until="networkidle")
+        assert not _scrolled_by_typing(page, field)
+        if "data-bar" in field:  # the control
+            page.evaluate(_ALWAYS_PADDED)
+            assert _scrolled_by_typing(page, field)
+
+
+def _scrolled_by_typing(page: Page, field: str) -> bool:
+    """Whether the page scrolls while it is typed into a field, from its middle."""
+    middle = "scrollTo(0, (document.documentElement.scrollHeight - innerHeight) / 2)"
+    page.evaluate(f"document.activeElement.blur(); {middle}")
+    before = page.evaluate("scrollY")
+    box = page.locator(field).first.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 9, box["y"] + 9)  # a locator's click would scroll by itself
+    page.keyboard.type("Why")
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))")
+    return bool(page.evaluate("scrollY") != before)

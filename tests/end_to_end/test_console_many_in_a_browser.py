@@ -122,6 +122,6 @@ def test_prompts_that_name_a_product_are_found_by_keyboard_as_one_types(
     page.keyboard.press("Escape")
     expect(found).to_be_hidden()
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Settings 3").wait_for()
+    page.get_by_role("heading", name="Values 3").wait_for()
     expect(page.get_by_role("button", name="Change settings of 3 assistants")).to_be_visible()
     assert operator.clicks == 0

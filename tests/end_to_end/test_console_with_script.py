@@ -337,3 +337,12 @@ def test_a_list_is_edited_in_rows_and_left_alone_is_not_changed(
     page.get_by_role("button", name="Save as version 3").click()
     expect(page.locator("[data-toast]")).to_be_visible()
     assert viewer.get(ONE).json()["llm_settings"]["stop_sequences"] == [" b", "a"]
+
+
+def test_a_setting_is_reached_by_its_name_on_the_assistant_that_is_open(page: Page) -> None:
+    page.goto(f"{AT}/history")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("silence timeout")
+    page.locator("[data-search-found]").get_by_role("link", name="Silence timeout").first.click()
+    expect(row(page, "/idle_timeout")).to_be_visible()
+    expect(page).to_have_url(re.compile(f"{AT}\\?q="))

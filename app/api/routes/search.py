@@ -1,4 +1,4 @@
-"""One search over assistants, values of settings, reasons, people and labels."""
+"""One search over assistants, settings, values of settings, reasons, people and labels."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _Q = QueryParameter(
 @get(
     "/search",
     opt=VIEWER,
-    summary="Search assistants, settings, reasons, people and labels",
+    summary="Search assistants, settings, values, reasons, people and labels",
     operation_class=operation(Answer(Found, example=FOUND), errors=(422,)),
 )
 async def search(

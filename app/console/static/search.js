@@ -27,11 +27,20 @@ async function ask() {
     const found = pageOf(await response.text()).querySelector("[data-found]");
     if (signal.aborted || document.activeElement !== box) return;
     localise(found);
+    stay(found);
     panel.replaceChildren(...found.children);
     document.querySelector("[data-search-status]").textContent = fill(t.results, { count: links().length });
     open();
   } catch {
     // Aborted by the next key, or no answer: Enter still leads to the page.
+  }
+}
+
+// On a page of an assistant, a setting is that assistant's.
+function stay(found) {
+  const at = location.pathname.match(/^\/assistants\/\d+(?=\/|$)/);
+  for (const link of at ? found.querySelectorAll("a[data-setting]") : []) {
+    link.href = `${at[0]}?${new URLSearchParams({ q: link.dataset.setting })}`;
   }
 }
 

@@ -137,3 +137,22 @@ def test_another_organization_finds_nothing(server: Server, three: list[int]) ->
 )  # fmt: skip
 def test_a_bad_search_is_refused_at_its_place(viewer: httpx.Client, query: dict[str, Any]) -> None:
     assert viewer.get(SEARCH, params=query).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "q", ["silence timeout", "SILENCE timeout", "idle_timeout", "idle timeout", "/idle_timeout"]
+)
+def test_a_setting_is_found_by_its_label_and_by_its_path(viewer: httpx.Client, q: str) -> None:
+    first, *_ = found(viewer, q)["definitions"]
+    assert (first["path"], first["labels"]) == ("/idle_timeout", ["Silence timeout"])
+
+
+def test_settings_are_found_by_description_last_and_below_a_path_alone(
+    viewer: httpx.Client,
+) -> None:
+    paths = [one["path"] for one in found(viewer, "speed")["definitions"]]
+    assert paths[0] == "/tts_settings/speed"
+    assert found(viewer, "how fast")["definitions"][0]["path"] == "/tts_settings/speed"
+    assert found(viewer, "speed", path="/llm_settings")["definitions"] == []
+    assert found(viewer, "speed", kind="labels")["definitions"] == []
+    assert found(viewer, "no such setting")["definitions"] == []

@@ -29,10 +29,10 @@ def test_every_assistant_whose_prompt_names_a_product_is_found(
     operator: Browser, prompts: list[int]
 ) -> None:
     first = operator.get("/search?q=acme")
-    assert "Settings 10+" in plain(first)
+    assert "Values 10+" in plain(first)
     assert "/search?q=acme&amp;kind=settings" in first.text
     page = operator.get("/search?q=acme&kind=settings")
-    assert "Settings 12" in plain(page)
+    assert "Values 12" in plain(page)
     assert field(page.text, "assistants").split() == [str(one) for one in reversed(prompts[:12])]
     assert faults(page.text) == []
 
@@ -48,3 +48,17 @@ def test_nothing_found_and_nothing_asked_say_so(reader: Browser) -> None:
     assert "Nothing matches" in plain(reader.get("/search?q=no-such-text"))
     assert "Type a part of a name" in plain(reader.get("/search"))
     assert reader.get("/search?q=a&kind=secrets").status_code == 422
+
+
+def test_a_setting_leads_to_itself_on_any_assistant_and_into_a_change_of_many(
+    at: str, operator: Browser
+) -> None:
+    found = operator.get("/search?q=silence+timeout")
+    address = "/assistants?sort=name&amp;setting=/idle_timeout"
+    assert f'href="{address}"' in found.text
+    listed = operator.get(address.replace("&amp;", "&"))
+    assert "Choose an assistant to see its setting Silence timeout" in plain(listed)
+    assert f'href="{at}?q=/idle_timeout"' in listed.text
+    assert field(listed.text, "setting") == "/idle_timeout", "what a change of many starts with"
+    assert faults(listed.text) == faults(found.text) == []
+    assert "Choose an assistant" not in plain(operator.get("/assistants?setting=/unknown"))
