@@ -253,12 +253,24 @@ def start_postgresql(folder: Path) -> Any:
 def _started() -> sa.URL:
     started = start_postgresql(Path(tempfile.mkdtemp(prefix="backstory-tests-")))
     url = sa.make_url(started.get_uri())
+    write_fast(url)
+    return url
+
+
+def write_fast(url: sa.URL) -> None:
+    """Have a server write as if no machine ever lost its power: nobody needs the tests' data."""
     with administering(url) as connection:
-        # Nobody needs what these tests write after the machine lost its power.
         for setting in ("fsync", "full_page_writes"):
             connection.exec_driver_sql(f"ALTER SYSTEM SET {setting} = off")
         connection.exec_driver_sql("SELECT pg_reload_conf()")
-    return url
+
+
+def drop_all(url: sa.URL) -> None:
+    """Drop every database that tests made on a server, whoever uses it."""
+    ours = "SELECT datname FROM pg_database WHERE datname ~ '^(t|e|template)_'"
+    with administering(url) as connection:
+        for name in connection.exec_driver_sql(ours).scalars().all():
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @contextmanager

@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
+import sqlalchemy as sa
 from msgspec import Struct
 
+from tests.databases import SERVER, drop_all, start_postgresql, write_fast
 from tests.mutants.mutations import ROOT, Mutant
 from tests.mutants.waiting import NOT_IN_A_FUNCTION
 
@@ -39,8 +41,8 @@ class Result(Struct, frozen=True, kw_only=True):
 class Runs:
     """Runs tests in a copy of the code."""
 
-    def __init__(self, copy: Path, open_processes: ExitStack) -> None:
-        self._copy, self._open = copy, open_processes
+    def __init__(self, copy: Path, server: sa.URL, open_processes: ExitStack) -> None:
+        self._copy, self._server, self._open = copy, server, open_processes
         self._collected: dict[str, tuple[subprocess.Popen[str], float]] = {}
 
     def run(self, mutant: Mutant, tests: str) -> Result:
@@ -75,7 +77,11 @@ class Runs:
 
     def _waiting(self, tests: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "tests.mutants.waiting", *tests.split()]
-        ours = {"PYTHONPATH": str(self._copy), "PYTHONDONTWRITEBYTECODE": "1"}
+        ours = {
+            "PYTHONPATH": str(self._copy),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            SERVER: self._server.render_as_string(hide_password=False),
+        }
         # Not as a worker of the run that this may be a test of.
         environment = {n: v for n, v in os.environ.items() if not n.startswith("PYTEST_")} | ours
         return self._open.enter_context(
@@ -96,6 +102,7 @@ class Runs:
         assert process.stdin
         assert process.stdout
         shutil.rmtree(self._copy / "files", ignore_errors=True)
+        drop_all(self._server)  # their names are those of the next run's
         started = time.monotonic()
         print(json.dumps(request | {"seconds": seconds}), file=process.stdin, flush=True)
         code = int(process.stdout.readline())
@@ -114,10 +121,27 @@ class Runs:
 @contextmanager
 def running() -> Iterator[Runs]:
     """A copy of the code, and the processes that run its tests."""
-    with TemporaryDirectory(prefix="mutants") as folder, ExitStack() as open_processes:
+    with _copied() as copy, _postgresql() as server, ExitStack() as open_processes:
+        yield Runs(copy, server, open_processes)
+
+
+@contextmanager
+def _copied() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="mutants") as folder:
         copy = Path(folder)
         for name in _COPIED:
             shutil.copytree(ROOT / name, copy / name)
         for name in _FILES:
             shutil.copy2(ROOT / name, copy)
-        yield Runs(copy, open_processes)
+        yield copy
+
+
+@contextmanager
+def _postgresql() -> Iterator[sa.URL]:
+    started = start_postgresql(Path(mkdtemp(prefix="mutants")))
+    try:
+        url = sa.make_url(started.get_uri())
+        write_fast(url)
+        yield url
+    finally:
+        started.cleanup()  # its folder, too

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.mutants.__main__ import survivors
 from tests.mutants.modules import GROUPS
 from tests.mutants.mutations import ROOT, Mutant
 from tests.mutants.running import Runs, running
+from tests.mutants.waiting import replace_functions
 
 _SHORT = " ".join(
     f"tests/{name}.py"
@@ -73,6 +75,34 @@ def test_a_change_that_must_not_be_fails_a_test(runs: Runs, module: str) -> None
 
 def test_control_a_change_that_nobody_can_see_fails_none(runs: Runs) -> None:
     assert not runs.run(mutant_of(*UNNOTICED), _SHORT).killed_by
+
+
+LAMBDAS = """
+one = lambda: 1
+LIMIT = (
+    5
+)
+two = lambda: 2
+"""
+CHANGED = {
+    "a function": ("lambda: 2", "lambda: 3", True, (1, 5, 3)),
+    "a constant": ("5", "6", False, (1, 5, 2)),
+    "a constant, which moves the functions after it": ("(\n    5\n)", "6", False, (1, 5, 2)),
+    "a function that is not there any more": ("two = lambda: 2", "two = None", False, (1, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_functions_alone_are_changed_in_memory_whatever_their_names(
+    tmp_path: Path, change: str
+) -> None:
+    before, after, is_done, values = CHANGED[change]
+    module = types.ModuleType("lambdas")
+    module.__file__ = str(tmp_path / "lambdas.py")
+    (tmp_path / "lambdas.py").write_text(LAMBDAS, "utf-8")
+    exec(compile(LAMBDAS, module.__file__, "exec", dont_inherit=True), vars(module))  # noqa: S102  # as an import does
+    assert replace_functions(module, LAMBDAS.replace(before, after)) is is_done
+    assert (module.one(), module.LIMIT, module.two()) == values
 
 
 @pytest.mark.long

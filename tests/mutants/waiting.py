@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import inspect
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import sys
 import types
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any
 
 import pytest
@@ -47,7 +49,7 @@ class _Collected:
         request = _child(*self._streams)
         if request["module"]:
             module = sys.modules[request["module"]]
-            if not _replace_functions(module, request["source"]):
+            if not replace_functions(module, request["source"]):
                 os._exit(NOT_IN_A_FUNCTION)
 
 
@@ -73,25 +75,60 @@ def _be_alone(seconds: int) -> None:
     os.dup2(output, 2)
 
 
-def _replace_functions(module: types.ModuleType, source: str) -> bool:
-    """Give each function of a module its code in another source; whether any was different."""
-    is_changed = False
-    code = compile(source, str(module.__file__), "exec")
-    codes = {inner.co_qualname: inner for inner in _inner(code)}
-    for function in gc.get_objects():
-        if isinstance(function, types.FunctionType) and function.__globals__ is vars(module):
-            new = codes.get(function.__code__.co_qualname)
-            if new and new.co_freevars == function.__code__.co_freevars:
-                is_changed |= new != function.__code__
-                function.__code__ = new
-    return is_changed
+def replace_functions(module: types.ModuleType, source: str) -> bool:
+    """Give each function of a module its code in another source; whether that is all it takes.
+
+    Not if what runs on import differs, or no function that there is.
+    """
+    file = Path(str(module.__file__))
+    old, new = (
+        compile(text, file, "exec", dont_inherit=True) for text in (file.read_text("utf-8"), source)
+    )
+    if _form(old, whole=False) != _form(new, whole=False):
+        return False
+    # By the code itself: functions may have the same name, as all lambdas do.
+    changed = {
+        code: other
+        for code, other in _pairs(old, new)
+        if _form(code, whole=True) != _form(other, whole=True)
+    }
+    functions = [
+        function
+        for function in gc.get_objects()
+        if isinstance(function, types.FunctionType)
+        and function.__globals__ is vars(module)
+        and function.__code__ in changed
+        and function.__code__.co_freevars == changed[function.__code__].co_freevars
+    ]
+    for function in functions:
+        function.__code__ = changed[function.__code__]
+    return bool(functions)
 
 
-def _inner(code: types.CodeType) -> Iterator[types.CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield constant
-            yield from _inner(constant)
+def _form(code: types.CodeType, *, whole: bool) -> object:
+    """What code does, wherever it stands; without its functions, or ``whole``."""
+    inner = [
+        _form(constant, whole=whole)
+        for constant in _inner(code)
+        if whole or not constant.co_flags & inspect.CO_OPTIMIZED  # a class
+    ]
+    plain = [repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)]
+    return code.co_code, code.co_names, code.co_varnames, code.co_exceptiontable, plain, inner
+
+
+def _pairs(
+    old: types.CodeType, new: types.CodeType
+) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    """The code of each function in two sources, as far as both have the same functions."""
+    one, other = _inner(old), _inner(new)
+    if len(one) == len(other):
+        for pair in zip(one, other, strict=True):
+            yield pair
+            yield from _pairs(*pair)
+
+
+def _inner(code: types.CodeType) -> list[types.CodeType]:
+    return [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
 
 
 def _import_libraries() -> None:
