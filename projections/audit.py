@@ -88,7 +88,7 @@ def entry(
 
 
 def _resource_id(event: LogEvent) -> str | None:
-    resource_id = event.assistant_id or getattr(event, "key_id", None)
+    resource_id = event.assistant_id or getattr(event, "key_id", getattr(event, "webhook_id", None))
     return None if resource_id is None else str(resource_id)
 
 

@@ -23,6 +23,7 @@ from app.api.routes import (
     secrets,
     users,
     versions,
+    webhooks,
 )
 
 ROUTERS = (
@@ -42,6 +43,7 @@ ROUTERS = (
     audit.ROUTER,
     audit_export.ROUTER,
     event_stream.ROUTER,
+    webhooks.ROUTER,
     secrets.ROUTER,
     api_keys.ROUTER,
     users.ROUTER,

@@ -55,7 +55,9 @@ def _cloudevent(stored: Stored, source: bytes) -> bytes:
 def _subject(event: Outline) -> str | None:
     if event.assistant_id is not None:
         return f"assistants/{event.assistant_id}"
-    return None if event.key_id is None else f"api-keys/{event.key_id}"
+    if event.key_id is not None:
+        return f"api-keys/{event.key_id}"
+    return None if event.webhook_id is None else f"webhooks/{event.webhook_id}"
 
 
 class _CloudEvent(Struct):

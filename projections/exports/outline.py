@@ -33,6 +33,7 @@ class Outline(Struct, frozen=True, kw_only=True):
     version: int | None = None
     labelled_version: int | None = None
     key_id: int | None = None
+    webhook_id: int | None = None
     cause: Cause | None = None
     changes: dict[str, Sides] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)

@@ -24,12 +24,15 @@ if TYPE_CHECKING:
 ASSISTANTS = "/api/v1/assistants"
 CHANGE_SETS = "/api/v1/change-sets"
 KEYS = "/api/v1/users/me/api-keys"
+WEBHOOKS = "/api/v1/webhooks"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STREAM = "/api/v1/events/stream"
 ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
 _QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "1"}  # a text is a version
 # What a tenant owns, by the name of its path parameter: another tenant must not reach it.
-OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id"))
+OWNED = frozenset(
+    ("assistant_id", "version_id", "version", "change_set_id", "key_id", "webhook_id")
+)
 FILLABLE = OWNED | {"phone_number", "path"}
 
 
@@ -56,7 +59,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def is_for_admins(self) -> bool:
         erases = self.verb == "DELETE" and self.path.endswith("/secrets")
-        places = ("/api/v1/users", "/api/v1/vault", "/api/v1/audit")
+        places = ("/api/v1/users", "/api/v1/vault", "/api/v1/audit", "/api/v1/webhooks")
         demands = self.verb == "PUT" and self.path == "/api/v1/policy"
         return erases or demands or self.path.startswith(places)
 
@@ -79,6 +82,15 @@ class Operation(Struct, frozen=True, kw_only=True):
             options["json"] = self.body
         path = self.path.format(**ids)
         return client.request(self.verb, path, params=self.query, **options)
+
+
+def make_webhook(client: httpx.Client) -> int:
+    """An endpoint to which nothing is sent."""
+    if existing := client.get(WEBHOOKS).json():
+        return int(existing[-1]["id"])
+    made = client.post(WEBHOOKS, json={"url": "https://hooks.example/", "enabled": False})
+    number: int = made.json()["webhook"]["id"]
+    return number
 
 
 def application() -> Litestar:

@@ -18,7 +18,7 @@ from app.storage import tables
 from app.storage.database import Database
 from app.vault.keys import open_vault
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, routes_of
+from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, Operation, make_webhook, routes_of
 from tests.conftest import make_organizations
 from tests.databases import config_of, url_of, writing_engine
 
@@ -74,6 +74,7 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
         "version": 2,
         "change_set_id": changed["change_set_id"],
         "key_id": key["id"],
+        "webhook_id": make_webhook(boss),
         "phone_number": "+14155551234",
         "path": "nothing",
     }

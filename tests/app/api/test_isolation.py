@@ -7,7 +7,15 @@ import pytest
 
 from app.storage.tables import MAX_ID
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, FILLABLE, KEYS, OPERATIONS, OWNED, Operation
+from tests.app.route_table import (
+    CHANGE_SETS,
+    FILLABLE,
+    KEYS,
+    OPERATIONS,
+    OWNED,
+    WEBHOOKS,
+    Operation,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +70,7 @@ def ids(server: Server, owner: Organization) -> dict[str, Any]:
         "version_id": 2,
         "version": 2,
         "change_set_id": counters["sequence"] + 4,
+        "webhook_id": max((row["webhook_id"] for row in have["webhooks"]), default=0) + 1,
     }
 
 
@@ -77,6 +86,8 @@ def make(owning: httpx.Client, ids: dict[str, Any]) -> None:
     change_request = {"assistant_ids": [created["id"]], "patch": {"tts_limit": 7}}
     changed = owning.post(CHANGE_SETS, json=change_request).json()
     assert changed["change_set_id"] == ids["change_set_id"]
+    hook = {"url": "https://hooks.example/", "description": MARK}
+    assert owning.post(WEBHOOKS, json=hook).json()["webhook"]["id"] == ids["webhook_id"]
 
 
 def everything(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -154,7 +165,7 @@ def test_the_owners_lists_do_show_them(owning: httpx.Client, ids: dict[str, Any]
     audit = ["GET /api/v1/audit/logs", "GET /api/v1/audit/export"]
     lists = [f"GET {ASSISTANTS}", f"GET {ASSISTANTS}/export", f"GET {ASSISTANTS}/activity"]
     sets = [f"GET {CHANGE_SETS}", "GET /api/v1/changes", "GET /api/v1/search"]
-    assert showing == [*lists, *sets, *audit, f"GET {KEYS}"]
+    assert showing == [*lists, *sets, *audit, f"GET {WEBHOOKS}", f"GET {KEYS}"]
 
 
 def test_an_export_of_another_organizations_ids_is_empty(

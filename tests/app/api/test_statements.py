@@ -10,7 +10,7 @@ import pytest
 from app.accounts import organizations
 from events.tables import metadata
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, OWNED, Operation
+from tests.app.route_table import CHANGE_SETS, KEYS, OPERATIONS, OWNED, Operation, make_webhook
 from tests.console import Browser
 from tests.databases import query, reading_engine
 
@@ -62,6 +62,7 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
         "version": 2,
         "change_set_id": changed["change_set_id"],
         "key_id": made["api_key"]["id"],
+        "webhook_id": make_webhook(boss),
         "phone_number": "+14155551234",
         "path": "nothing",
     }

@@ -34,6 +34,11 @@ from events.changed import (
     SecretsErased,
     SecretsRevealed,
     VersionLabelled,
+    WebhookAsked,
+    WebhookChanged,
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookDisabled,
 )
 from events.log_search import Stored
 from events.pointers import Change
@@ -123,6 +128,29 @@ EXAMPLES: list[LogEvent] = [
         changes={"/require_reason": Change(before=False, after=True)},
         **common(15, assistant_id=None, actor=SOMEONE),
     ),
+    WebhookCreated(
+        webhook_id=4,
+        changes={"/url": Change(after="https://hooks.example/")},
+        **common(16, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookChanged(
+        webhook_id=4,
+        changes={},
+        secret_rotated=True,
+        **common(17, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookDisabled(
+        webhook_id=4,
+        changes={"/enabled": Change(before=True, after=False)},
+        **common(18, assistant_id=None, actor=NOBODY, reason="It was gone"),
+    ),
+    WebhookAsked(
+        webhook_id=4,
+        delivery="replay",
+        from_sequence=3,
+        **common(19, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookDeleted(webhook_id=4, **common(20, assistant_id=None, actor=SOMEONE)),
 ]
 
 
@@ -157,6 +185,7 @@ _COMMON: dict[str, SearchStrategy[Any]] = {
     "request_id": st.none() | TEXTS,
 }
 _KEY = {"assistant_id": st.none(), "key_id": st.integers(1, 2**31 - 1)}
+_WEBHOOK = {"assistant_id": st.none(), "webhook_id": st.integers(1, 2**31 - 1)}
 _CHANGES = st.dictionaries(TEXTS.map(lambda name: pointers.join((name,))), st.builds(Change))
 LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
     EVENTS,
@@ -188,6 +217,24 @@ LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
         unrecorded=st.integers(0, 9),
         **_COMMON,
     ),
+    st.builds(WebhookCreated, changes=_CHANGES, **_COMMON, **_WEBHOOK),
+    st.builds(
+        WebhookChanged,
+        changes=_CHANGES,
+        url_changed=st.booleans(),
+        secret_rotated=st.booleans(),
+        **_COMMON,
+        **_WEBHOOK,
+    ),
+    st.builds(WebhookDisabled, changes=_CHANGES, **_COMMON, **_WEBHOOK),
+    st.builds(
+        WebhookAsked,
+        delivery=st.sampled_from(["test", "redeliver", "replay"]),
+        from_sequence=st.none() | st.integers(0, 9),
+        **_COMMON,
+        **_WEBHOOK,
+    ),
+    st.builds(WebhookDeleted, **_COMMON, **_WEBHOOK),
     st.builds(SecretKeysRotated, assistant_id=st.none(), data_keys=st.booleans(), **_COMMON),
     st.builds(
         AuditExported,

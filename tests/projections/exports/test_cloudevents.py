@@ -60,6 +60,7 @@ def test_a_cloudevent_says_what_it_is_about() -> None:
         "assistants/4",
         "assistants/4",
         None,
+        *["webhooks/4"] * 5,
     ]
 
 

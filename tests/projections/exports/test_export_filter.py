@@ -23,8 +23,9 @@ def test_events_match_by_assistant() -> None:
 
 
 def test_events_match_by_actor() -> None:
-    assert kept(actor="user:3") == kept(actor="USER:3") == kept(actor="éMILE") == [3, 11, 15]
-    assert kept(actor="system:0") == [9, 10, 12]
+    theirs = [3, 11, 15, 16, 17, 19, 20]
+    assert kept(actor="user:3") == kept(actor="USER:3") == kept(actor="éMILE") == theirs
+    assert kept(actor="system:0") == [9, 10, 12, 18]
     assert kept(actor="3") == []
 
 
@@ -38,7 +39,7 @@ def test_events_match_by_path() -> None:
     assert kept(path="/llm_settings/temperature") == kept(path="/llm_settings/temperature/a")
     assert kept(path="/llm_settings/temp") == []
     assert kept(path="/api_keys/a~1b") == [3]
-    assert kept(path="") == [1, 2, 3, 6, 7, 8, 15]
+    assert kept(path="") == [1, 2, 3, 6, 7, 8, 15, 16, 18]
 
 
 def test_an_event_must_match_every_member() -> None:

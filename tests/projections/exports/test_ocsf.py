@@ -114,6 +114,11 @@ def test_a_record_says_what_was_done_to_what() -> None:
         ("Restore", "assistant", "Front office restored assistant 4"),
         ("Update", "assistant", "Front office labelled a version of assistant 4"),
         ("Update", "Policy", "Émile changed the policy of organization 1"),
+        ("Create", "webhook", "Émile created webhook 4"),
+        ("Update", "webhook", "Émile changed webhook 4"),
+        ("Disable", "webhook", "Backstory switched off webhook 4"),
+        ("Deliver", "webhook", "Émile asked for a delivery to webhook 4"),
+        ("Delete", "webhook", "Émile deleted webhook 4"),
     ]
 
 
