@@ -28,6 +28,7 @@ _BYTES = {"KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30, "TIB": 1 << 40}
 _LONGEST_BODY = 1 << 20
 _LONGEST = timedelta(days=36500)
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+_PUBLIC_URL = r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?\Z"
 _LAST_PORT = 65535
 _RATE = re.compile(r"(\d{1,6})/([sm])")
 _NO_RATE = ("off", "0")
@@ -88,6 +89,9 @@ class Config(Struct, frozen=True, kw_only=True):
     stream_heartbeat: str = "15s"
     trusted_proxies: str = ""
     metrics_bind: str = ""
+    webhook_private: Literal["refuse", "allow"] = "refuse"
+    webhook_concurrency: Annotated[int, Meta(ge=1, le=1000)] = 16
+    public_url: Annotated[str, Meta(pattern=_PUBLIC_URL)] = ""
 
     @property
     def grace(self) -> timedelta:
@@ -223,7 +227,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     for name in members.keys() - _FILES:
         if isinstance(text := members[name], str):
             members[name] = _readable(name, text)
-    for name in ("log_format", "log_level"):
+    for name in ("log_format", "log_level", "webhook_private"):
         if isinstance(value := members.get(name), str):
             members[name] = value.lower()
     try:
@@ -369,6 +373,9 @@ def _explain(message: str) -> str:
     choices = {
         "LOG_FORMAT": "json or console",
         "LOG_LEVEL": "debug, info, warning or error",
+        "PUBLIC_URL": "a URL such as https://backstory.example",
+        "WEBHOOK_PRIVATE": "refuse or allow",
+        "WEBHOOK_CONCURRENCY": "a number from 1 to 1000",
         "PORT": "a number from 0 to 65535",
         "IDEMPOTENCY_KEYS": "a number from 1 to 2147483647",
         "EXPORT_LIMIT": "a number from 1 to 1000",

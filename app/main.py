@@ -45,6 +45,9 @@ from app.services import Services, open_services, utc_now
 from app.tracing import hooks
 from app.tracing.hooks import Tracing
 from app.transactions.clock import ForwardClock
+from app.webhooks import delivering
+from app.webhooks.delivering import Deliverer
+from app.webhooks.sending import Sender
 from events import log_head
 
 if TYPE_CHECKING:
@@ -120,11 +123,13 @@ def create_app(
         async with open_services(config, clock, monotonic=monotonic) as services:
             app.state.services = running.services = services
             stopping = asyncio.Event()
+            deliverer = _deliverer(services, config)
             tasks = [
                 asyncio.create_task(_repeat(chore, stopping))
-                for chore in _background_work(services, config, metrics_folder)
+                for chore in _background_work(services, config, deliverer, metrics_folder)
             ]
             yield
+            await deliverer.close()
             await _end(tasks, stopping)
 
     routes = _Application(
@@ -195,7 +200,20 @@ def favour_the_loop() -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-def _background_work(services: Services, config: Config, metrics_folder: str | None) -> list[Chore]:
+def _deliverer(services: Services, config: Config) -> Deliverer:
+    return Deliverer(
+        services.database,
+        services.writer,
+        Sender(allow_private=services.allows_private_webhooks),
+        services.clock,
+        most=config.webhook_concurrency,
+        console=config.public_url,
+    )
+
+
+def _background_work(
+    services: Services, config: Config, deliverer: Deliverer, metrics_folder: str | None
+) -> list[Chore]:
     every = config.between_checkpoints
     least, most = _CHECKPOINT_SECONDS
     save_usage = partial(services.authenticator.save_usage, services.writer)
@@ -207,6 +225,7 @@ def _background_work(services: Services, config: Config, metrics_folder: str | N
         Chore("save_key_usage", save_usage, _USAGE_SECONDS, ends=True),
         Chore("purge", partial(_purge, services, config.grace), _PURGE_SECONDS),
         Chore("scrub", partial(purging.scrub, services.database), _SCRUB_SECONDS),
+        Chore("webhooks", deliverer.look, delivering.PAUSE),
         Chore("audit_checkpoint", record_checkpoints, max(least, min(every.total_seconds(), most))),
     ]
     if metrics_folder is not None:

@@ -66,6 +66,7 @@ class Services(Struct, frozen=True):
     sessions: Sessions
     clock: Callable[[], datetime]
     heartbeat_seconds: int  # of streams
+    allows_private_webhooks: bool
 
 
 def utc_now() -> datetime:
@@ -140,6 +141,7 @@ async def open_services(
                 Sessions(vault.derive_keys("console sessions"), ForwardClock(clock, monotonic)),
                 clock,
                 config.heartbeat_seconds,
+                config.webhook_private == "allow",
             )
         finally:
             followers.close()

@@ -177,6 +177,43 @@ class PhoneNumberUnassigned(Recorded, frozen=True, kw_only=True, tag="phone_numb
     changes: Changes
 
 
+class WebhookCreated(Recorded, frozen=True, kw_only=True, tag="webhook_created.v1"):
+    """An endpoint of webhooks was made. Its secret is in no event, and its URL only as shown."""
+
+    webhook_id: int
+    changes: Changes  # every member is a change without ``before``
+
+
+class WebhookChanged(Recorded, frozen=True, kw_only=True, tag="webhook_changed.v1"):
+    """An endpoint was changed. Two URLs may be shown alike: then only ``url_changed`` says it."""
+
+    webhook_id: int
+    changes: Changes
+    url_changed: bool = False
+    secret_rotated: bool = False
+
+
+class WebhookDisabled(Recorded, frozen=True, kw_only=True, tag="webhook_disabled.v1"):
+    """An endpoint was switched off, by an admin, or by the service with a reason."""
+
+    webhook_id: int
+    changes: Changes
+
+
+class WebhookAsked(Recorded, frozen=True, kw_only=True, tag="webhook_asked.v1"):
+    """A test, one more delivery of an event, or a replay of the log was asked for."""
+
+    webhook_id: int
+    delivery: Literal["test", "redeliver", "replay"]
+    from_sequence: int | None  # the event to send again, or the one after which to go on
+
+
+class WebhookDeleted(Recorded, frozen=True, kw_only=True, tag="webhook_deleted.v1"):
+    """An endpoint was deleted, and its secret with it."""
+
+    webhook_id: int
+
+
 class LoginRefused(Recorded, frozen=True, kw_only=True, tag="login_refused.v1"):
     """A request came with a key of this organization that is unknown or revoked.
 
@@ -221,6 +258,7 @@ KeyEvent = ApiKeyCreated | ApiKeyChanged | ApiKeyRevoked
 PhoneNumberEvent = (
     PhoneNumberAdded | PhoneNumberRenamed | PhoneNumberAssigned | PhoneNumberUnassigned
 )
+WebhookEvent = WebhookCreated | WebhookChanged | WebhookDisabled | WebhookAsked | WebhookDeleted
 LogEvent = (  # what an organization's log holds
     Event
     | SecretsRevealed
@@ -228,6 +266,7 @@ LogEvent = (  # what an organization's log holds
     | PolicyChanged
     | KeyEvent
     | PhoneNumberEvent
+    | WebhookEvent
     | LoginRefused
     | SecretKeysRotated
     | AuditExported

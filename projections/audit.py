@@ -96,7 +96,7 @@ def _resource_name(event: LogEvent, names: Mapping[int, str]) -> str | None:
 def _resource_id(event: LogEvent) -> str | None:
     if isinstance(event, PhoneNumberEvent):
         return str(event.phone_number_id)
-    resource_id = event.assistant_id or getattr(event, "key_id", None)
+    resource_id = event.assistant_id or getattr(event, "key_id", getattr(event, "webhook_id", None))
     return None if resource_id is None else str(resource_id)
 
 

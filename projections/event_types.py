@@ -30,6 +30,11 @@ from events.changed import (
     SecretsErased,
     SecretsRevealed,
     VersionLabelled,
+    WebhookAsked,
+    WebhookChanged,
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookDisabled,
 )
 from events.codec import tags_of
 
@@ -166,6 +171,36 @@ KINDS: Mapping[type[LogEvent], Kind] = {
         "login",
         "A key that is unknown or revoked was turned away",
         Activity(OTHER, "Refuse", "api_key", "was refused with API key", 3, failed=True),
+    ),
+    WebhookCreated: Kind(
+        "webhook",
+        "create",
+        "An endpoint of webhooks was made",
+        Activity(1, "Create", "webhook", "created webhook"),
+    ),
+    WebhookChanged: Kind(
+        "webhook",
+        "update",
+        "An endpoint of webhooks was changed, or its secret rotated",
+        Activity(3, "Update", "webhook", "changed webhook"),
+    ),
+    WebhookDisabled: Kind(
+        "webhook",
+        "disable",
+        "An endpoint of webhooks was switched off",
+        Activity(9, "Disable", "webhook", "switched off webhook", 2),
+    ),
+    WebhookAsked: Kind(
+        "webhook",
+        "deliver",
+        "A test, or events once more, were asked for",
+        Activity(OTHER, "Deliver", "webhook", "asked for a delivery to webhook"),
+    ),
+    WebhookDeleted: Kind(
+        "webhook",
+        "delete",
+        "An endpoint of webhooks was deleted",
+        Activity(4, "Delete", "webhook", "deleted webhook"),
     ),
     SecretKeysRotated: Kind(
         "secret_keys",

@@ -63,6 +63,7 @@ class StreamedEvent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int | UnsetType = UNSET
     key_id: int | UnsetType = UNSET
     phone_number: str | UnsetType = UNSET
+    webhook_id: int | UnsetType = UNSET
     cause: Cause | UnsetType = UNSET
     takes_effect: Effect | UnsetType = UNSET  # of changed settings, in a call that is running
     paths: list[str] = []
@@ -163,6 +164,7 @@ def _streamed(described: Described) -> StreamedEvent:
         version=_unless_none(event.at_version),
         key_id=_unless_none(event.key_id),
         phone_number=_unless_none(event.phone_number),
+        webhook_id=_unless_none(event.webhook_id),
         cause=_unless_none(event.cause),
         takes_effect=_unless_none(latest(event.changes)) if described.type == _CHANGED else UNSET,
         paths=touched[:_MOST_PATHS],

@@ -28,6 +28,7 @@ from app.main import create_app
 from app.services import utc_now
 from app.storage.schema import migrate
 from app.vault.keys import open_vault
+from app.webhooks import delivering
 from tests import databases
 from tests.console import Browser
 from tests.databases import (
@@ -242,6 +243,7 @@ def server(
         # It purges once, as it starts: a run takes longer than the pause between two purges, and
         # some tests read every statement.
         patch.setattr(main, "_PURGE_SECONDS", _NEVER)
+        patch.setattr(delivering, "PAUSE", _NEVER)  # no test of this server sends webhooks
         with serving(database, waiting) as running:
             yield running
 

@@ -333,3 +333,34 @@ RESOLVED: dict[str, Any] = {name: RECEIPT[name] for name in RECEIPT if name != "
         "assistant": "/api/v1/assistants/1",
     },
 }
+WEBHOOK_CREATE: dict[str, Any] = {
+    "url": "https://hooks.acme.example/backstory",
+    "event_types": ["assistant_settings_changed"],
+    "paths": ["/llm_settings"],
+    "description": "Tells the call desk",
+}
+WEBHOOK: dict[str, Any] = {
+    "id": 1,
+    "url": "https://hooks.acme.example/backstory",
+    "format": "standard",
+    "description": "Tells the call desk",
+    "event_types": ["assistant_settings_changed"],
+    "assistant_ids": [],
+    "paths": ["/llm_settings"],
+    "enabled": True,
+    "delivered": 57,
+    "failures": 0,
+    "next_attempt_at": None,
+    "created_at": "2026-03-01T09:00:00Z",
+    "updated_at": "2026-03-01T09:00:00Z",
+}
+DELIVERY: dict[str, Any] = {
+    "id": 8,
+    "sequence": 57,
+    "state": "failed",
+    "attempt": 1,
+    "at": "2026-03-02T10:30:01Z",
+    "milliseconds": 212,
+    "status": 500,
+    "error": "The answer was 500",
+}

@@ -51,6 +51,8 @@ from app.limits import LimitExceeded
 from app.metrics import catalog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning, TooManyKeys
 from app.transactions.waiting_work import TooManyWaiting
+from app.webhooks.deliveries import TooManyDeliveries
+from app.webhooks.endpoints import MOST, TooManyWebhooks, WebhookNotFound
 from events.bodies.json_patch import PatchTestFailed
 from events.errors import (
     AssistantNotFound,
@@ -338,6 +340,24 @@ def _(_: InFuture) -> Response[bytes]:
 def _(error: KeyNotFound) -> Response[bytes]:
     text = f"API key with ID {error.key_id} not found in your organization"
     return problem(HTTPStatus.NOT_FOUND, "key-not-found", text)
+
+
+@answer_error.register
+def _(error: WebhookNotFound) -> Response[bytes]:
+    text = f"Webhook with ID {error.webhook_id} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "webhook-not-found", text)
+
+
+@answer_error.register
+def _(_: TooManyWebhooks) -> Response[bytes]:
+    text = f"The organization has {MOST} webhooks, which is the limit; delete one first"
+    return problem(HTTPStatus.CONFLICT, "too-many-webhooks", text)
+
+
+@answer_error.register
+def _(error: TooManyDeliveries) -> Response[bytes]:
+    text = f"{error.most} deliveries that were asked for wait, which is the limit; try again later"
+    return problem(HTTPStatus.CONFLICT, "too-many-deliveries", text)
 
 
 @answer_error.register

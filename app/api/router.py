@@ -26,6 +26,7 @@ from app.api.routes import (
     secrets,
     users,
     versions,
+    webhooks,
 )
 
 ROUTERS = (
@@ -48,6 +49,7 @@ ROUTERS = (
     audit.ROUTER,
     audit_export.ROUTER,
     event_stream.ROUTER,
+    webhooks.ROUTER,
     secrets.ROUTER,
     api_keys.ROUTER,
     users.ROUTER,

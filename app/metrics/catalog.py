@@ -102,6 +102,22 @@ READS_WAITING = Gauge(
 
 # -- background
 
+WEBHOOK_DELIVERIES = Counter(
+    "backstory_webhook_deliveries_total", "Attempts to deliver a webhook.", ("outcome",)
+)
+WEBHOOK_SECONDS = Histogram(
+    "backstory_webhook_delivery_duration_seconds",
+    "One attempt to deliver, from the look-up of the name to the end of the answer.",
+    _SECONDS,
+)
+WEBHOOK_LAG = Gauge(
+    "backstory_webhook_lag_events",
+    "The most events that an endpoint which is switched on has not got yet.",
+    merge=max,
+)
+WEBHOOKS_DISABLED = Counter(
+    "backstory_webhooks_disabled_total", "Endpoints that were switched off since they failed."
+)
 AUDIT_CHECKPOINT = Gauge(
     "backstory_audit_checkpoint_timestamp_seconds",
     "When the last checkpoint of an audit log was recorded since the start, in Unix time.",

@@ -1,4 +1,4 @@
-"""The tables of accounts, API keys, the vault, stored answers and receipts.
+"""The tables of accounts, API keys, the vault, stored answers, receipts and webhooks.
 
 The log's tables are in ``events.tables``; each view's table is in its module in ``projections``.
 """
@@ -105,4 +105,46 @@ receipts = sa.Table(
     sa.Column("caller_hash", sa.LargeBinary),
     sa.Index("receipts_of_assistant", "organization_id", "assistant_id", "resolved_at", "call_id"),
     sa.Index("receipts_by_time", "organization_id", "resolved_at"),
+)
+
+# The endpoints of webhooks, and how far each has come (``app.webhooks``).
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("webhook_id", sa.Integer, primary_key=True),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("url", sa.Text, nullable=False),  # as it is shown
+    sa.Column("description", sa.Text),
+    sa.Column("event_types", sa.LargeBinary, nullable=False),
+    sa.Column("assistant_ids", sa.LargeBinary, nullable=False),
+    sa.Column("paths", sa.LargeBinary, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),  # the URL and the secrets
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    # Every event up to here was delivered, or not chosen. The next one failed so often; its next
+    # attempt is due then.
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.BigInteger, nullable=False),
+    sa.Column("is_asked", sa.Boolean, nullable=False),  # whether a delivery is queued
+    sa.Column("owner", sa.Text, nullable=False),  # the process that delivers
+    sa.Column("owned_until", sa.BigInteger, nullable=False),
+)
+
+# The last attempts of each endpoint, and those that were asked for.
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("webhook_id", sa.Integer, primary_key=True),
+    sa.Column("delivery_id", sa.BigInteger, primary_key=True),
+    sa.Column("sequence", sa.BigInteger),  # null for a test
+    sa.Column("state", sa.Text, nullable=False),  # queued, delivered or failed
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("milliseconds", sa.Integer, nullable=False),
+    sa.Column("status", sa.Integer),
+    sa.Column("error", sa.Text),
 )

@@ -109,6 +109,26 @@ def _answers_cipher(keys: Keys) -> AESGCM:
     return AESGCM(hmac.digest(keys.pepper.secret, b"backstory stored answers", "sha256"))
 
 
+def seal_webhook(keys: Keys, text: bytes, *bound: str | int) -> bytes:
+    """What is secret of an endpoint of webhooks, sealed and bound to it.
+
+    Its key is derived from the pepper, as that of stored answers, and for the same reason.
+    """
+    return aead.encrypt(_webhooks_cipher(keys), text, "webhook", *bound)
+
+
+def open_webhook(keys: Keys, sealed: bytes, *bound: str | int) -> bytes:
+    """The text of ``seal_webhook``; raises ``SecretUnreadable``."""
+    try:
+        return aead.decrypt(_webhooks_cipher(keys), sealed, "webhook", *bound)
+    except InvalidTag:
+        raise SecretUnreadable("webhook") from None
+
+
+def _webhooks_cipher(keys: Keys) -> AESGCM:
+    return AESGCM(hmac.digest(keys.pepper.secret, b"backstory webhooks", "sha256"))
+
+
 def hash_token(pepper: Key, token: str) -> bytes:
     """An API key as it is stored: HMAC-SHA256 under the organization's pepper."""
     return hmac.digest(pepper.secret, token.encode(), "sha256")

@@ -57,7 +57,9 @@ def _subject(event: Outline) -> str | None:
         return f"phone-numbers/{event.phone_number}"
     if event.assistant_id is not None:
         return f"assistants/{event.assistant_id}"
-    return None if event.key_id is None else f"api-keys/{event.key_id}"
+    if event.key_id is not None:
+        return f"api-keys/{event.key_id}"
+    return None if event.webhook_id is None else f"webhooks/{event.webhook_id}"
 
 
 class _CloudEvent(Struct):

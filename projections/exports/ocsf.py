@@ -49,6 +49,7 @@ _MAPPED = {
     "request_id",
     "version",
     "key_id",
+    "webhook_id",
     "ip_address",
 }
 
@@ -128,7 +129,7 @@ def _entity(event: LogEvent, activity: Activity) -> dict[str, Any]:
 
 
 def _identity(event: LogEvent) -> dict[str, str]:
-    """An assistant, with the version that it has then; an API key; a number; the organization."""
+    """An assistant, with its version then; a key, number or webhook; or the organization."""
     if isinstance(event, PhoneNumberEvent):
         return {"uid": event.phone_number, "name": event.phone_number}
     if hasattr(event, "version"):
@@ -137,7 +138,8 @@ def _identity(event: LogEvent) -> dict[str, str]:
         return {"uid": str(event.assistant_id)}
     if isinstance(event, LoginRefused) and event.key_id is None:  # no such key has an id
         return {"name": event.key_prefix}
-    return {"uid": str(getattr(event, "key_id", event.organization_id))}
+    own = getattr(event, "webhook_id", event.organization_id)
+    return {"uid": str(getattr(event, "key_id", own))}
 
 
 def _source(event: LogEvent) -> dict[str, str] | None:

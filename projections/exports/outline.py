@@ -34,6 +34,7 @@ class Outline(Struct, frozen=True, kw_only=True):
     labelled_version: int | None = None
     key_id: int | None = None
     phone_number: str | None = None
+    webhook_id: int | None = None
     cause: Cause | None = None
     changes: dict[str, Sides] = field(default_factory=dict)
     paths: list[str] = field(default_factory=list)

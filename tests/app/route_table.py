@@ -26,6 +26,7 @@ CHANGE_SETS = "/api/v1/change-sets"
 KEYS = "/api/v1/users/me/api-keys"
 NUMBERS = f"{ASSISTANTS}/organization/phone-numbers"
 NUMBER = "+14155551234"  # the first number of an organization, with the id 1
+WEBHOOKS = "/api/v1/webhooks"
 _VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 STREAM = "/api/v1/events/stream"
 ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
@@ -40,6 +41,7 @@ OWNED = frozenset(
         "key_id",
         "phone_number_id",
         "call_id",
+        "webhook_id",
     )
 )
 FILLABLE = OWNED | {"phone_number", "path"}
@@ -68,7 +70,7 @@ class Operation(Struct, frozen=True, kw_only=True):
     @property
     def is_for_admins(self) -> bool:
         erases = self.verb == "DELETE" and self.path.endswith("/secrets")
-        places = ("/api/v1/users", "/api/v1/vault", "/api/v1/audit")
+        places = ("/api/v1/users", "/api/v1/vault", "/api/v1/audit", "/api/v1/webhooks")
         demands = self.verb == "PUT" and self.path == "/api/v1/policy"
         return erases or demands or self.path.startswith(places)
 
@@ -105,6 +107,15 @@ class Operation(Struct, frozen=True, kw_only=True):
             options["json"] = self.body
         path = self.path.format(**ids)
         return client.request(self.verb, path, params=self.query, **options)
+
+
+def make_webhook(client: httpx.Client) -> int:
+    """An endpoint to which nothing is sent."""
+    if existing := client.get(WEBHOOKS).json():
+        return int(existing[-1]["id"])
+    made = client.post(WEBHOOKS, json={"url": "https://hooks.example/", "enabled": False})
+    number: int = made.json()["webhook"]["id"]
+    return number
 
 
 def application() -> Litestar:

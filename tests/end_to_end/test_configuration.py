@@ -59,6 +59,10 @@ UNUSABLE = {
     "BACKSTORY_METRICS_BIND=9464": "a host and a port",
     "BACKSTORY_METRICS_BIND=127.0.0.1:65536": "a host and a port",
     "BACKSTORY_METRICS_BIND=::1:9464": "a host and a port",
+    "BACKSTORY_WEBHOOK_PRIVATE=yes": "refuse or allow",
+    "BACKSTORY_WEBHOOK_CONCURRENCY=0": "1 to 1000",
+    "BACKSTORY_PUBLIC_URL=backstory.example": "a URL such as",
+    "BACKSTORY_PUBLIC_URL=https://me:pw@backstory.example": "a URL such as",
     "BACKSTORY_DATABASE=backstory.db": "no such setting",
     "BACKSTORY_LOGLEVEL=info": "no such setting",
 }

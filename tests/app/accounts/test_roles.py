@@ -18,7 +18,15 @@ from app.storage import tables
 from app.storage.database import Database
 from app.vault.keys import open_vault
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, KEYS, NUMBER, OPERATIONS, Operation, routes_of
+from tests.app.route_table import (
+    CHANGE_SETS,
+    KEYS,
+    NUMBER,
+    OPERATIONS,
+    Operation,
+    make_webhook,
+    routes_of,
+)
 from tests.conftest import make_organizations
 from tests.databases import config_of, url_of, writing_engine
 
@@ -76,6 +84,7 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
         "key_id": key["id"],
         "phone_number": NUMBER,
         "phone_number_id": 1,
+        "webhook_id": make_webhook(boss),
         "path": "nothing",
     }
 

@@ -45,6 +45,7 @@ _FEW, _MANY = 5, 1000
 # Why a request is refused that fits its description; all else, the description must say.
 _NOT_BY_ITS_FORM = {
     "beyond_log": "how long the log is",
+    "url": "which hosts are public",
     "idempotency_key_reused": "what was asked before",
     "missing": "a member that another one needs, such as base_version",
     "no_dry_run": "a wish that this request has no way to grant",

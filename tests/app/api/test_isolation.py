@@ -14,6 +14,7 @@ from tests.app.route_table import (
     NUMBER,
     OPERATIONS,
     OWNED,
+    WEBHOOKS,
     Operation,
 )
 
@@ -74,6 +75,7 @@ def ids(server: Server, owner: Organization) -> dict[str, Any]:
         "phone_number": NUMBER,
         "phone_number_id": 1,
         "call_id": f"call-{counters['sequence']}",
+        "webhook_id": max((row["webhook_id"] for row in have["webhooks"]), default=0) + 1,
     }
 
 
@@ -91,6 +93,8 @@ def make(owning: httpx.Client, ids: dict[str, Any]) -> None:
     assert changed["change_set_id"] == ids["change_set_id"]
     call = {"call_id": ids["call_id"], "assistant_id": created["id"]}
     assert owning.post(RESOLVE, json=call).is_success
+    hook = {"url": "https://hooks.example/", "description": MARK}
+    assert owning.post(WEBHOOKS, json=hook).json()["webhook"]["id"] == ids["webhook_id"]
 
 
 def everything(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:
@@ -168,7 +172,7 @@ def test_the_owners_lists_do_show_them(owning: httpx.Client, ids: dict[str, Any]
     audit = ["GET /api/v1/audit/logs", "GET /api/v1/audit/export"]
     lists = [f"GET {ASSISTANTS}", f"GET {ASSISTANTS}/export", f"GET {ASSISTANTS}/activity"]
     sets = [f"GET {CHANGE_SETS}", "GET /api/v1/changes", "GET /api/v1/search"]
-    assert showing == [*lists, *sets, *audit, f"GET {KEYS}"]
+    assert showing == [*lists, *sets, *audit, f"GET {WEBHOOKS}", f"GET {KEYS}"]
 
 
 def test_an_export_of_another_organizations_ids_is_empty(

@@ -10,7 +10,15 @@ import pytest
 from app.accounts import organizations
 from events.tables import metadata
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS, KEYS, NUMBER, OPERATIONS, OWNED, Operation
+from tests.app.route_table import (
+    CHANGE_SETS,
+    KEYS,
+    NUMBER,
+    OPERATIONS,
+    OWNED,
+    Operation,
+    make_webhook,
+)
 from tests.console import Browser
 from tests.databases import query, reading_engine
 
@@ -64,6 +72,7 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
         "key_id": made["api_key"]["id"],
         "phone_number": NUMBER,
         "phone_number_id": 1,
+        "webhook_id": make_webhook(boss),
         "path": "nothing",
     }
 

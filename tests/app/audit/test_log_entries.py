@@ -87,6 +87,13 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve
         for what in ("assign", "unassign"):
             editor.post(f"{path}/phone-numbers/{number}/{what}")
         admin.put(POLICY, json={"require_reason": True, "change_description": "For audits"})
+        hook = {"url": "https://hooks.example/x?key=1", "paths": ["/name"], "enabled": True}
+        made = admin.post("/api/v1/webhooks", json=hook).json()["webhook"]
+        webhook = f"/api/v1/webhooks/{made['id']}"
+        admin.post(f"{webhook}/secret")
+        admin.patch(webhook, json={"enabled": False})
+        admin.post(f"{webhook}/replay", json={"after": 7})
+        admin.delete(webhook)
         yield server, organization
 
 
@@ -188,6 +195,27 @@ _EXPECTED: dict[str, dict[str, Any]] = {
         "old_values": {"/require_reason": False}, "new_values": {"/require_reason": True},
     },
     "secret_keys_rotated": {"details": {"data_keys": True}},
+    "webhook_created": {
+        "resource_id": "1", "details": {"webhook_id": 1},
+        "new_values": {
+            "/url": "https://hooks.example/x?********", "/format": "standard",
+            "/description": None, "/event_types": [], "/assistant_ids": [], "/paths": ["/name"],
+            "/enabled": True,
+        },
+    },
+    "webhook_changed": {
+        "resource_id": "1",
+        "details": {"webhook_id": 1, "secret_rotated": True, "url_changed": False},
+    },
+    "webhook_disabled": {
+        "resource_id": "1", "details": {"webhook_id": 1},
+        "old_values": {"/enabled": True}, "new_values": {"/enabled": False},
+    },
+    "webhook_asked": {
+        "resource_id": "1",
+        "details": {"webhook_id": 1, "delivery": "replay", "from_sequence": 7},
+    },
+    "webhook_deleted": {"resource_id": "1", "details": {"webhook_id": 1}},
     "audit_exported": {
         "details": {
             "format": "csv", "after": 0, "until_sequence": 12,
@@ -239,7 +267,7 @@ def test_an_entry_says_who_did_what_to_what(
         "phi_accessed": None,
     }
     assert entry.items() >= (constant | actor | expected).items()
-    changes = event_type.endswith(("_created", "_changed", "api_key_revoked"))
+    changes = event_type.endswith(("_created", "_changed", "api_key_revoked", "webhook_disabled"))
     assert (entry["old_values"] or entry["new_values"] or None) is None or changes
     assert bool(entry["request_id"]) == (by != "checkpoint")
 

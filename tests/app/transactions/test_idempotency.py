@@ -13,7 +13,7 @@ from msgspec import UNSET
 from app.api import writes
 from app.transactions import idempotency
 from tests.app import stored
-from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.app.route_table import KEYS, OPERATIONS, Operation, make_webhook
 from tests.app.transactions.keyed_requests import (
     PATIENCE,
     content_of,
@@ -69,6 +69,7 @@ def prepare(admin: httpx.Client, operation: Operation) -> dict[str, Any]:
         "version": version,
         "change_set_id": change_set,
         "key_id": admin.post(KEYS, json={"name": "spare"}).json()["api_key"]["id"],
+        "webhook_id": make_webhook(admin),
     }
 
 
@@ -116,6 +117,10 @@ def _another_body(operation: Operation) -> Any:
         return body | {"name": "Another"}
     if "data_keys" in body:
         return {"data_keys": False}
+    if "sequence" in body or "after" in body:
+        return dict.fromkeys(body, 2)
+    if "description" in body:
+        return body | {"description": "Another"}
     name = "reason" if "reason" in body else "change_description"
     return body | {name: "Another"}
 

@@ -38,6 +38,11 @@ from events.changed import (
     SecretsErased,
     SecretsRevealed,
     VersionLabelled,
+    WebhookAsked,
+    WebhookChanged,
+    WebhookCreated,
+    WebhookDeleted,
+    WebhookDisabled,
 )
 from events.log_search import Stored
 from events.pointers import Change
@@ -146,6 +151,29 @@ EXAMPLES: list[LogEvent] = [
     PhoneNumberUnassigned(
         changes={HOLDER: Change(before=ASSISTANT, after=None)}, **NUMBER, **common(19)
     ),
+    WebhookCreated(
+        webhook_id=4,
+        changes={"/url": Change(after="https://hooks.example/")},
+        **common(20, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookChanged(
+        webhook_id=4,
+        changes={},
+        secret_rotated=True,
+        **common(21, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookDisabled(
+        webhook_id=4,
+        changes={"/enabled": Change(before=True, after=False)},
+        **common(22, assistant_id=None, actor=NOBODY, reason="It was gone"),
+    ),
+    WebhookAsked(
+        webhook_id=4,
+        delivery="replay",
+        from_sequence=3,
+        **common(23, assistant_id=None, actor=SOMEONE),
+    ),
+    WebhookDeleted(webhook_id=4, **common(24, assistant_id=None, actor=SOMEONE)),
 ]
 
 
@@ -184,6 +212,7 @@ _NUMBER = {
     "phone_number_id": st.integers(1, 2**31 - 1),
     "phone_number": st.integers(1_000_000, 10**14).map("+{}".format),
 }
+_WEBHOOK = {"assistant_id": st.none(), "webhook_id": st.integers(1, 2**31 - 1)}
 _CHANGES = st.dictionaries(TEXTS.map(lambda name: pointers.join((name,))), st.builds(Change))
 LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
     EVENTS,
@@ -223,6 +252,24 @@ LOG_EVENTS: SearchStrategy[LogEvent] = st.one_of(
         unrecorded=st.integers(0, 9),
         **_COMMON,
     ),
+    st.builds(WebhookCreated, changes=_CHANGES, **_COMMON, **_WEBHOOK),
+    st.builds(
+        WebhookChanged,
+        changes=_CHANGES,
+        url_changed=st.booleans(),
+        secret_rotated=st.booleans(),
+        **_COMMON,
+        **_WEBHOOK,
+    ),
+    st.builds(WebhookDisabled, changes=_CHANGES, **_COMMON, **_WEBHOOK),
+    st.builds(
+        WebhookAsked,
+        delivery=st.sampled_from(["test", "redeliver", "replay"]),
+        from_sequence=st.none() | st.integers(0, 9),
+        **_COMMON,
+        **_WEBHOOK,
+    ),
+    st.builds(WebhookDeleted, **_COMMON, **_WEBHOOK),
     st.builds(SecretKeysRotated, assistant_id=st.none(), data_keys=st.booleans(), **_COMMON),
     st.builds(
         AuditExported,

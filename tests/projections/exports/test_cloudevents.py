@@ -61,6 +61,7 @@ def test_a_cloudevent_says_what_it_is_about() -> None:
         "assistants/4",
         None,
         *["phone-numbers/+14155551234"] * 4,
+        *["webhooks/4"] * 5,
     ]
 
 

@@ -118,6 +118,11 @@ def test_a_record_says_what_was_done_to_what() -> None:
         ("Update", "phone_number", "Émile renamed phone number +14155551234"),
         ("Update", "phone_number", "Front office assigned phone number +14155551234"),
         ("Update", "phone_number", "Front office unassigned phone number +14155551234"),
+        ("Create", "webhook", "Émile created webhook 4"),
+        ("Update", "webhook", "Émile changed webhook 4"),
+        ("Disable", "webhook", "Backstory switched off webhook 4"),
+        ("Deliver", "webhook", "Émile asked for a delivery to webhook 4"),
+        ("Delete", "webhook", "Émile deleted webhook 4"),
     ]
 
 

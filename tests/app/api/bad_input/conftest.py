@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.app import stored
-from tests.app.route_table import CHANGE_SETS
+from tests.app.route_table import CHANGE_SETS, make_webhook
 from tests.conftest import ASSISTANTS
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
         "version": 2,
         "change_set_id": admin.post(CHANGE_SETS, json=change_request).json()["change_set_id"],
         "key_id": 1,
+        "webhook_id": make_webhook(admin),
         "phone_number": "+1",
         "phone_number_id": 1,
         "path": "x",

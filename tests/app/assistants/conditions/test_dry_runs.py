@@ -9,7 +9,7 @@ import pytest
 
 from tests.app import stored
 from tests.app.assistants.conditions.writes import CHANGES, POLICY, if_match, make, patch, prefer
-from tests.app.route_table import KEYS, OPERATIONS, Operation
+from tests.app.route_table import KEYS, OPERATIONS, Operation, make_webhook
 from tests.conftest import ASSISTANTS, Organization, Server, version_of
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def ids(boss: httpx.Client) -> dict[str, Any]:
         "version": 1,
         "change_set_id": boss.post(CHANGE_SETS, json=wanted).json()["change_set_id"],
         "key_id": boss.post(KEYS, json={"name": "spare"}).json()["api_key"]["id"],
+        "webhook_id": make_webhook(boss),
     }
 
 
@@ -117,6 +118,13 @@ _NO_DRY_RUN = {
     "POST /api/v1/assistants/{assistant_id}/secrets/reveal",
     "POST /api/v1/users/me/api-keys",
     "POST /api/v1/vault/rotate",
+    "DELETE /api/v1/webhooks/{webhook_id}",
+    "PATCH /api/v1/webhooks/{webhook_id}",
+    "POST /api/v1/webhooks",
+    "POST /api/v1/webhooks/{webhook_id}/redeliver",
+    "POST /api/v1/webhooks/{webhook_id}/replay",
+    "POST /api/v1/webhooks/{webhook_id}/secret",
+    "POST /api/v1/webhooks/{webhook_id}/test",
     "PUT /api/v1/assistants/{assistant_id}/versions/{version}/label",
     "PUT /api/v1/policy",
     "PUT /api/v1/users/me/api-keys/{key_id}",
