@@ -198,12 +198,20 @@ def _disclosure_off(before: Tree, after: Tree) -> Iterator[Warned]:
 def _numbers_changed(before: Tree, after: Tree) -> Iterator[Warned]:
     old, new = _items(before, TRANSFER_NUMBERS), _items(after, TRANSFER_NUMBERS)
     if not same(old, new):
-        message = f"Calls are transferred to other numbers (before: {len(old)}, now: {len(new)})."
+        message = f"Calls are transferred to other numbers: {_counted_changes(old, new)}."
         yield Warned(rule="transfer-numbers-changed", path=TRANSFER_NUMBERS, message=message)
+
+
+def _counted_changes(old: list[Any], new: list[Any]) -> str:
+    """What became of a list: "2 added, 1 removed"."""
+    added = sum(one not in old for one in new)
+    removed = sum(one not in new for one in old)
+    counts = ((added, "added"), (removed, "removed"))
+    return ", ".join(f"{count} {word}" for count, word in counts if count) or "in another order"
 
 
 def _tools_emptied(before: Tree, after: Tree, path: str) -> Iterator[Warned]:
     old = _items(before, path)
     if old and not _items(after, path):
-        message = f"The assistant has none of these tools any more (before: {len(old)})."
+        message = f"The assistant has none of these tools any more: it had {len(old)}."
         yield Warned(rule="tools-emptied", path=path, message=message)

@@ -158,18 +158,31 @@ async def _seed(config: Config, now: datetime) -> str:
     async with open_services(config, clock, "backstory demo") as services:
         callers, token = await services.writer.write(None, _people)
         ids = {}
+        used: list[tuple[Caller, datetime]] = []
         for name, (person, settings) in _CREATED.items():
             patch = read_create(settings | {"name": name})
             caller = callers[person]
             work = partial(_create, caller, patch)
             created = await services.writer.write(caller.organization_id, work)
             ids[name] = created.id
+            used.append((caller, clock.latest))
         for name, (person, settings, reason) in _interleaved():
             patch = read_patch(settings | {"change_description": reason})
             request = ChangeRequest(caller=callers[person], assistant_id=ids[name])
             work = partial(_change, request, patch)
             await services.writer.write(request.caller.organization_id, work)
+            used.append((request.caller, clock.latest))
+        await services.writer.write(None, partial(_use, used))
     return token
+
+
+def _use(used: list[tuple[Caller, datetime]], unit: UnitOfWork) -> None:
+    """Count the changes as uses of the keys that made them."""
+    for caller, when in used:
+        usage = api_keys.Usage(
+            organization_id=caller.organization_id, key_id=caller.actor.id, uses=1, last=when
+        )
+        unit.write(api_keys.add_usage, [usage])
 
 
 def _create(caller: Caller, patch: SettingsPatch, unit: UnitOfWork) -> Outcome:
@@ -218,6 +231,11 @@ class _Clock:
     def __init__(self, end: datetime) -> None:
         self._end = end
         self._now = end - timedelta(days=_DAYS)
+
+    @property
+    def latest(self) -> datetime:
+        """The last moment that it told."""
+        return min(self._now, self._end)
 
     def __call__(self) -> datetime:
         self._now += timedelta(days=_DAYS) / 60

@@ -98,7 +98,9 @@ async def switch(request: PageRequest, assistant_id: FromPath[str]) -> Template 
     answer = await visitor.send("PATCH", f"{at}/status", query=query, headers=_unchanged(form))
     if answer.status == HTTPStatus.PRECONDITION_FAILED:
         return await _show_changed(visitor, at, answer)
-    return redirect(f"/assistants/{answer.or_raise()['id']}")
+    switched = answer.or_raise()
+    is_new = first(form, "etag") != f'"{switched["version"]}"'
+    return redirect(f"{at}?saved={switched['version']}" if is_new else at)
 
 
 @post("/duplicate", opt=EDITOR, status_code=HTTPStatus.OK)

@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from litestar.response import Redirect, Template
 
 from app.api.access import EDITOR, VIEWER
-from app.console import sparkline
+from app.console import sparkline, texts
 from app.console.forms import first, idempotency, submitted
 from app.console.many import FIELDS
 from app.console.problems import sentences
@@ -31,12 +31,15 @@ async def list_assistants(
     status: Annotated[str, QueryParameter()] = "all",
     sort: Annotated[str, QueryParameter()] = "changed",
     setting: Annotated[str, QueryParameter(max_length=1000)] = "",
+    chosen: Annotated[str, QueryParameter(max_length=2000)] = "",
+    note: Annotated[str, QueryParameter(max_length=20)] = "",
     skip: Annotated[int, QueryParameter(ge=0, le=MAX_ID)] = 0,
     number: Annotated[int, QueryParameter(name="page", ge=0, le=_MOST_PAGES)] = 0,
 ) -> Template:
     """Assistants by the filters, each with its last change and its changes of 90 days.
 
     ``skip`` or the number of a page says where the page starts; each link shows ``setting``.
+    ``chosen`` are the ids that stay selected, and ``note`` is what the selection was too few for.
     """
     visitor = request.visitor
     filters = {"search": search, "status": status, "sort": sort}
@@ -54,6 +57,8 @@ async def list_assistants(
         filters=filters,
         carried=_carried(filters, setting),
         setting=setting,
+        chosen=chosen.split(),
+        note=texts.Many.notes.get(note, ""),
         assistants=activity["assistants"],
         needs_reason=policy["require_reason"],
         total=activity["total"],

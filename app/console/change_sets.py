@@ -12,12 +12,14 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Redirect, Template
 
 from app.api.access import EDITOR, VIEWER
+from app.console import texts
 from app.console.api_client import segment
 from app.console.differences import add_words
 from app.console.forms import first, idempotency, submitted
 from app.console.policy import read_policy
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
+from app.console.reversals import BANNER, undo_reason
 from app.console.visitor import PageRequest, Visitor
 from app.storage.tables import MAX_ID
 from events.bodies.reasons import REASON
@@ -25,6 +27,7 @@ from events.pointers import Paths
 from events.policy import Policy
 
 _PAGE_SIZE = 25
+_LOOKED_AT = 3  # assistants of a set, for what became of it
 _PLAN_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 _HOWS = ("fail", "skip", "force")
 _Cursor = Annotated[str, QueryParameter(max_length=200)]
@@ -36,7 +39,10 @@ async def list_sets(request: PageRequest, cursor: _Cursor = "") -> Template:
     visitor = request.visitor
     answer = await visitor.get("/change-sets", cursor=cursor, limit=_PAGE_SIZE)
     older = answer.next_page("/change-sets", {})
-    return page("change_sets", visitor, sets=answer.or_raise(), older=older, is_first=not cursor)
+    sets = answer.or_raise()
+    for one in sets:
+        one["taken_back_by"] = await _taken_back(visitor, one)
+    return page("change_sets", visitor, sets=sets, older=older, is_first=not cursor)
 
 
 @get("/{change_set_id:str}", opt=VIEWER)
@@ -58,6 +64,7 @@ async def show_set(
         "change_set",
         visitor,
         set=found,
+        taken_back_by=await _taken_back(visitor, found),
         members=members,
         more=answer.next_page(at, {}),
         saved=bool(saved),
@@ -77,6 +84,8 @@ async def revert(request: PageRequest, change_set_id: FromPath[str]) -> Template
     """Take the set back as planned, all of it or nothing."""
     visitor, form = await submitted(request)
     how, reason = _how(first(form, "on_conflict")), first(form, REASON)
+    if BANNER in form:  # it asks for no reason
+        reason = await _undo_reason(visitor, change_set_id)
     body = {"on_conflict": how, REASON: reason or None}
     etag = first(form, "etag")  # none right after the set was made: what came between conflicts
     headers = idempotency(form) | ({"if-match": etag} if etag else {})
@@ -87,6 +96,24 @@ async def revert(request: PageRequest, change_set_id: FromPath[str]) -> Template
         return await _plan(visitor, change_set_id, how, answer.status, problems, reason)
     made = answer.or_raise()["change_set_id"]
     return redirect("/change-sets" if made is None else f"/change-sets/{made}?saved=1")
+
+
+async def _undo_reason(visitor: Visitor, change_set_id: str) -> str:
+    found = (await visitor.get(f"/change-sets/{segment(change_set_id)}")).or_raise()
+    undo = texts.Parts.undo_reason_set.format(number=found["change_set_id"])
+    return undo_reason(undo, found["change_description"])
+
+
+async def _taken_back(visitor: Visitor, found: dict[str, Any]) -> int | None:
+    """The change set that took another back; looked for at its first assistants."""
+    for member in found["assistants"][:_LOOKED_AT]:
+        at = f"/assistants/{member['assistant_id']}/versions"
+        entry = (await visitor.get(f"{at}/{member['version']}")).data
+        for version in entry.get("reverted_by", ()):
+            cause = (await visitor.get(f"{at}/{version}")).data.get("cause", {})
+            if "change_set_id" in cause:
+                return int(cause["change_set_id"])
+    return None
 
 
 def _how(text: str) -> str:

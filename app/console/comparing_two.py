@@ -12,17 +12,15 @@ from litestar.response import Redirect, Template
 from msgspec import Struct
 
 from app.api.access import VIEWER
-from app.console import texts
 from app.console.api_client import segment
 from app.console.differences import add_words
 from app.console.field import Field
 from app.console.fields import all_fields
 from app.console.forms import submitted
 from app.console.rendering import page, redirect
-from app.console.selection import selected
+from app.console.selection import is_none, list_again, selected
 from app.console.typed_secrets import is_masked
 from app.console.visitor import PageRequest, Visitor
-from events.errors import FieldError, InvalidSettings
 from events.pointers import same
 
 _Id = Annotated[str, QueryParameter(pattern="^[0-9]{1,10}$")]
@@ -40,10 +38,9 @@ class Comparison(Struct, frozen=True, kw_only=True):
 async def choose(request: PageRequest) -> Redirect:
     """Compare the two assistants that were selected in the list."""
     visitor, form = await submitted(request)
-    ids = await selected(visitor, form)
+    ids = [] if is_none(form) else await selected(visitor, form)
     if len(ids) != 2:  # noqa: PLR2004  # a comparison is of two
-        message = texts.Many.two_for_comparison
-        raise InvalidSettings((FieldError(loc=("body",), msg=message, type="selection"),))
+        return list_again(form, "compare")
     return redirect(f"/assistants/compare?left={ids[0]}&right={ids[1]}")
 
 

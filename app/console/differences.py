@@ -131,7 +131,8 @@ def _of_lists(before: list[Any], after: list[Any], at: tuple[str, ...]) -> Itera
             yield _detail("added", here, UNSET, value)
             continue
         if origin not in in_place:
-            yield _detail("moved", here, origin + 1, new + 1)
+            called = here if here[-1] else (*at, str(value))
+            yield _detail("moved", called, origin + 1, new + 1)
         yield from _details(before[origin], value, here)
 
 
@@ -140,12 +141,14 @@ def _detail(op: Op, at: tuple[str, ...], before: Any, after: Any) -> Detail:
     if isinstance(before, str) and isinstance(after, str):
         is_long = max(len(before), len(after)) >= _WORDS_FROM
         by_words = words.hunks(before, after) if is_long else None
-    place = texts.Values.below.join(at)
+    place = texts.Values.below.join(filter(None, at))
     return Detail(op=op, place=place, before=before, after=after, words=by_words)
 
 
 def _element(value: Any, at: int) -> str:
-    """How an element of a list is called: by its name, else by its number."""
+    """How an element of a list is called: by its name, else by its number; '' if it says itself."""
+    if not isinstance(value, dict | list):
+        return ""
     name = _identity(value)
     return str(name) if name is not None else texts.Diff.item.format(number=at + 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
@@ -47,6 +47,12 @@ def encode_path(path: str) -> str:
 def decode_path(text: str) -> str:
     """The path that ``encode_path`` made a text from."""
     return unquote(text)
+
+
+def day(text: str) -> str:
+    """A day of the API in words: "Saturday, October 31, 2026"."""
+    found = date.fromisoformat(text)
+    return f"{found:%A, %B} {found.day}, {found.year}"
 
 
 @lru_cache(1024)  # a page shows the same change beside many settings

@@ -22,7 +22,8 @@ from app.console.forms import Form, first, idempotency, submitted
 from app.console.policy import read_policy
 from app.console.problems import sentences
 from app.console.rendering import page, redirect
-from app.console.selection import selected
+from app.console.selection import is_none, list_again, selected
+from app.console.settings_index import paths_of
 from app.console.typed_secrets import typed_secrets
 from app.console.visitor import PageRequest, Visitor
 from events import pointers
@@ -37,6 +38,8 @@ _STRICT = {"prefer": "handling=strict"}
 _PLAN_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 FIELDS = {field.path: field for field in all_fields({}) if not field.computed}
 _BY_PLACE = {place(path).lower(): path for path in FIELDS}
+
+_MOST_NAMED = 5
 
 
 class Typed(Struct, frozen=True, kw_only=True):
@@ -55,9 +58,11 @@ class Copied(Struct, frozen=True, kw_only=True):
 
 
 @post("/", opt=EDITOR, status_code=HTTPStatus.OK)
-async def choose(request: PageRequest) -> Template:
+async def choose(request: PageRequest) -> Template | Redirect:
     """The settings that are changed, and their values; nothing is changed yet."""
     visitor, form = await submitted(request)
+    if is_none(form):
+        return list_again(form, "change")
     ids = await selected(visitor, form)
     fields, errors = _picked(form)
     return await _form(visitor, ids, fields, form, errors)
@@ -124,10 +129,29 @@ def _picked(form: Form) -> tuple[list[Field], dict[str, str]]:
     """
     removed = form.get("remove", [])
     given = [text.strip() for text in form.get("setting", []) if text.strip()]
-    paths = [text if text in FIELDS else _BY_PLACE.get(text.lower(), "") for text in given]
+    paths = [_path_of(text) for text in given]
     unknown = [text for text, path in zip(given, paths, strict=True) if not path]
-    errors = {"": texts.Many.unknown.format(setting=unknown[0])} if unknown else {}
+    errors = {"": _unknown(unknown[0])} if unknown else {}
     return [FIELDS[path] for path in dict.fromkeys(paths) if path and path not in removed], errors
+
+
+def _path_of(text: str) -> str:
+    """The path of a setting by its path, or its label, with its group or alone; '' for none."""
+    exact = text if text in FIELDS else _BY_PLACE.get(text.lower(), "")
+    found = [] if exact else _called(text)
+    return exact or (found[0] if len(found) == 1 else "")
+
+
+def _called(text: str) -> list[str]:
+    return [path for path in paths_of(text) if path in FIELDS]
+
+
+def _unknown(text: str) -> str:
+    """Why a text is not one setting."""
+    if found := _called(text):
+        names = "; ".join(map(place, found[:_MOST_NAMED]))
+        return texts.Many.several.format(setting=text, settings=names)
+    return texts.Many.unknown.format(setting=text)
 
 
 def _body(ids: list[int], typed: Typed) -> dict[str, Any]:

@@ -32,8 +32,10 @@ _KINDS = ("undo", "rollback")
 _PLANS = [f"/{kind}/{{version:str}}" for kind in _KINDS]
 _EDITS = [f"{plan}/edit" for plan in _PLANS]
 _ANY_REASON = "To be given"  # for dry runs, which report a missing one
+BANNER = "banner"  # the field of an undo beside the message after a change
 _WHOLE = "whole"  # the field of a plan with too many settings to choose from
 _MAX_BOXES = MAX_FIELDS - 100
+_LONGEST_REASON = 500
 _NUMBER = re.compile(r"[0-9]+")
 _PLAN_AGAIN = (HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.UNPROCESSABLE_ENTITY)
 
@@ -139,14 +141,29 @@ def _check_number(version: str) -> str:
 async def _apply(visitor: Visitor, reversal: Reversal, form: Form) -> Template | Redirect:
     """Apply a plan, unless the assistant was changed since; then show the plan anew."""
     if _chosen(form) == []:
-        errors = [texts.Plan.choose_some]
+        errors = [texts.Plan.nothing_chosen]
         status = HTTPStatus.UNPROCESSABLE_ENTITY
         return await _plan(visitor, reversal, status, errors, first(form, REASON), [])
+    if BANNER in form:  # it asks for no reason
+        form |= {REASON: [await _undo_reason(visitor, reversal)]}
     answer = await _send(visitor, reversal, form)
     if answer.status in _PLAN_AGAIN:
         return await _plan_again(visitor, reversal, form, answer)
     version = answer.or_raise()["version"]
     return redirect(f"{reversal.at}/versions/{version}?saved={version}")
+
+
+async def _undo_reason(visitor: Visitor, reversal: Reversal) -> str:
+    """The reason of an undo for which none was asked."""
+    entry = (await visitor.get(f"{reversal.at}/versions/{segment(reversal.version)}")).or_raise()
+    undo = texts.Parts.undo_reason.format(version=reversal.version)
+    return undo_reason(undo, entry["change_description"])
+
+
+def undo_reason(undo: str, reason: str | None) -> str:
+    """What an undo is of, with the reason of that, as far as a reason may be long."""
+    text = texts.Parts.undo_because.format(undo=undo, reason=reason) if reason else undo
+    return text[:_LONGEST_REASON]
 
 
 def _chosen(form: Form) -> list[str] | None:

@@ -65,6 +65,9 @@ class Parts:
     who_when = "{who}, {when}"
     view_change = "View change"
     undo = "Undo"
+    undo_reason = "Undo of version {version}"
+    undo_reason_set = "Undo of change set {number}"
+    undo_because = "{undo}: {reason}"
 
 
 class Diff:
@@ -150,13 +153,17 @@ class Many:
     title = "Change {count}"
     none_selected = "No assistant is selected. Go back to the list and select some"
     too_many = "{count} or more assistants are selected; it may be at most {most} at once"
-    two_for_comparison = "Select two assistants to compare them"
+    notes: ClassVar = {
+        "compare": "Select two assistants to compare them.",
+        "change": "Select the assistants to change.",
+    }
     setting = "Setting"
     pick = "Choose a setting by its name"
     add = "Add setting"
     remove = "Remove {setting}"
     set_to = "The new value for all selected assistants"
     unknown = "There is no setting “{setting}” that you can change. Choose one from the list"
+    several = "Several settings are called “{setting}”. Choose one: {settings}"
     nothing_picked = "Choose a setting first"
     secret_missing = "Type the secret. It is not kept in forms"
     preview = "Preview changes"
@@ -238,6 +245,7 @@ class ChangeSets:
     take_back_count = "Take back for {count}"
     what = "{kind} of {count}"
     kinds: ClassVar = {"change_set": "Change", "undo": "Undo"}
+    taken_back = "Taken back by change set {number}"
     version = "version {version}"
     more = "More assistants"
     keeps_later = "Nothing has changed yet. Later changes of other settings are kept."
@@ -326,6 +334,9 @@ class Assistant:
     save = "Save as version {version}"
     saved = "Saved as version {version}"
     older = "You are editing version {version}. Saving keeps later changes by others."
+    reason_switch_on = "Reason for switching on"
+    reason_switch_off = "Reason for switching off"
+    reason_delete = "Reason for deleting"
     switch_on = "Switch on"
     switch_off = "Switch off"
     duplicate = "Duplicate"
@@ -531,7 +542,10 @@ class Plan:
     can_change = "{count} can change"
     not_changed = "not changed"
     nothing = "Nothing to change. The assistant already has these values."
-    choose_some = "Nothing is selected. Select the settings to change."
+    choose_later = "Nothing is selected: all of these settings were changed again later."
+    nothing_chosen = "Nothing is selected. Select the settings to change."
+    none_possible = "None of these settings can be changed back."
+    choose_some = "Select the settings to change."
     edit = "Edit before saving"
     edit_hint = "The planned values are in the form. Nothing is saved yet."
     not_a_version = "Enter the number of a version"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from app.console import texts
+from app.console.formatting import day
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,7 +58,7 @@ def _taken_back(changes: list[dict[str, Any]]) -> Iterable[Unusual]:
 def _busy(changes: list[dict[str, Any]]) -> Iterable[Unusual]:
     for newest, count in _counted(changes, lambda change: (change["assistant_id"], day_of(change))):
         if count >= MANY_CHANGES:
-            words = texts.Home.many_changes.format(count=count, day=day_of(newest))
+            words = texts.Home.many_changes.format(count=count, day=day(day_of(newest)))
             yield _about(newest, words, "/history")
 
 

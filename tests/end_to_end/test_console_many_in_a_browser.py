@@ -125,3 +125,27 @@ def test_prompts_that_name_a_product_are_found_by_keyboard_as_one_types(
     page.get_by_role("heading", name="Values 3").wait_for()
     expect(page.get_by_role("button", name="Change settings of 3 assistants")).to_be_visible()
     assert operator.clicks == 0
+
+
+def test_the_heads_of_a_comparison_stand_above_their_columns(
+    operator: Operator, twelve: list[int]
+) -> None:
+    page = operator.page
+    page.goto(f"/assistants/compare?left={twelve[3]}&right={twelve[4]}")
+    lefts = "nodes => nodes.map(one => Math.round(one.getBoundingClientRect().left))"
+    heads = page.locator(".two thead th").evaluate_all(lefts)[1:]
+    for row in page.locator(".two tbody tr:has([data-side])").all():
+        columns = row.locator("[data-side]").evaluate_all(lefts)
+        assert all(abs(at - head) <= 1 for at, head in zip(columns, heads, strict=True))
+
+
+def test_buttons_for_a_selection_wait_for_one_that_fits(
+    operator: Operator, twelve: list[int]
+) -> None:
+    page = operator.page
+    enabled = []
+    for one in twelve[:3]:
+        page.locator(f'[name=assistant][value="{one}"]').check()
+        names = ("Change settings", "Compare two")
+        enabled.append([page.get_by_role("button", name=name).is_enabled() for name in names])
+    assert enabled == [[True, False], [True, True], [True, False]]

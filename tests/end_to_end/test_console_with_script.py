@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Dialog, Page, expect
 
 from tests.browsers import TEMPERATURE, control, save, visiting
 from tests.conftest import ASSISTANTS, Organization, Server
@@ -346,3 +346,50 @@ def test_a_setting_is_reached_by_its_name_on_the_assistant_that_is_open(page: Pa
     page.locator("[data-search-found]").get_by_role("link", name="Silence timeout").first.click()
     expect(row(page, "/idle_timeout")).to_be_visible()
     expect(page).to_have_url(re.compile(f"{AT}\\?q="))
+
+
+def test_single_keys_ask_before_they_leave_unsaved_edits_and_the_draft_is_kept(page: Page) -> None:
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.goto(AT)
+    page.on("dialog", stay)
+    for keys in (["h"], ["g", "a"], ["t"]):
+        control(page, SPEED).fill("0.9")
+        page.locator("main").focus()
+        for key in keys:
+            page.keyboard.press(key)
+        expect(page.locator("[data-count]")).to_have_text("1 unsaved change")
+    assert asked == ["beforeunload"] * 3
+    assert "0.9" in page.evaluate("JSON.stringify(localStorage)")
+
+
+def test_the_review_has_the_reason_and_saves(page: Page, viewer: httpx.Client) -> None:
+    page.goto(AT)
+    control(page, SPEED).fill("0.9")
+    page.get_by_role("button", name="Review changes").click()
+    shown = page.get_by_role("dialog")
+    expect(shown.get_by_label("Reason")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("[data-bar]").get_by_label("Reason")).to_be_visible()
+    page.get_by_role("button", name="Review changes").click()
+    shown.get_by_label("Reason").fill("Older callers")
+    shown.get_by_role("button", name="Save as version 2").click()
+    expect(page.locator("[data-toast]")).to_contain_text("Saved as version 2")
+    (entry,) = viewer.get(f"{ONE}/settings-history").json()
+    assert entry["change_description"] == "Older callers"
+
+
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [(42 * 86400, "1 month ago"), (30 * 3600, "1 day ago"), (70 * 86400, "2 months ago")],
+)
+def test_a_moment_is_told_in_full_units_and_not_by_the_calendar(
+    page: Page, ago: int, words: str
+) -> None:
+    page.goto(AT)
+    told = page.evaluate(f"() => distance(new Date(Date.now() - {ago} * 1000))")
+    assert told == words

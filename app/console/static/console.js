@@ -20,12 +20,13 @@ function localise(root) {
   }
 }
 
-// How long ago a moment was, in the largest unit that fits: "3 days ago".
+// How long ago a moment was, in the largest unit that fits: "3 days ago". In figures: "last month"
+// would be the calendar's.
 function distance(moment) {
   const seconds = (moment - Date.now()) / 1000;
   const units = [["year", 31557600], ["month", 2629800], ["week", 604800], ["day", 86400], ["hour", 3600], ["minute", 60]];
   const [unit, size] = units.find(([, each]) => Math.abs(seconds) >= each) ?? ["second", 1];
-  return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(Math.trunc(seconds / size), unit);
+  return new Intl.RelativeTimeFormat(undefined, { numeric: unit === "second" ? "auto" : "always" }).format(Math.trunc(seconds / size), unit);
 }
 
 // A page of the server, to take parts from. Nothing in it runs.
@@ -63,9 +64,12 @@ function closeMenus(except) {
 // A message offers to undo for ten seconds, and for longer while one is at it.
 const UNDO = 10_000; // milliseconds
 const toast = document.querySelector("[data-toast]");
+let isUsed = false; // a pointer that only rests there, since the click before, does not use it
+toast?.addEventListener("pointermove", () => (isUsed = true));
+toast?.addEventListener("pointerleave", () => (isUsed = false));
 if (toast) setTimeout(hideUndo, UNDO);
 
 function hideUndo() {
-  if (toast.matches(":hover, :focus-within")) setTimeout(hideUndo, UNDO);
+  if (isUsed || toast.matches(":focus-within")) setTimeout(hideUndo, UNDO);
   else toast.querySelector("[data-undo]")?.remove();
 }

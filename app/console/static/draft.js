@@ -158,6 +158,21 @@ function reset(event) {
   }
 }
 
+// The reason and the button that saves are in the review while it is open: there is one of each.
+function review() {
+  const dialog = document.querySelector("[data-review-dialog]");
+  if (dialog.open) return;
+  const moved = [...form.querySelectorAll("[data-moves]")];
+  const homes = moved.map((one) => {
+    const home = document.createComment("");
+    one.replaceWith(home);
+    return home;
+  });
+  dialog.querySelector("[data-review-bar]").prepend(...moved);
+  dialog.addEventListener("close", () => homes.forEach((home, at) => home.replaceWith(moved[at])), { once: true });
+  dialog.showModal();
+}
+
 async function submit(event) {
   if (!event.submitter?.matches("[data-review-open]")) {
     isLeaving = true;
@@ -170,7 +185,7 @@ async function submit(event) {
     const shown = response.ok && pageOf(await response.text()).querySelector("[data-review]");
     if (!shown) throw new Error(response.status);
     document.querySelector("[data-review-shown]").replaceChildren(shown);
-    document.querySelector("[data-review-dialog]").showModal();
+    review();
   } catch {
     isLeaving = true;
     form.action = event.submitter.formAction; // that page says what is wrong

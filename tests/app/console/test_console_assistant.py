@@ -11,7 +11,7 @@ import pytest
 from app.console import fields
 from events.settings import SETTING_NAMES
 from tests.conftest import ASSISTANTS
-from tests.console import Browser, field, now
+from tests.console import Browser, field, now, plain
 
 POLICY = "/api/v1/policy"
 
@@ -113,3 +113,23 @@ def test_every_form_meets_a_policy_that_requires_conditions(
     for below in ("/status", "/delete"):
         form = {"is_active": "false", "etag": field(operator.get(at).text, "etag")}
         assert operator.submit(at + below, form).status_code == 303
+
+
+def test_a_switch_is_saved_as_a_version_that_can_be_undone(at: str, operator: Browser) -> None:
+    fields = {"is_active": "false", "etag": '"1"', "change_description": "Closed"}
+    answer = operator.submit(f"{at}/status", fields)
+    assert answer.headers["location"] == f"{at}?saved=2"
+    shown = operator.get(answer.headers["location"])
+    assert "Saved as version 2" in plain(shown)
+    undone = operator.submit(f"{at}/undo/2", {"etag": '"2"', "whole": "on", "banner": "on"})
+    assert "Reason: Undo of version 2: Closed" in plain(operator.get(undone.headers["location"]))
+
+
+def test_a_switch_that_changes_nothing_says_nothing(at: str, operator: Browser) -> None:
+    answer = operator.submit(f"{at}/status", {"is_active": "true", "etag": '"1"'})
+    assert answer.headers["location"] == at
+
+
+def test_each_reason_field_says_what_it_is_for(at: str, operator: Browser) -> None:
+    labels = re.findall(r"<label[^>]*>([^<]+) <input[^>]*change_description", operator.get(at).text)
+    assert labels == ["Reason", "Reason for switching off", "Reason for deleting"]

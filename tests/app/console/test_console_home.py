@@ -64,7 +64,7 @@ def test_taken_back_twice_is_unusual_and_once_is_not() -> None:
 def test_many_changes_in_one_day_are_unusual_and_on_several_days_are_not() -> None:
     one_day = [_changed(number) for number in range(MANY_CHANGES, 0, -1)]
     (found,) = unusual(one_day)
-    assert found.words == f"{MANY_CHANGES} changes on 2026-03-01."
+    assert found.words == f"{MANY_CHANGES} changes on Sunday, March 1, 2026."
     assert unusual([_changed(number, day=number) for number in range(MANY_CHANGES, 0, -1)]) == []
 
 

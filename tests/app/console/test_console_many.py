@@ -173,7 +173,7 @@ def test_two_assistants_are_compared_with_their_differences_first(
     assert "2 settings differ" in shown
     assert "Before <del>1.2</del> After <ins>1.0</ins>" in shown or "<del>1.2</del>" in shown
     assert "Secrets are hidden and not compared" in shown
-    assert reader.submit("/assistants/compare-two", {"assistant": left}).status_code == 422
+    assert reader.submit("/assistants/compare-two", {"assistant": left}).status_code == 303
 
 
 def test_settings_are_copied_as_a_change_set_and_secrets_are_not(
@@ -221,3 +221,63 @@ def test_the_list_leads_to_any_page_and_letter(reader: Browser, editor: httpx.Cl
     second = reader.get("/assistants?sort=name&page=2").text
     assert "51 to 55 of 55 assistants" in plain(reader.get("/assistants?sort=name&page=2"))
     assert field(second, "page") == "2"
+
+
+def _set_and_back(operator: Browser, ids: list[int], why: str) -> tuple[str, str]:
+    """The addresses of a change set, and of the one that its banner's undo made."""
+    wanted = form(ids, setting=_NUMBERS) | {_NUMBERS: "+14155550123"}
+    etag = field(operator.submit("/assistants/change/plan", wanted).text, "etag")
+    sent = wanted | {"etag": etag, "change_description": why}
+    made = operator.submit("/assistants/change/apply", sent).headers["location"]
+    at = made.partition("?")[0]
+    done = operator.submit(f"{at}/revert", {"once": "back", "banner": "on"})
+    return at, done.headers["location"].partition("?")[0]
+
+
+def test_a_set_that_was_taken_back_says_so_and_by_which_with_its_reason(
+    operator: Browser, twelve: list[int]
+) -> None:
+    at, back = _set_and_back(operator, twelve, "One line for all")
+    number = at.rpartition("/")[2]
+    words = f"Taken back by change set {back.rpartition('/')[2]}"
+    assert words in plain(operator.get(at))
+    assert plain(operator.get("/change-sets")).count(words) == 1
+    assert "Taken back by" not in plain(operator.get(back))
+    assert f"Reason: Undo of change set {number}: One line for all" in plain(operator.get(back))
+
+
+@pytest.mark.parametrize("name", [_NUMBERS, "Transfer numbers", "transfer numbers "])
+def test_a_setting_is_picked_by_its_path_or_its_label_alone(
+    operator: Browser, twelve: list[int], name: str
+) -> None:
+    shown = operator.submit("/assistants/change", form(twelve, setting=name))
+    assert field(shown.text, "setting") == _NUMBERS
+
+
+def test_a_label_of_several_settings_names_them(operator: Browser, twelve: list[int]) -> None:
+    shown = operator.submit("/assistants/change", form(twelve, setting="Enabled"))
+    assert shown.status_code == 422
+    assert "Several settings are called “Enabled”. Choose one: " in html.unescape(shown.text)
+
+
+@pytest.mark.parametrize(
+    ("address", "count", "note"),
+    [
+        ("/assistants/compare-two", 0, "Select two assistants to compare them."),
+        ("/assistants/compare-two", 1, "Select two assistants to compare them."),
+        ("/assistants/compare-two", 3, "Select two assistants to compare them."),
+        ("/assistants/change", 0, "Select the assistants to change."),
+    ],
+)
+def test_the_list_says_what_is_missing_and_keeps_the_selection(
+    operator: Browser, twelve: list[int], address: str, count: int, note: str
+) -> None:
+    chosen = twelve[:count]
+    answer = operator.submit(address, {"assistant": chosen, "sort": "name", "search": "Desk"})
+    assert answer.status_code == 303
+    shown = operator.get(answer.headers["location"])
+    assert note in plain(shown)
+    assert 'value="Desk"' in shown.text
+    checked = re.findall(r'name="assistant" value="(\d+)" checked', shown.text)
+    assert [int(one) for one in checked] == chosen
+    assert faults(shown.text) == []

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.console import Browser, field, plain
+from tests.console import Browser, change, field, plain
 
 pytestmark = pytest.mark.usefixtures("past")
 
@@ -255,3 +255,14 @@ def test_a_viewer_reads_the_history_and_cannot_revert(
         assert f"{at}/{kind}/3" in operator.get(f"{at}/versions/3").text  # the control
         assert reader.get(f"{at}/{kind}/3").status_code == 403
         assert reader.submit(f"{at}/{kind}/3", {"etag": '"7"'}).status_code == 403
+
+
+def test_a_plan_in_which_nothing_is_selected_says_so_before_it_is_sent(
+    at: str, editor: httpx.Client, operator: Browser
+) -> None:
+    change(editor, at, {"idle_timeout": 3}, "Patient")
+    plan = f"{at}/undo/{editor.get(f'/api/v1{at}').json()['version']}"
+    assert "Nothing is selected" not in plain(operator.get(plan))
+    change(editor, at, {"idle_timeout": 4}, "Later")
+    shown = operator.get(plan)
+    assert "Nothing is selected: all of these settings were changed again later." in plain(shown)
