@@ -13,7 +13,7 @@ from msgspec import UNSET
 from app.api import writes
 from app.transactions import idempotency
 from tests.app import stored
-from tests.app.route_table import KEYS, OPERATIONS, Operation, make_webhook
+from tests.app.route_table import KEYS, NUMBERS, OPERATIONS, Operation, make_webhook
 from tests.app.transactions.keyed_requests import (
     PATIENCE,
     content_of,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 CHANGE_SETS = "/api/v1/change-sets"
 SECRET = {"llm_provider_config": {"api_key": "sk-of-ours"}}
-_WRITES = [operation for operation in OPERATIONS if operation.writes]
+_SYNC = f"{NUMBERS}/sync"  # it has nothing to write
+_WRITES = [operation for operation in OPERATIONS if operation.writes and operation.path != _SYNC]
 # What each request does once more, unless it is a replay; the others find it done already.
 _EACH_TIME = {
     f"POST {ASSISTANTS}",
@@ -63,14 +64,18 @@ def prepare(admin: httpx.Client, operation: Operation) -> dict[str, Any]:
         admin.put(f"{path}/versions/1/label", json={"label": "first"})
     if operation.path.endswith("/restore"):
         assert admin.delete(path).is_success
-    return {
+    ids = {
         "assistant_id": assistant,
         "version_id": 2,
         "version": version,
         "change_set_id": change_set,
         "key_id": admin.post(KEYS, json={"name": "spare"}).json()["api_key"]["id"],
         "webhook_id": make_webhook(admin),
+        "phone_number_id": 1,
     }
+    if "phone" in operation.path:
+        operation.prepare(admin, ids)
+    return ids
 
 
 def test_there_are_writes_to_test() -> None:
@@ -113,6 +118,8 @@ def _body(row: dict[str, Any]) -> dict[str, Any]:
 
 def _another_body(operation: Operation) -> Any:
     body = {} if operation.body is UNSET else operation.body
+    if isinstance(body, list):
+        return [*body, *body]
     if "name" in body:
         return body | {"name": "Another"}
     if "data_keys" in body:
