@@ -241,7 +241,8 @@ class Deliverer:
             number = claimed.due.webhook_id
             return messages.tell_test(kind, log, number, asked.id, self._clock())
         organization_id = claimed.due.organization_id
-        found = await self._database.read(message_at, organization_id, asked.sequence)
+        read = partial(message_at, organization_id=organization_id, sequence=asked.sequence)
+        found = await self._database.followed(organization_id, read)
         return messages.tell(kind, log, found)
 
     def _telling(self, claimed: Claimed) -> tuple[messages.Format, Log]:

@@ -47,8 +47,7 @@ Url = Annotated[
 ]
 Description = Annotated[str, Meta(max_length=200)]
 EventTypes = Annotated[
-    list[str],
-    Meta(max_length=100, extra_json_schema={"items": {"type": "string", "enum": list(_TYPES)}}),
+    list[Annotated[str, Meta(extra_json_schema={"enum": list(_TYPES)})]], Meta(max_length=100)
 ]
 AssistantIds = Annotated[list[Annotated[int, Meta(ge=1, le=MAX_ID)]], Meta(max_length=200)]
 Paths = Annotated[

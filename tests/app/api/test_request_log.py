@@ -65,6 +65,7 @@ def logged(
             "version": 2,
             "change_set_id": 1,
             "key_id": 1,
+            "webhook_id": 1,
             "phone_number": "+14155551234",
             "phone_number_id": 1,
             "path": "x",
