@@ -51,6 +51,7 @@ _LONGEST_PAUSE = 15.0  # seconds between two attempts at a server that fails
 _TIMEOUT = 10.0  # seconds for a request in the background
 _SILENCE = 60.0  # seconds after which a stream without a heartbeat is taken for dead
 _REWRITE = 300.0  # seconds after which settings that are still current are written again
+_LOGGED_EVERY = 10.0  # seconds between two warnings about the same part, at least
 _IDLE = 4  # connections
 _ASKING = 64  # requests of resolve() at one time
 _CALLS = 10_000  # calls whose answers are kept
@@ -316,6 +317,8 @@ class RuntimeClient:
         self._due: dict[int, float] = {}  # when to look at an assistant
         self._announced: dict[int, int] = {}  # versions that the stream told of
         self._troubles: dict[str, str] = {}
+        self._logged: dict[str, float] = {}  # when each was logged last
+        self._shown: set[str] = set()  # those of which the log says no end yet
         self._failures = 0  # of the server, in a row
         self._quiet_until = 0.0  # no request before
         self._asking = threading.BoundedSemaphore(_ASKING)
@@ -487,7 +490,8 @@ class RuntimeClient:
             )
             if not body.get("secrets"):  # the digest is of the masked settings
                 _check(settings)
-            self._works("server")
+            self._works()
+            self._note("requests", None)
             if is_current and not body.get("secrets"):
                 self._learn(settings, body.get("phone_number"))
             call.future.set_result(settings)
@@ -590,7 +594,7 @@ class RuntimeClient:
                     etag=answer.headers["ETag"],
                 )
             )
-        self._works("server")
+        self._works()
         if self._known[assistant_id].version < self._announced.pop(assistant_id, 0):
             self._due[assistant_id] = time.monotonic() + 1  # another process answered, from before
 
@@ -612,7 +616,7 @@ class RuntimeClient:
             if time.monotonic() < self._quiet_until or self._closed.is_set():
                 return
             self._settled(call_id, is_lost=not self._is_taken(receipt))
-            self._works("server")
+            self._works()
 
     def _is_taken(self, receipt: dict[str, Any]) -> bool:
         """Send a receipt; false if the server refuses it; raises one of ``_FAILURES``."""
@@ -621,9 +625,10 @@ class RuntimeClient:
         except Refused as error:
             if not error.is_final:
                 raise
-            _log.warning("the receipt of call %s was refused: %s", receipt["call_id"], error)
+            self._note("receipts", error)
             return False
         _is_of(answer, "call_id", receipt["call_id"])
+        self._note("receipts", None)
         return True
 
     def _listen(self) -> None:
@@ -648,7 +653,7 @@ class RuntimeClient:
                 raise Refused(response.status)
             if self._last_event is None:
                 self._last_event = response.headers["X-After-Sequence"]
-            self._works("stream")
+            self._note("stream", None)
             self._is_following = True
             for assistant_id in list(self._due):
                 self._due[assistant_id] = 0.0
@@ -677,26 +682,34 @@ class RuntimeClient:
         """Ask nothing for a while, longer with each failure in a row."""
         if isinstance(error, NotAsked):
             return
+        if isinstance(error, Refused) and error.is_final:  # the server works
+            self._note("requests", error)
+            return
         self._note("server", error)
         now = time.monotonic()
-        is_answer = isinstance(error, Refused) and error.is_final
-        if now >= self._quiet_until and not is_answer:
+        if now >= self._quiet_until:
             self._failures += 1
             self._quiet_until = now + _pause(self._failures)
 
-    def _works(self, part: str) -> None:
-        self._note(part, None)
-        if part == "server":
-            self._failures, self._quiet_until = 0, 0.0
+    def _works(self) -> None:
+        self._note("server", None)
+        self._failures, self._quiet_until = 0, 0.0
 
     def _note(self, part: str, error: BaseException | None) -> None:
         """Log what is newly wrong, and what is well again."""
+        now = time.monotonic()
         if error is None:
-            if self._troubles.pop(part, None) is not None:
+            self._troubles.pop(part, None)
+            if part in self._shown:
+                self._shown.discard(part)
                 _log.info("%s: well again", part)
             return
-        if part not in self._troubles and not self._closed.is_set():
+        # What fails and works by turns would fill the log.
+        is_due = now - self._logged.get(part, -_LOGGED_EVERY) >= _LOGGED_EVERY
+        if is_due and part not in self._shown:
             _log.warning("%s: %s", part, _said(error))
+            self._logged[part] = now
+            self._shown.add(part)
         self._troubles[part] = _said(error)
 
     def _write(self, kind: str, name: str, content: Any) -> None:
@@ -704,7 +717,7 @@ class RuntimeClient:
             return
         try:
             self._disk.write(kind, name, content)
-            self._works("disk")
+            self._note("disk", None)
         except OSError as error:
             self._note("disk", error)
 
