@@ -99,7 +99,7 @@ class Organization(Struct, frozen=True, kw_only=True):
     admin: str
     editor: str
     viewer: str
-    runtime: str  # a viewer's key that may reveal secrets
+    runtime: str  # a viewer's key that may resolve calls and reveal secrets
 
 
 def make_organizations(path: Path, count: int) -> list[Organization]:
@@ -129,7 +129,7 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
                         user_id=user_id,
                         name=f"{role.name} key",
                         role=role,
-                        permissions={principals.REVEAL: True}
+                        permissions=dict.fromkeys(principals.SCOPES, True)
                         if role == principals.Role.admin
                         else {},
                         now=now,
@@ -141,7 +141,7 @@ def make_organizations(path: Path, count: int) -> list[Organization]:
                     user_id=user_id,
                     name="runtime key",
                     role=principals.Role.viewer,
-                    permissions={principals.REVEAL: True},
+                    permissions=dict.fromkeys(principals.SCOPES, True),
                     now=now,
                 )
                 made.append(Organization(id=organization_id, **tokens))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.accounts.principals import REVEAL, Role
+from app.accounts.principals import SCOPES, Role
 from events.errors import FieldError, InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _NEEDS = {"read": Role.viewer, "write": Role.editor, "admin": Role.admin}
-NAMES = [*_NEEDS, REVEAL]
+NAMES = [*_NEEDS, *SCOPES]
 _LONGEST = 100
 
 
@@ -21,22 +21,22 @@ def merge(role: Role, before: Mapping[str, Any], sent: Mapping[str, bool] | None
     Permissions that are not sent stay, so that no change widens what it does not name. None removes
     all. Scopes stay as they were given when the key was created.
     """
-    given = {REVEAL: True} if before.get(REVEAL) else {}
+    given = {scope: True for scope in SCOPES if before.get(scope)}
     if sent is None:
         return given
     after = dict(before) | dict(sent)
     errors = tuple(_errors(role, given, sent, after))
     if errors:
         raise InvalidSettings(errors)
-    return {name: value for name, value in after.items() if name != REVEAL} | given
+    return {name: value for name, value in after.items() if name not in SCOPES} | given
 
 
 def _errors(
     role: Role, given: Mapping[str, bool], sent: Mapping[str, bool], after: Mapping[str, Any]
 ) -> Iterator[FieldError]:
     for name, value in sent.items():
-        if name == REVEAL:
-            if value is not given.get(REVEAL, False):
+        if name in SCOPES:
+            if value is not given.get(name, False):
                 yield _error(name, "A scope is given with 'scopes' when a key is made, or never")
         elif name not in _NEEDS:
             yield _error(name, "Unknown permission; there are 'read', 'write' and 'admin'")

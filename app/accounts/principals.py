@@ -20,7 +20,10 @@ from projections.current import Stamp, assistants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-REVEAL = "secrets:reveal"  # a scope; no role includes it, a key gets it when it is created
+# Scopes: no role includes them, a key gets them when it is created.
+REVEAL = "secrets:reveal"
+RESOLVE = "calls:resolve"
+SCOPES = (REVEAL, RESOLVE)
 
 
 class Role(IntEnum):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
-from app.accounts.principals import REVEAL, Principal, Role
+from app.accounts.principals import RESOLVE, REVEAL, Principal, Role
 from app.api import methods
 from app.api.errors import CredentialsRepeated, Forbidden, ScopeMissing, Unauthorized
 from app.api.lengths import declared
@@ -27,6 +27,7 @@ VIEWER: dict[str, Any] = {ROLE: Role.viewer}
 EDITOR: dict[str, Any] = {ROLE: Role.editor}
 ADMIN: dict[str, Any] = {ROLE: Role.admin}
 REVEALING: dict[str, Any] = {ROLE: Role.viewer, SCOPE: REVEAL}
+RESOLVING: dict[str, Any] = {ROLE: Role.viewer, SCOPE: RESOLVE}
 
 
 class RouteWithoutRole(Exception):

@@ -312,3 +312,23 @@ CONSISTENCY_PROOF: dict[str, Any] = {
     "to_root": _ROOT,
     "proof": [_HASHES[1]],
 }
+
+RECEIPT: dict[str, Any] = {
+    "call_id": "CA9f1c",
+    "receipt_id": "rcp_0f4e2a9c51d7b8e36a20c4f1",
+    "assistant_id": 1,
+    "version": 1,
+    "digest": "sha256:" + "5d" * 32,
+    "reason": "direct",
+    "resolved_at": "2026-03-02T10:31:00Z",
+    "caller_hash": "a7" * 32,
+}
+RESOLVED: dict[str, Any] = {name: RECEIPT[name] for name in RECEIPT if name != "caller_hash"} | {
+    "settings": ASSISTANT,
+    "links": {
+        "call": "/api/v1/calls/CA9f1c",
+        "settings": "/api/v1/calls/CA9f1c/settings",
+        "version": "/api/v1/assistants/1/versions/1",
+        "assistant": "/api/v1/assistants/1",
+    },
+}

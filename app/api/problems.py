@@ -37,6 +37,8 @@ from app.assistants.requests import (
 )
 from app.assistants.secrets import MOST_ROTATED, TooManySecrets
 from app.audit.bounds import BeyondLog
+from app.calls.receipts import CallNotFound
+from app.calls.resolving import CallHasAnother, DigestDiffers, InFuture
 from app.limits import LimitExceeded
 from app.metrics import catalog
 from app.transactions.idempotency import IdempotencyKeyReused, RequestRunning, TooManyKeys
@@ -284,6 +286,44 @@ def _(error: RefusedFor) -> Response[bytes]:
     body = msgspec.json.decode(response.content) | {"assistant_id": error.assistant_id}
     response.content = msgspec.json.encode(body)
     return response
+
+
+@answer_error.register
+def _(error: CallNotFound) -> Response[bytes]:
+    text = f"Call {error.call_id} not found in your organization"
+    return problem(HTTPStatus.NOT_FOUND, "call-not-found", text)
+
+
+@answer_error.register
+def _(error: CallHasAnother) -> Response[bytes]:
+    receipt = error.receipt
+    text = (
+        f"The call has a receipt of assistant {receipt.assistant_id}, version {receipt.version};"
+        " a call runs one version of one assistant"
+    )
+    return problem(
+        HTTPStatus.CONFLICT,
+        "call-has-another",
+        text,
+        assistant_id=receipt.assistant_id,
+        version=receipt.version,
+    )
+
+
+@answer_error.register
+def _(error: DigestDiffers) -> Response[bytes]:
+    text = (
+        f"Version {error.version} of assistant {error.assistant_id} has the digest {error.digest},"
+        " not that of 'ran'; nothing was recorded"
+    )
+    status = HTTPStatus.CONFLICT
+    return problem(status, "digest-differs", text, version=error.version, digest=error.digest)
+
+
+@answer_error.register
+def _(_: InFuture) -> Response[bytes]:
+    field = FieldError(loc=("body", "at"), msg="Input should be in the past", type="in_future")
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "in-future", [field])
 
 
 @answer_error.register

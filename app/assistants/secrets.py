@@ -46,12 +46,13 @@ def reveal(
     assistant_id: int,
     paths: tuple[str, ...],
     reason: str | None,
+    state: State | None = None,
 ) -> dict[str, str | int | float]:
     """The values of the secrets at or below the paths. The reading is recorded as an event.
 
-    From now on the log leaves these values out.
+    ``state`` is a past one; None for the current one. From now on the log leaves these values out.
     """
-    values = unit.reveal(caller, assistant_id, paths, reason)
+    values = unit.reveal(caller, assistant_id, paths, reason, state)
     log.REVEALED.remember(values.values())
     return values
 

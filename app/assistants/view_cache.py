@@ -58,6 +58,7 @@ class View(Struct):
     body: bytes
     tag: str
     checked_at: float = 0  # when it was last compared with the database: ``time.monotonic``
+    digest: str | None = None  # ``app.calls.digests``, once it was asked for
 
     @property
     def version(self) -> int:

@@ -36,7 +36,7 @@ _ROUTE = "/api/v1/users/me/api-keys"
 @click.option(
     "--email", type=TEXT, metavar="ADDRESS", help="The user's address, shown in the history."
 )
-@click.option("--scope", "scopes", multiple=True, type=click.Choice([principals.REVEAL]))
+@click.option("--scope", "scopes", multiple=True, type=click.Choice(principals.SCOPES))
 @DATABASE
 def create_key(
     organization: str,

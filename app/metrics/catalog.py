@@ -50,6 +50,11 @@ CACHE_MISSES = Counter(
 # -- writes
 
 EVENTS = Counter("backstory_events_recorded_total", "Events committed, by their type.", ("type",))
+RESOLVES = Counter(
+    "backstory_calls_resolved_total",
+    "Calls that were told what to run, by the reason.",
+    ("reason",),
+)
 QUEUE_LENGTH = Gauge("backstory_write_queue_length", "Changes that wait to be written.", merge=sum)
 QUEUE_WAIT = Histogram(
     "backstory_write_queue_wait_seconds",

@@ -1,4 +1,4 @@
-"""The tables of accounts, API keys, the vault and stored answers.
+"""The tables of accounts, API keys, the vault, stored answers and receipts.
 
 The log's tables are in ``events.tables``; each view's table is in its module in ``projections``.
 """
@@ -88,4 +88,21 @@ answer_totals = sa.Table(
     sa.Column("organization_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("answers", sa.BigInteger, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
+)
+
+# Which version each call ran. Not in the log: there is one for each call, for a time.
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("organization_id", sa.Integer, primary_key=True),
+    sa.Column("call_id", sa.Text, primary_key=True),  # the caller's own name of the call
+    sa.Column("receipt_id", sa.Text, nullable=False),
+    sa.Column("assistant_id", sa.Integer, nullable=False),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("resolved_at", sa.BigInteger, nullable=False),
+    sa.Column("caller_hash", sa.LargeBinary),
+    sa.Index("receipts_of_assistant", "organization_id", "assistant_id", "resolved_at", "call_id"),
+    sa.Index("receipts_by_time", "organization_id", "resolved_at"),
 )

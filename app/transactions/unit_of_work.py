@@ -265,12 +265,20 @@ class UnitOfWork:
         return self._record(event, after, proposed.sealed)
 
     def reveal(
-        self, caller: Caller, assistant_id: int, paths: tuple[str, ...], reason: str | None
+        self,
+        caller: Caller,
+        assistant_id: int,
+        paths: tuple[str, ...],
+        reason: str | None,
+        state: State | None = None,
     ) -> dict[str, str | int | float]:
-        """The secrets at or below the paths; records that they were read."""
+        """The secrets at or below the paths; records that they were read.
+
+        ``state`` is a past one; None for the current one.
+        """
         key = caller.assistant_key(assistant_id)
         envelope = self._envelope(caller, assistant_id, reason)
-        revelation = reveal(paths, self.state(key), envelope)
+        revelation = reveal(paths, self.state(key) if state is None else state, envelope)
         data = self.keys(caller.organization_id).data
         values = self.read(unseal, *key, data, revelation.places)
         self._append(revelation.event)

@@ -29,7 +29,7 @@ STREAM = "/api/v1/events/stream"
 ENDING = {STREAM: {"follow": "false"}}  # the answers that would have no end
 _QUERY_VALUES = {"boolean": "true", "integer": "1", "string": "1"}  # a text is a version
 # What a tenant owns, by the name of its path parameter: another tenant must not reach it.
-OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id"))
+OWNED = frozenset(("assistant_id", "version_id", "version", "change_set_id", "key_id", "call_id"))
 FILLABLE = OWNED | {"phone_number", "path"}
 
 
@@ -62,7 +62,7 @@ class Operation(Struct, frozen=True, kw_only=True):
 
     @property
     def needs_a_scope(self) -> bool:
-        return self.path.endswith("/reveal")
+        return self.path.endswith(("/reveal", "/resolve"))
 
     def prepare(self, client: httpx.Client, ids: dict[str, Any]) -> None:
         """Bring what the request is about into the one state in which it is granted."""

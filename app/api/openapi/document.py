@@ -136,6 +136,7 @@ def config(version: str) -> OpenAPIConfig:
                 name="History",
                 description="What changed, who changed it and why; roll back and undo.",
             ),
+            Tag(name="Calls", description="What a call is to run, and what it ran."),
             Tag(name="Change sets", description="One change of several assistants, all or none."),
             Tag(
                 name="Policy", description="What the organization requires of changes; for admins."

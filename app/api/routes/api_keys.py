@@ -50,7 +50,7 @@ class ApiKeyCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name
     role: _ROLES = "editor"
     permissions: Permissions | None = None
-    scopes: list[Literal["secrets:reveal"]] = []
+    scopes: list[Literal["secrets:reveal", "calls:resolve"]] = []
 
 
 class ApiKeyUpdate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

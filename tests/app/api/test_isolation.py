@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.conftest import Organization, Server
 
 ASSISTANTS = "/api/v1/assistants"
+RESOLVE = "/api/v1/resolve"
 MARK = "Only Northwind says this"
 _OWNED = [operation for operation in OPERATIONS if OWNED.intersection(operation.parameters)]
 _LISTS = [
@@ -62,6 +63,7 @@ def ids(server: Server, owner: Organization) -> dict[str, Any]:
         "version_id": 2,
         "version": 2,
         "change_set_id": counters["sequence"] + 4,
+        "call_id": f"call-{counters['sequence']}",
     }
 
 
@@ -77,6 +79,8 @@ def make(owning: httpx.Client, ids: dict[str, Any]) -> None:
     change_request = {"assistant_ids": [created["id"]], "patch": {"tts_limit": 7}}
     changed = owning.post(CHANGE_SETS, json=change_request).json()
     assert changed["change_set_id"] == ids["change_set_id"]
+    call = {"call_id": ids["call_id"], "assistant_id": created["id"]}
+    assert owning.post(RESOLVE, json=call).is_success
 
 
 def everything(answer: httpx.Response) -> tuple[int, bytes, list[tuple[str, str]]]:

@@ -1,0 +1,1 @@
+"""What calls run: which version each one was told to run, and the receipts of that."""
