@@ -35,6 +35,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -52,6 +53,7 @@ _TIMEOUT = 10.0  # seconds for a request in the background
 _SILENCE = 60.0  # seconds after which a stream without a heartbeat is taken for dead
 _REWRITE = 300.0  # seconds after which settings that are still current are written again
 _LOGGED_EVERY = 10.0  # seconds between two warnings about the same part, at least
+_REPORT = 0.5  # seconds between two times at which receipts are sent
 _IDLE = 4  # connections
 _ASKING = 64  # requests of resolve() at one time
 _CALLS = 10_000  # calls whose answers are kept
@@ -323,6 +325,7 @@ class RuntimeClient:
         self._quiet_until = 0.0  # no request before
         self._asking = threading.BoundedSemaphore(_ASKING)
         self._wake = threading.Event()
+        self._owing = threading.Event()  # there are receipts to send
         self._closed = threading.Event()
         self._is_following = False
         self._last_event: str | None = None
@@ -331,7 +334,7 @@ class RuntimeClient:
             self.follow(assistant_id)
         self._threads = [
             threading.Thread(target=work, name="backstory", daemon=True)
-            for work in (self._refresh, self._listen)
+            for work in (self._refresh, self._listen, self._report)
         ]
         for thread in self._threads:
             thread.start()
@@ -346,6 +349,7 @@ class RuntimeClient:
         """End at once. Receipts that wait stay on the disk, if there is one."""
         self._closed.set()
         self._wake.set()
+        self._owing.set()
         self._server.close()
         for thread in self._threads:
             thread.join(_CLOSING)
@@ -517,7 +521,8 @@ class RuntimeClient:
         receipt = {"call_id": call_id, "assistant_id": settings.assistant_id, "at": at, "ran": ran}
         with self._lock:
             self._receipts[call_id] = receipt
-            too_many = list(self._receipts)[:-_RECEIPTS]
+            too_many = list(islice(self._receipts, max(0, len(self._receipts) - _RECEIPTS)))
+        self._owing.set()
         for dropped in too_many:
             self._settled(dropped, is_lost=True)
         self._write("receipt", call_id, {"receipt": receipt, "settings": asdict(settings)})
@@ -536,13 +541,10 @@ class RuntimeClient:
         while not self._closed.is_set():
             try:
                 self._look_at_what_is_due()
-                self._send_receipts()
             except Exception as error:  # noqa: BLE001  # whatever it is, it tries again
                 self._failed(error)
             now = time.monotonic()
             due = min(list(self._due.values()), default=now + self._poll)
-            if self._receipts:
-                due = min(due, now + 1)
             self._wake.wait(max(due, self._quiet_until) - now)
             self._wake.clear()
 
@@ -610,6 +612,18 @@ class RuntimeClient:
         if written is None or not same or fresh.since - written.since > _REWRITE:
             self._write("settings", str(fresh.assistant_id), asdict(fresh))
             self._written[fresh.assistant_id] = fresh
+
+    def _report(self) -> None:
+        while not self._closed.is_set():
+            self._owing.wait()
+            self._owing.clear()
+            try:
+                self._send_receipts()
+            except Exception as error:  # noqa: BLE001  # whatever it is, it tries again
+                self._failed(error)
+            if self._receipts:
+                self._owing.set()
+            self._closed.wait(max(_REPORT, self._quiet_until - time.monotonic()))
 
     def _send_receipts(self) -> None:
         for call_id, receipt in list(self._receipts.items()):
@@ -697,6 +711,8 @@ class RuntimeClient:
 
     def _note(self, part: str, error: BaseException | None) -> None:
         """Log what is newly wrong, and what is well again."""
+        if self._closed.is_set():  # which is why it failed
+            return
         now = time.monotonic()
         if error is None:
             self._troubles.pop(part, None)
@@ -736,6 +752,7 @@ class RuntimeClient:
                 call_id = stored["receipt"]["call_id"]
                 self._calls[call_id] = _restored(stored["settings"])
                 self._receipts[call_id] = stored["receipt"]
+                self._owing.set()
 
 
 def _restored(stored: dict[str, Any]) -> Settings:

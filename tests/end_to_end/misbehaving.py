@@ -15,9 +15,9 @@ _ANSWERS = {
     "noise": bytes(range(256)) * 4,
     "unavailable": b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
 }
-# What it does with what the server sends: pass it on, keep it back, pass it on late, pass on a half
-# and cut, send something else.
-MODES = ("cut", "hang", "slow", *_ANSWERS)
+# What it does: let nothing through; pass on half of what the server sends, and cut; keep it back;
+# pass it on late; send something else instead.
+MODES = ("dead", "cut", "hang", "slow", *_ANSWERS)
 _LATE = 0.4  # seconds
 
 
@@ -70,7 +70,7 @@ class Proxy:
                 there.connect(("127.0.0.1", self.target))
                 back = threading.Thread(target=self._back, args=(there, here), daemon=True)
                 back.start()
-                while data := here.recv(_BYTES):
+                while (data := here.recv(_BYTES)) and self._mode != "dead":
                     there.sendall(data)
                 there.shutdown(socket.SHUT_WR)
                 back.join()
