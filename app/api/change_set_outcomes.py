@@ -20,6 +20,7 @@ from app.assistants.change_sets import (
     SetOutcome,
 )
 from app.transactions.answers import ShownChangeSet
+from events import effects
 from events.changed import changes_of
 from events.policy import Warned
 from projections.history import ChangedPath, changed_paths
@@ -134,8 +135,13 @@ def reverted(preferences: Preferences, outcome: SetOutcome) -> Response[bytes]:
 
 
 def _headers(preferences: Preferences, outcome: SetOutcome) -> dict[str, str]:
-    ignored = header_list(outcome.ignored)
-    return preferences.applied | ({"x-ignored-fields": ignored} if ignored else {})
+    headers = dict(preferences.applied)
+    changed = (path for one in outcome.outcomes for path in changes_of(one.event))
+    if (effect := effects.latest(changed)) is not None:
+        headers["x-takes-effect"] = effect
+    if ignored := header_list(outcome.ignored):
+        headers["x-ignored-fields"] = ignored
+    return headers
 
 
 def _changed(outcome: Outcome) -> ChangedOne:

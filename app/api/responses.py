@@ -59,10 +59,13 @@ ETAG = (
     f"The version and a digest, a strong validator: `{PLAN['etag']}`. It fits this representation"
     " of this assistant alone. The version alone is the member `version`."
 )
+TAKES_EFFECT = (
+    "When the change has taken effect wholly in a call that is running: `live`, `next_turn` or"
+    " `next_call`; absent without a change."
+)
 _HEADERS = {
     "ETag": ETAG,
-    "X-Takes-Effect": "When the change has taken effect wholly in a call that is running: `live`,"
-    " `next_turn` or `next_call`; absent without a change.",
+    "X-Takes-Effect": TAKES_EFFECT,
     "X-Ignored-Fields": "JSON Pointers of what was left out: unknown members, secrets not copied.",
 }
 ONE = Answer(AssistantResponse, example=ASSISTANT, headers={"ETag": ETAG})

@@ -32,7 +32,7 @@ from app.api.parameter_values import number
 from app.api.parameters import CURSOR, Number
 from app.api.preferences import Preferences
 from app.api.request import ApiRequest
-from app.api.responses import WRITE_ERRORS
+from app.api.responses import TAKES_EFFECT, WRITE_ERRORS
 from app.api.writes import carry_out
 from app.assistants import change_sets
 from app.assistants.change_sets import (
@@ -95,6 +95,7 @@ _OUTCOME = Answer(
     example=SET_OUTCOME,
     headers={
         "ETag": "With a plan: of the versions that it is made over.",
+        "X-Takes-Effect": TAKES_EFFECT,
         "X-Ignored-Fields": "JSON Pointers of members that were sent and are not known.",
     },
 )

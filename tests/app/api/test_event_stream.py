@@ -86,6 +86,22 @@ def test_without_a_start_it_starts_at_the_newest_and_says_where(
     assert events_until_now(admin, after=last) == [event]
 
 
+def test_a_viewer_gets_of_a_deleted_assistant_what_the_list_of_changes_shows(
+    viewer: httpx.Client, editor: httpx.Client
+) -> None:
+    path = f"{ASSISTANTS}/{editor.post(ASSISTANTS, json={'name': 'A'}).json()['id']}"
+    editor.patch(path, json={"idle_message": "Hello?"})
+    editor.delete(path)
+    assert viewer.get(path).status_code == 404
+    listed = viewer.get("/api/v1/changes").json()
+    streamed = [one.data for one in events_until_now(viewer, after=0)]
+    assert [one["version"] for one in streamed] == [1, 2, 3]
+    assert streamed[-1]["event_type"] == "assistant_deleted"
+    assert [one["sequence"] for one in streamed] == [one["sequence"] for one in reversed(listed)]
+    # The settings of each version while it existed are no secret either.
+    assert viewer.get(path, params={"version": 2}).json()["idle_message"] == "Hello?"
+
+
 def test_its_headers_keep_caches_and_proxies_from_holding_it(viewer: httpx.Client) -> None:
     with open_stream(viewer) as (answer, lines):
         assert answer.headers["content-type"].startswith("text/event-stream")

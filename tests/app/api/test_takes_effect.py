@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.console import Browser
 
 HEADER = "x-takes-effect"
+SETS = "/api/v1/change-sets"
+_STT = {"model": "nova-3"}
 _CHANGES = [
     ({"idle_message": "Hello?"}, "live"),
     ({"idle_message": "Hello?", "llm_settings": {"temperature": 0.2}}, "next_turn"),
@@ -53,6 +55,24 @@ def test_it_is_said_again_and_without_a_body(
         assert (answer.status_code, answer.headers[HEADER]) == (204, "live")
     switched = editor.patch(f"{path}/status", params={"is_active": "false"})
     assert switched.headers[HEADER] == "next_call"
+
+
+def test_of_a_change_set_it_is_the_latest_of_all_assistants(editor: httpx.Client) -> None:
+    # The one assistant has the message already, the other has the language.
+    bodies = [{"name": "A", "idle_message": "Hello?"}, {"name": "B", "stt_settings": _STT}]
+    ids = [editor.post(ASSISTANTS, json=body).json()["id"] for body in bodies]
+    patch = {"idle_message": "Hello?", "stt_settings": _STT}
+    body = {"assistant_ids": ids, "patch": patch}
+    planned = editor.post(SETS, json=body | {"dry_run": True})
+    once = {"idempotency-key": "once"}
+    made, repeated = (editor.post(SETS, json=body, headers=once) for _ in range(2))
+    reverted = editor.post(f"{SETS}/{made.json()['change_set_id']}/revert")
+    for answer in (planned, made, repeated, reverted):
+        assert (answer.is_success, answer.headers[HEADER]) == (True, "next_call")
+    live = editor.post(SETS, json={"assistant_ids": ids[1:], "patch": {"idle_message": "Hi?"}})
+    assert live.headers[HEADER] == "live"
+    nothing = editor.post(SETS, json={"assistant_ids": ids[1:], "patch": {"idle_message": "Hi?"}})
+    assert (nothing.is_success, HEADER in nothing.headers) == (True, False)
 
 
 def test_what_changes_no_settings_takes_no_effect(
