@@ -39,21 +39,10 @@ _FAILED_COMMIT = (
     "tests/end_to_end/test_concurrency.py"
     "::test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made"
 )
-_HEAD = " ".join(
-    (
-        _LOG,
-        "tests/app/transactions/test_clock.py::test_a_checkpoint_is_due_by_time_or_by_sequence",
-        "tests/app/storage/test_glances.py",
-        _LOCKED,
-    )
-)
+_DUE = "tests/app/transactions/test_clock.py::test_a_checkpoint_is_due_by_time_or_by_sequence"
+_HEAD = f"{_LOG} {_DUE} {_files('app/storage', 'glances')} {_LOCKED}"
 _WAITING = _files("app/transactions", "waiting_work")
-_QUEUE = " ".join(
-    (
-        _files("app/transactions", "write_queue", "fair_writes"),
-        _FAILED_COMMIT,
-    )
-)
+_QUEUE = f"{_files('app/transactions', 'write_queue', 'fair_writes')} {_FAILED_COMMIT}"
 
 GROUPS: dict[str, dict[str, str]] = {
     "deciding": {
