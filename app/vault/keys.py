@@ -54,7 +54,7 @@ class Key(Struct, frozen=True, eq=False):
         return f"Key({self.key_id})"
 
 
-class Keys(Struct, frozen=True, eq=False):
+class Keys(Struct, frozen=True):
     """An organization's keys."""
 
     data: Key

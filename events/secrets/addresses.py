@@ -66,10 +66,8 @@ def addresses_in(value: Any, name: str, *, providers: bool) -> Iterator[str]:
     elif meaning == "part" and _PART_SIGN.search(value):
         yield folded(value)
     elif _SIGN.search(value):
-        # Of prose, each word that may be an address; of anything else, all of it.
-        parts = value.split()
-        signs = filter(_SIGN.search, parts if len(parts) > 1 else [value])
-        yield from (_plain_origin(part) or folded(part) for part in signs)
+        words_in = filter(_SIGN.search, value.split())
+        yield from (_plain_origin(word) or folded(word) for word in words_in)
 
 
 Meaning = Literal["provider", "address", "part", ""]

@@ -185,9 +185,9 @@ class _Part:
 
 def _roots(record: SecretRecord, at: Path) -> Iterator[Place]:
     """The places at or below which the addresses of a secret stand."""
-    position = next((a for t, a in zip(split(record.secrets), at, strict=False) if t == "*"), "0")
+    positions = [a for t, a in zip(split(record.secrets), at, strict=False) if t == "*"]
     for pointer in record.sent_to:
-        yield tuple(int(position) if t == "*" else t for t in split(pointer))
+        yield tuple(int(positions[0]) if t == "*" else t for t in split(pointer))
 
 
 def _value_at(settings: Any, place: Iterable[str | int]) -> Any:

@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 
 from events import codec
 from events.bodies.patch import read_create
-from events.changed import NOTHING, AssistantCreated, Cause, State, evolve, fold
-from events.commands import ChangeSettings, CreateAssistant, DeleteAssistant, RestoreSettings
+from events.changed import NOTHING, AssistantCreated, Cause, SecretsErased, State, evolve, fold
+from events.commands import (
+    ChangeSettings,
+    CreateAssistant,
+    DeleteAssistant,
+    EraseSecrets,
+    RestoreSettings,
+)
 from events.decider import decide, propose
 from events.errors import AssistantNotFound, InvalidSettings
 from events.pointers import Tree, flatten, same
@@ -181,6 +187,16 @@ def test_the_version_counts_the_stream_whatever_the_sequence_is() -> None:
     event = decide(patch({"name": "B"}), given(created()).state, said)
     assert event is not None
     assert (event.sequence, event.version) == (900, 2)
+
+
+def test_an_erasure_is_recorded_of_a_deleted_assistant_too() -> None:
+    cause = Cause(type="erase")
+    for story in (given(created()), given(created(), deleted())):
+        event = story.when(EraseSecrets(cause=cause)).decided()
+        assert isinstance(event, SecretsErased)
+        assert event.cause == cause
+        version = len(story.events) + 1
+        assert event.version == fold([*story.events, event]).erased_version == version
 
 
 # -- how much

@@ -85,6 +85,15 @@ def test_a_secret_path_seals_no_empty_text_and_no_switch() -> None:
     assert sealed_under(rules, custom({"account": "4711"})), "the control"
 
 
+def test_a_secret_path_seals_no_choice_among_words() -> None:
+    rules = policy(secret=("/tools_settings", "/llm_settings"))
+    body = {
+        "tools_settings": {"transfer_call": {"transfer_type": "cold"}},
+        "llm_settings": {"system_prompt": "Be kind"},
+    }
+    assert sealed_under(rules, body) == ["llm_settings/system_prompt"]
+
+
 def test_a_place_that_is_both_is_secret() -> None:
     path = "/custom_settings/crm/account"
     assert sealed_under(policy(secret=(path,), plain=(path,)), custom({"account": "4711"}))

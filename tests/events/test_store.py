@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from events import codec, log_head, log_proofs, store
+from events import codec, log_head, log_proofs, merkle, store
 from events.changed import AssistantSettingsChanged, Event, LogEvent
 from events.pointers import Change
 from events.tables import events, organizations, to_micros
@@ -132,8 +132,11 @@ def test_the_counters_come_back_as_they_were_saved(connection: sa.Connection) ->
     counter = log_head.lock(connection, 1)
     assert counter is not None
     counter.sequence, counter.last_assistant_id, counter.last_occurred_at = 41, 7, at(9)
+    counter.frontier, counter.checkpoint_sequence = b"frontier", 40
+    counter.checkpoint_at, counter.observed_at = at(8), at(10)
     log_head.save_head(connection, counter)
-    assert log_head.lock(connection, 1) == counter
+    assert log_head.lock(connection, 1) == counter == log_head.read_head(connection, 1)
+    assert log_head.end_of(connection, 1) == (41, b"frontier")
     other = log_head.lock(connection, 2)
     assert other is not None
     assert other.sequence == 0
@@ -143,6 +146,16 @@ def test_an_organization_that_is_not_there_has_no_counters(connection: sa.Connec
     assert log_head.lock(connection, 99) is None
     assert store.count_events(connection, 99) == 0
     assert 99 not in log_head.organization_ids(connection)
+    with pytest.raises(LookupError):
+        log_head.head_of(connection, 99)
+
+
+def test_a_log_with_a_checkpoint_is_known(connection: sa.Connection) -> None:
+    assert not log_head.holds_checkpoints(connection)
+    counter = log_head.head_of(connection, 2)
+    counter.checkpoint_sequence = 1
+    log_head.save_head(connection, counter)
+    assert log_head.holds_checkpoints(connection)
 
 
 # -- the guards of the log
@@ -329,3 +342,19 @@ def test_an_untouched_log_has_the_hashes_that_it_was_written_with(hashed: sa.Con
     append(hashed, [])
     assert first_unproven(hashed) is None
     assert log_proofs.first_unproven(hashed, 2, lambda _: None) is None  # an empty one, too
+
+
+def test_the_root_at_each_size_is_that_of_a_tree_over_so_many_bodies(
+    hashed: sa.Connection,
+) -> None:
+    frontier = b""
+    for size, event in enumerate(stream(5)):
+        frontier, _ = merkle.add(frontier, size, codec.encode(event))
+        assert log_proofs.root_at(hashed, 1, size + 1) == merkle.root(frontier)
+
+
+def test_progress_is_told_of_every_event_in_small_portions(connection: sa.Connection) -> None:
+    append(connection, stream(70))
+    proven: list[int] = []
+    log_proofs.first_unproven(connection, 1, proven.append)
+    assert proven == [32, 32, 6]

@@ -7,6 +7,8 @@ many mutants of each group. What survives is printed, and a row for each group a
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 from collections.abc import Iterator
 
@@ -41,6 +43,7 @@ def _chosen(names: list[str]) -> dict[str, dict[str, str]]:
 
 def main() -> None:
     """Run the mutants of what is named, or all."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends what was started, too
     wanted = _read()
     rows = []
     with running() as runs:

@@ -16,7 +16,7 @@ _DECISIONS = " ".join(
 _BODIES = " ".join(
     (
         _files("events/bodies", "patch", "merge_patch", "untouched", "acceptance", "aliases"),
-        _files("events/bodies", "secrets_in_bodies"),
+        _files("events/bodies", "documents", "json_patch_limits", "secrets_in_bodies"),
         _files("events", "patching"),
     )
 )
@@ -31,8 +31,18 @@ _ACCOUNTS = _files("app/accounts", "known_keys", "api_keys", "roles", "failed_lo
 _VAULT = _files("app/vault", "stored_forms", "vault")
 _TREE = " ".join((_files("events", "merkle"), _files("suites", "rfc6962")))
 _LOG = _files("events", "store")
+_LOCKED = (
+    "tests/app/transactions/test_write_queue.py"
+    "::test_who_waits_for_a_lock_does_not_hold_up_another_organization"
+)
+_FAILED_COMMIT = (
+    "tests/end_to_end/test_concurrency.py"
+    "::test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made"
+)
+_DUE = "tests/app/transactions/test_clock.py::test_a_checkpoint_is_due_by_time_or_by_sequence"
+_HEAD = f"{_LOG} {_DUE} {_files('app/storage', 'glances')} {_LOCKED}"
 _WAITING = _files("app/transactions", "waiting_work")
-_QUEUE = _files("app/transactions", "write_queue", "fair_writes")
+_QUEUE = f"{_files('app/transactions', 'write_queue', 'fair_writes')} {_FAILED_COMMIT}"
 
 GROUPS: dict[str, dict[str, str]] = {
     "deciding": {
@@ -89,7 +99,7 @@ GROUPS: dict[str, dict[str, str]] = {
         "app/vault/store.py": f"{_VAULT} {_files('app/vault', 'sealed_secrets')}",
     },
     "tree": {
-        "events/log_head.py": _LOG,
+        "events/log_head.py": _HEAD,
         "events/log_proofs.py": _LOG,
         "events/merkle.py": _TREE,
     },

@@ -19,7 +19,7 @@ from events.assistant_key import AssistantKey
 from events.bodies.patch import read_create
 from tests.app import stored
 from tests.conftest import Organization, make_organizations
-from tests.databases import config_of, on_sqlite, query, writing_engine
+from tests.databases import config_of, on_sqlite, query, reading_engine, writing_engine
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -100,7 +100,15 @@ def test_uses_are_written_once_those_of_keys_that_made_room_too(
         await keys.save_usage(services.writer)
         return [*found, counted(database)]
 
+    began = utc_now()
     first, second, third = running(database, story)
+    with reading_engine(database).connect() as connection:
+        shown = {key.name: key for key in api_keys.list_keys(connection, tenant.id)}
+    used = shown["viewer key"].last_used_at
+    assert used is not None
+    assert began <= used <= utc_now()
+    assert shown["viewer key"].usage_count == 3
+    assert shown["admin key"].last_used_at is None
     assert first == second == {"viewer key": 2, "editor key": 1}
     assert third == {"viewer key": 3, "editor key": 1}
 

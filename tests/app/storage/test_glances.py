@@ -16,6 +16,7 @@ from events.tables import organizations
 from tests.conftest import make_organizations
 from tests.databases import (
     allow_connections,
+    chosen,
     on_sqlite,
     refuse_connections,
     url_of,
@@ -76,6 +77,26 @@ def test_a_glance_sees_what_is_committed_and_waits_for_no_transaction(path: Path
 
 def test_a_glance_of_what_is_not_there_has_no_rows(path: Path) -> None:
     assert list(run(path, lambda d: d.glance(log_head.END, organization_id=9))) == []
+
+
+def test_one_glance_at_a_server_gives_the_sequences_of_several_logs(tmp_path: Path) -> None:
+    path = tmp_path / "server"
+
+    async def story(database: Database) -> dict[int, int]:
+        await database.write(
+            lambda c: c.execute(
+                sa.update(organizations)
+                .where(organizations.c.organization_id == 2)
+                .values(sequence=organizations.c.sequence + 5)
+            )
+        )
+        rows = await database.glance(log_head.SEQUENCES, organization_ids=[1, 2, 9])
+        return {row[0]: row[1] for row in rows}
+
+    with chosen("postgresql"):
+        make_organizations(path, 3)
+        found = run(path, story)
+    assert found == {1: found[1], 2: found[1] + 5}
 
 
 @pytest.mark.sqlite  # the server keeps its own files

@@ -170,6 +170,28 @@ def test_an_organization_and_all_together_have_limits_of_bytes(small: WaitingWor
     small.put(Piece(FLOOD, 0, 9))
     assert (is_own(small, FLOOD, 1), is_own(small, FLOOD, 2)) == (None, True)
     assert (is_own(small, OTHER, 6), is_own(small, OTHER, 7)) == (None, False)
+    small.put(Piece(OTHER, 0, 6))  # the process's limit, of both together
+    assert (is_own(small, 3, 0), is_own(small, 3, 1)) == (None, False)
+
+
+def test_what_is_removed_leaves_the_bytes_of_the_rest(small: WaitingWork[Piece]) -> None:
+    pieces = [Piece(FLOOD, 0, 3), Piece(FLOOD, 1, 5)]
+    for piece in pieces:
+        small.put(piece)
+    small.remove(pieces[1])
+    assert (is_own(small, FLOOD, 7), is_own(small, FLOOD, 8)) == (None, True)
+    assert (is_own(small, OTHER, 12), is_own(small, OTHER, 13)) == (None, False)
+
+
+def test_a_refusal_tells_the_limit(small: WaitingWork[Piece]) -> None:
+    for number in range(2):
+        small.put(Piece(FLOOD, number))
+    small.put(Piece(OTHER, 0))
+    limits = {FLOOD: waiting_work.OF_ORGANIZATION, OTHER: waiting_work.OF_PROCESS}
+    for organization_id, limit in limits.items():
+        with pytest.raises(TooManyWaiting) as refused:
+            small.check(organization_id, 0)
+        assert refused.value.limit == limit
 
 
 def test_what_was_taken_or_removed_makes_room(small: WaitingWork[Piece]) -> None:

@@ -23,9 +23,15 @@ from app.storage.tables import sealed_secrets, vault_keys
 from app.transactions.caller import Caller
 from app.transactions.clock import Witness
 from app.transactions.unit_of_work import UnitOfWork
-from app.vault.keys import MasterKeyError, Vault, open_vault, read_master_keys
+from app.vault.keys import (
+    MasterKeyError,
+    Vault,
+    existing_master_keys,
+    open_vault,
+    read_master_keys,
+)
 from app.vault.sealing import SecretUnreadable, make_reference
-from app.vault.store import existing_secrets, unseal
+from app.vault.store import count_secrets, existing_secrets, unseal
 from events.assistant_key import AssistantKey
 from events.bodies.patch import read_create, read_patch
 from events.changed import Actor, Cause
@@ -296,6 +302,19 @@ def test_a_ciphertext_opens_nowhere_but_where_it_was_sealed(
             unseal(connection, organization_id, assistant_id, data, {"it": at})
 
 
+@pytest.mark.parametrize("assistant_id", [1, 2])
+def test_a_secret_without_a_ciphertext_or_a_plain_value_in_its_event_is_unreadable(
+    place: Place, assistant_id: int
+) -> None:
+    place.create({"api_keys": {"a": "value"}})
+    (standing,) = place.do(lambda unit: list(places(unit.state(AssistantKey(1, 1)).settings)))
+    with place.engine.begin() as connection:
+        data = place.vault.keys(connection, 1).data
+        connection.execute(sa.delete(sealed_secrets))
+        with pytest.raises(SecretUnreadable, match=re.escape(standing.reference[MARK]["id"])):
+            unseal(connection, 1, assistant_id, data, {"it": standing})
+
+
 def test_a_reference_is_a_new_one_each_time_and_says_nothing_of_the_value() -> None:
     references = [make_reference(Plain("value"), 7)[MARK] for _ in range(2)]
     assert references[0] != references[1]
@@ -456,6 +475,40 @@ def test_a_missing_master_key_of_a_used_database_is_not_replaced(place: Place) -
     with pytest.raises(MasterKeyError):
         open_vault(config)
     assert not file.exists()
+
+
+@pytest.mark.sqlite
+def test_the_existing_master_keys_are_read_and_none_is_made(place: Place) -> None:
+    file = place.path.with_name(place.path.name + ".key")
+    config = config_of(place.path)
+    assert existing_master_keys(config) == (base64.b64decode(file.read_text()),)
+    file.unlink()
+    with pytest.raises(MasterKeyError):
+        existing_master_keys(config)
+    assert not file.exists()
+
+
+def test_the_pepper_is_that_of_the_organization_and_known_once_it_was_read(place: Place) -> None:
+    vault = place.vault
+    assert vault.known_pepper(1) is None
+    with place.engine.connect() as connection:
+        pepper = vault.pepper(connection, 1)
+        assert pepper is not None
+        assert pepper.secret == vault.keys(connection, 1).pepper.secret
+        assert vault.known_pepper(1) is vault.pepper(connection, 1) is pepper
+        assert vault.pepper(connection, 99) is None
+    assert vault.known_pepper(99) is None
+
+
+def test_sealed_values_are_counted_old_ones_too(place: Place) -> None:
+    def count() -> int:
+        with place.engine.connect() as connection:
+            return count_secrets(connection, 1)
+
+    assert count() == 0
+    assistant_id = place.create({"api_keys": {"a": "1", "b": "2"}})
+    place.change(assistant_id, {"api_keys": {"a": "3"}})
+    assert count() == 3
 
 
 def test_a_wrong_master_key_is_refused(place: Place) -> None:

@@ -44,6 +44,12 @@ def test_what_is_not_sent_keeps_its_value_inside_nested_objects_too() -> None:
     assert after == before
 
 
+def test_null_is_a_value_in_the_maps_of_a_creation_and_removes_in_those_of_a_change() -> None:
+    body = {"custom_settings": {"a": None, "b": 1}}
+    assert settings_after(body)["custom_settings"] == body["custom_settings"]
+    assert settings_after(body, body)["custom_settings"] == {"b": 1}
+
+
 def test_a_list_takes_the_place_of_the_old_one() -> None:
     after = settings_after(
         {"stt_settings": {"keyterms": ["a", "b"]}}, {"stt_settings": {"keyterms": ["c"]}}

@@ -113,6 +113,19 @@ def test_a_published_name_of_a_credential_hides_its_value(name: str) -> None:
     assert speaks_of_credential(name, "x")
 
 
+PERHAPS = words("""
+authentication X-Authentication private x_private sas X-SAS
+azure_primary_key azure_secondary_key azure_storage_key
+""")
+
+
+@pytest.mark.parametrize("name", PERHAPS)
+def test_a_name_that_may_be_one_hides_what_looks_random_alone(name: str) -> None:
+    assert speaks_of_credential(name, RANDOM)
+    assert not speaks_of_credential(name, "x")
+    assert not speaks_of_credential("two_factor_authentication", RANDOM)
+
+
 @pytest.mark.parametrize("name", ORDINARY)
 def test_an_ordinary_name_hides_nothing_even_if_it_looks_random(name: str) -> None:
     assert not speaks_of_credential(name, RANDOM)

@@ -17,7 +17,7 @@ from events.pointers import MARK, Tree, is_reference, same
 from events.secrets.counterparts import counterparts
 from events.secrets.credential_names import speaks_of_credential
 from events.secrets.masks import ERASED, MASK
-from events.secrets.references import URL, mask, places
+from events.secrets.references import URL, changed_secrets, mask, places
 from events.secrets.restore import with_secrets_of
 from events.secrets.values import KEPT, Kept, Plain, read_text
 from events.settings import SETTING_NAMES
@@ -346,6 +346,20 @@ def test_a_restored_fallback_has_the_secret_of_its_provider() -> None:
     then = [fallback("groq", "old B"), fallback("openai", "old A")]
     restored = with_secrets_of(then, OLDS[:2], FALLBACKS)
     assert restored == [fallback("groq", "B"), fallback("openai", "A")]
+
+
+def test_a_restored_element_gets_no_secret_of_another_one_at_its_position() -> None:
+    then = {"hooks": [{"label": "a", "token": secret("1")}]}
+    now = {"hooks": [{"label": "b", "token": secret("2")}]}
+    restored = with_secrets_of(then, now, ("custom_settings",))
+    assert restored == {"hooks": [{"label": "a"}]}
+
+
+def test_the_secrets_that_two_settings_do_not_share_are_named() -> None:
+    before = {"a": secret("1"), "b": secret("2"), "c": [secret("3")], "d": "plain"}
+    after = {"a": secret("1"), "b": secret("4"), "c": [], "d": "other", "e": secret("5")}
+    assert sorted(changed_secrets(before, after)) == ["/b", "/c/0", "/e"]
+    assert changed_secrets(before, before) == []
 
 
 # -- laws
