@@ -1,7 +1,7 @@
 """The recipes of ``app/README.md``, carried out on a copy of the tree whose own tests then pass.
 
 An event type takes three edits of the source, and its stored bytes. An endpoint with its page takes
-a file of routes, a page with its template, and a row in the README.
+a file of routes, a page with its template, and a row in the table.
 """
 
 from __future__ import annotations
@@ -292,7 +292,7 @@ LISTED = (
          "        sign_in.ROUTER,\n        summary.ROUTER,\n"),
 )  # fmt: skip
 ROW = Edit(
-    "README.md",
+    "app/api/ENDPOINTS.md",
     "| PUT | `/api/v1/assistants/{assistant_id}` |",
     "| GET | `/api/v1/assistants/{assistant_id}/summary` | viewer | its name and version |\n"
     "| PUT | `/api/v1/assistants/{assistant_id}` |",
@@ -339,6 +339,6 @@ def test_an_endpoint_passes_all_tests_that_draw_from_the_route_table(tmp_path: P
     assert passes(tree, *(f"tests/app/api/test_{name}.py" for name in names))
 
 
-def test_control_an_endpoint_that_the_readme_does_not_list_fails(tmp_path: Path) -> None:
+def test_control_an_endpoint_that_the_table_does_not_list_fails(tmp_path: Path) -> None:
     tree = copied(tmp_path / "tree", ENDPOINT)
     assert not passes(tree, "-k", "endpoints_are_those", "tests/end_to_end/test_readme.py")

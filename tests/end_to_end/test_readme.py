@@ -235,7 +235,7 @@ def test_the_endpoints_are_those_that_are_served(server: Server) -> None:
         for verb in operations
         if verb.upper() in VERBS
     }
-    assert {(row[0], row[1].strip("`")) for row in table(section("Endpoints"))} == served
+    assert {(row[0], row[1].strip("`")) for row in table(page("app/api/ENDPOINTS.md"))} == served
 
 
 def test_the_variables_are_those_of_the_configuration() -> None:

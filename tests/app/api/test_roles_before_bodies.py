@@ -31,7 +31,7 @@ from tests.app.route_table import (
 from tests.conftest import Organization, make_organizations
 from tests.databases import config_of
 
-_README = Path(__file__).parents[3] / "README.md"
+_TABLE = Path(__file__).parents[3] / "app/api/ENDPOINTS.md"
 _FILLED = re.compile(r"\{\w+\}")
 _QUERY = (
     b"limit=x&skip=-1&days=0&version=%00&as_of=never&active_only=perhaps&include_deleted=maybe"
@@ -193,9 +193,9 @@ def test_the_role_that_each_route_declares_is_the_one_that_was_promised() -> Non
     }  # fmt: skip
 
 
-def test_the_readme_and_the_description_tell_the_role_that_a_route_declares() -> None:
+def test_the_table_and_the_description_tell_the_role_that_a_route_declares() -> None:
     rows = re.findall(
-        r"^\| ([A-Z]+) \| `(/\S+)` \| ([^|]+) \|", _README.read_text("utf-8"), re.MULTILINE
+        r"^\| ([A-Z]+) \| `(/\S+)` \| ([^|]+) \|", _TABLE.read_text("utf-8"), re.MULTILINE
     )
     described = APPLICATION.openapi_schema.to_schema()["paths"]
     told = {(verb, path): role for verb, path, role in rows}
