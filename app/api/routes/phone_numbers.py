@@ -21,13 +21,14 @@ from app.api.numbers import (
     FriendlyName,
     Number,
     ShownNumber,
+    applied,
     clean_friendly_name,
     known_number_id,
     read_body,
     reply,
     shown,
 )
-from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, MEMENTO, PREFER
+from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, MEMENTO, STRICT
 from app.api.openapi.operations import Answer, Body, operation
 from app.api.parameter_values import IN_QUERY, moment
 from app.api.parameters import AS_OF, DESCRIPTION
@@ -88,7 +89,7 @@ _IDS = Schema(
     min_items=1,
     max_items=_MOST_AT_ONCE,
 )
-_WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
+_WRITING = (IF_MATCH, STRICT, IDEMPOTENCY_KEY)
 
 
 class AssignByNumber(Struct, frozen=True, kw_only=True):
@@ -257,7 +258,7 @@ async def _assign(
             number = phone_numbers.rename(unit, change.caller, number, name, change.reason)
         return msgspec.structs.replace(outcome, number=number)
 
-    fields = request.preferences.applied if headers is None else headers
+    fields = applied(request) if headers is None else headers
     return await carry_out(request, change.caller, work, lambda outcome: _said(outcome, fields))
 
 
@@ -310,18 +311,19 @@ async def bulk_assign(
     change_description: Annotated[str | None, DESCRIPTION] = None,
 ) -> Response[bytes]:
     """Each by itself: ``data`` names those that failed. With ``handling=strict`` all or none."""
+    await request.refuse_dry_run()  # first, since the body is no object that could ask for one
     ids = await _ids(request)
     change = _request(request, assistant_id, change_description)
-    preferences = request.preferences
+    is_strict, headers = request.preferences.strict, applied(request)
 
     def work(unit: UnitOfWork) -> tuple[State, list[int], list[dict[str, Any]]]:
         state = phone_numbers.checked(unit, change)
-        if preferences.strict:
+        if is_strict:
             phone_numbers.check_free(unit, change, ids)
         return state, *phone_numbers.assign_each(unit, change, state, ids)
 
     def render(done: tuple[State, list[int], list[dict[str, Any]]]) -> Response[bytes]:
-        return reply(_of_several(*done), preferences.applied)
+        return reply(_of_several(*done), headers)
 
     return await carry_out(request, change.caller, work, render)
 
@@ -374,7 +376,7 @@ async def unassign_number(
     def find(unit: UnitOfWork) -> PhoneNumber:
         return phone_numbers.by_id(unit, change.caller, number_id)
 
-    return await _unassign(request, change, find, request.preferences.applied)
+    return await _unassign(request, change, find, applied(request))
 
 
 @post(
