@@ -127,6 +127,11 @@ def clean_friendly_name(text: str | None) -> str | None:
     return clean_name(text, ("body", "friendly_name"))
 
 
+def applied(request: ApiRequest) -> dict[str, str]:
+    """The header that says that the one preference which counts here was honoured."""
+    return {"preference-applied": "handling=strict"} if request.preferences.strict else {}
+
+
 async def read_body(request: ApiRequest, kind: type[T]) -> tuple[T, dict[str, str]]:
     """The body, and the headers that name its unknown members and the preferences applied.
 
@@ -142,7 +147,7 @@ async def read_body(request: ApiRequest, kind: type[T]) -> tuple[T, dict[str, st
                 for name in unknown
             )
         )
-    headers = dict(request.preferences.applied)
+    headers = applied(request)
     if ignored := header_list(pointers.join((name,)) for name in unknown):
         headers["x-ignored-fields"] = ignored
     return body, headers

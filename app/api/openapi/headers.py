@@ -36,6 +36,11 @@ PREFER = _header(
     " changes.",
     "handling=strict",
 )
+STRICT = _header(
+    "Prefer",
+    "`handling=strict`: unknown members, and numbers that other assistants answer, are errors.",
+    "handling=strict",
+)
 IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
     "The same request with the same key runs once, and gets the same answer again.",

@@ -25,7 +25,7 @@ from app.api.numbers import (
     reply,
     shown,
 )
-from app.api.openapi.headers import IDEMPOTENCY_KEY
+from app.api.openapi.headers import IDEMPOTENCY_KEY, STRICT
 from app.api.openapi.operations import Answer, Body, operation
 from app.api.paging import LINK, read_cursor, respond_with
 from app.api.parameters import CURSOR
@@ -127,7 +127,7 @@ def _shown_all(connection: sa.Connection, organization_id: int) -> list[ShownNum
         Answer(ShownNumber, example=FREE),
         body=Body(NumberAdd, {"phone_number": "+14155551234", "friendly_name": "Support line"}),
         errors=(409, 422),
-        parameters=(IDEMPOTENCY_KEY,),
+        parameters=(STRICT, IDEMPOTENCY_KEY),
     ),
 )
 async def add_number(request: ApiRequest) -> Response[bytes]:
@@ -151,7 +151,7 @@ async def add_number(request: ApiRequest) -> Response[bytes]:
         Answer(ShownNumber, example=EXAMPLE),
         body=Body(NumberUpdate, {"friendly_name": "Sales line"}),
         errors=(404, 409, 422),
-        parameters=(IDEMPOTENCY_KEY,),
+        parameters=(STRICT, IDEMPOTENCY_KEY),
     ),
 )
 async def change_number(request: ApiRequest, phone_number_id: Id) -> Response[bytes]:

@@ -1,57 +1,47 @@
-"""The phone numbers of an assistant, and the assistant of a phone number."""
+"""Assign phone numbers to assistants, and take them back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
-import sqlalchemy as sa
-from litestar import Response, get, post
+from litestar import Response, post
 from litestar.openapi.spec import Schema
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.params import FromPath
 from msgspec import Struct
 
-from app.api import responses, routing
-from app.api.access import EDITOR, VIEWER
+from app.api import routing
+from app.api.access import EDITOR
 from app.api.errors import NoNumbers
 from app.api.numbers import (
-    EXAMPLE,
-    FREE,
     FriendlyName,
     Number,
-    ShownNumber,
+    applied,
     clean_friendly_name,
     known_number_id,
     read_body,
     reply,
-    shown,
 )
-from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, MEMENTO, PREFER
+from app.api.openapi.headers import IDEMPOTENCY_KEY, IF_MATCH, STRICT
 from app.api.openapi.operations import Answer, Body, operation
-from app.api.parameter_values import IN_QUERY, moment
-from app.api.parameters import AS_OF, DESCRIPTION
+from app.api.parameter_values import IN_QUERY
+from app.api.parameters import DESCRIPTION
 from app.api.parameters import Number as Id
 from app.api.request import ApiRequest
-from app.api.responses import ONE, APIResponse
+from app.api.responses import APIResponse
 from app.api.writes import carry_out
-from app.assistants import current, phone_numbers
-from app.assistants.phone_numbers import Assignment, PhoneNumberHeld, PhoneNumberNotAssigned
+from app.assistants import phone_numbers
+from app.assistants.phone_numbers import Assignment, PhoneNumberHeld
 from app.storage.tables import MAX_ID
-from events.assistant_key import AssistantKey
 from events.bodies.reasons import clean_reason
 from events.bodies.validation import read_list
-from events.errors import AssistantNotFound
 from events.phone_numbers import read
 from events.setting_types import Reason
-from projections import phone_numbers as numbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
-    from app.assistants.neighbours import Neighbours
-    from app.assistants.requests import Assistant, ChangeRequest
+    from app.assistants.requests import ChangeRequest
     from app.transactions.unit_of_work import UnitOfWork
     from events.changed import State
     from projections.phone_numbers import PhoneNumber
@@ -88,7 +78,7 @@ _IDS = Schema(
     min_items=1,
     max_items=_MOST_AT_ONCE,
 )
-_WRITING = (IF_MATCH, PREFER, IDEMPOTENCY_KEY)
+_WRITING = (IF_MATCH, STRICT, IDEMPOTENCY_KEY)
 
 
 class AssignByNumber(Struct, frozen=True, kw_only=True):
@@ -108,85 +98,6 @@ class UnassignByNumber(Struct, frozen=True, kw_only=True):
 
     phone_number: Number
     change_description: Reason | None = None
-
-
-# -- reading
-
-
-@get(
-    "/by-phone/{phone_number:str}",
-    opt=VIEWER,
-    summary="Find an assistant by its phone number",
-    operation_class=operation(
-        Answer(ONE.schema, example=ONE.example, headers=dict(ONE.headers or {}) | MEMENTO),
-        errors=(304, 404, 422),
-        parameters=(IF_NONE_MATCH,),
-    ),
-)
-async def find_by_phone(
-    request: ApiRequest, phone_number: FromPath[str], as_of: Annotated[str | None, AS_OF] = None
-) -> Response[bytes]:
-    """The assistant that answers the number; with ``as_of`` the one that did, as it was then."""
-    organization_id, condition = request.principal.organization_id, request.condition
-    then = moment("as_of", as_of)
-    try:
-        if then is None:
-            assistant_id = await request.snapshot(
-                phone_numbers.resolve, organization_id, phone_number
-            )
-            views = request.services.views
-            view = await views.view(AssistantKey(organization_id, assistant_id))
-            return responses.shown(view, condition, views.age(view))
-        past = await request.snapshot(_at, organization_id, phone_number, then)
-    except AssistantNotFound:
-        raise PhoneNumberNotAssigned(phone_number) from None
-    address = f"{routing.ASSISTANTS}/{past[0].id}"
-    return responses.past(past, condition, address, f"as_of={then.isoformat()}")
-
-
-def _at(
-    connection: sa.Connection, organization_id: int, number: str, then: datetime
-) -> tuple[Assistant, Neighbours]:
-    assistant_id = phone_numbers.resolve(connection, organization_id, number, then)
-    return current.at(connection, AssistantKey(organization_id, assistant_id), then)
-
-
-@get(
-    "/{assistant_id:str}/phone-numbers",
-    opt=VIEWER,
-    summary="List the phone numbers of an assistant",
-    operation_class=operation(Answer(ShownNumber, example=[EXAMPLE], many=True), errors=(404, 422)),
-)
-async def list_phone_numbers(request: ApiRequest, assistant_id: Id) -> Response[bytes]:
-    """Those that it answers, in their order."""
-    key = request.assistant_key(assistant_id)
-    return reply(await request.snapshot(_of_assistant, key))
-
-
-@get(
-    "/{assistant_id:str}/available-phone-numbers",
-    opt=VIEWER,
-    summary="List the phone numbers that an assistant can get",
-    operation_class=operation(Answer(ShownNumber, example=[FREE], many=True), errors=(404, 422)),
-)
-async def list_available_phone_numbers(request: ApiRequest, assistant_id: Id) -> Response[bytes]:
-    """Those of the organization that no assistant answers, in their order."""
-    key = request.assistant_key(assistant_id)
-    return reply(await request.snapshot(_available, key))
-
-
-def _of_assistant(connection: sa.Connection, key: AssistantKey) -> list[ShownNumber]:
-    current.head_outline(connection, key)
-    return shown(connection, key.organization_id, numbers.of_assistant(connection, *key))
-
-
-def _available(connection: sa.Connection, key: AssistantKey) -> list[ShownNumber]:
-    current.head_outline(connection, key)
-    found = numbers.select(connection, key.organization_id)
-    return [n for n in shown(connection, key.organization_id, found) if n.assistant is None]
-
-
-# -- assigning
 
 
 @post(
@@ -257,7 +168,7 @@ async def _assign(
             number = phone_numbers.rename(unit, change.caller, number, name, change.reason)
         return msgspec.structs.replace(outcome, number=number)
 
-    fields = request.preferences.applied if headers is None else headers
+    fields = applied(request) if headers is None else headers
     return await carry_out(request, change.caller, work, lambda outcome: _said(outcome, fields))
 
 
@@ -310,18 +221,19 @@ async def bulk_assign(
     change_description: Annotated[str | None, DESCRIPTION] = None,
 ) -> Response[bytes]:
     """Each by itself: ``data`` names those that failed. With ``handling=strict`` all or none."""
+    await request.refuse_dry_run()  # first, since the body is no object that could ask for one
     ids = await _ids(request)
     change = _request(request, assistant_id, change_description)
-    preferences = request.preferences
+    is_strict, headers = request.preferences.strict, applied(request)
 
     def work(unit: UnitOfWork) -> tuple[State, list[int], list[dict[str, Any]]]:
         state = phone_numbers.checked(unit, change)
-        if preferences.strict:
+        if is_strict:
             phone_numbers.check_free(unit, change, ids)
         return state, *phone_numbers.assign_each(unit, change, state, ids)
 
     def render(done: tuple[State, list[int], list[dict[str, Any]]]) -> Response[bytes]:
-        return reply(_of_several(*done), preferences.applied)
+        return reply(_of_several(*done), headers)
 
     return await carry_out(request, change.caller, work, render)
 
@@ -374,7 +286,7 @@ async def unassign_number(
     def find(unit: UnitOfWork) -> PhoneNumber:
         return phone_numbers.by_id(unit, change.caller, number_id)
 
-    return await _unassign(request, change, find, request.preferences.applied)
+    return await _unassign(request, change, find, applied(request))
 
 
 @post(
@@ -426,9 +338,6 @@ def _request(request: ApiRequest, assistant_id: str, reason: str | None) -> Chan
 ROUTER = routing.ApiRouter(
     path=routing.ASSISTANTS,
     route_handlers=[
-        find_by_phone,
-        list_phone_numbers,
-        list_available_phone_numbers,
         assign_number,
         assign_by_number,
         bulk_assign,
