@@ -35,14 +35,10 @@ _LOCKED = (
     "tests/app/transactions/test_write_queue.py"
     "::test_who_waits_for_a_lock_does_not_hold_up_another_organization"
 )
-_FAILED_COMMIT = (
-    "tests/end_to_end/test_concurrency.py"
-    "::test_where_others_write_too_a_commit_that_failed_is_unknown_and_the_next_one_is_made"
-)
 _DUE = "tests/app/transactions/test_clock.py::test_a_checkpoint_is_due_by_time_or_by_sequence"
 _HEAD = f"{_LOG} {_DUE} {_files('app/storage', 'glances')} {_LOCKED}"
 _WAITING = _files("app/transactions", "waiting_work")
-_QUEUE = f"{_files('app/transactions', 'write_queue', 'fair_writes')} {_FAILED_COMMIT}"
+_QUEUE = _files("app/transactions", "write_queue", "fair_writes")
 
 GROUPS: dict[str, dict[str, str]] = {
     "deciding": {

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from events.pointers import Tree
 from events.secrets.credential_names import speaks_of_credential
 from events.secrets.masks import MASK
+from events.secrets.pairs import is_pair, name_of_pair
 from tests.events.sealing import RANDOM, custom, sealed_at, shown, tool
 
 CASES = json.loads(Path(__file__).with_name("free_form_names.json").read_text())
@@ -63,6 +64,25 @@ def test_each_everyday_name_may_be_that_of_a_parameter(case: Tree) -> None:
     for member in ({"parameters": schema}, {"function": {"name": "f", "parameters": schema}}):
         assert sealed_at(tool(member)) == []
     assert sealed_at({"custom_settings": {"structured_data_schema": schema}}) == []
+
+
+@pytest.mark.parametrize(
+    ("pair", "name"),
+    [
+        ({"name": "host", "value": "x"}, "host"),
+        ({"Key": "host", "VALUE": None}, "host"),
+        ({"name": "host"}, None),
+        ({"value": "x"}, None),
+        ({"name": 5, "value": "x"}, None),
+        ({"name": "host", "value": "x"} | {f"{n}": n for n in range(6)}, "host"),
+        ({"name": "host", "value": "x"} | {f"{n}": n for n in range(7)}, None),
+    ],
+)
+def test_an_object_of_few_members_with_a_name_and_a_value_is_a_pair(
+    pair: Tree, name: str | None
+) -> None:
+    assert name_of_pair(pair) == name
+    assert is_pair(pair) is (name is not None)
 
 
 def words(text: str) -> list[str]:
