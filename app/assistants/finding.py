@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from app.assistants import setting_labels
 from app.assistants.searching import Budget
+from app.assistants.setting_labels import SettingLabel
 from events import codec, log_search, pointers
 from events.changed import Actor, Event
 from events.log_search import EventFilter
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from app.assistants.setting_labels import SettingLabel
     from events.changed import State
 
 Kind = Literal["assistants", "definitions", "settings", "changes", "people", "labels"]
