@@ -116,7 +116,7 @@ def _warned(page: Page) -> None:
     page.goto("/assistants/1")
     path = "/tools_settings/transfer_call/transfer_numbers"
     control(page, path).evaluate(
-        "(area, text) => { area.hidden = false; area.value = text; }", "+14155550107"
+        "(area, text) => { area.hidden = false; area.value = text; }", "+14155550108"
     )
     page.get_by_role("button", name="Save as version").click()
     page.get_by_role("heading", name="Saved as version").wait_for()
@@ -186,6 +186,8 @@ Way = str | Callable[..., None]  # an address, or the steps to a state
 _PAGES: dict[str, Way] = {
     "home": "/",
     "search": "/search?q=dental",
+    "search-setting": "/search?q=silence+timeout",
+    "assistants-of-setting": "/assistants?sort=name&setting=/idle_timeout",
     "search-none-found": "/search?q=no-such-name",
     "assistants": "/assistants",
     "assistants-none-found": "/assistants?search=no-such-name",

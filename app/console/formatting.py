@@ -108,8 +108,15 @@ def short(value: Any) -> str:
 
 
 def brief(value: Any) -> str:
-    """A value as text on one line, cut after 120 characters."""
+    """A value as text on one line, cut after 120 characters; an object as its members."""
+    if isinstance(value, dict) and value and not any(map(_is_nested, value.values())):
+        members = (f"{name}: {plain(member)}" for name, member in value.items())
+        return short(" ".join(", ".join(members).split()))
     return short(" ".join(plain(value).split()))
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, dict | list)
 
 
 def plain(value: Any) -> str:

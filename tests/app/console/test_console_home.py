@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from app.console.formatting import brief, day
 from app.console.unusual import MANY_CHANGES, unusual
 from tests.conftest import ASSISTANTS
 from tests.console import Browser, change, plain
@@ -78,3 +79,9 @@ def test_older_changes_follow_on_the_next_page(
     assert "Reason 0<" not in first
     address = first.partition('data-key="n" href="')[2].partition('"')[0]
     assert "Reason 0<" in reader.get(address).text
+
+
+def test_an_object_is_told_on_one_line_by_its_members_and_a_day_in_words() -> None:
+    assert brief({"campaign": "spring", "daily_limit": 80}) == "campaign: spring, daily_limit: 80"
+    assert brief({"a": {"b": 1}}) == '{ "a": { "b": 1 } }'
+    assert day("2026-10-31") == "Saturday, October 31, 2026"
