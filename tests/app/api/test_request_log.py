@@ -66,6 +66,7 @@ def logged(
             "change_set_id": 1,
             "key_id": 1,
             "phone_number": "+14155551234",
+            "call_id": "c1",
             "path": "x",
         }
         body = {"name": "Hidden name", "llm_provider_config": {"api_key": PLAIN}}

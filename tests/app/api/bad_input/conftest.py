@@ -41,6 +41,8 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
     assert admin.post(ASSISTANTS, json={"name": "Front desk"}).json()["id"] == 1
     assert admin.patch(f"{ASSISTANTS}/1", json={"description": "Answers"}).json()["version"] == 2
     change_request = {"assistant_ids": [1], "patch": {"tts_limit": 7}}
+    call = {"call_id": "c1", "assistant_id": 1}
+    assert admin.post("/api/v1/resolve", json=call).is_success
     return {
         "assistant_id": 1,
         "version_id": 2,
@@ -48,6 +50,7 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
         "change_set_id": admin.post(CHANGE_SETS, json=change_request).json()["change_set_id"],
         "key_id": 1,
         "phone_number": "+1",
+        "call_id": "c1",
         "path": "x",
     }
 
