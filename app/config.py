@@ -65,6 +65,7 @@ class Config(Struct, frozen=True, kw_only=True):
     checkpoint_dir: str | None = None
     idempotency_ttl: str = "24h"
     idempotency_keys: Annotated[int, Meta(ge=1, le=2**31 - 1)] = 100_000
+    receipt_ttl: str = "400d"
     read_staleness: str = "0s"
     max_url: Annotated[int, Meta(ge=1)] = 16 * 1024
     max_header_size: Annotated[int, Meta(ge=1)] = 64 * 1024
@@ -107,6 +108,11 @@ class Config(Struct, frozen=True, kw_only=True):
     def idempotency_lifetime(self) -> timedelta:
         """How long the response to a request with an ``Idempotency-Key`` is stored."""
         return _duration("IDEMPOTENCY_TTL", self.idempotency_ttl)
+
+    @property
+    def receipt_lifetime(self) -> timedelta:
+        """How long the receipt of a call is kept."""
+        return _duration("RECEIPT_TTL", self.receipt_ttl)
 
     @property
     def staleness(self) -> timedelta:
@@ -238,7 +244,7 @@ def read_config(environment: Mapping[str, str], **flags: str | int | None) -> Co
     _check_database_url(config.database_url)
     _ = config.grace, config.between_checkpoints, config.idempotency_lifetime, config.staleness
     _ = config.header_seconds, config.body_seconds, config.send_seconds, config.idle_seconds
-    _ = config.drain_seconds, config.heartbeat_seconds
+    _ = config.drain_seconds, config.heartbeat_seconds, config.receipt_lifetime
     _ = config.least_free_space, config.cache_bytes
     if config.body_bytes < _LONGEST_BODY:
         raise ConfigError(f"{PREFIX}BODY_MEMORY: expected at least 1MiB, the size of one body")

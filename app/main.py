@@ -36,6 +36,7 @@ from app.api.request import MAX_BODY, ApiRequest
 from app.api.router import ROUTERS
 from app.assistants import purging
 from app.audit import checkpoints
+from app.calls import purging as receipts
 from app.config import Config, read_config
 from app.console.problems import on_no_route
 from app.console.rendering import TEMPLATES
@@ -223,7 +224,7 @@ def _background_work(
         Chore("checkpoint_wal", services.database.checkpoint, _DISK_SECONDS),
         Chore("settle_failed_logins", services.failed_logins.settle, _USAGE_SECONDS),
         Chore("save_key_usage", save_usage, _USAGE_SECONDS, ends=True),
-        Chore("purge", partial(_purge, services, config.grace), _PURGE_SECONDS),
+        Chore("purge", partial(_purge, services, config), _PURGE_SECONDS),
         Chore("scrub", partial(purging.scrub, services.database), _SCRUB_SECONDS),
         Chore("webhooks", deliverer.look, delivering.PAUSE),
         Chore("audit_checkpoint", record_checkpoints, max(least, min(every.total_seconds(), most))),
@@ -234,11 +235,12 @@ def _background_work(
     return chores
 
 
-async def _purge(services: Services, grace: timedelta) -> None:
+async def _purge(services: Services, config: Config) -> None:
     organizations = await services.database.read(log_head.organization_ids)
     now = services.clock()
-    await purging.purge_all(services.database, services.writer, organizations, grace, now)
+    await purging.purge_all(services.database, services.writer, organizations, config.grace, now)
     await services.idempotency.remove_expired(organizations)
+    await receipts.remove_expired(services.writer, organizations, config.receipt_lifetime)
 
 
 async def _record_checkpoints(services: Services, every: timedelta, folder: str | None) -> None:

@@ -312,7 +312,6 @@ class RuntimeClient:
         self._lock = threading.Lock()
         self._known: dict[int, Settings] = {}
         self._written: dict[int, Settings] = {}
-        self._phones: dict[str, int] = {}
         self._calls: OrderedDict[str, Settings] = OrderedDict()
         self._receipts: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._lost = 0  # receipts that were refused, or too many
@@ -380,8 +379,7 @@ class RuntimeClient:
         self,
         call_id: str,
         *,
-        assistant_id: int | None = None,
-        phone_number: str | None = None,
+        assistant_id: int,
         caller: str | None = None,
         secrets: bool = False,
     ) -> Settings:
@@ -393,7 +391,6 @@ class RuntimeClient:
         call = self.ask(
             call_id,
             assistant_id=assistant_id,
-            phone_number=phone_number,
             caller=caller,
             secrets=secrets,
         )
@@ -419,14 +416,12 @@ class RuntimeClient:
         self,
         call_id: str,
         *,
-        assistant_id: int | None = None,
-        phone_number: str | None = None,
+        assistant_id: int,
         caller: str | None = None,
         secrets: bool = False,
     ) -> Call:
         """Begin to ask what a call runs on."""
-        known_id = assistant_id if phone_number is None else self._phones.get(phone_number)
-        held = None if known_id is None else self.held(known_id)
+        held = self.held(assistant_id)
         fallback = None if held is None else replace(held, reason="offline")
         seconds = _PATIENCE if fallback is None else self._deadline
         future: Future[Settings] = Future()
@@ -437,7 +432,6 @@ class RuntimeClient:
         asked = {
             "call_id": call_id,
             "assistant_id": assistant_id,
-            "phone_number": phone_number,
             "caller": caller,
             "secrets": secrets or None,
         }
@@ -497,22 +491,18 @@ class RuntimeClient:
             self._works()
             self._note("requests", None)
             if is_current and not body.get("secrets"):
-                self._learn(settings, body.get("phone_number"))
+                self._learn(settings)
             call.future.set_result(settings)
         except Exception as error:  # noqa: BLE001  # who waits for it decides
             call.future.set_exception(error)
         finally:
             self._asking.release()
 
-    def _learn(self, settings: Settings, phone_number: str | None) -> None:
-        """Keep what an answer says of later calls."""
-        assistant_id = settings.assistant_id
-        if phone_number is not None and self._phones.get(phone_number) != assistant_id:
-            self._phones[phone_number] = assistant_id
-            self._write("phones", "all", dict(self._phones))
-        if assistant_id not in self._known:
+    def _learn(self, settings: Settings) -> None:
+        """Hold the settings of an assistant that it was not told of."""
+        if settings.assistant_id not in self._known:
             self._keep(replace(settings, source="memory", reason="current"))
-            self.follow(assistant_id)
+            self.follow(settings.assistant_id)
 
     def _owe(self, call_id: str, settings: Settings) -> None:
         """Queue the receipt of a call that memory answered."""
@@ -740,8 +730,6 @@ class RuntimeClient:
     def _load(self) -> None:
         if self._disk is None:
             return
-        for phones in self._disk.read("phones"):
-            self._phones.update(phones)
         for stored in self._disk.read("settings"):
             with suppress(*_FAILURES):
                 settings = _restored(stored)
@@ -815,8 +803,7 @@ class AsyncRuntimeClient:
         self,
         call_id: str,
         *,
-        assistant_id: int | None = None,
-        phone_number: str | None = None,
+        assistant_id: int,
         caller: str | None = None,
         secrets: bool = False,
     ) -> Settings:
@@ -824,7 +811,6 @@ class AsyncRuntimeClient:
         call = self.client.ask(
             call_id,
             assistant_id=assistant_id,
-            phone_number=phone_number,
             caller=caller,
             secrets=secrets,
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from msgspec import Struct
 
+from app.assistants import current
 from app.calls import digests
 from app.storage.tables import receipts
 from events import prepared
@@ -20,7 +21,10 @@ from events.prepared import Prepared
 from events.tables import OF_ORGANIZATION, from_micros, rows_of, to_micros
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from app.transactions.unit_of_work import UnitOfWork
+    from events.assistant_key import AssistantKey
 
 _INSERT = prepared.insert(receipts)
 _FIND = Prepared(
@@ -28,6 +32,19 @@ _FIND = Prepared(
         receipts.c.call_id == sa.bindparam("call_id", type_=sa.Text)
     )
 )
+
+
+Position = tuple[int, str]
+"""Where a receipt is in a list: its moment in microseconds since 1970, and its call."""
+
+
+class Filter(Struct, frozen=True, kw_only=True):
+    """Which receipts of an assistant are listed; those after ``before``, newest first."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    version: int | None = None
+    before: Position | None = None
 
 
 class CallNotFound(DomainError):
@@ -69,6 +86,42 @@ def load(connection: sa.Connection, organization_id: int, call_id: str) -> Recei
     if row is None:
         raise CallNotFound(call_id)
     return _receipt(row)
+
+
+def of_assistant(
+    connection: sa.Connection, key: AssistantKey, filter_: Filter, limit: int
+) -> tuple[list[Receipt], Position | None]:
+    """The newest receipts of an assistant, and the position of the last one if others follow it.
+
+    The assistant may be deleted; raises ``AssistantNotFound``.
+    """
+    current.head_outline(connection, key, include_deleted=True)
+    column = receipts.c
+    order = (column.resolved_at.desc(), column.call_id.desc())
+    query = (
+        rows_of(receipts, key.organization_id)
+        .where(column.assistant_id == key.assistant_id, *_conditions(filter_))
+        .order_by(*order)
+        .limit(limit + 1)
+    )
+    found = [_receipt(row) for row in connection.execute(query)]
+    page = found[:limit]
+    is_last = len(found) <= limit
+    return page, None if is_last else (to_micros(page[-1].resolved_at), page[-1].call_id)
+
+
+def _conditions(filter_: Filter) -> Iterator[sa.ColumnElement[bool]]:
+    column = receipts.c
+    if filter_.since is not None:
+        yield column.resolved_at >= to_micros(filter_.since)
+    if filter_.until is not None:
+        yield column.resolved_at < to_micros(filter_.until)
+    if filter_.version is not None:
+        yield column.version == filter_.version
+    if filter_.before is not None:
+        moment, call_id = filter_.before
+        is_same = column.resolved_at == moment
+        yield sa.or_(column.resolved_at < moment, sa.and_(is_same, column.call_id < call_id))
 
 
 def caller_hash(unit: UnitOfWork, organization_id: int, caller: str) -> str:

@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.response import Redirect, Template
 
-from app.accounts.principals import REVEAL, Role, effective
+from app.accounts.principals import RESOLVE, REVEAL, Role, effective
 from app.api.access import ADMIN
 from app.api.routing import API
 from app.console import texts
@@ -23,6 +23,7 @@ from app.console.rendering import page, redirect
 from app.console.visitor import PageRequest, Visitor
 
 _KEYS = "/users/me/api-keys"
+_SCOPES = {"reveals": REVEAL, "resolves": RESOLVE}  # by the name of the field
 _LATEST = 10  # events of a key
 _LOOKED_AT = 200  # newest events of its owner, who may have several keys
 
@@ -40,7 +41,7 @@ async def create_key(request: PageRequest) -> Template:
     body = {
         "name": first(form, "name"),
         "role": first(form, "role") or "viewer",
-        "scopes": [REVEAL] if "reveals" in form else [],
+        "scopes": [scope for name, scope in _SCOPES.items() if name in form],
     }
     answer = await visitor.send("POST", _KEYS, body=body, headers=idempotency(form))
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY:

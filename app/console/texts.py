@@ -741,6 +741,7 @@ class Keys:
     used = "Last used {when}, {count} in all"
     never_used = "Never used"
     reveals = "can read secrets"
+    resolves = "can resolve calls"
     without = "without {name}"
     narrowed = "Limited to the rights of role {role}"
     active = "Active"
@@ -766,6 +767,8 @@ class Keys:
     new = "New key"
     can_reveal = "Can read secrets"
     can_reveal_hint = "in plain text, for a voice runtime; cannot be added later"
+    can_resolve = "Can resolve calls"
+    can_resolve_hint = "asks what a call is to run, for a voice runtime; cannot be added later"
     create = "Create key"
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from litestar import Response, get, post
-from litestar.params import PathParameter
+from litestar.params import PathParameter, QueryParameter
 from msgspec import Meta, Struct
 
 from app.accounts.principals import REVEAL
@@ -19,7 +20,9 @@ from app.api.examples import ASSISTANT, RECEIPT, RESOLVED
 from app.api.media_types import JSON
 from app.api.openapi.headers import IF_NONE_MATCH
 from app.api.openapi.operations import Answer, Body, operation
-from app.api.parameter_values import moment
+from app.api.paging import LINK, link_to
+from app.api.parameter_values import invalid_query, moment
+from app.api.parameters import Number
 from app.api.reply import Reply
 from app.api.request import ApiRequest
 from app.api.responses import ETAG
@@ -27,7 +30,7 @@ from app.assistants import current, representation
 from app.assistants.references import Reference
 from app.calls import receipts, resolving
 from app.calls.digests import digest_of
-from app.calls.receipts import CallNotFound
+from app.calls.receipts import CallNotFound, Filter, Position
 from app.calls.resolving import Ran, Resolved, ResolveRequest
 from app.metrics import catalog
 from app.storage.tables import MAX_ID
@@ -52,6 +55,17 @@ CallInPath = Annotated[
     str, PathParameter(schema_extra={"pattern": _CALL_ID, "maxLength": _LONGEST_CALL_ID})
 ]
 _PREFIX = f"{routing.API}/calls"
+_Position = tuple[Annotated[int, Meta(ge=-(2**62), le=2**62)], _CallId]
+_SINCE = QueryParameter(
+    description="RFC 3339: calls at or after this moment.", schema_extra={"format": "date-time"}
+)
+_UNTIL = QueryParameter(
+    description="RFC 3339: calls before this moment.", schema_extra={"format": "date-time"}
+)
+_CURSOR = QueryParameter(
+    description="From the `Link` header of the previous page.",
+    schema_extra={"pattern": "^W[A-Za-z0-9_-]+$", "maxLength": 320},
+)
 
 
 class RanVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -262,8 +276,54 @@ def known_call(text: str) -> str:
         raise CallNotFound(text[:_LONGEST_CALL_ID]) from None
 
 
+@get(
+    "/assistants/{assistant_id:str}/calls",
+    opt=VIEWER,
+    summary="List the calls of an assistant",
+    operation_class=operation(
+        Answer(CallReceipt, example=[RECEIPT], many=True, headers=LINK), errors=(404, 422)
+    ),
+)
+async def list_calls(
+    request: ApiRequest,
+    assistant_id: Number,
+    since: Annotated[str | None, _SINCE] = None,
+    until: Annotated[str | None, _UNTIL] = None,
+    version: Annotated[int | None, QueryParameter(ge=1, le=MAX_SAFE_INTEGER)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=500)] = 50,
+    cursor: Annotated[str | None, _CURSOR] = None,
+) -> Response[bytes]:
+    """Newest first: the receipts of its calls, or of those that ran one version."""
+    filter_ = Filter(
+        since=moment("since", since),
+        until=moment("until", until),
+        version=version,
+        before=_read_cursor(cursor),
+    )
+    key = request.assistant_key(assistant_id)
+    page, end = await request.snapshot(receipts.of_assistant, key, filter_, limit)
+    headers = None if end is None else {"link": link_to(request, cursor=_write_cursor(end))}
+    body = msgspec.json.encode(page)
+    return Reply(body, status_code=200, media_type=JSON, headers=headers)
+
+
+def _write_cursor(position: Position) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str | None) -> Position | None:
+    if cursor is None:
+        return None
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4))
+        position: Position = msgspec.json.decode(text, type=_Position)
+    except (ValueError, msgspec.MsgspecError):
+        raise invalid_query("cursor", "Input should be a cursor that this endpoint gave") from None
+    return position
+
+
 ROUTER = routing.ApiRouter(
     path=routing.API,
-    route_handlers=[resolve_call, get_call, get_call_settings],
+    route_handlers=[resolve_call, get_call, get_call_settings, list_calls],
     tags=["Calls"],
 )

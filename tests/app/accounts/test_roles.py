@@ -76,7 +76,10 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
     change_request = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
     changed = boss.post(CHANGE_SETS, json=change_request).json()
     key, _ = make_key(boss)
+    call = {"call_id": f"call-{assistant['id']}", "assistant_id": assistant["id"]}
+    assert boss.post("/api/v1/resolve", json=call).is_success
     return {
+        "call_id": call["call_id"],
         "assistant_id": assistant["id"],
         "version_id": 2,
         "version": 2,

@@ -68,6 +68,7 @@ def logged(
             "webhook_id": 1,
             "phone_number": "+14155551234",
             "phone_number_id": 1,
+            "call_id": "c1",
             "path": "x",
         }
         body = {"name": "Hidden name", "llm_provider_config": {"api_key": PLAIN}}

@@ -144,12 +144,23 @@ def served(database: Path, story: Callable[[Any, Any], Awaitable[Any]]) -> Any:
 
 def role_of(app: Litestar, verb: str, path: str) -> Role | None:
     """The role that a route declares."""
+    role: Role | None = declared_by(app, verb, path)[access.ROLE]
+    return role
+
+
+def scope_of(app: Litestar, verb: str, path: str) -> str | None:
+    """The scope that a route declares."""
+    scope: str | None = declared_by(app, verb, path).get(access.SCOPE)
+    return scope
+
+
+def declared_by(app: Litestar, verb: str, path: str) -> dict[str, Any]:
+    """What a route declares as its ``opt``."""
     for route in app.routes:
         if route.path_format == path:
             for handler in route.route_handlers:  # type: ignore[union-attr]  # HTTP
                 if verb in handler.http_methods:
-                    role: Role | None = handler.opt[access.ROLE]
-                    return role
+                    return dict(handler.opt)
     raise LookupError(path)
 
 
@@ -203,7 +214,8 @@ def test_the_table_and_the_description_tell_the_role_that_a_route_declares() -> 
         if operation.path.startswith("/schema"):
             continue
         declared = role_of(APPLICATION, operation.verb, operation.path)
-        said = "scope `secrets:reveal`" if operation.needs_a_scope else declared and declared.name
+        scope = scope_of(APPLICATION, operation.verb, operation.path)
+        said = f"scope `{scope}`" if scope else declared and declared.name
         assert told[operation.verb, operation.path] == (said or "no key"), operation
         is_open = described[operation.path][operation.verb.lower()]["security"] == []
         assert is_open == (declared is None), operation

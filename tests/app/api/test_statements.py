@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.conftest import Organization, Server
 
 ASSISTANTS = "/api/v1/assistants"
+RESOLVE = "/api/v1/resolve"
 _KINDS = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 # Uses are counted in memory and written now and then, each by its own organization and key.
 _CHORES = ("usage_count=(", "FROM organizations \nWHERE organizations.organization_id = ")
@@ -46,7 +47,9 @@ def wait_for_the_first_purge(server: Server) -> None:
     deadline = server.since + 10
     with stored.statements() as seen:
         while time.monotonic() < deadline:
-            if any("sum(length(" in s.text and s.bound.startswith(last) for s in list(seen)):
+            if any(
+                "receipts.resolved_at <=" in s.text and s.bound.startswith(last) for s in list(seen)
+            ):
                 return
             time.sleep(0.05)
 
@@ -64,7 +67,10 @@ def make_ids(boss: httpx.Client) -> dict[str, Any]:
     change_request = {"assistant_ids": [assistant["id"]], "patch": {"tts_limit": 7}}
     changed = boss.post(CHANGE_SETS, json=change_request).json()
     made = boss.post(KEYS, json={"name": "spare"}).json()
+    call = {"call_id": f"call-{assistant['id']}", "assistant_id": assistant["id"]}
+    assert boss.post(RESOLVE, json=call).is_success
     return {
+        "call_id": call["call_id"],
         "assistant_id": assistant["id"],
         "version_id": 2,
         "version": 2,

@@ -41,6 +41,8 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
     assert admin.post(ASSISTANTS, json={"name": "Front desk"}).json()["id"] == 1
     assert admin.patch(f"{ASSISTANTS}/1", json={"description": "Answers"}).json()["version"] == 2
     change_request = {"assistant_ids": [1], "patch": {"tts_limit": 7}}
+    call = {"call_id": "c1", "assistant_id": 1}
+    assert admin.post("/api/v1/resolve", json=call).is_success
     return {
         "assistant_id": 1,
         "version_id": 2,
@@ -50,6 +52,7 @@ def ids(admin: httpx.Client) -> dict[str, Any]:
         "webhook_id": make_webhook(admin),
         "phone_number": "+1",
         "phone_number_id": 1,
+        "call_id": "c1",
         "path": "x",
     }
 

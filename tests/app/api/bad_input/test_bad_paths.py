@@ -11,7 +11,8 @@ from tests.app.api.bad_input.answers import places
 from tests.app.route_table import OPERATIONS, OWNED, Operation
 from tests.conftest import ASSISTANTS
 
-_WITH_AN_ID = [operation for operation in OPERATIONS if OWNED.intersection(operation.parameters)]
+_NUMBERS = OWNED - {"call_id"}
+_WITH_AN_ID = [one for one in OPERATIONS if _NUMBERS.intersection(one.parameters)]
 _NO_ID = (
     "x", "1.5", "0x1", "1_0", "%201", "1%20", "+1", "NaN", "true", "null", "%00", "%FF", "1%00",
     "1%0A", "%D9%A1", "%F0%9F%98%80", "1;x", "1,2", "%2e%2e", "asst_1",
@@ -80,3 +81,12 @@ def test_a_strange_phone_number_is_not_found(admin: httpx.Client, number: str) -
     answer = admin.get(f"{ASSISTANTS}/by-phone/{number}")
     assert answer.status_code == 404
     assert answer.json()["detail"].startswith("Assistant assigned to phone number ")
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("call", ["%00", "%FF", "a%20b", "%2e%2e", "-", "x" * 20_000, "{}"])
+@pytest.mark.parametrize("place", ["", "/settings"])
+def test_a_strange_call_is_not_found(admin: httpx.Client, call: str, place: str) -> None:
+    answer = admin.get(f"/api/v1/calls/{call}{place}")
+    assert answer.status_code == 404
+    assert answer.json()["detail"].startswith("Call ")
