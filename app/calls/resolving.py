@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from app.assistants import secrets, states
+from app.assistants import phone_numbers, secrets, states
 from app.assistants.view_cache import View, ViewCache, view_of
 from app.calls import receipts
 from app.calls.digests import digest_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from events.assistant_key import AssistantKey
     from events.changed import State
 
-DIRECT, PINNED, OFFLINE = "direct", "pinned", "offline"
+DIRECT, BY_NUMBER, PINNED, OFFLINE = "direct", "phone_number", "pinned", "offline"
 _REASON = "resolved for a call"
 SKEW = timedelta(minutes=1)  # by which a runtime's clock may be ahead
 
@@ -65,11 +65,12 @@ class Ran(Struct, frozen=True, kw_only=True):
 
 
 class ResolveRequest(Struct, frozen=True, kw_only=True):
-    """A runtime asks what a call is to run."""
+    """A runtime asks what a call is to run, by its assistant or by the number that was called."""
 
     caller: Caller  # the runtime
     call_id: str
-    assistant_id: int
+    assistant_id: int | None = None
+    number: str | None = None
     phone: str | None = None  # who calls; stored as a keyed hash alone
     ran: Ran | None = None
     with_secrets: bool = False
@@ -79,10 +80,9 @@ class ResolveRequest(Struct, frozen=True, kw_only=True):
         """The organization of the runtime."""
         return self.caller.organization_id
 
-    @property
-    def key(self) -> AssistantKey:
-        """The organization and the assistant."""
-        return self.caller.assistant_key(self.assistant_id)
+    def key(self, assistant_id: int) -> AssistantKey:
+        """An assistant of the organization."""
+        return self.caller.assistant_key(assistant_id)
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
@@ -94,11 +94,19 @@ class Resolved(Struct, frozen=True, kw_only=True):
     secrets: dict[str, str | int | float]
 
 
+class Run(Struct, frozen=True):
+    """What a call runs: an assistant, its state then, and what is shown of that today."""
+
+    key: AssistantKey
+    state: State
+    view: View
+
+
 def resolve(unit: UnitOfWork, request: ResolveRequest, views: ViewCache) -> Resolved:
     """What a call is to run, with its receipt stored.
 
-    Raises ``AssistantNotFound``, ``VersionNotFound``, ``CallHasAnother``, ``DigestDiffers`` and
-    ``InFuture``.
+    Raises ``AssistantNotFound``, ``PhoneNumberNotAssigned``, ``VersionNotFound``,
+    ``CallHasAnother``, ``DigestDiffers`` and ``InFuture``.
     """
     unit.log_head(request.organization_id)  # locks it: of two questions, one is the first
     receipt = receipts.find(unit, request.organization_id, request.call_id)
@@ -106,22 +114,32 @@ def resolve(unit: UnitOfWork, request: ResolveRequest, views: ViewCache) -> Reso
         return _again(unit, request, receipt, views)
     if request.ran is not None:
         return _offline(unit, request, request.ran, views)
-    state = states.existing(unit, request.key)
-    view = views.shown(request.key, state)
-    return _first(unit, request, DIRECT, unit.clock(), state, view)
+    key = request.key(_named(unit, request))
+    state = states.existing(unit, key)
+    reason = DIRECT if request.number is None else BY_NUMBER
+    run = Run(key, state, views.shown(key, state))
+    return _first(unit, request, reason, unit.clock(), run)
+
+
+def _named(unit: UnitOfWork, request: ResolveRequest, at: datetime | None = None) -> int:
+    """The id of the assistant that is named, or that answers the number, or did at a moment."""
+    if request.assistant_id is not None:
+        return request.assistant_id
+    number = request.number or ""
+    return unit.read(phone_numbers.resolve, request.organization_id, number, at)
 
 
 def _again(
     unit: UnitOfWork, request: ResolveRequest, receipt: Receipt, views: ViewCache
 ) -> Resolved:
+    """The first version. Whoever answers the number by now, the call keeps its assistant."""
     ran = request.ran
-    is_same = receipt.assistant_id == request.assistant_id
+    is_same = request.assistant_id in (None, receipt.assistant_id)
     if not is_same or (ran is not None and ran.version != receipt.version):
         raise CallHasAnother(receipt)
-    state, view = _at(unit, request.key, receipt.version, views)
-    return Resolved(
-        receipt=receipt, reason=PINNED, view=view, secrets=_secrets(unit, request, state)
-    )
+    run = _at(unit, request.key(receipt.assistant_id), receipt.version, views)
+    revealed = _secrets(unit, request, run)
+    return Resolved(receipt=receipt, reason=PINNED, view=run.view, secrets=revealed)
 
 
 def _offline(unit: UnitOfWork, request: ResolveRequest, ran: Ran, views: ViewCache) -> Resolved:
@@ -129,59 +147,55 @@ def _offline(unit: UnitOfWork, request: ResolveRequest, ran: Ran, views: ViewCac
     at = ran.at or now
     if at > now + SKEW:
         raise InFuture
-    current = states.existing_or_deleted(unit, request.key)
+    assistant_id = _named(unit, request, at)
+    key = request.key(assistant_id)
+    current = states.existing_or_deleted(unit, key)
     if not 0 < ran.version <= current.version:
-        raise VersionNotFound(request.assistant_id, ran.version)
-    state, view = _at(unit, request.key, ran.version, views)
-    if state.deleted:
-        raise VersionNotFound(request.assistant_id, ran.version)
-    if ran.digest not in (digest_of(view), digest_of(_unerased(request.key, state))):
-        raise DigestDiffers(request.assistant_id, ran.version, digest_of(view))
-    return _first(unit, request, OFFLINE, at, state, view)
+        raise VersionNotFound(assistant_id, ran.version)
+    run = _at(unit, key, ran.version, views)
+    if run.state.deleted:
+        raise VersionNotFound(assistant_id, ran.version)
+    if ran.digest not in (digest_of(run.view), digest_of(_unerased(run))):
+        raise DigestDiffers(assistant_id, ran.version, digest_of(run.view))
+    return _first(unit, request, OFFLINE, at, run)
 
 
-def _unerased(key: AssistantKey, state: State) -> View:
+def _unerased(run: Run) -> View:
     """The view of a state before its secrets were erased."""
-    return view_of(key, msgspec.structs.replace(state, erased_version=0))
+    return view_of(run.key, msgspec.structs.replace(run.state, erased_version=0))
 
 
 def _first(
-    unit: UnitOfWork,
-    request: ResolveRequest,
-    reason: str,
-    at: datetime,
-    state: State,
-    view: View,
+    unit: UnitOfWork, request: ResolveRequest, reason: str, at: datetime, run: Run
 ) -> Resolved:
     phone, organization_id = request.phone, request.organization_id
     receipt = Receipt(
         call_id=request.call_id,
         receipt_id=f"rcp_{entropy.token_hex(12)}",
-        assistant_id=request.assistant_id,
-        version=state.version,
-        digest=digest_of(view),
+        assistant_id=run.key.assistant_id,
+        version=run.state.version,
+        digest=digest_of(run.view),
         reason=reason,
         resolved_at=at,
         caller_hash=phone and receipts.caller_hash(unit, organization_id, phone),
     )
-    revealed = _secrets(unit, request, state)
+    revealed = _secrets(unit, request, run)
     receipts.add(unit, organization_id, receipt)
-    return Resolved(receipt=receipt, reason=reason, view=view, secrets=revealed)
+    return Resolved(receipt=receipt, reason=reason, view=run.view, secrets=revealed)
 
 
-def _at(unit: UnitOfWork, key: AssistantKey, version: int, views: ViewCache) -> tuple[State, View]:
-    """An assistant at a version: its state, and what is shown of it today."""
+def _at(unit: UnitOfWork, key: AssistantKey, version: int, views: ViewCache) -> Run:
+    """An assistant at a version."""
     current = states.existing_or_deleted(unit, key)
     if version == current.version:
-        return current, views.shown(key, current)
+        return Run(key, current, views.shown(key, current))
     state = states.at_version(unit, key, version, current)
-    return state, view_of(key, state)
+    return Run(key, state, view_of(key, state))
 
 
-def _secrets(
-    unit: UnitOfWork, request: ResolveRequest, state: State
-) -> dict[str, str | int | float]:
+def _secrets(unit: UnitOfWork, request: ResolveRequest, run: Run) -> dict[str, str | int | float]:
     """The secrets that are asked for and not erased; that they were read is an event."""
+    state = run.state
     if not request.with_secrets:
         return {}
     paths = tuple(
@@ -191,7 +205,7 @@ def _secrets(
     )
     if not paths:
         return {}
-    return secrets.reveal(unit, request.caller, request.assistant_id, paths, _REASON, state)
+    return secrets.reveal(unit, request.caller, run.key.assistant_id, paths, _REASON, state)
 
 
 def put(settings: Any, path: str, value: Any) -> None:

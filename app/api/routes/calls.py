@@ -38,6 +38,7 @@ from events.assistant_bodies import AssistantResponse
 from events.assistant_key import AssistantKey
 from events.bodies.parsing import MAX_SAFE_INTEGER
 from events.errors import FieldError, InvalidSettings
+from events.phone_numbers import E164
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -76,13 +77,16 @@ class RanVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Resolve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A call, and the assistant that it is for; ``caller`` is stored as a keyed hash alone.
+    """A call, and the assistant that it is for, or the number that was called.
+
+    ``caller`` is stored as a keyed hash alone.
 
     ``ran`` reports what a call ran while the server could not be asked, and ``at`` when.
     """
 
     call_id: _CallId
-    assistant_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    assistant_id: Annotated[int, Meta(ge=1, le=MAX_ID)] | None = None
+    phone_number: Annotated[str, Meta(pattern=E164, max_length=40)] | None = None
     caller: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     at: Annotated[str, Meta(extra_json_schema={"format": "date-time"})] | None = None
     secrets: bool = False
@@ -105,7 +109,7 @@ class ResolvedCall(Struct, frozen=True, kw_only=True):
     assistant_id: int
     version: int
     digest: str
-    reason: Literal["direct", "pinned", "offline"]
+    reason: Literal["direct", "phone_number", "pinned", "offline"]
     receipt_id: str
     resolved_at: datetime
     settings: AssistantResponse
@@ -120,7 +124,7 @@ class CallReceipt(Struct, frozen=True, kw_only=True):
     assistant_id: int
     version: int
     digest: str
-    reason: Literal["direct", "offline"]
+    reason: Literal["direct", "phone_number", "offline"]
     resolved_at: datetime
     caller_hash: str | None = None
 
@@ -138,6 +142,8 @@ class CallReceipt(Struct, frozen=True, kw_only=True):
 )
 async def resolve_call(request: ApiRequest) -> Response[bytes]:
     """Needs a key with the scope ``calls:resolve``. A call that asks again gets its first version.
+
+    Name the assistant by ``assistant_id``, or by the ``phone_number`` that it answers.
 
     The settings are those of ``GET /api/v1/assistants/{assistant_id}?version=N``; with ``secrets``,
     for a key with ``secrets:reveal``, their secrets are in plain text, and the log says so. The
@@ -160,6 +166,9 @@ async def resolve_call(request: ApiRequest) -> Response[bytes]:
 
 def _question(request: ApiRequest, body: Resolve) -> ResolveRequest:
     """The question in a body; raises ``ScopeMissing`` and ``InvalidSettings``."""
+    if (body.assistant_id is None) == (body.phone_number is None):
+        rule = "Input should have either 'assistant_id' or 'phone_number'"
+        raise InvalidSettings((FieldError(loc=("body",), msg=rule, type="value_error"),))
     caller = request.caller()
     if body.secrets and not caller.may_reveal:
         raise ScopeMissing(REVEAL)
@@ -167,6 +176,7 @@ def _question(request: ApiRequest, body: Resolve) -> ResolveRequest:
         caller=caller,
         call_id=body.call_id,
         assistant_id=body.assistant_id,
+        number=body.phone_number,
         phone=body.caller,
         ran=_ran(body),
         with_secrets=body.secrets,

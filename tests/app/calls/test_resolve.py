@@ -274,3 +274,69 @@ class TestSecrets:
 )
 def test_a_body_that_breaks_a_rule_is_refused(runtime: httpx.Client, body: dict[str, Any]) -> None:
     assert errors(runtime.post(RESOLVE, json=body))
+
+
+# -- by the number that was called
+
+NUMBER = "+14155551234"
+NUMBERS = f"{ASSISTANTS}/organization/phone-numbers"
+
+
+def answers(editor: httpx.Client, assistant: dict[str, Any], verb: str = "assign") -> None:
+    path = f"{ASSISTANTS}/{assistant['id']}/phone-numbers/{verb}-by-number"
+    assert ok(editor.post(path, json={"phone_number": NUMBER}))["success"]
+
+
+@pytest.fixture
+def called(editor: httpx.Client, assistant: dict[str, Any]) -> dict[str, Any]:
+    """An assistant that answers the number."""
+    assert editor.post(NUMBERS, json={"phone_number": NUMBER}).is_success
+    answers(editor, assistant)
+    return assistant
+
+
+def by_number(runtime: httpx.Client, call: str = "c1", **more: Any) -> httpx.Response:
+    return runtime.post(RESOLVE, json={"call_id": call, "phone_number": NUMBER} | more)
+
+
+def test_a_number_leads_to_the_assistant_that_answers_it(
+    runtime: httpx.Client, called: dict[str, Any]
+) -> None:
+    told = ok(by_number(runtime))
+    assert (told["assistant_id"], told["reason"]) == (called["id"], "phone_number")
+    assert ok(runtime.get(f"{CALLS}/c1"))["reason"] == "phone_number"
+
+
+def test_a_call_keeps_its_assistant_when_another_answers_the_number(
+    runtime: httpx.Client, editor: httpx.Client, called: dict[str, Any]
+) -> None:
+    first = ok(by_number(runtime))
+    answers(editor, called, "unassign")
+    assert problem(by_number(runtime, "c2"))[0] == 404
+    other = editor.post(ASSISTANTS, json={"name": "Night desk"}).json()
+    answers(editor, other)
+    assert ok(by_number(runtime, "c2"))["assistant_id"] == other["id"]
+    again = ok(by_number(runtime))
+    assert (again["assistant_id"], again["reason"]) == (called["id"], "pinned")
+    assert again["receipt_id"] == first["receipt_id"]
+
+
+def test_a_report_is_of_the_assistant_that_answered_the_number_then(
+    runtime: httpx.Client, editor: httpx.Client, called: dict[str, Any]
+) -> None:
+    told = ok(by_number(runtime))
+    other = editor.post(ASSISTANTS, json={"name": "Night desk"}).json()
+    answers(editor, called, "unassign")
+    answers(editor, other)
+    reported = ok(by_number(runtime, "c2", at=told["resolved_at"], **ran(told)))
+    assert (reported["assistant_id"], reported["reason"]) == (called["id"], "offline")
+
+
+def test_a_call_is_of_an_assistant_or_of_a_number(
+    runtime: httpx.Client, called: dict[str, Any]
+) -> None:
+    for body in ({"call_id": "c1"}, asked(called, phone_number=NUMBER)):
+        answer = runtime.post(RESOLVE, json=body)
+        assert answer.status_code == 422
+        assert "assistant_id" in answer.text
+    assert problem(runtime.get(f"{CALLS}/c1"))[0] == 404
