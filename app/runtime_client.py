@@ -147,7 +147,7 @@ class _Server:
         self._prefix = parts.path.rstrip("/")
         self._headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
         self._idle: deque[http.client.HTTPConnection] = deque()
-        self._busy: set[http.client.HTTPConnection] = set()
+        self._busy: set[socket.socket] = set()
         self._is_closed = False
 
     def ask(
@@ -182,8 +182,8 @@ class _Server:
     def close(self) -> None:
         """End all requests, and keep no connection."""
         self._is_closed = True
-        for connection in list(self._busy):
-            _cut(connection)
+        for one in list(self._busy):
+            _cut(one)
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -193,21 +193,27 @@ class _Server:
         return kind(self._host)
 
     @contextmanager
-    def _using(self, connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
+    def _using(
+        self, connection: http.client.HTTPConnection, seconds: float
+    ) -> Iterator[socket.socket]:
         """Each step on the connection ends within the seconds, and all of them at ``close``."""
         connection.timeout = seconds
-        if connection.sock is not None:
-            connection.sock.settimeout(seconds)
-        self._busy.add(connection)
+        used = None
         try:
+            if connection.sock is None:
+                connection.connect()
+            # The connection itself forgets it where the server is to close it.
+            used = connection.sock
+            used.settimeout(seconds)
+            self._busy.add(used)
             if self._is_closed:
                 raise ConnectionError("the client is closed")  # noqa: TRY301  # else: close() cuts it
-            yield
+            yield used
         except BaseException:
             connection.close()
             raise
         finally:
-            self._busy.discard(connection)
+            self._busy.discard(used)
 
     def _exchange(
         self,
@@ -218,11 +224,10 @@ class _Server:
         content: bytes | None,
         headers: Mapping[str, str],
     ) -> _Answer:
-        seconds = max(ends - time.monotonic(), 0.001)
-        # The socket's own timeout begins anew with each byte.
-        watchdog = threading.Timer(seconds, _cut, [connection])
-        watchdog.daemon = True
-        with self._using(connection, seconds):
+        with self._using(connection, max(ends - time.monotonic(), 0.001)) as used:
+            # The socket's own timeout begins anew with each byte.
+            watchdog = threading.Timer(max(ends - time.monotonic(), 0.001), _cut, [used])
+            watchdog.daemon = True
             watchdog.start()
             try:
                 connection.request(method, self._prefix + path, body=content, headers=headers)
@@ -237,11 +242,10 @@ class _Server:
         return answer
 
 
-def _cut(connection: http.client.HTTPConnection) -> None:
-    """End what a thread waits for on a connection."""
-    if (found := connection.sock) is not None:
-        with suppress(OSError):
-            socket.socket.shutdown(found, socket.SHUT_RDWR)  # past TLS, which would wait
+def _cut(used: socket.socket) -> None:
+    """End what a thread waits for on a socket."""
+    with suppress(OSError):
+        socket.socket.shutdown(used, socket.SHUT_RDWR)  # past TLS, which would wait
 
 
 class _Disk:

@@ -286,17 +286,18 @@ def test_a_revoked_key_changes_nothing_but_the_age(installation: Installation) -
 def test_a_full_disk_is_reported_and_changes_nothing_else(
     installation: Installation, directory: Path
 ) -> None:
-    with small_disk(directory, 4096) as is_mounted, Worker(installation, directory) as worker:
+    with small_disk(directory, 4096) as is_mounted:
         if not is_mounted:
             pytest.skip("may not mount")
         (directory / "of another program").write_bytes(bytes(4096))
-        assert worker.now().version == 1
-        installation.edit()
-        wait_for(lambda: worker.now().version == 2)
-        assert "No space left" in worker.status()["troubles"]["disk"]
-        installation.proxy.mode = "unavailable"
-        assert worker.call("call-1").version == 2
-        assert [path.name for path in directory.iterdir()] == ["of another program"]
+        with Worker(installation, directory) as worker:
+            assert worker.now().version == 1
+            installation.edit()
+            wait_for(lambda: worker.now().version == 2)
+            wait_for(lambda: "No space left" in worker.status()["troubles"].get("disk", ""))
+            installation.proxy.mode = "unavailable"
+            assert worker.call("call-1").version == 2
+            assert [path.name for path in directory.iterdir()] == ["of another program"]
 
 
 def test_it_ends_at_once_while_the_server_hangs(installation: Installation) -> None:
