@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from events.errors import InvalidSettings
 from events.pointers import Tree
 from events.policy import Policy
-from events.secret_paths import fault_of_plain, fault_of_secret
+from events.secret_paths import can_be_secret, fault_of_plain, fault_of_secret
 from events.secrets.masks import MASK
 from events.secrets.references import mask, places
 from tests.events.given import Given, create, created, given
@@ -92,6 +92,7 @@ def test_a_secret_path_seals_no_choice_among_words() -> None:
         "llm_settings": {"system_prompt": "Be kind"},
     }
     assert sealed_under(rules, body) == ["llm_settings/system_prompt"]
+    assert not can_be_secret(("tools_settings", "transfer_call", "transfer_type"))
 
 
 def test_a_place_that_is_both_is_secret() -> None:

@@ -308,6 +308,22 @@ def test_an_address_that_the_policy_makes_secret_is_an_address_all_the_same() ->
     ]
 
 
+@pytest.mark.parametrize(("mark", "is_refused"), [({"address": True}, True), ({}, False)])
+def test_a_secret_that_was_stored_as_an_address_is_one_under_any_name(
+    mark: Tree, *, is_refused: bool
+) -> None:
+    def config(number: str) -> Tree:
+        return {"custom_config": {"pin": {MARK: {"id": number} | mark}}}
+
+    stored = {"llm_provider_config": {"api_key": secret("1")} | config("2")}
+    change = ChangeSettings(patch={"llm_provider_config": config("3")}, cause=PATCH)
+    when = given(created(stored)).when(change)
+    if is_refused:
+        assert ("body", "llm_provider_config", "api_key") in dict(when.errors())
+    else:
+        assert when.decided()
+
+
 # What an editor does each day, near a secret that stays: (name of the member, before, after).
 _EVERYDAY: tuple[tuple[str, Any, Any], ...] = (
     ("opens", "09:00", "10:00"),
