@@ -155,7 +155,7 @@ EXAMPLE = (
          "    AssistantRestored,\n    AssistantReviewed,\n"),
     Edit("tests/projections/exports/sample_log.py", "    VersionLabelled(labelled_version=2",
          """    AssistantReviewed(
-        version=6, cause=Cause(type="patch"), verdict="good", **common(21)
+        version=6, cause=Cause(type="patch"), verdict="good", **common(25)
     ),
     VersionLabelled(labelled_version=2"""),
 )  # fmt: skip

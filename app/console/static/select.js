@@ -32,7 +32,8 @@ function start() {
     const words = matching?.checked ? matching.parentElement.textContent.trim() : fill(t.selected, { count });
     form.querySelector("[data-select-count]").textContent = count || matching?.checked ? words : t.none_selected;
     const isAll = Boolean(matching?.checked);
-    form.querySelector("[data-select-two]").disabled = isAll || count !== 2;
+    const two = form.querySelector("[data-select-two]");
+    if (two) two.disabled = isAll || count !== 2;
     const some = form.querySelector("[data-select-some]");
     if (some) some.disabled = !isAll && count === 0;
     for (const row of table.tBodies[0].rows) row.classList.toggle("selected", row.querySelector("[name=assistant]").checked);

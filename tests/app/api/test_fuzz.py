@@ -72,6 +72,7 @@ _NOT_SAYABLE = {
     ),
     "Input should not be given beside version": "two parameters exclude each other",
     "Input is for CSV alone": "as above",
+    "Input should have either 'assistant_id' or 'phone_number'": "as above, of two members",
     "Input should not be blank": "names: by the kinds of characters",
     "Input should hold no line breaks, no control characters and no invisible ones": "as above",
     "A scope is given with 'scopes' when a key is made, or never": "what a key was made with",
