@@ -100,9 +100,12 @@ class Operation(Struct, frozen=True, kw_only=True):
             assert client.post(path).json()["success"]
 
     def send(self, client: httpx.Client, ids: dict[str, Any], **options: Any) -> httpx.Response:
-        """Send the request; ``ids`` fill the path."""
+        """Send the request; ``ids`` fill the path, and name the assistant that a call is for."""
         if self.body is not UNSET:
             options["json"] = self.body
+        if self.path.endswith("/resolve") and "assistant_id" in ids:
+            number = ids["assistant_id"]
+            options["json"] = self.body | {"assistant_id": number, "call_id": f"CA{number}"}
         path = self.path.format(**ids)
         return client.request(self.verb, path, params=self.query, **options)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
+from app import main
 from app.accounts import tokens
 from app.audit import verify
 from tests.app.audit import built_exports
@@ -46,8 +47,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 @pytest.fixture(scope="session")
 def filled(written: Written, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
     database = written.copy(tmp_path_factory.mktemp("filled"))
-    with serving(database, [*written.waiting]) as server:
-        yield Filled(server=server, varied=written.varied, brief=written.brief, heavy=written.heavy)
+    with pytest.MonkeyPatch.context() as patch:
+        # A test fills the log of writes in less than the second between two checkpoints.
+        patch.setattr(main, "_DISK_SECONDS", 0.05)
+        with serving(database, [*written.waiting]) as server:
+            yield Filled(
+                server=server, varied=written.varied, brief=written.brief, heavy=written.heavy
+            )
 
 
 @pytest.fixture(scope="session")

@@ -125,6 +125,7 @@ _NO_DRY_RUN = {
     "POST /api/v1/assistants/{assistant_id}/phone-numbers/{phone_number_id}/assign",
     "POST /api/v1/assistants/{assistant_id}/phone-numbers/{phone_number_id}/unassign",
     "POST /api/v1/assistants/{assistant_id}/secrets/reveal",
+    "POST /api/v1/resolve",
     "POST /api/v1/users/me/api-keys",
     "POST /api/v1/vault/rotate",
     "DELETE /api/v1/webhooks/{webhook_id}",
