@@ -86,7 +86,7 @@ async def open_services(
     Raises ``DatabaseHeld`` or ``MasterKeyError`` before anything is written.
     """
     with engines(config.url).hold(command, make=True):
-        await _prepare(config.url)
+        is_distributed = await _prepare(config.url)
         vault = open_vault(config)
         signer = signing.open_signer(config)
         database = Database(config.url, config.least_free_space, config.longest_read)
@@ -109,7 +109,7 @@ async def open_services(
             witness,
             states,
             followers,
-            is_distributed=await database.read(citus.is_installed),
+            is_distributed=is_distributed,
         )
         authenticator = Authenticator(
             database, vault, clock, config.staleness, most_bytes=_KEYS * sixteenth
@@ -150,14 +150,22 @@ async def open_services(
             await database.close()
 
 
-async def _prepare(url: sa.URL) -> None:
-    """Run ``prepare``; wait up to a minute for a database server that is down."""
+async def _prepare(url: sa.URL) -> bool:
+    """Run ``prepare``, and return whether the tables are distributed over several nodes.
+
+    Waits up to a minute for a database server that is down.
+    """
     for _ in range(_START_SECONDS):
         try:
-            return await asyncio.to_thread(prepare, url)
+            return await asyncio.to_thread(_look, url)
         except Exception as error:
             if not engines(url).is_unavailable(error):
                 raise
             _log.warning("database_unavailable", database=engines(url).name)
             await asyncio.sleep(1)
-    return await asyncio.to_thread(prepare, url)
+    return await asyncio.to_thread(_look, url)
+
+
+def _look(url: sa.URL) -> bool:
+    prepare(url)
+    return citus.is_distributed(url)

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 2  # of uvicorn, after the drain time
+# After these the supervisor kills a worker that does not answer. Importing everything can take long
+# on a busy machine, and a worker that is killed for that never starts.
+_SILENT_SECONDS = 60
 _OTHER_FILES = 256  # of the database, the log and libraries
 _CONNECT_SECONDS = 0.05  # between two attempts to connect to the workers
 
@@ -188,6 +191,7 @@ def _settings(config: Config, app: ASGIApp | str, **more: Any) -> uvicorn.Config
         proxy_headers=bool(config.proxies),  # by default uvicorn believes any process of this host
         forwarded_allow_ips=config.proxies,
         timeout_graceful_shutdown=config.drain_seconds + _GRACE_SECONDS,
+        timeout_worker_healthcheck=_SILENT_SECONDS,
         lifespan="on",
         **more,
     )

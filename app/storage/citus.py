@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from app.storage.engines import engines
 from events.tables import metadata, organizations
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def is_installed(connection: sa.Connection) -> bool:
         return False
     found: bool = connection.execute(_FUNCTION).scalar_one()
     return found
+
+
+def is_distributed(url: sa.URL) -> bool:
+    """As ``is_installed``, of the database at a URL. A file is on one machine."""
+    if engines(url).is_embedded:
+        return False
+    engine = engines(url).snapshots()
+    try:
+        with engine.connect() as connection:
+            return is_installed(connection)
+    finally:
+        engine.dispose()
 
 
 def distribute(connection: sa.Connection) -> list[str]:

@@ -431,6 +431,48 @@ def test_control_workers_that_do_not_know_of_it_stay(
             worker.kill()
 
 
+# A worker that takes as long to start as on a busy machine.
+_SLOW_TO_START = """
+import sys, time
+if "--multiprocessing-fork" in sys.argv:
+    time.sleep(6)
+"""
+_IMPATIENT = """
+import app.cli.server
+app.cli.server._SILENT_SECONDS = 1
+"""
+_GAVE_UP = "died"  # what the supervisor logs of a worker that it killed
+
+
+def test_a_worker_that_is_slow_to_start_is_not_killed(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    with working(database, _SLOW_TO_START) as (supervisor, url, worker):
+        wait_until(lambda: is_ready(url))
+        assert worker.is_running()
+        assert _GAVE_UP not in (database.parent / "log").read_text()
+        supervisor.terminate()
+        assert supervisor.wait(30) == 0
+
+
+def test_control_an_impatient_supervisor_kills_what_is_slow_to_start(
+    database: Path, organization: Organization
+) -> None:
+    del organization  # it is there
+    arguments = ("serve", "--port", "0", "--workers", "2", "--database", text_of(database))
+    modules = database.parent / "modules"
+    modules.mkdir()
+    (modules / "sitecustomize.py").write_text(_SLOW_TO_START + _IMPATIENT)
+    with started(
+        database.parent,
+        *arguments,
+        PYTHONPATH=f"{modules}:{ROOT}",
+        BACKSTORY_LOG_LEVEL="info",
+    ):
+        wait_until(lambda: _GAVE_UP in (database.parent / "log").read_text())
+
+
 def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(
     database: Path, organization: Organization
 ) -> None:
