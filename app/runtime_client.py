@@ -6,7 +6,7 @@ It needs Python 3.9 or newer and nothing else, and imports nothing of the server
         client.settings(7).values["llm_settings"]  # from memory
         client.resolve("call-1", assistant_id=7).values  # what this call runs on
 
-It holds the settings of the assistants that it was told of. One thread follows the change stream,
+It holds the settings of the assistants that it is given. One thread follows the change stream,
 another asks for what changed, and for everything now and then: a stream gives no guarantee. With a
 ``directory``, the last good settings and the receipts that wait are files in it, mode 0600. Secrets
 are in none of them: all settings that it holds are masked.

@@ -1,1 +1,1 @@
-"""What calls run: which version each one was told to run, and the receipts of that."""
+"""Calls: the version that each runs, and its receipt."""

@@ -132,7 +132,7 @@ def _named(unit: UnitOfWork, request: ResolveRequest, at: datetime | None = None
 def _again(
     unit: UnitOfWork, request: ResolveRequest, receipt: Receipt, views: ViewCache
 ) -> Resolved:
-    """The first version. Whoever answers the number by now, the call keeps its assistant."""
+    """The version of the first answer. A call keeps its assistant when its number is reassigned."""
     ran = request.ran
     is_same = request.assistant_id in (None, receipt.assistant_id)
     if not is_same or (ran is not None and ran.version != receipt.version):

@@ -234,7 +234,7 @@ class _Clock:
 
     @property
     def latest(self) -> datetime:
-        """The last moment that it told."""
+        """The last moment that it gave."""
         return min(self._now, self._end)
 
     def __call__(self) -> datetime:

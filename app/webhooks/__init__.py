@@ -1,1 +1,1 @@
-"""Webhooks: endpoints that are told of the events of their organization's log."""
+"""Webhooks: endpoints that receive the events of their organization's log."""

@@ -172,7 +172,7 @@ def _sealed(keys: Keys, organization_id: int, webhook_id: int, secret: Confident
 def create(
     unit: UnitOfWork, caller: Caller, change: Change, *, allow_private: bool
 ) -> tuple[Webhook, str]:
-    """Make an endpoint, which is told of what happens from now on; returns it with its secret.
+    """Make an endpoint, which receives the events from now on; returns it with its secret.
 
     Raises ``InvalidSettings`` and ``TooManyWebhooks``.
     """

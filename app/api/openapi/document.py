@@ -146,7 +146,10 @@ def config(version: str) -> OpenAPIConfig:
             ),
             Tag(name="Audit", description="The log, its exports, and proof; for admins."),
             Tag(name="Events", description="The log as it grows, for those who follow it."),
-            Tag(name="Webhooks", description="Endpoints that are told of events; for admins."),
+            Tag(
+                name="Webhooks",
+                description="Endpoints that receive the organization's events; for admins.",
+            ),
             Tag(name="Secrets", description="Sealed provider keys: read back, erase, rotate."),
             Tag(name="API keys", description="Keys of the organization; for admins."),
             Tag(name="Service", description="Whether the service is alive and ready."),

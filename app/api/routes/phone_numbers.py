@@ -115,12 +115,7 @@ async def assign_number(
 ) -> Response[bytes]:
     """A number that another assistant answers stays there: ``success`` is false."""
     change = _request(request, assistant_id, change_description)
-    number_id = known_number_id(phone_number_id)
-
-    def find(unit: UnitOfWork) -> PhoneNumber:
-        return phone_numbers.by_id(unit, change.caller, number_id)
-
-    return await _assign(request, change, find)
+    return await _assign(request, change, _by_id(change, phone_number_id))
 
 
 @post(
@@ -139,13 +134,8 @@ async def assign_by_number(request: ApiRequest, assistant_id: Id) -> Response[by
     """As assigning by id. The organization must have the number already."""
     body, headers = await read_body(request, AssignByNumber)
     change = request.change_request(assistant_id, clean_reason(body.change_description))
-    digits = read(body.phone_number, ("body", "phone_number"))
     name = clean_friendly_name(body.friendly_name)
-
-    def find(unit: UnitOfWork) -> PhoneNumber:
-        return phone_numbers.by_digits(unit, change.caller, digits)
-
-    return await _assign(request, change, find, name, headers)
+    return await _assign(request, change, _by_digits(change, body.phone_number), name, headers)
 
 
 async def _assign(
@@ -281,12 +271,7 @@ async def unassign_number(
 ) -> Response[bytes]:
     """400 unless this assistant answers the number."""
     change = _request(request, assistant_id, change_description)
-    number_id = known_number_id(phone_number_id)
-
-    def find(unit: UnitOfWork) -> PhoneNumber:
-        return phone_numbers.by_id(unit, change.caller, number_id)
-
-    return await _unassign(request, change, find, applied(request))
+    return await _unassign(request, change, _by_id(change, phone_number_id), applied(request))
 
 
 @post(
@@ -305,12 +290,7 @@ async def unassign_by_number(request: ApiRequest, assistant_id: Id) -> Response[
     """400 unless this assistant answers the number."""
     body, headers = await read_body(request, UnassignByNumber)
     change = request.change_request(assistant_id, clean_reason(body.change_description))
-    digits = read(body.phone_number, ("body", "phone_number"))
-
-    def find(unit: UnitOfWork) -> PhoneNumber:
-        return phone_numbers.by_digits(unit, change.caller, digits)
-
-    return await _unassign(request, change, find, headers)
+    return await _unassign(request, change, _by_digits(change, body.phone_number), headers)
 
 
 async def _unassign(
@@ -329,6 +309,18 @@ async def _unassign(
         return _answer(outcome, text, headers, success=True)
 
     return await carry_out(request, change.caller, work, render)
+
+
+def _by_id(change: ChangeRequest, text: str) -> Callable[[UnitOfWork], PhoneNumber]:
+    """What finds the number with the id in the path; raises ``PhoneNumberNotFound``."""
+    number_id = known_number_id(text)
+    return lambda unit: phone_numbers.by_id(unit, change.caller, number_id)
+
+
+def _by_digits(change: ChangeRequest, text: str) -> Callable[[UnitOfWork], PhoneNumber]:
+    """As ``_by_id``, of a number in a body; raises ``InvalidSettings``."""
+    number = read(text, ("body", "phone_number"))
+    return lambda unit: phone_numbers.by_digits(unit, change.caller, number)
 
 
 def _request(request: ApiRequest, assistant_id: str, reason: str | None) -> ChangeRequest:

@@ -47,7 +47,7 @@ _MAX_SEQUENCE = 2**53
 
 
 class WebhookCreate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A new endpoint. Without types, assistants and paths it is told of all events.
+    """A new endpoint. Without types, assistants and paths it receives all events.
 
     ``paths`` are JSON Pointers: events that changed one of these, what is below it, or what
     contains it.
@@ -125,7 +125,7 @@ async def list_webhooks(request: ApiRequest) -> list[Webhook]:
     ),
 )
 async def create_webhook(request: ApiRequest) -> Response[bytes]:
-    """It is told of the events after this one. The secret is shown once."""
+    """It receives the events after this one. The secret is shown once."""
     caller = request.caller()
     body = await request.body_as(WebhookCreate)
     asked = _asked(body)
