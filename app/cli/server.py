@@ -46,8 +46,9 @@ _log = structlog.get_logger(__name__)
 
 _GRACE_SECONDS = 2  # of uvicorn, after the drain time
 # After these the supervisor kills a worker that does not answer. Importing everything can take long
-# on a busy machine, and a worker that is killed for that never starts.
-_SILENT_SECONDS = 60
+# on a busy machine, and a worker that is killed for that never starts. The supervisor does nothing
+# else meanwhile: more would delay a stop, and the successor of one that dies while it is asked.
+_SILENT_SECONDS = 15
 _OTHER_FILES = 256  # of the database, the log and libraries
 _CONNECT_SECONDS = 0.05  # between two attempts to connect to the workers
 

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from events.prepared import Prepared
 
-_CHORE = "checkpoint_at <= "
+_CHORES = (
+    "checkpoint_at <= ",
+    "UPDATE api_keys SET usage_count",
+)
 # A parameter as aiosqlite, asyncpg and psycopg write it.
 _OF_ONE = re.compile(r"organization_id = (\?|\$\d+|%\(\w+\)s)")
 # Counted while a key is used, written when it suits the server.
@@ -57,7 +60,9 @@ def statements() -> Iterator[list[Statement]]:
     seen: list[Statement] = []
 
     def note(_: Any, __: Any, text: str, bound: Any, *___: Any) -> None:
-        if _CHORE in text:  # what the server asks for itself, now and then, for all of them
+        if any(
+            chore in text for chore in _CHORES
+        ):  # what the server asks for itself, now and then, for all of them
             return
         values = tuple(bound.values()) if isinstance(bound, dict) else bound  # psycopg's have names
         seen.append(Statement(text, repr(values)))
